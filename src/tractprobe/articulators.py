@@ -1,0 +1,38 @@
+"""The canonical articulatory space: which points, along which axes, in which unit.
+
+Twelve channels in the midsagittal plane, in millimetres. x grows to the front (towards the lips), y grows upwards; the
+origin is the upper incisor where a corpus allows it. Every reader maps its own axes, signs and units to these, so that
+a weight fitted on one corpus means the same on another.
+"""
+
+from collections.abc import Mapping
+
+import numpy as np
+from jaxtyping import Float
+
+ARTICULATORS = ("td", "tb", "tt", "li", "ul", "ll")
+"""Tongue dorsum, blade and tip; lower incisor; upper and lower lip."""
+
+CHANNELS = tuple(f"{articulator}_{axis}" for articulator in ARTICULATORS for axis in ("x", "y"))
+"""The order of channels in every array, checkpoint and table."""
+
+UNIT = "mm"
+
+
+def in_canonical_order(columns: Mapping[str, Float[np.ndarray, " time"]]) -> Float[np.ndarray, "time channel"]:
+    """Stack named channels (mm) in the order of CHANNELS; a channel that is not given is NaN throughout.
+
+    Raises
+    ------
+    ValueError
+        A name outside CHANNELS, no channel at all, or channels of different lengths.
+    """
+    if unknown := sorted(set(columns) - set(CHANNELS)):
+        raise ValueError(f"unknown channels {', '.join(unknown)}; the canonical ones are {' '.join(CHANNELS)}")
+    lengths = {len(column) for column in columns.values()}
+    if len(lengths) != 1:
+        raise ValueError(f"channels of different lengths: {sorted(lengths)}" if lengths else "no channel given")
+    values = np.full((lengths.pop(), len(CHANNELS)), np.nan)
+    for name, column in columns.items():
+        values[:, CHANNELS.index(name)] = column
+    return values

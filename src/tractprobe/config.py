@@ -1,0 +1,165 @@
+"""From Hydra's configuration to plain values, objects and the name of the run.
+
+What cannot change a number does not enter a run's name; what can does. The five axes are spelled out, everything else
+that differs from the shipped configuration is summed up in a short hash behind the seed.
+"""
+
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from hydra.errors import CompactHydraException
+from hydra.utils import get_object, instantiate
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from tractprobe.errors import ConfigError, TractprobeError
+from tractprobe.files import digest, file_safe
+
+Plain = dict[str, Any]
+
+log = logging.getLogger(__name__)
+
+_ALLOWED = ("tractprobe.", "torch.optim.", "pytorch_lightning.")
+_NAMED = ("model.label", "model.name", "layer", "held_out", "seed", "head._target_", "head.seed")
+_WITHOUT_EFFECT = (
+    "paths", "tracking", "launcher", "features.cache", "data.num_workers", "trainer.accelerator", "trainer.devices",
+    "model.local_files_only", "split.default_held_out",
+)  # fmt: skip
+_ONLY_FOR_GRADIENTS = ("optimizer", "trainer", "patience", "data")
+
+
+def conf_dir() -> Path:
+    """Return the folder of configuration files: the checkout's, or the one inside an installed package."""
+    installed = Path(__file__).parent / "conf"
+    return installed if installed.is_dir() else Path(__file__).parents[2] / "conf"
+
+
+def register_resolvers() -> None:
+    """Make ``${run_name:}`` and ``${builtin_corpus:}`` known to OmegaConf."""
+    OmegaConf.register_new_resolver("run_name", _run_name_of_root, replace=True)
+    OmegaConf.register_new_resolver("builtin_corpus", builtin_corpus, replace=True)
+
+
+def builtin_corpus() -> str:
+    """Return the folder of the corpus that is part of the package."""
+    return str(resources.files("tractprobe") / "builtin")
+
+
+def plain(config: DictConfig) -> Plain:
+    """Return a configuration as plain values, interpolations resolved; ConfigError names what is missing."""
+    try:
+        return {str(key): _plain(config, key) for key in config if key != "hydra"}
+    except OmegaConfBaseException as error:
+        raise ConfigError(f"{error.full_key or 'configuration'}: {str(error).splitlines()[0]}") from None
+
+
+@contextmanager
+def clear_errors() -> Iterator[None]:
+    """Log what a user can put right and let Hydra print it as one message, without a traceback."""
+    try:
+        yield
+    except TractprobeError as error:
+        log.error("%s", error)
+        raise CompactHydraException(str(error)) from error
+
+
+def build(node: Mapping[str, Any], **more: Any) -> Any:
+    """Instantiate a node's ``_target_``, which must be defined in this package, torch.optim or Lightning."""
+    for target in _targets(node):
+        try:
+            found = get_object(target)
+        except Exception as error:
+            raise ConfigError(f"_target_ {target} cannot be found: {error}") from None
+        # The object's own module counts, not the path it was reached by: any module gives access to those it imports.
+        module = f"{getattr(found, '__module__', '')}."
+        if not module.startswith(_ALLOWED) or not callable(found):
+            raise ConfigError(f"_target_ {target} is not one of ours; allowed are {', '.join(_ALLOWED)}")
+    try:
+        return instantiate(dict(node), **more, _convert_="all")
+    except Exception as error:  # Hydra wraps what the target raised
+        if isinstance(error.__cause__, ValueError):
+            raise error.__cause__ from None
+        raise
+
+
+def run_name(settings: Plain) -> str:
+    """Return the run's directory below ``paths.runs``: ``<model>/<layer>/<head>/<held_out>/s<seed>[-<hash>]``."""
+    layer = settings["layer"]
+    layer = layer if layer == "all" else f"L{layer}"
+    held_out = str(settings["held_out"]).replace("/", "-")
+    changed = differences(settings)
+    suffix = f"-{digest(changed)[:6]}" if changed else ""
+    return f"{model_label(settings)}/{layer}/{head_label(settings)}/{held_out}/s{settings['seed']}{suffix}"
+
+
+def differences(settings: Plain) -> Plain:
+    """Return what can change a number and differs from the shipped configuration, as ``{dotted key: value}``."""
+    stock = flat(_stock(settings))
+    ignored = (*_NAMED, *_WITHOUT_EFFECT, *(_ONLY_FOR_GRADIENTS if head_label(settings) == "ridge" else ()))
+    return {
+        key: value
+        for key, value in flat(settings).items()
+        if stock.get(key) != value and not any(key == name or key.startswith(f"{name}.") for name in ignored)
+    }
+
+
+def model_label(settings: Plain) -> str:
+    """Return the encoder's short name."""
+    return settings["model"].get("label") or file_safe(settings["model"]["name"])
+
+
+def head_label(settings: Plain) -> str:
+    """Return the head's short name: its class, in lower case."""
+    return settings["head"]["_target_"].rpartition(".")[2].lower()
+
+
+def _run_name_of_root(*, _root_: DictConfig) -> str:
+    return run_name(plain(_root_))
+
+
+def _plain(config: DictConfig, key: Any) -> Any:
+    value = config[key]
+    if OmegaConf.is_config(value):
+        return OmegaConf.to_container(value, resolve=True, throw_on_missing=True)
+    return value
+
+
+def _targets(node: Any) -> Sequence[str]:
+    if isinstance(node, Mapping):
+        own = [str(node["_target_"])] if "_target_" in node else []
+        return own + [target for value in node.values() for target in _targets(value)]
+    if isinstance(node, (list, tuple)):
+        return [target for value in node for target in _targets(value)]
+    return []
+
+
+def _stock(settings: Plain) -> Plain:
+    """Return the shipped configuration with this run's model and head, everything else as by default."""
+    root = OmegaConf.load(conf_dir() / "train.yaml")
+    assert isinstance(root, DictConfig)
+    options = {"model": model_label(settings), "head": head_label(settings)}
+    for entry in root.pop("defaults"):
+        if isinstance(entry, str):
+            continue
+        (group, option), *_ = entry.items()
+        file = conf_dir() / group / f"{options.get(group, option)}.yaml"
+        if group in settings and file.is_file():
+            root[group] = OmegaConf.load(file)
+    root.pop("hydra")
+    root = OmegaConf.merge(root, {"seed": settings["seed"], "held_out": settings["held_out"]})
+    return plain(root)  # type: ignore[arg-type]
+
+
+def flat(value: Any, prefix: str = "") -> Plain:
+    """Return nested values as ``{dotted key: value}``.
+
+    >>> flat({"a": {"b": 1}, "c": [2]})
+    {'a.b': 1, 'c': [2]}
+    """
+    if not isinstance(value, Mapping):
+        return {prefix: value}
+    return {key: one for name, part in value.items() for key, one in flat(part, f"{prefix}.{name}".lstrip(".")).items()}

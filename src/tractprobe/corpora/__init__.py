@@ -1,0 +1,110 @@
+"""Readers: a raw corpus folder in, Utterances out.
+
+A reader lists its sources (whatever it reads in one go: a file, a bundle) and reads one at a time, so that preparation
+can go on after a bad one, and in parallel. It maps axes, signs and units to the canonical space of ``articulators`` and
+times to seconds from the start of the audio; it neither filters, resamples nor trims.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+from jaxtyping import Float
+
+from tractprobe.track import Track
+
+_FILE_SAFE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+_LANGUAGE = re.compile(r"[a-z]{2,3}")
+
+
+@dataclass(frozen=True)
+class Phone:
+    """A labelled stretch of speech, in the corpus's own symbols."""
+
+    label: str
+    start_s: float
+    end_s: float
+
+
+@dataclass(frozen=True, eq=False)
+class Utterance:
+    """One recording: what was said, by whom, how it sounded and how the articulators moved.
+
+    Attributes
+    ----------
+    id
+        Unique within the corpus; it becomes a file name.
+    speaker
+        Unique within the corpus.
+    language
+        ISO 639-1, lower case (three letters where 639-1 has none).
+    text
+        What was to be said; sentences with the same text never lie on both sides of a split. Empty if unknown.
+    audio
+        One channel, full scale 1.
+    track
+        Articulator positions in the canonical space.
+    """
+
+    id: str
+    speaker: str
+    language: str
+    text: str
+    audio: Float[np.ndarray, " sample"]
+    audio_rate_hz: int
+    track: Track
+    phones: tuple[Phone, ...] = ()
+
+    def __post_init__(self):
+        for what, name in (("id", self.id), ("speaker", self.speaker)):
+            if not _FILE_SAFE.fullmatch(name):
+                raise ValueError(f"{what} {name!r}: letters, digits, '.', '_' and '-' only, as it becomes a file name")
+        if not _LANGUAGE.fullmatch(self.language):
+            raise ValueError(f"language {self.language!r} is no ISO 639 code such as 'en'")
+        if not len(self.audio) or self.audio_rate_hz <= 0:
+            raise ValueError(f"{len(self.audio)} samples of audio at {self.audio_rate_hz} Hz")
+        if not np.isfinite(self.audio).all():
+            raise ValueError("audio holds NaN or infinity")
+        if not self.track.valid.any():
+            raise ValueError("no articulator was measured at any time")
+        if any(not 0 <= phone.start_s <= phone.end_s for phone in self.phones):
+            raise ValueError("a phone that ends before it starts, or starts before the audio")
+
+    @property
+    def duration_s(self) -> float:
+        """Length of the audio."""
+        return len(self.audio) / self.audio_rate_hz
+
+
+@runtime_checkable
+class Reader(Protocol):
+    """What a corpus module provides."""
+
+    name: str
+    root: Path
+
+    def sources(self) -> Sequence[str]:
+        """List what ``read`` takes, in a stable order; cheap, and CorpusError if there is nothing."""
+        ...
+
+    def read(self, source: str) -> Sequence[Utterance]:
+        """Read one source; CorpusError names the file and the place in it."""
+        ...
+
+
+def found(root: Path, paths: Sequence[Path], wanted: str) -> list[str]:
+    """Return paths relative to a corpus root, naturally sorted; CorpusError if the root or every file is missing."""
+    from tractprobe.errors import CorpusError
+
+    if not root.is_dir():
+        raise CorpusError(root, "no such folder; give the corpus's place with corpus.root=...")
+    if not paths:
+        raise CorpusError(root, f"holds no {wanted}")
+    return sorted((path.relative_to(root).as_posix() for path in paths), key=_natural)
+
+
+def _natural(name: str) -> list[tuple[int, int | str]]:
+    return [(0, int(part)) if part.isdigit() else (1, part) for part in re.split(r"(\d+)", name)]

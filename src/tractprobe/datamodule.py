@@ -1,0 +1,279 @@
+"""EmaData: batches of encoder input and articulator targets, the targets sampled where the encoder's frames sit.
+
+Targets leave here standardised per speaker, with the speaker's mean and scale beside them, so that predictions can be
+given back in mm. A speaker's statistics come from the development side; only a speaker who does not occur there is
+described by its own test frames, which moves and scales its numbers in mm and cannot change any correlation.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+from jaxtyping import Bool, Float, Int, Shaped
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from tractprobe.articulators import CHANNELS
+from tractprobe.frames import FrameGeometry
+from tractprobe.prepared import Entry, PreparedCorpus
+from tractprobe.splits import Split
+from tractprobe.track import Track
+
+_LEAST_SD_MM = 1e-3
+
+
+@runtime_checkable
+class StateSource(Protocol):
+    """Where batches take finished hidden states from, if they do not carry waves."""
+
+    def read(self, utterance_id: str, layers: Sequence[int]) -> Float[np.ndarray, "layer time width"]:
+        """Return the states of an utterance at some layers."""
+        ...
+
+
+@dataclass(frozen=True)
+class Conditioning:
+    """What happens to movements before they become targets.
+
+    Attributes
+    ----------
+    lowpass_hz, order
+        Zero-phase Butterworth low-pass.
+    max_gap_s
+        Longest gap that is bridged; frames in longer ones are not valid.
+    """
+
+    lowpass_hz: float = 10.0
+    order: int = 5
+    max_gap_s: float = 0.05
+
+    def __call__(self, track: Track) -> Track:
+        return track.bridged(self.max_gap_s).lowpassed(self.lowpass_hz, self.order)
+
+
+@dataclass(frozen=True, eq=False)
+class SpeakerScale:
+    """Mean and standard deviation (mm) of a speaker's channels; NaN for a channel that cannot be used."""
+
+    mean: Float[np.ndarray, " channel"]
+    sd: Float[np.ndarray, " channel"]
+    from_test: bool
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """Some utterances, padded at the end.
+
+    Attributes
+    ----------
+    waves
+        16 kHz samples of each utterance; empty if the states are there.
+    states
+        Hidden states as they were cached, zero where padded; ``None`` if the waves are there.
+    target
+        Standardised positions; 0 where not valid.
+    valid
+        Where target, speaker statistics and frame exist.
+    mean, sd
+        The speakers' statistics in mm.
+    group
+        Index of each utterance's (corpus, language, speaker) in ``EmaData.groups``.
+    """
+
+    ids: list[str]
+    waves: list[Float[Tensor, " _sample"]]
+    states: Shaped[Tensor, "layer batch time width"] | None
+    target: Float[Tensor, "batch time channel"]
+    valid: Bool[Tensor, "batch time channel"]
+    mean: Float[Tensor, "batch 1 channel"]
+    sd: Float[Tensor, "batch 1 channel"]
+    group: Int[Tensor, " batch"]
+
+    def to(self, device: torch.device) -> "Batch":
+        """Return the batch with its tensors on a device."""
+        moved = {name: value.to(device) for name, value in vars(self).items() if isinstance(value, Tensor)}
+        return replace(self, waves=[wave.to(device) for wave in self.waves], **moved)
+
+
+@dataclass(frozen=True, eq=False)
+class Example:
+    """One utterance, before it is padded."""
+
+    entry: Entry
+    wave: Float[Tensor, " sample"] | None
+    states: Shaped[Tensor, "layer time width"] | None
+    target: Float[Tensor, "time channel"]
+    scale: SpeakerScale
+
+
+class EmaData(pl.LightningDataModule):
+    """Train, validation, development and test batches of a mix of prepared corpora.
+
+    Parameters
+    ----------
+    corpora
+        Opened corpora.
+    split
+        Ids of the utterances of each part.
+    geometry, count_frames
+        Where the encoder's frames sit, and how many a wave has.
+    states
+        Cached states by corpus; batches carry waves where it is ``None``.
+    layers
+        Which layers of the cached states to read.
+    """
+
+    def __init__(
+        self,
+        corpora: Sequence[PreparedCorpus],
+        split: Split,
+        geometry: FrameGeometry,
+        count_frames: Callable[[int], int],
+        *,
+        layers: Sequence[int],
+        states: dict[str, StateSource] | None = None,
+        conditioning: Conditioning | None = None,
+        batch_size: int = 8,
+        num_workers: int = 0,
+        seed: int = 0,
+    ):
+        super().__init__()
+        self.corpora = {corpus.name: corpus for corpus in corpora}
+        self.split, self.geometry, self.count_frames = split, geometry, count_frames
+        self.layers, self.states = tuple(layers), states
+        self.conditioning = conditioning or Conditioning()
+        self.batch_size, self.num_workers, self.seed = batch_size, num_workers, seed
+        self.entries = {entry.id: entry for corpus in corpora for entry in corpus.entries}
+        self.groups = tuple(sorted({_group(self.entries[id_]) for id_ in {*split.development, *split.test}}))
+        self.scales: dict[str, SpeakerScale] = {}
+
+    def setup(self, stage: str | None = None) -> None:
+        """Compute speaker statistics, once."""
+        if not self.scales:
+            tested = [self.entries[id_] for id_ in self.split.test]
+            developed = [self.entries[id_] for id_ in self.split.development]
+            self.scales = self._scales(tested, from_test=True) | self._scales(developed, from_test=False)
+
+    def train_dataloader(self) -> "DataLoader[Any]":
+        """Return training utterances, shuffled anew each epoch in an order that seed and epoch alone decide."""
+        return self._loader(self.split.train, EpochShuffle(len(self.split.train), self.seed))
+
+    def val_dataloader(self) -> "DataLoader[Any]":
+        """Return validation utterances, in order."""
+        return self._loader(self.split.validation)
+
+    def test_dataloader(self) -> "DataLoader[Any]":
+        """Return test utterances, in order."""
+        return self._loader(self.split.test)
+
+    def development_dataloader(self) -> "DataLoader[Any]":
+        """Return all utterances that may be fitted, in order."""
+        return self._loader(self.split.development)
+
+    def _loader(self, ids: Sequence[str], sampler: "Sampler[int] | None" = None) -> "DataLoader[Any]":
+        return DataLoader(
+            _Utterances(self, ids),
+            batch_size=self.batch_size,
+            sampler=sampler,
+            num_workers=self.num_workers,
+            collate_fn=partial(_collate, groups=self.groups),
+            persistent_workers=self.num_workers > 0,
+        )
+
+    def example(self, utterance_id: str) -> Example:
+        """Return one utterance with its targets at the encoder's frames."""
+        entry = self.entries[utterance_id]
+        corpus, scale = self.corpora[entry.corpus], self.scales[entry.speaker]
+        times_s = self.geometry.times_s(self.count_frames(entry.num_samples))
+        positions = self.conditioning(corpus.track(entry.id)).at(times_s)
+        positions[times_s >= entry.duration_s] = np.nan
+        target = torch.from_numpy((positions - scale.mean) / scale.sd)
+        if self.states is None:
+            return Example(entry, torch.from_numpy(corpus.audio(entry.id)), None, target, scale)
+        states = torch.from_numpy(self.states[entry.corpus].read(entry.id, self.layers))
+        return Example(entry, None, states, target, scale)
+
+    def _scales(self, entries: Sequence[Entry], *, from_test: bool) -> dict[str, SpeakerScale]:
+        totals: dict[str, np.ndarray] = {}
+        for entry in entries:
+            values = self.conditioning(self.corpora[entry.corpus].track(entry.id)).values
+            valid = np.isfinite(values)
+            known = np.where(valid, values, 0)
+            sums = np.stack([valid.sum(axis=0), known.sum(axis=0), np.square(known).sum(axis=0)])
+            totals[entry.speaker] = totals.get(entry.speaker, 0) + sums
+        return {speaker: _scale(sums, from_test) for speaker, sums in totals.items()}
+
+
+class EpochShuffle(Sampler[int]):
+    """A permutation that depends on seed and epoch alone; Lightning sets the epoch."""
+
+    def __init__(self, count: int, seed: int):
+        self.count, self.seed, self.epoch = count, seed, 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the permutation of an epoch."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __iter__(self) -> Iterator[int]:
+        generator = torch.Generator().manual_seed(self.seed * 1_000_003 + self.epoch)
+        return iter(torch.randperm(self.count, generator=generator).tolist())
+
+
+class _Utterances(Dataset[Example]):
+    def __init__(self, data: EmaData, ids: Sequence[str]):
+        self.data, self.ids = data, tuple(ids)
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def __getitem__(self, index: int) -> Example:
+        return self.data.example(self.ids[index])
+
+
+def _group(entry: Entry) -> tuple[str, str, str]:
+    return entry.corpus, entry.language, entry.speaker
+
+
+def _scale(sums: np.ndarray, from_test: bool) -> SpeakerScale:
+    count, total, squares = sums
+    with np.errstate(invalid="ignore", divide="ignore"):
+        mean = total / count
+        sd = np.sqrt(np.maximum(squares / count - mean**2, 0))
+    still = ~(sd >= _LEAST_SD_MM)  # a channel that never moves, or was never measured
+    mean[still] = sd[still] = np.nan
+    return SpeakerScale(mean, sd, from_test)
+
+
+def _collate(examples: Sequence[Example], groups: Sequence[tuple[str, str, str]]) -> Batch:
+    longest = max(len(example.target) for example in examples)
+    target = torch.full((len(examples), longest, len(CHANNELS)), torch.nan, dtype=torch.float64)
+    for row, example in enumerate(examples):
+        target[row, : len(example.target)] = example.target
+    valid = torch.isfinite(target)
+    return Batch(
+        ids=[example.entry.id for example in examples],
+        waves=[example.wave for example in examples if example.wave is not None],
+        states=_padded([example.states for example in examples if example.states is not None], longest),
+        target=target.masked_fill(~valid, 0),
+        valid=valid,
+        mean=torch.from_numpy(np.stack([example.scale.mean for example in examples]))[:, None],
+        sd=torch.from_numpy(np.stack([example.scale.sd for example in examples]))[:, None],
+        group=torch.tensor([groups.index(_group(example.entry)) for example in examples]),
+    )
+
+
+def _padded(states: Sequence[Tensor], longest: int) -> Tensor | None:
+    if not states:
+        return None
+    layers, _, width = states[0].shape
+    padded = states[0].new_zeros(layers, len(states), longest, width)
+    for index, one in enumerate(states):
+        padded[:, index, : one.shape[1]] = one
+    return padded

@@ -1,0 +1,75 @@
+"""Encoder: waves in, hidden states of every layer out; frozen, and blind to what else is in the batch.
+
+Layer 0 is what enters block 1 (for HuBERT and its kin the projected convolutional features with their positions),
+layer k the output of block k, the last layer the final output after the last norm (``last_hidden_state``, whatever
+``hidden_states[-1]`` means to a release of transformers). Encoders that have no blocks have layer 0 only.
+"""
+
+import hashlib
+from abc import abstractmethod
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from tractprobe.frames import FrameGeometry
+
+# The underscore: waves and states of one batch differ in length.
+Wave = Float[Tensor, " _sample"]
+States = Float[Tensor, "layer _time width"]
+
+
+class Encoder(nn.Module):
+    """A frozen map from a 16 kHz wave to frames.
+
+    Attributes
+    ----------
+    label
+        Short name, as it appears in run directories and tables.
+    num_layers
+        Number of hidden states of each frame.
+    width
+        Features of each.
+    geometry
+        Where frames sit in time.
+    identity
+        Plain values that name everything that determines the output; equal identities mean equal features.
+    """
+
+    def __init__(self, label: str, num_layers: int, width: int, geometry: FrameGeometry, identity: dict[str, Any]):
+        super().__init__()
+        self.label, self.num_layers, self.width, self.geometry = label, num_layers, width, geometry
+        self.identity = identity
+
+    @abstractmethod
+    def count_frames(self, num_samples: int) -> int:
+        """Return how many frames a wave of so many samples has."""
+
+    @abstractmethod
+    def encode(self, waves: Sequence[Wave]) -> list[States]:
+        """Return the states of each wave; called without gradients and in eval mode."""
+
+    @torch.no_grad()
+    def forward(self, waves: Sequence[Wave]) -> list[States]:
+        """Return the states of each wave, which do not depend on the other waves (to 1e-4 in float32)."""
+        return self.encode(waves)
+
+    def train(self, mode: bool = True) -> "Encoder":
+        """Stay in eval mode: frozen means without dropout, layer drop and masking, whatever the trainer asks for."""
+        return super().train(False)
+
+    def freeze(self) -> "Encoder":
+        """Take the parameters out of training; constructors end with it."""
+        self.requires_grad_(False)
+        return self.train(False)
+
+
+def weights_sha256(module: nn.Module) -> str:
+    """Return a hash of all parameters and buffers, by name."""
+    total = hashlib.sha256()
+    for name, tensor in sorted(module.state_dict().items()):
+        total.update(f"{name} {tensor.dtype} {tuple(tensor.shape)} ".encode())
+        total.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy())
+    return total.hexdigest()

@@ -1,0 +1,39 @@
+"""What a user can get wrong, each with the file, the place in it and what to do."""
+
+from pathlib import Path
+
+
+class TractprobeError(ValueError):
+    """Base of every error that a user, rather than a bug of ours, can cause."""
+
+
+class CorpusError(TractprobeError):
+    """A corpus file that cannot be read as what it claims to be.
+
+    >>> print(CorpusError("a.mat", "no variable a", place="byte 128"))
+    a.mat (byte 128): no variable a
+    """
+
+    def __init__(self, file: str | Path, problem: str, *, place: str | None = None):
+        self.file, self.problem, self.place = str(file), problem, place
+        where = f"{file} ({place})" if place else f"{file}"
+        super().__init__(f"{where}: {problem}")
+
+    def __reduce__(self):
+        return _rebuild_corpus_error, (self.file, self.problem, self.place)
+
+
+class ConfigError(TractprobeError):
+    """A setting that names nothing that exists, or contradicts another."""
+
+
+class EncoderError(TractprobeError):
+    """An encoder that cannot be loaded, or cannot take what it was given."""
+
+
+class RunError(TractprobeError):
+    """A run directory that does not hold what is asked of it."""
+
+
+def _rebuild_corpus_error(file: str, problem: str, place: str | None) -> CorpusError:
+    return CorpusError(file, problem, place=place)

@@ -1,0 +1,173 @@
+"""Inversion: a frozen encoder and the heads on it, as Lightning trains and tests them.
+
+Checkpoints hold heads only. Heads of different layers never meet: losses are summed, choices are made layer by layer.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from tractprobe.articulators import CHANNELS
+from tractprobe.datamodule import Batch
+from tractprobe.encoders import Encoder
+from tractprobe.errors import RunError
+from tractprobe.features import Storage, rounded
+from tractprobe.heads import Bank
+from tractprobe.metrics import Moments, Scores
+from tractprobe.objective import masked_mse
+from tractprobe.ridge import Ridge
+
+Head = Bank | Ridge
+MakeOptimizer = Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer]
+
+
+class Inversion(pl.LightningModule):
+    """Articulator positions from a frozen encoder's states.
+
+    Parameters
+    ----------
+    layers
+        The encoder's layers that the heads read, in their order.
+    groups
+        (corpus, language, speaker) of each of the data module's groups.
+    storage
+        Precision that states are rounded to, as the cache does.
+    make_optimizer
+        From parameters to an optimizer; not needed for closed-form heads.
+    patience
+        A layer whose validation r has not risen for so many epochs is done; training stops when all are.
+    seed
+        Seeds each epoch by itself, so that a resumed run goes on as it would have.
+    identity
+        Of the run; a checkpoint of another is refused.
+    """
+
+    def __init__(
+        self,
+        encoder: Encoder,
+        head: Head,
+        *,
+        layers: Sequence[int],
+        groups: Sequence[tuple[str, str, str]],
+        storage: Storage = "float16",
+        make_optimizer: MakeOptimizer | None = None,
+        patience: int = 10,
+        seed: int = 0,
+        identity: str = "",
+    ):
+        super().__init__()
+        self.strict_loading = False  # the encoder is not in the checkpoint
+        self.encoder, self.head = encoder, head
+        self.layers, self.groups = tuple(layers), tuple(groups)
+        self.storage: Storage = storage
+        self.make_optimizer, self.patience, self.seed, self.identity = make_optimizer, patience, seed, identity
+        self.history: list[dict[str, float]] = []
+        self.moments = Moments(len(self.layers), len(self.groups), len(CHANNELS))
+        self.scores: Scores | None = None
+        self.best_r: Tensor
+        self.epochs_without_gain: Tensor
+        self.register_buffer("best_r", torch.full((len(self.layers),), -torch.inf, dtype=torch.float64))
+        self.register_buffer("epochs_without_gain", torch.zeros(len(self.layers), dtype=torch.long))
+        self.best = nn.ParameterDict(
+            {
+                _key(name): nn.Parameter(value.detach().clone(), requires_grad=False)
+                for name, value in head.named_parameters()
+            }
+        )
+
+    def states(self, batch: Batch) -> Float[Tensor, "layer batch time width"]:
+        """Return the batch's hidden states: cached ones as they are, otherwise encoded now and rounded alike."""
+        if batch.states is not None:
+            return batch.states
+        encoded = [rounded(states[list(self.layers)], self.storage) for states in self.encoder(batch.waves)]
+        time_first = [states.transpose(0, 1) for states in encoded]
+        return nn.utils.rnn.pad_sequence(time_first, batch_first=True).permute(2, 0, 1, 3)
+
+    def forward(self, batch: Batch) -> Float[Tensor, "layer batch time channel"]:
+        """Predict standardised positions."""
+        return self.head(self.states(batch))
+
+    def on_train_start(self) -> None:
+        self._stop_if_stale()  # a run that was killed after its last epoch is not given another
+
+    def on_train_epoch_start(self) -> None:
+        torch.manual_seed(self.seed * 1_000_003 + self.current_epoch)
+
+    def training_step(self, batch: Batch, batch_index: int) -> Tensor:
+        losses = masked_mse(self(batch).float(), batch.target.float(), batch.valid)
+        if not torch.isfinite(losses).all():
+            raise RunError(f"the loss is not finite on {', '.join(batch.ids)}; lower optimizer.lr or look at these")
+        self.log("train/loss", losses.mean(), on_step=False, on_epoch=True, batch_size=len(batch.ids), prog_bar=True)
+        return losses.sum()
+
+    def validation_step(self, batch: Batch, batch_index: int) -> None:
+        self._score(batch)
+
+    def on_validation_epoch_end(self) -> None:
+        r = mean_r(self.moments.take(), self.groups)
+        for layer, value in zip(self.layers, r.tolist(), strict=True):
+            self.log(f"val/r/layer{layer}", value)
+        self.log("val/r/mean", r.nanmean(), prog_bar=True)
+        self.history.append({"epoch": self.current_epoch, "val/r/mean": float(r.nanmean())})
+        self._keep_best(r)
+        self._stop_if_stale()
+
+    def test_step(self, batch: Batch, batch_index: int) -> None:
+        self._score(batch)
+
+    def on_test_epoch_end(self) -> None:
+        self.scores = self.moments.take()
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        assert self.make_optimizer is not None
+        return self.make_optimizer(self.head.parameters())
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        weights = checkpoint["state_dict"]
+        checkpoint["state_dict"] = {name: value for name, value in weights.items() if not name.startswith("encoder.")}
+        checkpoint["identity"], checkpoint["history"] = self.identity, self.history
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        if checkpoint.get("identity") != self.identity:
+            raise RunError("the checkpoint belongs to a run with other settings or data; remove it to start over")
+        self.history = checkpoint["history"]
+
+    @torch.no_grad()
+    def restore_best(self) -> None:
+        """Give each layer's head the weights of its best validation epoch, where there was a validation."""
+        chosen = torch.isfinite(self.best_r)
+        for name, value in self.head.named_parameters():
+            value[chosen] = self.best[_key(name)][chosen]
+
+    @torch.no_grad()
+    def _keep_best(self, r: Float[Tensor, " layer"]) -> None:
+        better = (r > self.best_r) & (self.epochs_without_gain < self.patience)
+        self.best_r[better] = r[better]
+        for name, value in self.head.named_parameters():
+            self.best[_key(name)][better] = value[better]
+        self.epochs_without_gain += 1
+        self.epochs_without_gain[better] = 0
+
+    def _stop_if_stale(self) -> None:
+        if (self.epochs_without_gain >= self.patience).all():
+            self.trainer.should_stop = True
+
+    def _score(self, batch: Batch) -> None:
+        predicted_mm = self(batch) * batch.sd + batch.mean
+        self.moments.update(predicted_mm, batch.target * batch.sd + batch.mean, batch.valid, batch.group)
+
+
+def mean_r(scores: Scores, groups: Sequence[tuple[str, str, str]]) -> Float[Tensor, " layer"]:
+    """Return each layer's r, averaged over channels, then over the languages of a speaker, then over speakers."""
+    by_group = scores.r.nanmean(dim=2)
+    speakers = sorted({speaker for *_, speaker in groups})
+    members = [[index for index, group in enumerate(groups) if group[2] == speaker] for speaker in speakers]
+    return torch.stack([by_group[:, index].nanmean(dim=1) for index in members], dim=1).nanmean(dim=1)
+
+
+def _key(name: str) -> str:
+    return name.replace(".", "_")

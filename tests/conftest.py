@@ -1,0 +1,114 @@
+"""A small world with a known truth, and the ways into the real one."""
+
+import json
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+
+from tractprobe.articulators import CHANNELS
+from tractprobe.config import conf_dir, register_resolvers
+from tractprobe.corpora.folder import Folder
+from tractprobe.prepare import prepare
+from tractprobe.prepared import PreparedCorpus
+
+REPOSITORY = Path(__file__).parents[1]
+CARRIERS_HZ = (300.0, 900.0, 1800.0, 3200.0, 5000.0)
+
+os.environ["WANDB_MODE"] = "offline"
+os.environ["HF_HUB_OFFLINE"] = "1"
+torch.set_num_threads(2)
+
+
+def real(variable: str, *parts: str) -> Path:
+    """Return a folder of real recordings or weights, or skip where there is none."""
+    root = os.environ.get(variable)
+    if not root:
+        pytest.skip(f"{variable} is not set")
+    return Path(root, *parts)
+
+
+def write_utterance(
+    root: Path, id_: str, *, speaker: str, language: str, text: str, seed: int, duration_s: float = 1.2
+) -> None:
+    """Write an utterance whose movements are a linear function of its log spectrum.
+
+    Five slow courses z(t) set the log amplitudes of five tones; each channel is a mix of them that is the same for every
+    speaker and language, but for the speaker's own origin and size.
+    """
+    random = np.random.default_rng(seed)
+    rate_hz, ema_rate_hz = 16000, 100
+    parameters = random.uniform(0, 1, (len(CARRIERS_HZ), 3, 2))
+
+    def courses(times_s: np.ndarray) -> np.ndarray:
+        speeds_hz, phases = 0.5 + 3 * parameters[..., 0], 2 * np.pi * parameters[..., 1]
+        return np.cos(2 * np.pi * speeds_hz[..., None] * times_s + phases[..., None]).sum(axis=1) / 2
+
+    times_s = np.arange(int(duration_s * rate_hz)) / rate_hz
+    tones = np.sin(2 * np.pi * np.array(CARRIERS_HZ)[:, None] * times_s + random.uniform(0, 6, (5, 1)))
+    audio = 0.01 * (np.exp(courses(times_s)) * tones).sum(axis=0)
+    mix = np.random.default_rng(1234).normal(size=(len(CARRIERS_HZ), len(CHANNELS)))
+    size, origin = 1 + 0.2 * (sum(map(ord, speaker)) % 5), 10.0 * (sum(map(ord, speaker)) % 7)
+    positions = origin + 3 * size * courses(np.arange(int(duration_s * ema_rate_hz)) / ema_rate_hz).T @ mix
+    root.mkdir(parents=True, exist_ok=True)
+    soundfile.write(root / f"{id_}.flac", audio, rate_hz)
+    np.save(root / f"{id_}.ema.npy", positions.astype(np.float32))
+    fields = {
+        "speaker": speaker, "language": language, "text": text, "ema_rate_hz": ema_rate_hz, "ema_unit": "mm",
+        "ema_channels": list(CHANNELS), "phones": [["a", 0.1, 0.5], ["m", 0.5, 0.9]],
+    }  # fmt: skip
+    (root / f"{id_}.json").write_text(json.dumps(fields), encoding="utf-8")
+
+
+def write_corpus(
+    root: Path, languages: Sequence[str] = ("en", "it", "de"), speakers: int = 3, sentences: int = 4, seed: int = 0
+) -> Path:
+    """Write a corpus in which every speaker says every sentence of every language."""
+    for index, language in enumerate(languages):
+        for speaker in range(speakers):
+            for sentence in range(sentences):
+                number = seed + 10_000 * index + 100 * speaker + sentence
+                name = f"s{speaker}_{language}_{sentence}"
+                text = f"{language} sentence {sentence}"
+                write_utterance(root, name, speaker=f"s{speaker}", language=language, text=text, seed=number)
+    return root
+
+
+@pytest.fixture(scope="session")
+def raw_corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_corpus(tmp_path_factory.mktemp("raw") / "toy")
+
+
+@pytest.fixture(scope="session")
+def data(tmp_path_factory: pytest.TempPathFactory, raw_corpus: Path) -> Path:
+    """A folder of prepared corpora that holds `toy`; tests do not write there."""
+    folder = tmp_path_factory.mktemp("prepared")
+    prepare(Folder("toy", raw_corpus), folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def toy(data: Path) -> PreparedCorpus:
+    return PreparedCorpus(data / "toy")
+
+
+@pytest.fixture
+def configure(data: Path, tmp_path: Path) -> Callable[..., Any]:
+    """Compose the training configuration on the toy corpus, with runs and cache in the test's own folder."""
+
+    def make(*overrides: str, name: str = "train") -> Any:
+        register_resolvers()
+        GlobalHydra.instance().clear()
+        paths = [f"paths.data={data}", f"paths.runs={tmp_path / 'runs'}", f"paths.cache={tmp_path / 'cache'}"]
+        own = ["corpora=[toy]", "tracking=off"] if name == "train" else []
+        with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+            return compose(name, overrides=[*own, *paths, *overrides])
+
+    return make

@@ -1,0 +1,148 @@
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+from conftest import write_utterance
+
+from tractprobe.articulators import CHANNELS
+from tractprobe.corpora import Phone
+from tractprobe.corpora.folder import Folder
+from tractprobe.errors import CorpusError
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    write_utterance(tmp_path / "deep", "one", speaker="anna", language="it", text="una prova", seed=3)
+    return tmp_path
+
+
+def read_one(root: Path) -> Any:
+    reader = Folder("lab", root)
+    (source,) = reader.sources()
+    (utterance,) = reader.read(source)
+    return utterance
+
+
+def edit(root: Path, **fields: Any) -> None:
+    path = root / "deep/one.json"
+    content = json.loads(path.read_text()) | fields
+    path.write_text(json.dumps({key: value for key, value in content.items() if value is not ...}))
+
+
+def test_every_field_comes_back(folder: Path):
+    utterance = read_one(folder)
+    assert (utterance.id, utterance.speaker, utterance.language, utterance.text) == ("one", "anna", "it", "una prova")
+    assert utterance.audio_rate_hz == 16000 and len(utterance.audio) == 19200
+    assert utterance.phones == (Phone("a", 0.1, 0.5), Phone("m", 0.5, 0.9))
+    np.testing.assert_array_equal(utterance.track.values, np.load(folder / "deep/one.ema.npy"))
+    assert (utterance.track.rate_hz, utterance.track.start_s) == (100, 0)
+
+
+def test_columns_are_found_by_name_and_absent_ones_are_missing(folder: Path):
+    values = np.load(folder / "deep/one.ema.npy")
+    order = [4, 0, 11]
+    np.save(folder / "deep/one.ema.npy", values[:, order])
+    edit(folder, ema_channels=[CHANNELS[index] for index in order], ema_start_s=0.25)
+    track = read_one(folder).track
+    np.testing.assert_array_equal(track.values[:, order], values[:, order])
+    assert np.isnan(np.delete(track.values, order, axis=1)).all()
+    assert track.start_s == 0.25
+
+
+def test_integers_and_nan_are_movements_too(folder: Path):
+    np.save(folder / "deep/one.ema.npy", np.arange(240, dtype=np.int16).reshape(20, 12))
+    assert read_one(folder).track.values[1, 0] == 12
+    values = np.ones((20, 12))
+    values[3, 4] = np.nan
+    np.save(folder / "deep/one.ema.npy", values)
+    assert (~read_one(folder).track.valid).sum() == 1
+
+
+WRONG_FIELDS: list[tuple[dict[str, Any], str]] = [
+    ({"speaker": ...}, "lacks speaker"),
+    ({"speker": "anna"}, "unknown fields speker"),
+    ({"speaker": "a/b"}, "speaker"),
+    ({"language": "Italian"}, "language"),
+    ({"language": 3}, "language"),
+    ({"text": None}, "text"),
+    ({"ema_unit": "cm"}, "convert to 'mm'"),
+    ({"ema_rate_hz": 0}, "0"),
+    ({"ema_rate_hz": "100"}, "ema_rate_hz"),
+    ({"ema_rate_hz": True}, "ema_rate_hz"),
+    ({"ema_channels": [*CHANNELS[:-1], "jaw"]}, "distinct names"),
+    ({"ema_channels": [*CHANNELS[:-1], CHANNELS[0]]}, "distinct names"),
+    ({"ema_channels": list(CHANNELS[:-1])}, "does not fit"),
+    ({"ema_channels": [1] * 12}, "distinct names"),
+    ({"id": "two"}, "differs from the file's name"),
+    ({"sample_rate_hz": 8000}, "16000 Hz"),
+    ({"duration_s": 1.5}, "lasts 1.200 s"),
+    ({"phones": [["a", 0.1]]}, "entry 0"),
+    ({"phones": [["a", 0.5, 0.1]]}, "ends before it starts"),
+]
+
+
+@pytest.mark.parametrize(("fields", "problem"), WRONG_FIELDS, ids=[problem for _, problem in WRONG_FIELDS])
+def test_a_wrong_description_is_one_error_that_names_file_and_field(folder: Path, fields: dict, problem: str):
+    edit(folder, **fields)
+    with pytest.raises(CorpusError, match=problem) as error:
+        read_one(folder)
+    assert "deep/one" in str(error.value)
+
+
+def absurd_npy(path: Path) -> None:
+    content = path.read_bytes()
+    path.write_bytes(content.replace(b"(120, 12)", b"(120000000000, 12)").replace(b"         \n", b"\n"))
+
+
+def pickled_npy(path: Path) -> None:
+    np.save(path, np.array([{"a": 1}], dtype=object), allow_pickle=True)
+
+
+BREAKAGES: dict[str, Callable[[Path], Any]] = {
+    "no audio": lambda root: (root / "one.flac").unlink(),
+    "two audios": lambda root: (root / "one.wav").write_bytes(b""),
+    "audio cut in its header": lambda root: (root / "one.flac").write_bytes((root / "one.flac").read_bytes()[:20]),
+    "audio is text": lambda root: (root / "one.flac").write_text("fLaC but no more"),
+    "two channels": lambda root: soundfile.write(root / "one.flac", np.zeros((100, 2)), 16000),
+    "empty audio": lambda root: soundfile.write(root / "one.flac", np.zeros(0), 16000),
+    "no movements": lambda root: (root / "one.ema.npy").unlink(),
+    "movements cut": lambda root: (root / "one.ema.npy").write_bytes((root / "one.ema.npy").read_bytes()[:-7]),
+    "movements cut in their header": lambda root: (root / "one.ema.npy").write_bytes(
+        b"\x93NUMPY\x01\x00\x76\x00{'descr"
+    ),
+    "movements are text": lambda root: (root / "one.ema.npy").write_text("1 2 3"),
+    "movements are strings": lambda root: np.save(root / "one.ema.npy", np.array([["a"] * 12])),
+    "more movements promised than there are bytes": lambda root: absurd_npy(root / "one.ema.npy"),
+    "pickle": lambda root: pickled_npy(root / "one.ema.npy"),
+    "one row of numbers": lambda root: np.save(root / "one.ema.npy", np.zeros(12)),
+    "never measured": lambda root: np.save(root / "one.ema.npy", np.full((20, 12), np.nan)),
+    "infinite": lambda root: np.save(root / "one.ema.npy", np.full((20, 12), np.inf)),
+    "description cut": lambda root: (root / "one.json").write_text('{"speaker": "an'),
+    "description is a list": lambda root: (root / "one.json").write_text("[]"),
+    "description is binary": lambda root: (root / "one.json").write_bytes(b"\xff\xfe\x00"),
+    "description too deep": lambda root: (root / "one.json").write_text("[" * 100_000),
+}
+
+
+@pytest.mark.parametrize("breakage", BREAKAGES)
+def test_a_broken_file_is_one_error_that_names_it(folder: Path, breakage: str):
+    BREAKAGES[breakage](folder / "deep")
+    with pytest.raises(CorpusError, match="deep/one"):
+        read_one(folder)
+
+
+@pytest.mark.parametrize("make", [lambda root: None, lambda root: root.mkdir(), lambda root: root.write_text("")])
+def test_nothing_to_read_says_so(tmp_path: Path, make: Callable[[Path], Any]):
+    make(tmp_path / "empty")
+    with pytest.raises(CorpusError, match="no such folder|holds no"):
+        Folder("lab", tmp_path / "empty").sources()
+
+
+def test_sources_come_in_natural_order(tmp_path: Path):
+    for number in (10, 9, 100):
+        write_utterance(tmp_path, f"u{number}", speaker="a", language="it", text=f"{number}", seed=number)
+    assert Folder("lab", tmp_path).sources() == ["u9.json", "u10.json", "u100.json"]

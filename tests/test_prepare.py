@@ -1,0 +1,236 @@
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+from conftest import real, write_corpus, write_utterance
+
+from tractprobe.corpora.folder import Folder
+from tractprobe.corpora.hprc import Hprc
+from tractprobe.errors import CorpusError
+from tractprobe.prepare import prepare, to_pcm16
+from tractprobe.prepared import PreparedCorpus
+
+
+def small(root: Path, count: int = 3) -> Folder:
+    for number in range(count):
+        write_utterance(root, f"u{number}", speaker="anna", language="it", text=f"frase {number}", seed=number)
+    return Folder("lab", root)
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_audio_at_16_khz_and_movements_come_through_bit_for_bit(tmp_path: Path):
+    reader = small(tmp_path / "raw")
+    corpus = prepare(reader, tmp_path / "data")
+    assert [entry.id for entry in corpus.entries] == ["lab/u0", "lab/u1", "lab/u2"]
+    for number, entry in enumerate(corpus.entries):
+        original, _ = soundfile.read(reader.root / f"u{number}.flac", dtype="float32")
+        np.testing.assert_array_equal(corpus.audio(entry.id), original)
+        track = corpus.track(entry.id)
+        np.testing.assert_array_equal(track.values, np.load(reader.root / f"u{number}.ema.npy"))
+        assert track.rate_hz == pytest.approx(100, abs=1e-9)
+        assert (entry.speaker, entry.language, entry.text) == ("lab/anna", "it", f"frase {number}")
+        assert entry.duration_s == pytest.approx(1.2)
+
+
+def test_every_16_bit_sample_survives():
+    samples = np.arange(-32768, 32768, dtype=np.int16)
+    np.testing.assert_array_equal(to_pcm16(samples.astype(np.float32) / 32768, 16000), samples)
+
+
+@pytest.mark.parametrize("rate_hz", [16384, 20000, 22050, 24000, 44100, 48000])
+def test_resampling_keeps_a_tone_where_it_was(rate_hz: int):
+    tone = np.sin(2 * np.pi * 1000 * np.arange(rate_hz) / rate_hz).astype(np.float32) * 0.5
+    resampled = to_pcm16(tone, rate_hz) / 32768
+    expected = 0.5 * np.sin(2 * np.pi * 1000 * np.arange(len(resampled)) / 16000)
+    assert abs(len(resampled) - 16000) <= 1
+    np.testing.assert_allclose(resampled[400:-400], expected[400:-400], atol=1e-4)
+
+
+def test_too_loud_audio_is_scaled_not_clipped():
+    loud = (3 * np.sin(np.arange(1000) / 7)).astype(np.float32)
+    scaled = to_pcm16(loud, 16000)
+    assert np.corrcoef(scaled, loud)[0, 1] > 0.9999999 and np.abs(scaled).max() == 32767
+
+
+def test_lhotse_reads_what_we_write(tmp_path: Path):
+    corpus = prepare(small(tmp_path / "raw"), tmp_path / "data")
+    cut = next(iter(corpus.cuts))
+    assert cut.supervisions[0].language == "it" and cut.supervisions[0].speaker == "lab/anna"
+    assert cut.supervisions[0].alignment["phone"][0].symbol == "a"
+    part = cut.truncate(offset=0.5, duration=0.4)
+    assert part.load_audio().shape == (1, 6400)
+    np.testing.assert_array_equal(part.load_ema(), np.load(tmp_path / "raw/u0.ema.npy")[50:90])
+
+
+def test_preparing_again_changes_nothing_unless_the_source_did(tmp_path: Path):
+    reader = small(tmp_path / "raw")
+    first = prepare(reader, tmp_path / "data")
+    times = {path: path.stat().st_mtime_ns for path in first.folder.rglob("*")}
+    again = prepare(reader, tmp_path / "data")
+    assert {path: path.stat().st_mtime_ns for path in again.folder.rglob("*")} == times
+    write_utterance(tmp_path / "raw", "u9", speaker="anna", language="it", text="nuova", seed=9)
+    changed = prepare(reader, tmp_path / "data")
+    assert len(changed.entries) == 4 and changed.content_hash != first.content_hash
+
+
+def test_content_hash_depends_on_content_alone(tmp_path: Path):
+    one = prepare(small(tmp_path / "raw"), tmp_path / "one")
+    shutil.copytree(tmp_path / "raw", tmp_path / "elsewhere")
+    two = prepare(Folder("lab", tmp_path / "elsewhere"), tmp_path / "two")
+    assert one.content_hash == two.content_hash
+    values = np.load(tmp_path / "elsewhere/u1.ema.npy")
+    values[7, 3] += 0.001
+    np.save(tmp_path / "elsewhere/u1.ema.npy", values)
+    assert prepare(Folder("lab", tmp_path / "elsewhere"), tmp_path / "two").content_hash != one.content_hash
+
+
+def test_the_source_is_not_touched(tmp_path: Path):
+    reader = small(tmp_path / "raw")
+    before = files(reader.root)
+    prepare(reader, tmp_path / "data")
+    assert files(reader.root) == before
+
+
+def test_a_bad_file_is_reported_and_skipped(tmp_path: Path, caplog: pytest.LogCaptureFixture):
+    reader = small(tmp_path / "raw")
+    (tmp_path / "raw/u1.json").write_text("{")
+    corpus = prepare(reader, tmp_path / "data")
+    assert [entry.id for entry in corpus.entries] == ["lab/u0", "lab/u2"]
+    (skipped,) = corpus.description["skipped"]
+    assert "u1.json" in skipped["problem"] and "u1.json" in caplog.text
+
+
+def test_a_second_utterance_of_the_same_name_is_reported(tmp_path: Path):
+    reader = small(tmp_path / "raw")
+    write_utterance(tmp_path / "raw/other", "u1", speaker="anna", language="it", text="doppia", seed=9)
+    corpus = prepare(reader, tmp_path / "data")
+    assert len(corpus.entries) == 3 and "second" in corpus.description["skipped"][0]["problem"]
+
+
+def test_a_corpus_with_none_left_is_fatal_and_leaves_nothing(tmp_path: Path):
+    reader = small(tmp_path / "raw")
+    for path in (tmp_path / "raw").glob("*.json"):
+        path.write_text("{}")
+    with pytest.raises(CorpusError, match="not one of 3"):
+        prepare(reader, tmp_path / "data")
+    assert list((tmp_path / "data").iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["", "Lab", "a/b", "../x", ".hidden"])
+def test_a_name_that_is_no_folder_is_refused(tmp_path: Path, name: str):
+    reader = small(tmp_path / "raw")
+    reader.name = name
+    with pytest.raises(CorpusError, match="corpus.name"):
+        prepare(reader, tmp_path / "data")
+
+
+def edit_manifest(folder: Path, change: Callable[[dict[str, Any]], Any]) -> None:
+    """Change the first cut, and the recorded hash with it, as someone would who wants to be believed."""
+    lines = (folder / "cuts.jsonl").read_text().splitlines()
+    cut = json.loads(lines[0])
+    change(cut)
+    (folder / "cuts.jsonl").write_text("\n".join([json.dumps(cut), *lines[1:]]) + "\n")
+    description = json.loads((folder / "corpus.json").read_text())
+    from tractprobe.files import file_sha256
+
+    description["manifest_sha256"] = file_sha256(folder / "cuts.jsonl")
+    (folder / "corpus.json").write_text(json.dumps(description))
+
+
+HOSTILE: dict[str, Callable[[dict[str, Any]], Any]] = {
+    "shell command": lambda cut: cut["recording"]["sources"][0].update(type="command", source="touch owned"),
+    "address": lambda cut: cut["recording"]["sources"][0].update(type="url", source="http://example.org/a.flac"),
+    "address as file": lambda cut: cut["recording"]["sources"][0].update(source="http://example.org/a.flac"),
+    "absolute path": lambda cut: cut["recording"]["sources"][0].update(source="/etc/passwd"),
+    "path upwards": lambda cut: cut["custom"]["ema"]["array"].update(storage_path="../../other"),
+    "key upwards": lambda cut: cut["custom"]["ema"]["array"].update(storage_key="../../x.npy"),
+    "other storage": lambda cut: cut["custom"]["ema"]["array"].update(storage_type="lilcom_url"),
+    "no movements": lambda cut: cut.pop("custom"),
+    "no sources": lambda cut: cut["recording"].update(sources=None),
+}
+
+
+@pytest.mark.parametrize("hostility", HOSTILE)
+def test_a_manifest_can_name_nothing_but_files_of_its_own(tmp_path: Path, hostility: str):
+    folder = prepare(small(tmp_path / "raw"), tmp_path / "data").folder
+    edit_manifest(folder, HOSTILE[hostility])
+    with pytest.raises(CorpusError, match=r"cuts\.jsonl \(line 1\)"):
+        _ = PreparedCorpus(folder).entries
+
+
+def test_a_changed_manifest_is_noticed(tmp_path: Path):
+    folder = prepare(small(tmp_path / "raw"), tmp_path / "data").folder
+    (folder / "cuts.jsonl").write_text((folder / "cuts.jsonl").read_text().replace('"it"', '"en"'))
+    with pytest.raises(CorpusError, match="changed since"):
+        _ = PreparedCorpus(folder).entries
+
+
+def test_a_replaced_track_is_noticed(tmp_path: Path):
+    corpus = prepare(small(tmp_path / "raw"), tmp_path / "data")
+    np.save(corpus.folder / "ema/u0.npy", np.zeros((3, 12), np.float32))
+    with pytest.raises(CorpusError, match="manifest says"):
+        corpus.track("lab/u0")
+
+
+def test_a_missing_corpus_tells_how_to_prepare_it(tmp_path: Path):
+    with pytest.raises(CorpusError, match="tractprobe prepare corpus=hprc"):
+        PreparedCorpus(tmp_path / "hprc")
+
+
+def test_killed_in_the_middle_leaves_the_old_one_and_the_next_time_is_whole(tmp_path: Path):
+    raw = write_corpus(tmp_path / "raw", sentences=30)
+    reader, data = Folder("lab", raw), tmp_path / "data"
+    script = f"""
+from pathlib import Path
+from tractprobe.corpora.folder import Folder
+from tractprobe.prepare import prepare
+print("go", flush=True)
+prepare(Folder("lab", Path({str(raw)!r})), Path({str(data)!r}))
+"""
+    process = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE)
+    assert process.stdout is not None and process.stdout.readline() == b"go\n"
+    deadline = time.monotonic() + 60
+    while not list(data.glob(".lab.*.partial/audio/*5.flac")) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    process.stdout.close()
+    assert list(data.glob(".lab.*.partial")) and not (data / "lab").exists()
+    corpus = prepare(reader, data)
+    assert len(corpus.entries) == 270
+    assert [path.name for path in data.iterdir()] == ["lab"]
+    assert corpus.content_hash == prepare(reader, tmp_path / "undisturbed").content_hash
+
+
+def test_the_built_in_corpus_is_as_documented(tmp_path: Path):
+    from tractprobe.config import builtin_corpus
+
+    root = Path(builtin_corpus())
+    assert sum(path.stat().st_size for path in root.rglob("*")) <= 8_000_000
+    corpus = prepare(Folder("virtual", root), tmp_path)
+    assert corpus.description["skipped"] == []
+    cells = {(entry.language, entry.speaker) for entry in corpus.entries}
+    speakers = {f"virtual/{name}" for name in ("c2", "f1", "m1", "m3")}
+    assert cells == {(language, speaker) for language in ("de", "en", "es", "it", "nl", "zh") for speaker in speakers}
+
+
+def test_real_recordings_are_prepared(tmp_path: Path):
+    corpus = prepare(Hprc(real("TRACTPROBE_SAMPLES", "hprc_haskins")), tmp_path)
+    female, male = corpus.entries
+    assert female.num_samples == round(114_881 * 16000 / 44100) and male.speaker == "hprc/M01"
+    assert np.abs(corpus.audio(female.id)).max() == pytest.approx(0.326, abs=0.03)
+    track = corpus.track(female.id)
+    assert track.values.shape == (262, 12) and track.rate_hz == pytest.approx(100)

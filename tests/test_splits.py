@@ -1,0 +1,174 @@
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tractprobe.errors import ConfigError
+from tractprobe.prepared import Entry, PreparedCorpus
+from tractprobe.splits import Split, SplitRule, sentence
+
+
+def entry(speaker: str, language: str, text: str, corpus: str = "c", number: int = 0) -> Entry:
+    return Entry(f"{corpus}/{speaker}_{language}_{text}_{number}", corpus, f"{corpus}/{speaker}", language, text, 16000)
+
+
+LANGUAGES = ("en", "it", "de")
+WORLD = [
+    entry(f"s{speaker}", language, f"{language} {text}")
+    for speaker in range(4)
+    for language in LANGUAGES
+    for text in range(10)
+]
+by_language = SplitRule("language")
+
+
+def parts(split: Split, entries: list[Entry]) -> dict[str, list[Entry]]:
+    by_id = {one.id: one for one in entries}
+    return {name: [by_id[id_] for id_ in ids] for name, ids in vars(split).items()}
+
+
+def test_the_held_out_language_is_nowhere_but_in_the_test():
+    split = parts(by_language(WORLD, "it", 0), WORLD)
+    assert {one.language for one in split["test"]} == {"it"} and len(split["test"]) == 40
+    for name in ("train", "validation", "development"):
+        assert {one.language for one in split[name]} == {"en", "de"}
+
+
+def test_validation_is_disjoint_in_speaker_and_text_and_development_holds_all_that_is_left():
+    split = parts(by_language(WORLD, "it", 0), WORLD)
+    assert len(split["development"]) == 80
+    assert not {one.speaker for one in split["train"]} & {one.speaker for one in split["validation"]}
+    assert not {one.text for one in split["train"]} & {one.text for one in split["validation"]}
+    assert {one.language for one in split["validation"]} == {"en", "de"}
+
+
+def test_shared_sentences_leave_training():
+    shared = [*WORLD, entry("s9", "it", "EN  3!"), entry("s9", "it", "de 4")]
+    split = parts(by_language(shared, "it", 0), shared)
+    assert not {"en 3", "de 4"} & {one.text for one in split["development"]}
+    assert len(split["test"]) == 42
+
+
+def test_a_held_out_speaker_keeps_a_fifth_of_the_sentences_that_others_say_too():
+    split = parts(SplitRule("speaker", shared_texts_tested=0.2)(WORLD, "s1", 0), WORLD)
+    assert {one.speaker for one in split["test"]} == {"c/s1"} and len(split["test"]) == 6
+    assert {one.language for one in split["test"]} == set(LANGUAGES)
+    assert {one.speaker for one in split["development"]} == {"c/s0", "c/s2", "c/s3"}
+    assert len(split["development"]) == 72
+
+
+def test_a_speaker_may_be_named_with_or_without_its_corpus_unless_two_share_the_name():
+    rule = SplitRule("speaker", shared_texts_tested=0.2)
+    assert rule(WORLD, "s1", 0) == rule(WORLD, "c/s1", 0)
+    both = [*WORLD, *(entry("s1", "en", f"other {n}", corpus="d") for n in range(5))]
+    with pytest.raises(ConfigError, match="more than one speaker: c/s1, d/s1"):
+        rule(both, "s1", 0)
+    assert {one.corpus for one in parts(rule(both, "d/s1", 0), both)["test"]} == {"d"}
+
+
+def test_folds_of_sentences_cover_everything_once():
+    rule = SplitRule("sentence", folds=5)
+    tests = [set(rule(WORLD, f"fold{number}", 0).test) for number in range(5)]
+    assert sum(map(len, tests)) == len(WORLD) and set().union(*tests) == {one.id for one in WORLD}
+    split = parts(rule(WORLD, "fold2", 0), WORLD)
+    assert {one.language for one in split["test"]} == set(LANGUAGES) == {one.language for one in split["train"]}
+
+
+def test_a_corpus_is_held_out_whole():
+    other = [entry("x", "fr", f"fr {n}", corpus="d") for n in range(5)]
+    split = parts(SplitRule("corpus")([*WORLD, *other], "d", 0), [*WORLD, *other])
+    assert {one.corpus for one in split["test"]} == {"d"} and {one.corpus for one in split["development"]} == {"c"}
+
+
+def test_one_speaker_alone_is_validated_on_other_sentences():
+    alone = [entry("s", "en", f"{n}") for n in range(10)] + [entry("s", "it", f"it {n}") for n in range(5)]
+    split = parts(by_language(alone, "it", 0), alone)
+    assert len(split["validation"]) == 2 and len(split["train"]) == 8
+
+
+def test_too_little_to_be_divided_leaves_no_validation():
+    two = [entry("a", "en", "one sentence"), entry("b", "en", "one sentence")]
+    split = SplitRule("speaker", disjoint_text=False)(two, "b", 0)
+    assert (len(split.train), split.validation, len(split.development), len(split.test)) == (1, (), 1, 1)
+
+
+def test_the_seed_draws_other_validation_speakers_and_nothing_else_changes():
+    drawn = {parts(by_language(WORLD, "it", seed), WORLD)["validation"][0].speaker for seed in range(20)}
+    assert len(drawn) == 4
+    assert len({by_language(WORLD, "it", seed).test for seed in range(5)}) == 1
+
+
+def test_adding_a_corpus_does_not_move_sentences_between_folds():
+    rule = SplitRule("speaker", shared_texts_tested=0.2)
+    more = [*WORLD, *(entry("x", "fr", f"fr {n}", corpus="d") for n in range(7))]
+    assert rule(WORLD, "s1", 0).test == rule(more, "s1", 0).test
+
+
+ERRORS: dict[str, tuple[Callable[[], Any], str]] = {
+    "unknown language": (lambda: by_language(WORLD, "fr", 0), "held_out=fr names no language; there are de, en, it"),
+    "none given": (lambda: SplitRule("speaker")(WORLD, None, 0), "there are c/s0"),
+    "unknown fold": (lambda: SplitRule("sentence")(WORLD, "it", 0), "fold0, fold1"),
+    "nothing left": (lambda: by_language([w for w in WORLD if w.language == "it"], "it", 0), "nothing to learn from"),
+    "all shared": (lambda: SplitRule("speaker")(WORLD, "s1", 0), "disjoint_text=false"),
+    "no text": (lambda: by_language([*WORLD, entry("x", "fr", " ?!")], "it", 0), "1 utterances have no text"),
+    "bad fraction": (lambda: SplitRule("language", validation_texts=0), "validation_texts"),
+    "bad folds": (lambda: SplitRule("sentence", folds=1), "folds"),
+}
+
+
+@pytest.mark.parametrize("case", ERRORS)
+def test_what_cannot_be_split_says_why(case: str):
+    make, problem = ERRORS[case]
+    with pytest.raises(ConfigError, match=problem):
+        make()
+
+
+def test_texts_are_compared_as_sentences():
+    assert sentence(entry("a", "en", "The BIRCH-canoe, slid!")) == sentence(entry("b", "en", "the birch canoe  slid"))
+    assert sentence(entry("a", "it", "perché")) != sentence(entry("a", "it", "perche"))
+    assert sentence(entry("a", "hi", "कि")) != sentence(entry("a", "hi", "का"))
+
+
+names = st.sampled_from("abcdef")
+
+
+@given(
+    st.lists(st.tuples(names, st.sampled_from(LANGUAGES), names, st.sampled_from("cd")), min_size=2, max_size=40),
+    st.sampled_from(["language", "speaker", "sentence", "corpus"]),
+    st.integers(0, 5),
+    st.randoms(),
+    st.booleans(),
+)
+def test_nothing_leaks_whatever_the_corpus(rows, by, seed, random, disjoint_text):
+    entries = [entry(speaker, language, text, corpus, n) for n, (speaker, language, text, corpus) in enumerate(rows)]
+    rule = SplitRule(by, disjoint_text=disjoint_text, shared_texts_tested=0.5)
+    held_out = "fold0" if by == "sentence" else getattr(entries[0], by)
+    try:
+        split = rule(entries, held_out, seed)
+    except ConfigError:
+        return
+    divided = parts(split, entries)
+    test, development = divided["test"], divided["development"]
+    train, validation = divided["train"], divided["validation"]
+    assert test and train
+    if by != "sentence":
+        assert {getattr(one, by) for one in test} == {held_out}
+        assert held_out not in {getattr(one, by) for one in development}
+    if disjoint_text:
+        assert not {one.text for one in test} & {one.text for one in development}
+        assert not {one.text for one in train} & {one.text for one in validation}
+    if len({one.speaker for one in development}) > 1:
+        assert not {one.speaker for one in train} & {one.speaker for one in validation}
+    assert {one.id for one in train} | {one.id for one in validation} <= {one.id for one in development}
+    random.shuffle(entries)
+    assert rule(entries, held_out, seed) == split
+
+
+@pytest.mark.parametrize("held_out", ["en", "it", "de"])
+def test_the_prepared_corpus_is_split_likewise(toy: PreparedCorpus, held_out: str):
+    split = by_language(toy.entries, held_out, 0)
+    by_id = {one.id: one for one in toy.entries}
+    assert {by_id[id_].language for id_ in split.test} == {held_out}
+    assert held_out not in {by_id[id_].language for id_ in split.development}
