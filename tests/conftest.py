@@ -40,8 +40,8 @@ def write_utterance(
 ) -> None:
     """Write an utterance whose movements are a linear function of its log spectrum.
 
-    Five slow courses z(t) set the log amplitudes of five tones; each channel is a mix of them that is the same for every
-    speaker and language, but for the speaker's own origin and size.
+    Five slow courses z(t) set the log amplitudes of five tones; each channel is a mix of them that is the same for
+    every speaker and language, but for the speaker's own origin and size.
     """
     random = np.random.default_rng(seed)
     rate_hz, ema_rate_hz = 16000, 100

@@ -138,7 +138,7 @@ def test_a_broken_file_is_one_error_that_names_it(folder: Path, breakage: str):
 @pytest.mark.parametrize("make", [lambda root: None, lambda root: root.mkdir(), lambda root: root.write_text("")])
 def test_nothing_to_read_says_so(tmp_path: Path, make: Callable[[Path], Any]):
     make(tmp_path / "empty")
-    with pytest.raises(CorpusError, match="no such folder|holds no"):
+    with pytest.raises(CorpusError, match=r"no such folder|holds no"):
         Folder("lab", tmp_path / "empty").sources()
 
 

@@ -133,7 +133,7 @@ def test_a_corpus_with_none_left_is_fatal_and_leaves_nothing(tmp_path: Path):
 def test_a_name_that_is_no_folder_is_refused(tmp_path: Path, name: str):
     reader = small(tmp_path / "raw")
     reader.name = name
-    with pytest.raises(CorpusError, match="corpus.name"):
+    with pytest.raises(CorpusError, match=r"corpus\.name"):
         prepare(reader, tmp_path / "data")
 
 

@@ -107,7 +107,7 @@ def test_channels_do_not_touch_each_other():
     ],
 )
 def test_what_is_no_clock_or_shape_is_refused(values: np.ndarray, rate_hz: float, start_s: float):
-    with pytest.raises(ValueError, match="channels|clock"):
+    with pytest.raises(ValueError, match=r"channels|clock"):
         Track(values, float(rate_hz), float(start_s), NAMES)
 
 

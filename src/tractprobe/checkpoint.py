@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from pytorch_lightning.plugins.io import CheckpointIO
 
-from tractprobe.errors import RunError
+from tractprobe.errors import RunError, first_line
 from tractprobe.files import atomic
 
 
@@ -24,8 +24,8 @@ class AtomicCheckpoints(CheckpointIO):
         try:
             return torch.load(path, map_location="cpu", weights_only=True)
         except (RuntimeError, EOFError, OSError, pickle.UnpicklingError) as error:
-            problem = str(error).splitlines()[0]
-            raise RunError(f"{path}: not a whole checkpoint of ours ({problem}); remove it to start over") from None
+            problem = f"not a whole checkpoint of ours ({first_line(error)}); remove it to start over"
+            raise RunError(f"{path}: {problem}") from None
 
     def remove_checkpoint(self, path: str | Path) -> None:
         Path(path).unlink(missing_ok=True)

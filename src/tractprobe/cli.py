@@ -55,16 +55,21 @@ def _prepare(overrides: list[str]) -> int:
     from omegaconf import DictConfig
 
     from tractprobe.config import build, clear_errors, conf_dir, plain, register_resolvers
-    from tractprobe.prepare import describe, prepare
 
     register_resolvers()
 
     @hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name="prepare")
     def run(config: DictConfig) -> None:
         with clear_errors():
+            from tractprobe.prepare import describe, prepare
+
             settings = plain(config)
             print(describe(prepare(build(settings["corpus"]), Path(settings["paths"]["data"]))))
 
     sys.argv = ["tractprobe prepare", *overrides]
     run()
     return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -141,7 +141,7 @@ def _stock(settings: Plain) -> Plain:
     """Return the shipped configuration with this run's model and head, everything else as by default."""
     root = OmegaConf.load(conf_dir() / "train.yaml")
     assert isinstance(root, DictConfig)
-    options = {"model": model_label(settings), "head": head_label(settings)}
+    options = {"model": settings["model"].get("label") or "hub", "head": head_label(settings)}
     for entry in root.pop("defaults"):
         if isinstance(entry, str):
             continue
@@ -150,7 +150,10 @@ def _stock(settings: Plain) -> Plain:
         if group in settings and file.is_file():
             root[group] = OmegaConf.load(file)
     root.pop("hydra")
-    root = OmegaConf.merge(root, {"seed": settings["seed"], "held_out": settings["held_out"]})
+    named = {"seed": settings["seed"], "held_out": settings["held_out"]}
+    if "name" in settings["model"]:
+        named["model"] = {"name": settings["model"]["name"]}
+    root = OmegaConf.merge(root, named)
     return plain(root)  # type: ignore[arg-type]
 
 

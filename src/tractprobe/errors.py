@@ -35,5 +35,14 @@ class RunError(TractprobeError):
     """A run directory that does not hold what is asked of it."""
 
 
+def first_line(error: BaseException) -> str:
+    r"""Return the first line of what an exception says, or its type if it says nothing.
+
+    >>> first_line(EOFError()), first_line(OSError("no space\nleft"))
+    ('EOFError', 'no space')
+    """
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)
+
+
 def _rebuild_corpus_error(file: str, problem: str, place: str | None) -> CorpusError:
     return CorpusError(file, problem, place=place)

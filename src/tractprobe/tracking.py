@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from tractprobe.articulators import CHANNELS
 from tractprobe.config import flat
 from tractprobe.files import digest
 
@@ -89,9 +90,8 @@ def log_scores(logger: "WandbLogger", rows: Sequence[Row], means: dict[int, dict
     run = logger.experiment
     for layer, metrics in means.items():
         run.log({"layer": layer, **metrics})
-    channels = [name for name in next(iter(means.values())) if name.startswith("test/r/")]
-    by_channel = [[layer, *(metrics.get(name) for name in channels)] for layer, metrics in means.items()]
-    columns: list[Any] = ["layer", *(name.removeprefix("test/r/") for name in channels)]
+    columns: list[Any] = ["layer", "mean", *CHANNELS]
+    by_channel = [[layer, *(metrics.get(f"test/r/{name}") for name in columns[1:])] for layer, metrics in means.items()]
     run.log({
         "test/layer_x_channel": wandb.Table(columns=columns, data=by_channel),
         "test/scores": wandb.Table(columns=list[Any](rows[0]), data=[list(row.values()) for row in rows]),

@@ -10,7 +10,7 @@ import torch
 from tractprobe.encoders import Encoder, weights_sha256
 from tractprobe.encoders.wav2vec2 import FAMILY, Wav2Vec2
 from tractprobe.encoders.whisper import Whisper
-from tractprobe.errors import EncoderError
+from tractprobe.errors import EncoderError, first_line
 from tractprobe.files import file_safe
 
 log = logging.getLogger(__name__)
@@ -80,11 +80,10 @@ def _ask(name: str, load: Any) -> Any:
         return load(transformers)
     except (OSError, ValueError, SafetensorError) as error:
         # Both are raised for an unreachable Hub, an unknown id and a folder that lacks a file; the text tells which.
-        first = str(error).strip().splitlines()[0]
         offline = ", which is switched off by HF_HUB_OFFLINE" if HF_HUB_OFFLINE else ""
         raise EncoderError(
             f"cannot load {name}: looked for a folder {Path(name).expanduser().resolve()}, in the cache {HF_HUB_CACHE} "
-            f"and on the Hub{offline}: {first}\n"
+            f"and on the Hub{offline}: {first_line(error)}\n"
             f"Where there is a network: hf download {name} --local-dir models/{file_safe(name)}\n"
             f"then, anywhere: model=hub model.name=models/{file_safe(name)}"
         ) from error

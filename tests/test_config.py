@@ -1,0 +1,180 @@
+import inspect
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import REPOSITORY
+from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from hydra.errors import HydraException
+from hydra.utils import get_object
+from omegaconf import OmegaConf
+
+from tractprobe.config import build, conf_dir, differences, head_label, model_label, plain, register_resolvers, run_name
+from tractprobe.errors import ConfigError
+
+GROUPS = {"train": ("model", "head", "split", "optimizer", "trainer", "tracking"), "prepare": ("corpus",)}
+NEEDS_EXTRA = {"joblib", "slurm"}
+REQUIRED = {
+    "hub": ["model.name=facebook/x"],
+    "folder": ["corpus.name=x", "corpus.root=/x"],
+    "hprc": ["corpus.root=/x"],
+    "emu": ["corpus.name=x", "corpus.root=/x", "corpus.language=de"],
+}
+
+
+def options() -> Iterator[tuple[str, str, str]]:
+    for root, groups in GROUPS.items():
+        for group in groups:
+            for path in sorted((conf_dir() / group).glob("*.yaml")):
+                yield root, group, path.stem
+
+
+def composed(root: str, *overrides: str) -> dict[str, Any]:
+    register_resolvers()
+    GlobalHydra.instance().clear()
+    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+        return plain(compose(root, overrides=list(overrides)))
+
+
+@pytest.mark.parametrize(("root", "group", "option"), list(options()))
+def test_every_option_of_every_group_binds_to_its_target(root: str, group: str, option: str):
+    node = composed(root, f"{group}={option}", *REQUIRED.get(option, []))[group]
+    target = get_object(node.pop("_target_"))
+    signature = inspect.signature(target)
+    given = dict.fromkeys(("num_layers", "width", "num_channels")) if group == "head" else {}
+    given |= {"params": []} if group == "optimizer" else {}
+    signature.bind(**node, **given)
+    required = {name for name, p in signature.parameters.items() if p.default is p.empty}
+    assert required <= set(node) | set(given) or group == "trainer"
+
+
+@pytest.mark.parametrize("option", sorted(path.stem for path in (conf_dir() / "launcher").glob("*.yaml")))
+def test_every_launcher_composes_where_it_is_installed(option: str):
+    if option in NEEDS_EXTRA:
+        pytest.importorskip({"joblib": "hydra_plugins.hydra_joblib_launcher", "slurm": "submitit"}[option])
+    composed("train", f"launcher={option}")
+
+
+@pytest.mark.parametrize("override", ["held_uot=it", "model.bnads=40", "head.alfas=[1]", "nope=1", "ema.x=1"])
+def test_unknown_keys_fail_with_hydras_error(override: str):
+    with pytest.raises(HydraException, match=r"Could not override|is not in struct"):
+        composed("train", override)
+
+
+@pytest.mark.parametrize("override", ["model=hubert_bsae", "head=rigde", "tracking=on"])
+def test_unknown_options_fail_and_list_the_known_ones(override: str):
+    with pytest.raises(HydraException, match="Available options"):
+        composed("train", override)
+
+
+def test_a_missing_value_is_named():
+    with pytest.raises(ConfigError, match=r"model\.name"):
+        composed("train", "model=hub")
+
+
+@pytest.mark.parametrize("group", ["model", "head"])
+def test_the_label_of_each_option_is_its_file_name(group: str):
+    label = {"model": model_label, "head": head_label}[group]
+    for path in (conf_dir() / group).glob("*.yaml"):
+        if path.stem != "hub":
+            assert label(composed("train", f"{group}={path.stem}")) == path.stem
+
+
+NAMES: dict[str, tuple[list[str], str]] = {
+    "default": ([], "mel/all/ridge/it/s0"),
+    "axes": (["model=random", "layer=3", "held_out=en", "seed=2", "head=mlp"], "random/L3/mlp/en/s2"),
+    "hub": (["model=hub", "model.name=facebook/hubert-large-ll60k"], "hubert-large-ll60k/all/ridge/it/s0"),
+    "speaker": (["split=sentence", "held_out=fold3"], "mel/all/ridge/fold3/s0-"),
+    "slash": (["split=speaker", "held_out=virtual/m1"], "mel/all/ridge/virtual-m1/s0-"),
+}
+
+
+@pytest.mark.parametrize("case", NAMES)
+def test_runs_are_named_by_their_axes(case: str):
+    overrides, expected = NAMES[case]
+    name = run_name(composed("train", *overrides))
+    assert name.startswith(expected) if expected.endswith("-") else name == expected
+
+
+WITHOUT_EFFECT = [
+    "paths.data=/elsewhere", "paths.cache=/x", "tracking=off", "tracking.project=x", "features.cache=false",
+    "data.num_workers=4", "launcher=local", "split=language", "corpora=[virtual]", "trainer=gpu", "optimizer.lr=0.5",
+    "patience=3", "data.batch_size=2",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("override", WITHOUT_EFFECT)
+def test_what_cannot_change_the_number_does_not_change_the_name(override: str):
+    assert run_name(composed("train", override)) == "mel/all/ridge/it/s0"
+
+
+WITH_EFFECT = [
+    "corpora=[hprc]", "model.context=1", "head.alphas=[1]", "split=speaker", "split.disjoint_text=false",
+    "ema.lowpass_hz=20", "features.storage=float32",
+]  # fmt: skip
+
+
+def test_what_can_change_the_number_gets_a_name_of_its_own():
+    names = {run_name(composed("train", override, "held_out=it")) for override in WITH_EFFECT}
+    assert len(names) == len(WITH_EFFECT) and "mel/all/ridge/it/s0" not in names
+
+
+@pytest.mark.parametrize("override", ["optimizer.lr=0.5", "patience=3", "data.batch_size=2", "trainer=debug"])
+def test_training_settings_name_only_heads_that_are_trained(override: str):
+    assert run_name(composed("train", "head=mlp", override)).startswith("mel/all/mlp/it/s0-")
+    assert run_name(composed("train", "head=mlp", "trainer=gpu")) == "mel/all/mlp/it/s0"
+
+
+def test_differences_are_what_was_overridden():
+    settings = composed("train", "ema.lowpass_hz=20", "corpora=[hprc,mspka]")
+    assert differences(settings) == {"ema.lowpass_hz": 20.0, "corpora": ["hprc", "mspka"]}
+
+
+HOSTILE = [
+    "os.system", "subprocess.run", "builtins.eval", "tractprobe.files.os.system", "tractprobe.config.logging.shutdown",
+    "pytorch_lightning.trainer.trainer.os.system", "torch.load", "torch.hub.load", "pickle.loads",
+    "tractprobe.run.nothing_of_the_kind", "tractprobe.results.RESULT",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("target", HOSTILE)
+def test_a_configuration_can_only_build_what_is_ours(target: str, tmp_path: Path):
+    for node in ({"_target_": target}, {"_target_": "tractprobe.splits.SplitRule", "by": {"_target_": target}}):
+        with pytest.raises(ConfigError, match="_target_"):
+            build(node)
+
+
+def test_what_a_target_refuses_is_said_in_its_own_words():
+    with pytest.raises(ConfigError, match=r"split\.folds=1"):
+        build({"_target_": "tractprobe.splits.SplitRule", "by": "sentence", "folds": 1})
+
+
+def shell(*command: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, *command], cwd=REPOSITORY, capture_output=True, text=True, check=False)
+
+
+QUICK: list[tuple[str, ...]] = [
+    ("train.py", "--help"), ("train.py", "--cfg", "job"), ("evaluate.py", "--help"), ("-m", "tractprobe.cli", "--help"),
+    ("-m", "tractprobe.cli", "table", "--help"), ("-m", "tractprobe.cli", "prepare", "--help"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("command", QUICK, ids=" ".join)
+def test_help_answers_before_anything_heavy_is_imported(command: tuple[str, ...]):
+    result = shell("-X", "importtime", *command)
+    assert result.returncode == 0, result.stderr[-500:]
+    assert len(result.stdout) > 200
+    imported = {line.rpartition("|")[2].strip() for line in result.stderr.splitlines()}
+    assert not imported & {"torch", "transformers", "pytorch_lightning", "lhotse", "wandb", "scipy", "torchmetrics"}
+
+
+def test_configuration_files_hold_targets_and_their_arguments_only():
+    for root, group, option in options():
+        node = OmegaConf.to_container(OmegaConf.load(conf_dir() / group / f"{option}.yaml"))
+        assert "_target_" in node and "defaults" not in node, (root, group, option)
+        first = (conf_dir() / group / f"{option}.yaml").read_text().splitlines()[0]
+        assert first.startswith("# ") or group == "optimizer", (group, option)

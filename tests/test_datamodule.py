@@ -1,0 +1,122 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from conftest import write_corpus
+
+from tractprobe.articulators import CHANNELS
+from tractprobe.corpora.folder import Folder
+from tractprobe.datamodule import Conditioning, EmaData, EpochShuffle
+from tractprobe.encoders.mel import LogMel
+from tractprobe.prepare import prepare
+from tractprobe.prepared import PreparedCorpus
+from tractprobe.splits import Split, SplitRule
+
+
+def ema_data(corpus: PreparedCorpus, split: Split | None = None, **settings) -> EmaData:
+    encoder = LogMel()
+    split = split or SplitRule("language")(corpus.entries, "it", 0)
+    data = EmaData([corpus], split, encoder.geometry, encoder.count_frames, layers=[0], **settings)
+    data.setup()
+    return data
+
+
+def test_targets_are_the_filtered_movements_at_the_frame_centres(toy: PreparedCorpus):
+    data = ema_data(toy)
+    entry = toy.entries[3]
+    example = data.example(entry.id)
+    centres_s = (320 * np.arange(59) + 199.5) / 16000
+    positions = toy.track(entry.id).lowpassed(10).at(centres_s)
+    scale = data.scales[entry.speaker]
+    np.testing.assert_allclose(example.target.numpy() * scale.sd + scale.mean, positions, atol=1e-9)
+
+
+def test_no_frame_lies_outside_the_movements(tmp_path: Path):
+    raw = write_corpus(tmp_path / "raw", speakers=2, sentences=2)
+    for path in raw.glob("*.npy"):
+        np.save(path, np.load(path)[:100])  # movements end 0.2 s before the audio
+    corpus = prepare(Folder("short", raw), tmp_path / "data")
+    example = ema_data(corpus).example(corpus.entries[0].id)
+    valid = torch.isfinite(example.target).all(dim=1).numpy()
+    times_s = (320 * np.arange(59) + 199.5) / 16000
+    np.testing.assert_array_equal(valid, times_s <= 0.99)
+
+
+def test_statistics_of_a_known_speaker_come_from_development_alone(toy: PreparedCorpus):
+    data = ema_data(toy)
+    developed = [e for e in toy.entries if e.id in data.split.development and e.speaker == "toy/s1"]
+    values = np.concatenate([toy.track(e.id).lowpassed(10).values for e in developed])
+    np.testing.assert_allclose(data.scales["toy/s1"].mean, values.mean(axis=0), rtol=1e-9)
+    np.testing.assert_allclose(data.scales["toy/s1"].sd, values.std(axis=0), rtol=1e-7)
+    assert not any(scale.from_test for scale in data.scales.values())
+
+
+def test_statistics_of_an_unknown_speaker_describe_that_speaker_only(toy: PreparedCorpus):
+    split = SplitRule("speaker", disjoint_text=False)(toy.entries, "s1", 0)
+    data = ema_data(toy, split)
+    assert [name for name, scale in data.scales.items() if scale.from_test] == ["toy/s1"]
+    target = torch.cat([batch.target[batch.valid.all(dim=2)] for batch in data.test_dataloader()])
+    assert target.mean(dim=0).abs().max() < 0.05 and (target.std(dim=0) - 1).abs().max() < 0.1
+
+
+def test_a_channel_that_never_moves_is_masked(tmp_path: Path):
+    raw = write_corpus(tmp_path / "raw", speakers=2, sentences=2)
+    for path in raw.glob("s0_*.npy"):
+        values = np.load(path)
+        values[:, 5] = 12.5
+        np.save(path, values)
+    data = ema_data(prepare(Folder("still", raw), tmp_path / "data"))
+    for batch in data.development_dataloader():
+        for row, id_ in enumerate(batch.ids):
+            stuck = "s0_" in id_
+            assert batch.valid[row, :, 5].any() != torch.tensor(stuck)
+            assert batch.valid[row, :, 4].any()
+
+
+def rows_of(data: EmaData, part: str) -> dict[str, tuple[torch.Tensor, torch.Tensor]]:
+    found = {}
+    for batch in getattr(data, f"{part}_dataloader")():
+        for row, id_ in enumerate(batch.ids):
+            count = int(batch.valid[row].any(dim=1).nonzero().max()) + 1
+            found[id_] = (batch.target[row, :count], batch.valid[row, :count])
+    return found
+
+
+@pytest.mark.parametrize("settings", [{"batch_size": 1}, {"batch_size": 5}, {"batch_size": 3, "num_workers": 2}])
+@pytest.mark.parametrize("part", ["train", "val", "test", "development"])
+def test_batches_hold_each_utterance_once_and_equal_whatever_their_size(toy: PreparedCorpus, settings: dict, part: str):
+    data = ema_data(toy, **settings)
+    ids = {"train": data.split.train, "val": data.split.validation, "test": data.split.test}
+    expected = rows_of(ema_data(toy, batch_size=100), part)
+    found = rows_of(data, part)
+    assert set(found) == set(expected) == set(ids.get(part, data.split.development))
+    for id_, tensors in expected.items():
+        assert all(torch.equal(one, other) for one, other in zip(tensors, found[id_], strict=True))
+
+
+def test_padding_is_not_valid_and_groups_name_speaker_and_language(toy: PreparedCorpus):
+    data = ema_data(toy)
+    for batch in data.test_dataloader():
+        assert (batch.target[~batch.valid] == 0).all()
+        for row, id_ in enumerate(batch.ids):
+            entry = data.entries[id_]
+            assert data.groups[batch.group[row]] == ("toy", entry.language, entry.speaker)
+            assert len(batch.waves[row]) == entry.num_samples
+        assert batch.target.shape[2] == len(CHANNELS) and batch.states is None
+
+
+def test_training_order_is_a_function_of_seed_and_epoch(toy: PreparedCorpus):
+    def order(seed: int, epoch: int) -> list[int]:
+        sampler = EpochShuffle(50, seed)
+        sampler.set_epoch(epoch)
+        return list(sampler)
+
+    assert order(0, 3) == order(0, 3) != order(0, 4) and order(0, 3) != order(1, 3)
+    assert sorted(order(0, 3)) == list(range(50))
+
+
+def test_filter_settings_reach_the_targets(toy: PreparedCorpus):
+    slow, fast = (ema_data(toy, conditioning=Conditioning(lowpass_hz=hz)) for hz in (1.0, 20.0))
+    id_ = toy.entries[0].id
+    assert slow.example(id_).target.diff(dim=0).std() < 0.6 * fast.example(id_).target.diff(dim=0).std()

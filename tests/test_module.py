@@ -1,0 +1,203 @@
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.callbacks import Callback, ModelCheckpoint
+
+from tractprobe.articulators import CHANNELS
+from tractprobe.checkpoint import AtomicCheckpoints
+from tractprobe.datamodule import EmaData
+from tractprobe.encoders import Encoder
+from tractprobe.encoders.untrained import untrained
+from tractprobe.errors import RunError
+from tractprobe.features import cached
+from tractprobe.heads import Mlp
+from tractprobe.metrics import Scores
+from tractprobe.module import Inversion, mean_r
+from tractprobe.prepared import PreparedCorpus
+from tractprobe.splits import SplitRule
+
+pytestmark = pytest.mark.filterwarnings("ignore:Checkpoint directory .* exists and is not empty")
+
+
+@pytest.fixture(scope="module")
+def encoder() -> Encoder:
+    return untrained(layers=2, width=48, channels=16)
+
+
+Make = Callable[..., tuple[Inversion, EmaData]]
+
+
+@pytest.fixture
+def make(toy: PreparedCorpus, encoder: Encoder, tmp_path: Path) -> Make:
+    def build(layers=(0, 1, 2), cache=True, patience=3, identity="this", lr=1e-2) -> tuple[Inversion, EmaData]:
+        split = SplitRule("language")(toy.entries, "it", 0)
+        states = {"toy": cached(encoder, toy, tmp_path / "cache", "float16", torch.device("cpu"))} if cache else None
+        data = EmaData([toy], split, encoder.geometry, encoder.count_frames, layers=layers, states=states, batch_size=4)
+        data.setup()
+        head = Mlp(len(layers), encoder.width, len(CHANNELS), hidden=16)
+        module = Inversion(
+            encoder, head, layers=layers, groups=data.groups, patience=patience, identity=identity,
+            make_optimizer=lambda parameters: torch.optim.AdamW(parameters, lr=lr),
+        )  # fmt: skip
+        head.standardise((module.states(batch), batch.valid.any(dim=2)) for batch in data.train_dataloader())
+        return module, data
+
+    return build
+
+
+class Kill(Callback):
+    """Leave at the start of a batch, as a kill does: nothing is saved on the way out."""
+
+    def __init__(self, epoch: int, batch: int):
+        self.epoch, self.batch = epoch, batch
+
+    def on_train_batch_start(self, trainer: pl.Trainer, module: Any, batch: Any, index: int) -> None:
+        if (trainer.current_epoch, index) == (self.epoch, self.batch):
+            raise ConnectionAbortedError
+
+
+def fit(module: Inversion, data: EmaData, folder: Path, *callbacks: Callback, epochs: int = 5) -> None:
+    saving = ModelCheckpoint(folder, filename="last", save_on_train_epoch_end=True, enable_version_counter=False)
+    trainer = pl.Trainer(
+        max_epochs=epochs, logger=False, enable_progress_bar=False, enable_model_summary=False, accelerator="cpu",
+        num_sanity_val_steps=0, callbacks=[saving, *callbacks], plugins=[AtomicCheckpoints()],
+        use_distributed_sampler=False,
+    )  # fmt: skip
+    last = folder / "last.ckpt"
+    ckpt_path = last if last.exists() else None
+    trainer.fit(module, data.train_dataloader(), data.val_dataloader(), ckpt_path=ckpt_path, weights_only=True)
+    module.restore_best()
+
+
+def weights(module: Inversion) -> dict[str, torch.Tensor]:
+    return {name: value.clone() for name, value in module.head.state_dict().items()}
+
+
+def assert_equal(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> None:
+    assert one.keys() == other.keys()
+    for name, value in one.items():
+        assert torch.equal(value, other[name]), name
+
+
+@pytest.mark.parametrize("when", [(1, 0), (3, 2)])
+def test_a_killed_fit_goes_on_to_the_same_bits(make: Make, tmp_path: Path, when: tuple[int, int]):
+    undisturbed, data = make()
+    fit(undisturbed, data, tmp_path / "undisturbed")
+    killed, data = make()
+    with pytest.raises(ConnectionAbortedError):
+        fit(killed, data, tmp_path / "killed", Kill(*when))
+    resumed, data = make()
+    fit(resumed, data, tmp_path / "killed")
+    assert_equal(weights(resumed), weights(undisturbed))
+    assert resumed.history == undisturbed.history and len(resumed.history) == 5
+
+
+def test_a_fit_that_had_stopped_early_is_not_given_another_epoch(make: Make, tmp_path: Path):
+    module, data = make(patience=1, lr=0.5)
+    fit(module, data, tmp_path, epochs=40)
+    epochs = len(module.history)
+    assert epochs < 40
+    again, data = make(patience=1, lr=0.5)
+    fit(again, data, tmp_path, epochs=40)
+    assert len(again.history) == epochs
+    assert_equal(weights(again), weights(module))
+
+
+def test_training_all_layers_gives_each_what_training_it_alone_would(make: Make, tmp_path: Path):
+    together, data = make(patience=2, lr=0.05)
+    fit(together, data, tmp_path / "all", epochs=12)
+    for index in range(3):
+        alone, data = make(layers=(index,), patience=2, lr=0.05)
+        fit(alone, data, tmp_path / f"L{index}", epochs=12)
+        assert together.best_r[index] == pytest.approx(alone.best_r[0].item(), abs=1e-5)
+        for name, value in weights(alone).items():
+            torch.testing.assert_close(weights(together)[name][[index]], value, rtol=1e-4, atol=1e-5)
+
+
+def test_encoding_on_the_fly_gives_the_same_numbers_as_the_cache(make: Make, tmp_path: Path):
+    (with_cache, data), (without, fresh) = make(cache=True), make(cache=False)
+    fit(with_cache, data, tmp_path / "cache", epochs=2)
+    fit(without, fresh, tmp_path / "fresh", epochs=2)
+    for name, value in weights(with_cache).items():
+        torch.testing.assert_close(weights(without)[name], value, rtol=1e-4, atol=1e-5)
+
+
+def test_checkpoints_hold_heads_only_and_load_without_executing_anything(make: Make, tmp_path: Path):
+    module, data = make()
+    fit(module, data, tmp_path, epochs=1)
+    checkpoint = torch.load(tmp_path / "last.ckpt", weights_only=True)
+    names = set(checkpoint["state_dict"])
+    assert names and not any(name.startswith("encoder") for name in names)
+    assert {name.split(".")[0] for name in names} == {"head", "best", "best_r", "epochs_without_gain"}
+    size = sum(value.numel() * 4 for value in module.head.state_dict().values())
+    assert (tmp_path / "last.ckpt").stat().st_size < 6 * size
+
+
+def test_a_checkpoint_of_another_run_is_refused(make: Make, tmp_path: Path):
+    module, data = make(identity="this")
+    fit(module, data, tmp_path, epochs=1)
+    other, data = make(identity="other")
+    with pytest.raises(RunError, match="other settings or data"):
+        fit(other, data, tmp_path)
+
+
+@pytest.mark.parametrize("keep", [0, 10, 0.5, 0.999])
+def test_a_checkpoint_cut_short_is_one_error(make: Make, tmp_path: Path, keep: float):
+    module, data = make()
+    fit(module, data, tmp_path, epochs=1)
+    content = (tmp_path / "last.ckpt").read_bytes()
+    (tmp_path / "last.ckpt").write_bytes(content[: int(keep if keep >= 1 or not keep else keep * len(content))])
+    again, data = make()
+    with pytest.raises(RunError, match="remove it to start over"):
+        fit(again, data, tmp_path)
+
+
+def test_a_checkpoint_that_would_execute_code_does_not(make: Make, tmp_path: Path):
+    import pickle
+
+    class Evil:
+        def __reduce__(self):
+            return (Path(tmp_path / "owned").touch, ())
+
+    (tmp_path / "last.ckpt").write_bytes(pickle.dumps(Evil(), protocol=2))
+    module, data = make()
+    with pytest.raises(RunError):
+        fit(module, data, tmp_path)
+    assert not (tmp_path / "owned").exists()
+
+
+def test_the_encoder_stays_frozen_and_in_eval_through_a_fit(make: Make, tmp_path: Path, encoder: Encoder):
+    before = {name: value.clone() for name, value in encoder.state_dict().items()}
+    module, data = make()
+    fit(module, data, tmp_path, epochs=2)
+    module.train()
+    assert not any(one.training for one in module.encoder.modules()) and module.head.training
+    assert_equal(before, dict(encoder.state_dict()))
+
+
+def test_a_loss_that_is_not_finite_names_the_utterances(make: Make, tmp_path: Path):
+    module, data = make()
+    with torch.no_grad():
+        module.head.get_parameter("weights.0").fill_(torch.nan)
+    with pytest.raises(RunError, match="toy/s"):
+        fit(module, data, tmp_path)
+
+
+def test_mean_r_is_over_channels_then_languages_then_speakers():
+    r = torch.tensor([[[0.1, 0.3], [0.4, 0.4], [torch.nan, 0.9]]], dtype=torch.float64)
+    groups = [("c", "it", "c/a"), ("c", "en", "c/a"), ("c", "en", "c/b")]
+    expected = ((0.2 + 0.4) / 2 + 0.9) / 2
+    assert mean_r(Scores(r, r, r, r, r), groups).item() == pytest.approx(expected)
+
+
+def test_input_standardisation_comes_from_the_training_frames(make: Make):
+    module, data = make(layers=(1,))
+    frames = torch.cat([module.states(b)[:, b.valid.any(dim=2)] for b in data.train_dataloader()], dim=1).double()
+    torch.testing.assert_close(module.head.input_mean.flatten().double(), frames.mean(dim=1)[0], rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(
+        module.head.input_sd.flatten().double(), frames.std(dim=1, unbiased=False)[0], rtol=1e-5, atol=1e-6
+    )

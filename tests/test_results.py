@@ -1,0 +1,120 @@
+import csv
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tractprobe.articulators import CHANNELS
+from tractprobe.cli import main
+from tractprobe.errors import RunError
+from tractprobe.results import RUN_FIELDS, SCORE_FIELDS, collect, layer_means, layer_tables, read_result
+from tractprobe.statistics import mean_over_speakers
+
+SPEAKERS = ("c/a", "c/b", "c/d")
+
+
+def score(layer: int, language: str, speaker: str, channel: str) -> float:
+    """A number that tells all four apart."""
+    return 0.1 * layer + 0.02 * SPEAKERS.index(speaker) + 0.001 * CHANNELS.index(channel) + 0.2 * (language == "it")
+
+
+def write_run(
+    runs: Path, model: str = "mel", held_out: str = "it", seed: int = 0, suffix: str = "", **more: Any
+) -> Path:
+    rows = [
+        {"layer": layer, "corpus": "c", "language": held_out, "speaker": speaker, "channel": channel, "n_frames": 10,
+         "r": score(layer, held_out, speaker, channel), "rmse_mm": 1.5, "r2": 0.2, "ccc": None}
+        for layer in (0, 1) for speaker in SPEAKERS for channel in CHANNELS
+    ]  # fmt: skip
+    identity = {"model": model, "head": "ridge", "split": "language", "held_out": held_out, "seed": seed}
+    folder = runs / f"{model}/all/ridge/{held_out}/s{seed}{suffix}"
+    folder.mkdir(parents=True)
+    (folder / "result.json").write_text(json.dumps({"identity": identity, "settings": {}, "scores": rows}))
+    return folder
+
+
+def test_cells_are_means_over_channels_then_speakers_and_the_last_column_over_languages(tmp_path: Path):
+    for held_out in ("en", "it"):
+        write_run(tmp_path, held_out=held_out)
+    (table,) = layer_tables(collect(tmp_path))
+    assert table.columns == ("en", "it", "mean")
+    for layer in (0, 1):
+        expected = {
+            language: np.mean([score(layer, language, s, c) for s in SPEAKERS for c in CHANNELS])
+            for language in ("en", "it")
+        }
+        for language in ("en", "it"):
+            assert table.cells[layer, language].mean == pytest.approx(expected[language])
+            assert table.cells[layer, language].n == 3
+        assert table.cells[layer, "mean"].mean == pytest.approx(np.mean(list(expected.values())))
+    assert "mel, ridge: r by held-out language; 3 speakers" in str(table)
+
+
+def test_models_and_settings_have_tables_of_their_own_and_seeds_are_averaged(tmp_path: Path):
+    write_run(tmp_path)
+    write_run(tmp_path, seed=1)
+    write_run(tmp_path, model="random")
+    write_run(tmp_path, suffix="-abcdef")
+    titles = [table.title for table in layer_tables(collect(tmp_path))]
+    assert len(titles) == 3 and sum("abcdef" in title for title in titles) == 1
+
+
+def test_the_command_prints_the_table_and_writes_the_tidy_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    for held_out in ("en", "it"):
+        write_run(tmp_path / "runs", held_out=held_out)
+    assert main(["table", str(tmp_path / "runs"), "--csv", str(tmp_path / "scores.csv")]) == 0
+    printed = capsys.readouterr().out
+    assert "layer  en" in printed and ".226 [" in printed and "144 rows in" in printed
+    with open(tmp_path / "scores.csv", encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert list(rows[0]) == [*RUN_FIELDS, *SCORE_FIELDS] and len(rows) == 2 * 2 * 3 * 12
+    assert rows[0]["run"] == "mel/all/ridge/en/s0" and rows[0]["ccc"] == ""
+
+
+def test_the_command_on_nothing_is_one_line_and_status_1(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    assert main(["table", str(tmp_path / "none")]) == 1
+    assert capsys.readouterr().err == f"tractprobe: no finished run below {tmp_path / 'none'}\n"
+
+
+def test_undefined_scores_are_left_out_of_means(tmp_path: Path):
+    folder = write_run(tmp_path)
+    result = read_result(folder)
+    for row in result["scores"]:
+        row["r"] = None if row["channel"] == "td_x" or row["speaker"] == "c/b" else row["r"]
+    (folder / "result.json").write_text(json.dumps(result))
+    (table,) = layer_tables(collect(tmp_path))
+    expected = np.mean([score(0, "it", s, c) for s in ("c/a", "c/d") for c in CHANNELS[1:]])
+    assert table.cells[0, "it"].mean == pytest.approx(expected) and table.cells[0, "it"].n == 2
+
+
+def test_metrics_for_dashboards_agree_with_the_table(tmp_path: Path):
+    write_run(tmp_path)
+    rows = collect(tmp_path)
+    means = layer_means(rows)
+    (table,) = layer_tables(rows)
+    assert means[1]["test/r/mean"] == pytest.approx(table.cells[1, "it"].mean)
+    assert means[1]["test/r/tt_y"] == pytest.approx(np.mean([score(1, "it", s, "tt_y") for s in SPEAKERS]))
+    assert means[1]["test/rmse_mm/mean"] == 1.5 and "test/ccc/mean" not in means[1]
+
+
+BROKEN: dict[str, Callable[[Path], Any]] = {
+    "cut": lambda path: path.write_text(path.read_text()[:300]),
+    "no scores": lambda path: path.write_text('{"identity": {}, "settings": {}, "scores": []}'),
+    "rows lack fields": lambda path: path.write_text('{"identity": {}, "settings": {}, "scores": [{"layer": 1}]}'),
+    "a list": lambda path: path.write_text("[1]"),
+}
+
+
+@pytest.mark.parametrize("case", BROKEN)
+def test_a_broken_result_is_named(tmp_path: Path, case: str):
+    BROKEN[case](write_run(tmp_path) / "result.json")
+    with pytest.raises(RunError, match=r"s0/result\.json"):
+        collect(tmp_path)
+
+
+def test_estimates_print_as_papers_do():
+    estimate = mean_over_speakers({("it", "a"): 0.5, ("it", "b"): 0.7})
+    assert str(estimate) == ".600 [.500, .700]"

@@ -1,0 +1,293 @@
+"""The main job end to end: cells, sweeps, kills, evaluation, on the small world whose truth is known."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from conftest import REPOSITORY, real, write_corpus
+from safetensors import safe_open
+from safetensors.torch import load_file
+
+from tractprobe.articulators import CHANNELS
+from tractprobe.corpora.emu import Emu
+from tractprobe.corpora.folder import Folder
+from tractprobe.corpora.hprc import Hprc
+from tractprobe.errors import ConfigError, CorpusError, RunError
+from tractprobe.prepare import prepare
+from tractprobe.results import SCORE_FIELDS, collect, read_result
+from tractprobe.run import evaluate, train
+
+Configure = Callable[..., Any]
+SMALL = ["model=random", "model.layers=2", "model.width=48", "model.channels=16"]
+NONLINEAR = ["head=mlp", "head.hidden=16", "trainer.max_epochs=3", "data.batch_size=4"]
+
+
+def mean_r(result: dict[str, Any]) -> float:
+    return float(np.mean([row["r"] for row in result["scores"]]))
+
+
+def test_a_linear_world_is_recovered_in_a_language_never_seen(configure: Configure):
+    result = train(configure("held_out=it", "model.context=1"))
+    assert mean_r(result) > 0.99
+    assert all(row["r"] > 0.97 and row["ccc"] > 0.95 and row["rmse_mm"] < 3 for row in result["scores"])
+
+
+def test_movements_of_other_sentences_are_not_recovered(
+    data: Path, raw_corpus: Path, tmp_path: Path, configure: Configure
+):
+    """The chance level: the same audio, each with the movements of another utterance."""
+    shutil.copytree(raw_corpus, tmp_path / "shuffled")
+    tracks = sorted((tmp_path / "shuffled").glob("*.npy"))
+    values = [np.load(path) for path in tracks]
+    for path, other in zip(tracks, np.random.default_rng(0).permutation(len(tracks)), strict=True):
+        np.save(path, values[other])
+    prepare(Folder("shuffled", tmp_path / "shuffled"), tmp_path / "data")
+    result = train(configure("corpora=[shuffled]", f"paths.data={tmp_path / 'data'}", "held_out=it", "model.context=1"))
+    assert abs(mean_r(result)) < 0.1
+
+
+@pytest.mark.parametrize("head", [[], NONLINEAR])
+def test_result_holds_identity_timing_and_a_row_per_layer_speaker_and_channel(configure: Configure, data: Path, head):
+    result = train(configure("held_out=it", *SMALL, *head))
+    folder = Path(result["settings"]["paths"]["runs"], "random/all", head[0][5:] if head else "ridge", "it")
+    (written,) = folder.glob("s0-*/result.json")
+    assert json.loads(written.read_text()) == result
+    identity = result["identity"]
+    assert {name: identity[name] for name in ("model", "layer", "held_out", "split", "seed")} == {
+        "model": "random", "layer": "all", "held_out": "it", "split": "language", "seed": 0
+    }  # fmt: skip
+    description = json.loads((data / "toy/corpus.json").read_text())
+    assert identity["corpora"] == {"toy": description["content_hash"]}
+    assert set(identity["versions"]) == {"torch", "transformers", "tractprobe"}
+    assert set(result["timing_s"]) >= {"prepare", "encode", "fit", "score"}
+    keys = {(row["layer"], row["speaker"], row["channel"]) for row in result["scores"]}
+    assert len(result["scores"]) == len(keys) == 3 * 3 * 12
+    for row in result["scores"]:
+        assert set(row) == set(SCORE_FIELDS)
+        assert (row["corpus"], row["language"]) == ("toy", "it") and row["n_frames"] == 4 * 59
+
+
+def test_one_layer_alone_gives_what_it_gives_among_all(configure: Configure):
+    everything = train(configure("held_out=it", *SMALL))
+    alone = train(configure("held_out=it", *SMALL, "layer=1"))
+    expected = [row for row in everything["scores"] if row["layer"] == 1]
+    for row, other in zip(alone["scores"], expected, strict=True):
+        assert row["r"] == pytest.approx(other["r"], abs=1e-10) and row["channel"] == other["channel"]
+
+
+@pytest.mark.parametrize("layer", ["3", "-1", "last", "1.5"])
+def test_a_layer_that_is_not_there_is_named(configure: Configure, layer: str):
+    with pytest.raises(ConfigError, match="layers 0 to 2, or all"):
+        train(configure("held_out=it", *SMALL, f"layer={layer}"))
+
+
+def heads(folder: Path) -> dict[str, torch.Tensor]:
+    (path,) = folder.rglob("head.safetensors")
+    return load_file(path)
+
+
+@pytest.mark.parametrize("head", [[], NONLINEAR])
+def test_nothing_of_the_held_out_language_reaches_the_heads(
+    raw_corpus: Path, tmp_path: Path, configure: Configure, head: list[str]
+):
+    """Other audio and other movements in the held-out language leave the heads bit for bit as they were."""
+    changed = shutil.copytree(raw_corpus, tmp_path / "changed")
+    write_corpus(tmp_path / "other", languages=("xx",) * 2, seed=77)
+    for path in changed.glob("*_it_*.npy"):
+        np.save(path, np.load(path) * 3 + 50)
+        audio = path.with_name(path.name.replace(".ema.npy", ".flac"))
+        shutil.copyfile(tmp_path / "other" / audio.name.replace("_it_", "_xx_"), audio)
+    found = []
+    for name, root in (("one", raw_corpus), ("two", changed)):
+        prepare(Folder("toy", root), tmp_path / name)
+        paths = [f"paths.data={tmp_path / name}", f"paths.runs={tmp_path / name / 'runs'}"]
+        train(configure("held_out=it", *SMALL, *head, *paths))
+        found.append(heads(tmp_path / name))
+    assert found[0].keys() == found[1].keys()
+    assert all(torch.equal(found[0][name], found[1][name]) for name in found[0])
+
+
+def test_a_finished_run_is_skipped_and_returns_what_it_has(configure: Configure, tmp_path: Path):
+    first = train(configure("held_out=it"))
+    times = {path: path.stat().st_mtime_ns for path in (tmp_path / "runs").rglob("*")}
+    assert train(configure("held_out=it")) == first
+    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "runs").rglob("*")} == times
+
+
+def test_a_finished_run_on_other_data_is_not_taken_for_this_one(configure: Configure, raw_corpus: Path, tmp_path: Path):
+    raw = shutil.copytree(raw_corpus, tmp_path / "raw")
+    data = f"paths.data={tmp_path / 'data'}"
+    prepare(Folder("toy", raw), tmp_path / "data")
+    train(configure("held_out=it", data))
+    next(iter(raw.glob("*.json"))).unlink()
+    prepare(Folder("toy", raw), tmp_path / "data")
+    with pytest.raises(RunError, match="another version of corpus toy"):
+        train(configure("held_out=it", data))
+
+
+@pytest.mark.parametrize("head", [[], NONLINEAR])
+def test_evaluation_gives_a_finished_runs_own_numbers(configure: Configure, head: list[str], tmp_path: Path):
+    result = train(configure("held_out=it", *SMALL, *head))
+    (folder,) = (path.parent for path in (tmp_path / "runs").rglob("result.json"))
+    assert evaluate(configure(f"run={folder}", name="evaluate")) == result["scores"]
+    shutil.rmtree(tmp_path / "cache")
+    fresh = evaluate(configure(f"run={folder}", "features.cache=false", name="evaluate"))
+    for row, other in zip(fresh, result["scores"], strict=True):
+        assert row == pytest.approx(other, abs=1e-6)
+
+
+def test_evaluation_on_another_corpus_leaves_out_learned_sentences(configure: Configure, data: Path, tmp_path: Path):
+    shutil.copytree(data / "toy", tmp_path / "data/toy")
+    write_corpus(tmp_path / "new", languages=("fr", "en"), speakers=2, seed=5_000)
+    prepare(Folder("new", tmp_path / "new"), tmp_path / "data")
+    paths = f"paths.data={tmp_path / 'data'}"
+    train(configure("held_out=it", "model.context=1", paths))
+    (folder,) = (path.parent for path in (tmp_path / "runs").rglob("result.json"))
+    rows = evaluate(configure(f"run={folder}", "corpora=[new]", paths, name="evaluate"))
+    assert {(row["language"], row["speaker"]) for row in rows} == {("fr", "new/s0"), ("fr", "new/s1")}
+    assert np.mean([row["r"] for row in rows]) > 0.98
+    written = json.loads((folder / "evaluations/new.json").read_text())
+    assert written["scores"] == rows
+
+
+def test_evaluation_with_another_encoder_than_the_runs_is_refused(configure: Configure, tmp_path: Path):
+    train(configure("held_out=it", *SMALL))
+    (path,) = (tmp_path / "runs").rglob("result.json")
+    result = json.loads(path.read_text())
+    result["settings"]["model"]["seed"] = 1
+    path.write_text(json.dumps(result))
+    with pytest.raises(RunError, match="encoder"):
+        evaluate(configure(f"run={path.parent}", name="evaluate"))
+
+
+def test_evaluation_of_nothing_says_so(configure: Configure, tmp_path: Path):
+    with pytest.raises(RunError, match="holds no result"):
+        evaluate(configure(f"run={tmp_path}", name="evaluate"))
+
+
+def test_heads_name_their_channels_and_units(configure: Configure, tmp_path: Path):
+    train(configure("held_out=it", *SMALL))
+    (path,) = tmp_path.rglob("head.safetensors")
+    with safe_open(path, "pt") as file:
+        about = json.loads(file.metadata()["tractprobe"])
+    assert about["channels"] == list(CHANNELS) and about["unit"] == "mm" and about["layers"] == [0, 1, 2]
+
+
+def test_an_unprepared_corpus_tells_what_to_do(configure: Configure):
+    with pytest.raises(CorpusError, match="tractprobe prepare corpus=hprc"):
+        train(configure("corpora=[hprc]"))
+
+
+def test_the_built_in_corpus_prepares_itself_but_never_over_somebodys_own(
+    configure: Configure, raw_corpus: Path, tmp_path: Path
+):
+    data = f"paths.data={tmp_path / 'data'}"
+    prepare(Folder("virtual", raw_corpus), tmp_path / "data")
+    train(configure("corpora=[virtual]", "held_out=de", data))
+    assert len(collect(tmp_path / "runs")) == 3 * 12  # the toy's three speakers, not the package's four
+
+
+def command(*arguments: str) -> list[str]:
+    return [sys.executable, str(REPOSITORY / "train.py"), *arguments]
+
+
+@pytest.fixture
+def places(data: Path, tmp_path: Path) -> list[str]:
+    names = {"data": data, "runs": tmp_path / "runs", "cache": tmp_path / "cache"}
+    return [*(f"paths.{name}={path}" for name, path in names.items()), "corpora=[toy]", "tracking=off"]
+
+
+def test_a_killed_sweep_is_finished_by_the_same_line(places: list[str], tmp_path: Path, configure: Configure):
+    """Kill -9 once the first cell is done; the line again does the rest; each cell is what it is undisturbed."""
+    line = command("-m", "model=mel,random", "held_out=en,it", *places)
+    process = subprocess.Popen(line, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=tmp_path)
+    deadline = time.monotonic() + 120
+    while not list((tmp_path / "runs").rglob("result.json")) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    done = {path: path.stat().st_mtime_ns for path in (tmp_path / "runs").rglob("result.json")}
+    assert 1 <= len(done) < 4
+    again = subprocess.run(line, capture_output=True, text=True, cwd=tmp_path, check=True)
+    assert again.stdout.count("finished already") == len(done)
+    results = list((tmp_path / "runs").rglob("result.json"))
+    assert len(results) == 4 and {path: path.stat().st_mtime_ns for path in done} == done
+    elsewhere = [f"paths.runs={tmp_path / 'undisturbed'}", f"paths.cache={tmp_path / 'fresh'}"]
+    for path in results:
+        identity = read_result(path.parent)["identity"]
+        cell = [f"model={identity['model']}", f"held_out={identity['held_out']}"]
+        assert train(configure(*cell, *elsewhere))["scores"] == read_result(path.parent)["scores"]
+
+
+def test_a_failing_cell_does_not_stop_the_others_and_is_alone_when_repeated(places: list[str], tmp_path: Path):
+    line = command("-m", "held_out=fr,it", *places)
+    result = subprocess.run(line, capture_output=True, text=True, cwd=tmp_path, check=False)
+    assert result.returncode == 1
+    assert "held_out=fr names no language; there are de, en, it" in result.stdout + result.stderr
+    assert "Traceback" not in result.stderr
+    assert [path.parent.parent.name for path in (tmp_path / "runs").rglob("result.json")] == ["it"]
+
+
+def test_a_fit_killed_between_epochs_goes_on_to_the_same_result(
+    places: list[str], tmp_path: Path, configure: Configure
+):
+    arguments = ["held_out=it", *SMALL, "head=mlp", "trainer.max_epochs=60", "patience=100", *places]
+    process = subprocess.Popen(command(*arguments), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=tmp_path)
+    deadline = time.monotonic() + 120
+    while not list(tmp_path.rglob("last.ckpt")) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    (checkpoint,) = tmp_path.rglob("last.ckpt")
+    assert not list(tmp_path.rglob("result.json"))
+    epochs_done = torch.load(checkpoint, weights_only=True)["epoch"] + 1
+    assert 0 < epochs_done < 60
+    resumed = train(configure(*arguments))
+    assert [one["epoch"] for one in resumed["fit"]["history"]] == list(range(60))
+    undisturbed = train(configure(*arguments, f"paths.runs={tmp_path / 'undisturbed'}"))
+    assert resumed["scores"] == undisturbed["scores"] and resumed["fit"] == undisturbed["fit"]
+
+
+def test_real_hprc_goes_the_whole_way(configure: Configure, tmp_path: Path):
+    root = real("TRACTPROBE_SAMPLES", "hprc_haskins")
+    prepare(Hprc(root), tmp_path / "data")
+    arguments = ["corpora=[hprc]", "split=speaker", "split.disjoint_text=false", f"paths.data={tmp_path / 'data'}"]
+    result = train(configure(*arguments, "held_out=F01"))
+    assert {row["speaker"] for row in result["scores"]} == {"hprc/F01"} and len(result["scores"]) == 12
+    # 41,680 samples hold 130 whole frames of 400, 320 apart, and the movements last longer.
+    assert {row["n_frames"] for row in result["scores"]} == {130}
+    assert result["scaled_by_own_test_frames"] == ["hprc/F01"]
+    assert {alpha for layer in result["fit"]["alpha"] for alpha in layer} == {1000}  # nothing to choose it on
+    (folder,) = (tmp_path / "runs/mel/all/ridge/F01").iterdir()
+    rows = evaluate(configure(f"run={folder}", f"paths.data={tmp_path / 'data'}", name="evaluate"))
+    assert rows == result["scores"]
+
+
+def test_real_hprc_by_the_same_sentence_is_refused_unless_asked(configure: Configure, tmp_path: Path):
+    prepare(Hprc(real("TRACTPROBE_SAMPLES", "hprc_haskins")), tmp_path / "data")
+    with pytest.raises(ConfigError, match=r"split\.disjoint_text=false"):
+        train(configure("corpora=[hprc]", "split=speaker", "held_out=F01", f"paths.data={tmp_path / 'data'}"))
+
+
+def test_real_emu_goes_the_whole_way_through_a_real_encoder(configure: Configure, tmp_path: Path):
+    samples = real("TRACTPROBE_SAMPLES", "emu_ssff")
+    whisper = real("TRACTPROBE_MODELS", "whisper-tiny.en-encoder")
+    prepare(Emu("demo", samples / "demoDB_ema", "de", speaker_pattern=r"_(?P<speaker>mo\d)"), tmp_path / "data")
+    prepare(Emu("tiny", samples / "tinyDfg91", "de", text_level="ORT", phone_level=None), tmp_path / "data")
+    arguments = ["corpora=[demo,tiny]", "split=corpus", "held_out=tiny", f"paths.data={tmp_path / 'data'}"]
+    result = train(configure(*arguments, "model=hub", f"model.name={whisper}"))
+    assert len(result["scores"]) == 5 * 12 and {row["n_frames"] for row in result["scores"]} == {153}
+    sentence = train(configure("corpora=[demo]", "split=sentence", "split.folds=2", f"paths.data={tmp_path / 'data'}"))
+    # The tracks end in about 0.2 s of lost samples: those frames count nowhere.
+    (count,) = {row["n_frames"] for row in sentence["scores"]}
+    assert 188 <= count <= 191

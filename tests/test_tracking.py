@@ -1,0 +1,114 @@
+"""W&B as it is on disk: offline runs read back with wandb's own reader."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import wandb
+
+from tractprobe.articulators import CHANNELS
+from tractprobe.errors import ConfigError, RunError
+from tractprobe.run import train
+from tractprobe.tracking import run_id
+
+SMALL = ["model=random", "model.layers=2", "model.width=48", "model.channels=16", "tracking=offline"]
+NONLINEAR = [*SMALL, "head=mlp", "head.hidden=16", "trainer.max_epochs=2"]
+
+Configure = Callable[..., Any]
+
+
+def read_back(file: Path) -> dict[str, Any]:
+    """Return id, group, config, exit code and history rows of one offline run, through W&B's own reader."""
+    command = [sys.executable, "-m", "wandb", "leet", "inspect", "--json", str(file)]
+    output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    found: dict[str, Any] = {"history": [], "exit": None}
+    for record in map(json.loads, output.splitlines()):
+        content = record.get(record["type"], {})
+        match record["type"]:
+            case "run":
+                found |= {"id": content["run_id"], "group": content.get("run_group"), "job_type": content["job_type"]}
+                found["config"] = content["config"]["update"]
+            case "history":
+                found["history"].append(content["item"])
+            case "exit":
+                found["exit"] = content.get("exit_code", 0)
+    return found
+
+
+def offline_runs(folder: Path) -> list[dict[str, Any]]:
+    return [read_back(file) for file in sorted(folder.rglob("*.wandb"))]
+
+
+def test_an_offline_run_holds_config_curves_scores_and_tables(configure: Configure, tmp_path: Path):
+    result = train(configure("held_out=it", *NONLINEAR, "tracking.group=pilot"))
+    (run,) = offline_runs(tmp_path)
+    (name,) = (str(path.parent.relative_to(tmp_path / "runs")) for path in tmp_path.rglob("result.json"))
+    assert (run["id"], run["group"], run["job_type"], run["exit"]) == (run_id(name, "fit"), "pilot", "fit", 0)
+    assert run["config"]["held_out"] == "it" and run["config"]["head.hidden"] == 16
+    assert [row["val/r/mean"] for row in run["history"] if "val/r/mean" in row] == pytest.approx(
+        [epoch["val/r/mean"] for epoch in result["fit"]["history"]]
+    )
+    assert sum("train/loss" in row for row in run["history"]) == 2
+    for layer in range(3):
+        (logged,) = [row for row in run["history"] if row.get("layer") == layer and "test/r/mean" in row]
+        for channel in ("tt_y", "ll_x"):
+            rows = [row["r"] for row in result["scores"] if (row["layer"], row["channel"]) == (layer, channel)]
+            assert logged[f"test/r/{channel}"] == pytest.approx(sum(rows) / len(rows))
+    (path,) = [row[key] for row in run["history"] for key in row if key == "test/layer_x_channel.path"]
+    (file,) = tmp_path.rglob(Path(path).name)
+    content = json.loads(file.read_text())
+    assert content["columns"] == ["layer", "mean", *CHANNELS]
+    for layer, values in enumerate(content["data"]):
+        assert values[0] == layer and values[2:] == pytest.approx(
+            [np.mean([row["r"] for row in result["scores"] if (row["layer"], row["channel"]) == (layer, channel)])
+             for channel in CHANNELS]
+        )  # fmt: skip
+
+
+def test_a_run_that_fails_is_recorded_as_failed_and_the_next_try_keeps_its_id(
+    configure: Configure, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    with monkeypatch.context() as broken:
+        broken.setattr("tractprobe.run.layer_means", lambda rows: (_ for _ in ()).throw(RunError("a fault")))
+        with pytest.raises(RunError, match="a fault"):
+            train(configure("held_out=it", *SMALL))
+    assert wandb.run is None
+    train(configure("held_out=it", *SMALL))
+    first, second = offline_runs(tmp_path)
+    assert first["exit"] == 1 and second["exit"] == 0
+    assert first["id"] == second["id"]
+
+
+def test_jobs_of_one_process_are_runs_of_their_own(configure: Configure, tmp_path: Path):
+    for held_out in ("it", "en"):
+        train(configure(f"held_out={held_out}", *SMALL))
+    assert len({run["id"] for run in offline_runs(tmp_path)}) == 2
+
+
+def test_a_misconfigured_run_fails_before_anything_is_left_open(configure: Configure):
+    with pytest.raises(ConfigError, match="names no language"):
+        train(configure("held_out=fr", *SMALL))
+    assert wandb.run is None
+
+
+def test_no_key_and_no_network_are_needed(configure: Configure, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    import socket
+
+    def refuse(*arguments: Any, **keywords: Any) -> None:
+        raise AssertionError(f"asked for the network: {arguments}")
+
+    monkeypatch.delenv("WANDB_API_KEY", raising=False)
+    monkeypatch.delenv("WANDB_MODE", raising=False)
+    monkeypatch.setattr(socket, "getaddrinfo", refuse)
+    train(configure("held_out=it", *SMALL))
+    assert len(offline_runs(tmp_path)) == 1
+
+
+def test_off_is_off(configure: Configure, tmp_path: Path):
+    train(configure("held_out=it", *SMALL[:-1], "tracking=off"))
+    assert not list(tmp_path.rglob("*.wandb"))
