@@ -241,7 +241,7 @@ def test_a_failing_cell_does_not_stop_the_others_and_is_alone_when_repeated(plac
 def test_a_fit_killed_between_epochs_goes_on_to_the_same_result(
     places: list[str], tmp_path: Path, configure: Configure
 ):
-    arguments = ["held_out=it", *SMALL, "head=mlp", "trainer.max_epochs=60", "patience=100", *places]
+    arguments = ["held_out=it", *SMALL, "head=mlp", "trainer.max_epochs=24", "patience=100", *places]
     process = subprocess.Popen(command(*arguments), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=tmp_path)
     deadline = time.monotonic() + 120
     while not list(tmp_path.rglob("last.ckpt")) and time.monotonic() < deadline:
@@ -251,9 +251,9 @@ def test_a_fit_killed_between_epochs_goes_on_to_the_same_result(
     (checkpoint,) = tmp_path.rglob("last.ckpt")
     assert not list(tmp_path.rglob("result.json"))
     epochs_done = torch.load(checkpoint, weights_only=True)["epoch"] + 1
-    assert 0 < epochs_done < 60
+    assert 0 < epochs_done < 24
     resumed = train(configure(*arguments))
-    assert [one["epoch"] for one in resumed["fit"]["history"]] == list(range(60))
+    assert [one["epoch"] for one in resumed["fit"]["history"]] == list(range(24))
     undisturbed = train(configure(*arguments, f"paths.runs={tmp_path / 'undisturbed'}"))
     assert resumed["scores"] == undisturbed["scores"] and resumed["fit"] == undisturbed["fit"]
 

@@ -34,11 +34,11 @@ def test_languages_with_speakers_of_their_own_never_lose_all_of_them():
 
 def test_coverage_is_near_nominal_with_many_speakers():
     random, inside = np.random.default_rng(0), 0
-    for _ in range(200):
+    for _ in range(100):
         scores = random.normal(0.5, 0.1, 30)
         estimate = mean_over_speakers({("it", f"s{n}"): score for n, score in enumerate(scores)})
         inside += estimate.low <= 0.5 <= estimate.high
-    assert 178 <= inside <= 199
+    assert 87 <= inside <= 100
 
 
 def test_one_speaker_has_no_interval():

@@ -100,7 +100,9 @@ class PreparedCorpus:
 
     def audio(self, utterance_id: str) -> Float[np.ndarray, " sample"]:
         """Return 16 kHz samples, full scale 1."""
-        return self._cuts[utterance_id].load_audio()[0]
+        audio = self._cuts[utterance_id].load_audio()
+        assert audio is not None
+        return audio[0]
 
     def track(self, utterance_id: str) -> Track:
         """Return the movements as they were measured: unfiltered, at the corpus's own rate."""

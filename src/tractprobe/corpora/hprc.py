@@ -15,6 +15,7 @@ import numpy as np
 
 from tractprobe.articulators import in_canonical_order
 from tractprobe.corpora import Phone, Utterance, found
+from tractprobe.corpora.mat5 import StructArray, read_mat5
 from tractprobe.errors import CorpusError
 from tractprobe.track import Track
 
@@ -51,11 +52,11 @@ class Hprc:
                     id=path.stem,
                     speaker=parsed["speaker"],
                     language=self.language,
-                    text=str(elements["AUDIO"].SENTENCE).strip(),
+                    text=_sentence(path, elements),
                     audio=audio[:, 0].astype(np.float32),
                     audio_rate_hz=round(audio_rate_hz),
                     track=_track(path, elements),
-                    phones=_phones(path, elements["AUDIO"].PHONES),
+                    phones=_phones(path, elements["AUDIO"]["PHONES"]),
                 )
             ]
         except CorpusError:
@@ -64,40 +65,35 @@ class Hprc:
             raise CorpusError(path, str(error)) from None
 
 
-def _elements(path: Path) -> dict[str, Any]:
+def _elements(path: Path) -> dict[str, dict[str, Any]]:
     """Return the elements of the file's one struct array, by their NAME."""
-    from scipy.io import loadmat
-
-    try:
-        content = loadmat(path, variable_names=[path.stem], struct_as_record=False, squeeze_me=True)
-    except FileNotFoundError:
-        raise CorpusError(path, "no such file") from None
-    except Exception as error:  # scipy raises whatever its parser stumbles over: KeyError, TypeError, zlib.error, ...
-        raise CorpusError(path, f"not a readable MAT v5 file: {error}") from None
-    if path.stem not in content:
-        raise CorpusError(path, f"holds no variable {path.stem}")
-    rows = np.atleast_1d(content[path.stem])
+    array = read_mat5(path, path.stem)
     fields = {"NAME", "SRATE", "SIGNAL", "SENTENCE", "PHONES"}
-    if rows.dtype != object or not all(fields <= set(getattr(row, "_fieldnames", ())) for row in rows):
+    if not isinstance(array, StructArray) or not all(fields <= set(element) for element in array.elements):
         raise CorpusError(path, f"is no struct array with the fields {', '.join(sorted(fields))}", place=path.stem)
-    elements = {str(row.NAME): row for row in rows}
+    elements = {str(element["NAME"]): element for element in array.elements}
     if lacking := sorted({"AUDIO", *_SENSORS.values()} - set(elements)):
         raise CorpusError(path, f"lacks {', '.join(lacking)}; has {', '.join(sorted(elements))}", place=path.stem)
     return elements
 
 
-def _signal(path: Path, elements: dict[str, Any], name: str, columns: int) -> tuple[np.ndarray, float]:
-    signal, rate_hz = np.asarray(elements[name].SIGNAL), np.asarray(elements[name].SRATE)
-    if signal.ndim == 1:
-        signal = signal[:, None]
-    if signal.dtype.kind not in "fiu" or signal.ndim != 2 or signal.shape[1] < columns:
-        raise CorpusError(path, f"SIGNAL has shape {signal.shape} and type {signal.dtype}", place=name)
-    if rate_hz.dtype.kind not in "fiu" or rate_hz.size != 1 or not float(rate_hz) > 0:
+def _signal(path: Path, elements: dict[str, dict[str, Any]], name: str, columns: int) -> tuple[np.ndarray, float]:
+    signal, rate_hz = elements[name]["SIGNAL"], elements[name]["SRATE"]
+    if not isinstance(signal, np.ndarray) or signal.ndim != 2 or signal.shape[1] < columns:
+        raise CorpusError(path, f"SIGNAL is not an array of (time, {columns} or more)", place=name)
+    if not isinstance(rate_hz, np.ndarray) or rate_hz.size != 1 or not float(rate_hz[0, 0]) > 0:
         raise CorpusError(path, f"SRATE is {rate_hz!r:.60}", place=name)
-    return signal, float(rate_hz)
+    return signal, float(rate_hz[0, 0])
 
 
-def _track(path: Path, elements: dict[str, Any]) -> Track:
+def _sentence(path: Path, elements: dict[str, dict[str, Any]]) -> str:
+    sentence = elements["AUDIO"]["SENTENCE"]
+    if not isinstance(sentence, str):
+        raise CorpusError(path, "SENTENCE is no text", place="AUDIO")
+    return sentence.strip()
+
+
+def _track(path: Path, elements: dict[str, dict[str, Any]]) -> Track:
     columns, rates_hz = {}, set()
     for articulator, sensor in _SENSORS.items():
         signal, rate_hz = _signal(path, elements, sensor, columns=3)
@@ -110,10 +106,13 @@ def _track(path: Path, elements: dict[str, Any]) -> Track:
 
 
 def _phones(path: Path, rows: Any) -> tuple[Phone, ...]:
+    if not isinstance(rows, StructArray):
+        return ()  # an empty array: not every copy of the corpus is labelled
     phones = []
-    for index, row in enumerate(np.atleast_1d(rows)):
-        offsets = np.atleast_1d(np.asarray(getattr(row, "OFFS", ())))
-        if offsets.shape != (2,) or offsets.dtype.kind not in "fiu":
-            raise CorpusError(path, "OFFS is no pair of start and end", place=f"PHONES, entry {index}")
-        phones.append(Phone(str(row.LABEL), float(offsets[0]), float(offsets[1])))
+    for index, row in enumerate(rows.elements):
+        match row:
+            case {"LABEL": str(label), "OFFS": np.ndarray(size=2) as offsets}:
+                phones.append(Phone(label, float(offsets.flat[0]), float(offsets.flat[1])))
+            case _:
+                raise CorpusError(path, "wants a LABEL and OFFS, start and end", place=f"PHONES, entry {index}")
     return tuple(phones)
