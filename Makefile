@@ -22,7 +22,7 @@ test: $(VENV)/.installed-dev
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/codespell README.md docs src tests conf
+	$(BIN)/codespell *.md docs src tests conf
 	$(BIN)/lint-imports
 	$(BIN)/pyright
 

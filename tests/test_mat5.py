@@ -12,9 +12,8 @@ VALUES: dict[str, Any] = {
     "double": np.arange(6.0).reshape(2, 3),
     "single": np.linspace(-1, 1, 5, dtype=np.float32)[:, None],
     "three dimensions": np.arange(24).reshape(2, 3, 4),
-    **{
-        f"{sign}int{bits}": np.array([[0, 1, 100]], f"{sign}int{bits}") for sign in ("", "u") for bits in (8, 16, 32, 64)
-    },
+    **{kind: np.array([[0, 1, 100]], kind) for kind in ("int8", "uint8", "int16", "uint16", "int32", "uint32")},
+    **{kind: np.array([[0, 1, 100]], kind) for kind in ("int64", "uint64")},
     "whole doubles": np.array([[1.0, 250.0]]),
     "nan": np.array([[np.nan, np.inf, -np.inf]]),
     "nothing": np.zeros((0, 3)),

@@ -27,7 +27,7 @@ class Split:
         What choices (alpha, epoch) are made on; disjoint from ``train`` in speaker, where there is more than one, and
         in text. Empty where the development side is too small to be divided.
     development
-        All that is not kept from the fit: ``train``, ``validation`` and what their disjointness leaves unused. A closed
+        All that is not kept from the fit: ``train``, ``validation`` and what keeping them apart leaves unused. A closed
         form is refitted on it once its choices are made.
     test
         What is reported; it shares with ``development`` neither what was held out nor, by default, any text.
