@@ -5,7 +5,7 @@ given back in mm. A speaker's statistics come from the development side; only a 
 described by its own test frames, which moves and scales its numbers in mm and cannot change any correlation.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Protocol, runtime_checkable
@@ -135,7 +135,7 @@ class EmaData(pl.LightningDataModule):
         count_frames: Callable[[int], int],
         *,
         layers: Sequence[int],
-        states: dict[str, StateSource] | None = None,
+        states: Mapping[str, StateSource] | None = None,
         conditioning: Conditioning | None = None,
         batch_size: int = 8,
         num_workers: int = 0,

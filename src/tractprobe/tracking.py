@@ -46,6 +46,7 @@ class Tracking:
         import wandb
         from pytorch_lightning.loggers import WandbLogger
 
+        folder.mkdir(parents=True, exist_ok=True)
         run = wandb.init(
             id=run_id(name, job_type),
             name=name,
