@@ -21,7 +21,7 @@ from tractprobe.config import Plain, build, builtin_corpus, differences, head_la
 from tractprobe.corpora.folder import Folder
 from tractprobe.datamodule import EmaData
 from tractprobe.encoders import Encoder
-from tractprobe.errors import ConfigError, RunError
+from tractprobe.errors import ConfigError, RunError, first_line
 from tractprobe.features import FeatureCache, cached
 from tractprobe.files import atomic, digest
 from tractprobe.module import Inversion
@@ -126,8 +126,8 @@ class Cell:
 
     def fit(self) -> Plain:
         """Fit the heads; return what was chosen on the validation part."""
-        if not self.plan.split.validation:
-            log.warning("too few speakers and sentences for a validation part: nothing is chosen on one")
+        if not self.plan.split.folds:
+            log.warning("too few speakers and sentences to keep any aside for choices: none are made")
         return self._solve(self.module.head) if isinstance(self.module.head, Ridge) else self._train(self.module.head)
 
     def score(self) -> list[Plain]:
@@ -139,30 +139,40 @@ class Cell:
             raise RunError("not one frame of the test set has a target")
         return rows
 
+    def own_scale(self) -> list[str]:
+        """Return the speakers whose mm come, at least in part, from their own test frames."""
+        return sorted(name for name, scale in self.data.scales.items() if scale.from_test.any())
+
     def save_heads(self, path: Path) -> None:
         """Write the heads with their channels, unit, layers and identity."""
         from safetensors.torch import save
 
-        about = {
+        weights = {name: value.detach().cpu().contiguous() for name, value in self.module.head.state_dict().items()}
+        with atomic(path) as temporary:
+            temporary.write_bytes(save(weights, metadata={"tractprobe": json.dumps(self._about())}))
+
+    def load_heads(self, path: Path) -> None:
+        """Take the heads of a finished run; RunError if the file is not theirs."""
+        from safetensors import SafetensorError, safe_open
+        from safetensors.torch import load_file
+
+        try:
+            with safe_open(path, "pt") as file:
+                about = json.loads((file.metadata() or {}).get("tractprobe", "null"))
+            self.module.head.load_state_dict(load_file(path))
+        except (OSError, SafetensorError, RuntimeError, ValueError) as error:
+            raise RunError(f"{path}: not the heads of this run: {first_line(error)}") from None
+        if about != json.loads(json.dumps(self._about())):
+            raise RunError(f"{path}: the heads of another run, by the channels, layers and identity that they name")
+
+    def _about(self) -> Plain:
+        return {
             "channels": list(CHANNELS),
             "target": "standardised per speaker",
             "unit": UNIT,
             "layers": list(self.plan.layers),
-            "identity": self.plan.identity,
+            "identity": {key: value for key, value in self.plan.identity.items() if key != "versions"},
         }
-        weights = {name: value.detach().cpu().contiguous() for name, value in self.module.head.state_dict().items()}
-        with atomic(path) as temporary:
-            temporary.write_bytes(save(weights, metadata={"tractprobe": json.dumps(about)}))
-
-    def load_heads(self, path: Path) -> None:
-        """Take the heads of a finished run; RunError if the file is not theirs."""
-        from safetensors import SafetensorError
-        from safetensors.torch import load_file
-
-        try:
-            self.module.head.load_state_dict(load_file(path))
-        except (OSError, SafetensorError, RuntimeError) as error:
-            raise RunError(f"{path}: not the heads of this run: {error}") from None
 
     def _states(self) -> dict[str, FeatureCache] | None:
         settings, device = self.plan.settings, self.trainer.strategy.root_device
@@ -187,7 +197,7 @@ class Cell:
             log.info("going on from %s", last)
         else:
             batches = self.data.train_dataloader()
-            head.standardise((self.module.states(batch), batch.valid.any(dim=2)) for batch in batches)
+            head.standardise((self.module.states(batch), batch.valid) for batch in batches)
         self.trainer.fit(
             self.module,
             train_dataloaders=self.data.train_dataloader(),
@@ -202,8 +212,10 @@ class Cell:
         return {"best_validation_r": best_r, "history": self.module.history}
 
 
-def open_corpora(names: Sequence[str], data: Path) -> list[PreparedCorpus]:
+def open_corpora(names: str | Sequence[str], data: Path) -> list[PreparedCorpus]:
     """Open prepared corpora by name; the built-in one is prepared here if it is not yet."""
+    if isinstance(names, str):
+        raise ConfigError(f"corpora={names}: give a list, corpora=[{names}]")
     if not names or len(set(names)) != len(names):
         raise ConfigError(f"corpora={list(names)}: names of prepared corpora, each once")
     if BUILTIN in names and PreparedCorpus.source(data / BUILTIN) in (None, builtin_corpus()):
@@ -250,6 +262,8 @@ def _layers(layer: Any, encoder: Encoder) -> tuple[int, ...]:
 def _trainer(settings: Plain, folder: Path, logger: "WandbLogger | None") -> "pl.Trainer":
     from pytorch_lightning.callbacks import ModelCheckpoint
 
+    if settings["trainer"]["devices"] not in (1, "1"):
+        raise ConfigError("trainer.devices=1: a run uses one device; spread a sweep with launcher=joblib or slurm")
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
     for message in _EXPECTED_WARNINGS:
         warnings.filterwarnings("ignore", message)
@@ -270,5 +284,6 @@ def _trainer(settings: Plain, folder: Path, logger: "WandbLogger | None") -> "pl
         enable_model_summary=False,
         enable_progress_bar=sys.stderr.isatty(),
         use_distributed_sampler=False,
+        limit_test_batches=1.0,
         default_root_dir=folder,
     )

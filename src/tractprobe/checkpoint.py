@@ -1,6 +1,5 @@
 """Checkpoints written whole or not at all, and read without executing anything."""
 
-import pickle
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +8,8 @@ from pytorch_lightning.plugins.io import CheckpointIO
 
 from tractprobe.errors import RunError, first_line
 from tractprobe.files import atomic
+
+_KEYS = {"state_dict", "optimizer_states", "lr_schedulers", "loops", "callbacks", "epoch", "global_step", "history"}
 
 
 class AtomicCheckpoints(CheckpointIO):
@@ -22,10 +23,13 @@ class AtomicCheckpoints(CheckpointIO):
         self, path: str | Path, map_location: Any = None, weights_only: bool | None = None
     ) -> dict[str, Any]:
         try:
-            return torch.load(path, map_location="cpu", weights_only=True)
-        except (RuntimeError, EOFError, OSError, pickle.UnpicklingError) as error:
+            checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+        except Exception as error:  # whatever its parser stumbles over: UnicodeDecodeError, KeyError, ...
             problem = f"not a whole checkpoint of ours ({first_line(error)}); remove it to start over"
             raise RunError(f"{path}: {problem}") from None
+        if not isinstance(checkpoint, dict) or not _KEYS <= set(checkpoint):
+            raise RunError(f"{path}: not a checkpoint of ours; remove it to start over")
+        return checkpoint
 
     def remove_checkpoint(self, path: str | Path) -> None:
         Path(path).unlink(missing_ok=True)

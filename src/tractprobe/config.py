@@ -5,6 +5,7 @@ that differs from the shipped configuration is summed up in a short hash behind 
 """
 
 import logging
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib import resources
@@ -12,19 +13,35 @@ from pathlib import Path
 from typing import Any
 
 from hydra.errors import CompactHydraException
-from hydra.utils import get_object, instantiate
+from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from tractprobe.errors import ConfigError, TractprobeError
+from tractprobe.errors import ConfigError, TractprobeError, first_line
 from tractprobe.files import digest, file_safe
 
 Plain = dict[str, Any]
 
 log = logging.getLogger(__name__)
 
-_ALLOWED = ("tractprobe.", "torch.optim.", "pytorch_lightning.")
-_NAMED = ("model.label", "model.name", "layer", "held_out", "seed", "head._target_", "head.seed")
+TARGETS = frozenset({
+    "pytorch_lightning.Trainer",
+    "torch.optim.AdamW",
+    "tractprobe.corpora.emu.Emu",
+    "tractprobe.corpora.folder.Folder",
+    "tractprobe.corpora.hprc.Hprc",
+    "tractprobe.datamodule.Conditioning",
+    "tractprobe.encoders.mel.LogMel",
+    "tractprobe.encoders.pretrained.pretrained",
+    "tractprobe.encoders.untrained.untrained",
+    "tractprobe.heads.Mlp",
+    "tractprobe.ridge.Ridge",
+    "tractprobe.splits.SplitRule",
+    "tractprobe.tracking.Tracking",
+})  # fmt: skip
+"""All that a configuration may build, by exact name: runs and studies of others are configurations, too."""
+
+_NAMED = ("model.label", "layer", "held_out", "seed", "head._target_")
 _WITHOUT_EFFECT = (
     "paths", "tracking", "launcher", "features.cache", "data.num_workers", "trainer.accelerator", "trainer.devices",
     "model.local_files_only", "split.default_held_out",
@@ -52,7 +69,11 @@ def builtin_corpus() -> str:
 def plain(config: DictConfig) -> Plain:
     """Return a configuration as plain values, interpolations resolved; ConfigError names what is missing."""
     try:
-        return {str(key): _plain(config, key) for key in config if key != "hydra"}
+        settings = {str(key): _plain(config, key) for key in config if key != "hydra"}
+        model = settings.get("model", {})
+        if "name" in model and Path(model["name"]).expanduser().is_dir():
+            model["name"] = str(Path(model["name"]).expanduser().resolve())
+        return settings
     except OmegaConfBaseException as error:
         raise ConfigError(f"{error.full_key or 'configuration'}: {str(error).splitlines()[0]}") from None
 
@@ -68,22 +89,20 @@ def clear_errors() -> Iterator[None]:
 
 
 def build(node: Mapping[str, Any], **more: Any) -> Any:
-    """Instantiate a node's ``_target_``, which must be defined in this package, torch.optim or Lightning."""
-    for target in _targets(node):
-        try:
-            found = get_object(target)
-        except Exception as error:
-            raise ConfigError(f"_target_ {target} cannot be found: {error}") from None
-        # The object's own module counts, not the path it was reached by: any module gives access to those it imports.
-        module = f"{getattr(found, '__module__', '')}."
-        if not module.startswith(_ALLOWED) or not callable(found):
-            raise ConfigError(f"_target_ {target} is not one of ours; allowed are {', '.join(_ALLOWED)}")
+    """Instantiate a node's ``_target_``, one of TARGETS; its arguments are values and never built themselves."""
+    target = node.get("_target_")
+    if target not in TARGETS:
+        raise ConfigError(f"_target_ {target} is not one of {', '.join(sorted(TARGETS))}")
+    special = [key for key in flat(node) if re.search(r"(^|\.)_\w+_($|\.)", key) and key != "_target_"]
+    if special:
+        raise ConfigError(f"{target} takes values, not {', '.join(special)}")
     try:
-        return instantiate(dict(node), **more, _convert_="all")
-    except Exception as error:  # Hydra wraps what the target raised
-        if isinstance(error.__cause__, ValueError):
-            raise error.__cause__ from None
-        raise
+        return instantiate(dict(node), **more, _recursive_=False, _convert_="all")
+    except Exception as error:  # Hydra wraps whatever the target raised
+        cause = error.__cause__ or error
+        if isinstance(cause, TractprobeError):
+            raise cause from None
+        raise ConfigError(f"{target}: {first_line(cause)}") from cause
 
 
 def run_name(settings: Plain) -> str:
@@ -99,12 +118,26 @@ def run_name(settings: Plain) -> str:
 def differences(settings: Plain) -> Plain:
     """Return what can change a number and differs from the shipped configuration, as ``{dotted key: value}``."""
     stock = flat(_stock(settings))
-    ignored = (*_NAMED, *_WITHOUT_EFFECT, *(_ONLY_FOR_GRADIENTS if head_label(settings) == "ridge" else ()))
-    return {
-        key: value
-        for key, value in flat(settings).items()
-        if stock.get(key) != value and not any(key == name or key.startswith(f"{name}.") for name in ignored)
-    }
+    effective = _effective(settings)
+    return {key: value for key, value in effective.items() if stock.get(key) != value and not _under(key, _NAMED)}
+
+
+def changes(before: Plain, now: Plain) -> list[str]:
+    """Return what can change a number and differs between the settings of two runs, as ``key: before -> now``.
+
+    What only one of them has is left out: a later version may have given a name to what always was so.
+    """
+    old, new = flat(before), _effective(now)
+    return [f"{key}: {old[key]} -> {new[key]}" for key in sorted(old.keys() & new.keys()) if old[key] != new[key]]
+
+
+def _effective(settings: Plain) -> Plain:
+    ignored = (*_WITHOUT_EFFECT, *(_ONLY_FOR_GRADIENTS if head_label(settings) == "ridge" else ()))
+    return {key: value for key, value in flat(settings).items() if not _under(key, ignored)}
+
+
+def _under(key: str, names: Sequence[str]) -> bool:
+    return any(key == name or key.startswith(f"{name}.") for name in names)
 
 
 def model_label(settings: Plain) -> str:
@@ -118,7 +151,10 @@ def head_label(settings: Plain) -> str:
 
 
 def _run_name_of_root(*, _root_: DictConfig) -> str:
-    return run_name(plain(_root_))
+    try:
+        return run_name(plain(_root_))
+    except ConfigError:
+        return "unnamed"  # Hydra would wrap the error beyond recognition; the job itself raises it again
 
 
 def _plain(config: DictConfig, key: Any) -> Any:
@@ -126,15 +162,6 @@ def _plain(config: DictConfig, key: Any) -> Any:
     if OmegaConf.is_config(value):
         return OmegaConf.to_container(value, resolve=True, throw_on_missing=True)
     return value
-
-
-def _targets(node: Any) -> Sequence[str]:
-    if isinstance(node, Mapping):
-        own = [str(node["_target_"])] if "_target_" in node else []
-        return own + [target for value in node.values() for target in _targets(value)]
-    if isinstance(node, (list, tuple)):
-        return [target for value in node for target in _targets(value)]
-    return []
 
 
 def _stock(settings: Plain) -> Plain:
@@ -151,7 +178,7 @@ def _stock(settings: Plain) -> Plain:
             root[group] = OmegaConf.load(file)
     root.pop("hydra")
     named = {"seed": settings["seed"], "held_out": settings["held_out"]}
-    if "name" in settings["model"]:
+    if not settings["model"].get("label"):  # the label then comes from the name
         named["model"] = {"name": settings["model"]["name"]}
     root = OmegaConf.merge(root, named)
     return plain(root)  # type: ignore[arg-type]

@@ -1,8 +1,9 @@
 """EmaData: batches of encoder input and articulator targets, the targets sampled where the encoder's frames sit.
 
 Targets leave here standardised per speaker, with the speaker's mean and scale beside them, so that predictions can be
-given back in mm. A speaker's statistics come from the development side; only a speaker who does not occur there is
-described by its own test frames, which moves and scales its numbers in mm and cannot change any correlation.
+given back in mm. A speaker's statistics come from the development side; only a speaker, or a speaker's channel, that
+does not occur there is described by its own test frames, which moves and scales its numbers in mm and cannot change any
+correlation.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -18,6 +19,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from tractprobe.articulators import CHANNELS
+from tractprobe.errors import ConfigError
 from tractprobe.frames import FrameGeometry
 from tractprobe.prepared import Entry, PreparedCorpus
 from tractprobe.splits import Split
@@ -30,7 +32,7 @@ _LEAST_SD_MM = 1e-3
 class StateSource(Protocol):
     """Where batches take finished hidden states from, if they do not carry waves."""
 
-    def read(self, utterance_id: str, layers: Sequence[int]) -> Float[np.ndarray, "layer time width"]:
+    def read(self, utterance_id: str, layers: Sequence[int]) -> Shaped[np.ndarray, "layer time width"]:
         """Return the states of an utterance at some layers."""
         ...
 
@@ -51,17 +53,26 @@ class Conditioning:
     order: int = 5
     max_gap_s: float = 0.05
 
+    def __post_init__(self):
+        if not (self.lowpass_hz > 0 and 1 <= self.order <= 10 and self.max_gap_s >= 0):
+            raise ConfigError(f"ema: a cutoff above 0 Hz, an order of 1 to 10 and a gap of 0 s or more, not {self}")
+
     def __call__(self, track: Track) -> Track:
+        if 2 * self.lowpass_hz >= track.rate_hz:
+            raise ConfigError(f"ema.lowpass_hz={self.lowpass_hz} is too high for movements at {track.rate_hz:g} Hz")
         return track.bridged(self.max_gap_s).lowpassed(self.lowpass_hz, self.order)
 
 
 @dataclass(frozen=True, eq=False)
 class SpeakerScale:
-    """Mean and standard deviation (mm) of a speaker's channels; NaN for a channel that cannot be used."""
+    """Mean and standard deviation (mm) of a speaker's channels; NaN for a channel that cannot be used.
+
+    ``from_test`` marks channels that occur in the speaker's test frames only and are described by these.
+    """
 
     mean: Float[np.ndarray, " channel"]
     sd: Float[np.ndarray, " channel"]
-    from_test: bool
+    from_test: Bool[np.ndarray, " channel"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -146,6 +157,8 @@ class EmaData(pl.LightningDataModule):
         self.split, self.geometry, self.count_frames = split, geometry, count_frames
         self.layers, self.states = tuple(layers), states
         self.conditioning = conditioning or Conditioning()
+        if batch_size < 1 or num_workers < 0:
+            raise ConfigError("data.batch_size is at least 1, data.num_workers at least 0")
         self.batch_size, self.num_workers, self.seed = batch_size, num_workers, seed
         self.entries = {entry.id: entry for corpus in corpora for entry in corpus.entries}
         self.groups = tuple(sorted({_group(self.entries[id_]) for id_ in {*split.development, *split.test}}))
@@ -154,9 +167,10 @@ class EmaData(pl.LightningDataModule):
     def setup(self, stage: str | None = None) -> None:
         """Compute speaker statistics, once."""
         if not self.scales:
-            tested = [self.entries[id_] for id_ in self.split.test]
-            developed = [self.entries[id_] for id_ in self.split.development]
-            self.scales = self._scales(tested, from_test=True) | self._scales(developed, from_test=False)
+            developed, tested = (self._sums(ids) for ids in (self.split.development, self.split.test))
+            self.scales = {
+                speaker: _scale(developed.get(speaker), tested.get(speaker)) for speaker in developed | tested
+            }
 
     def train_dataloader(self) -> "DataLoader[Any]":
         """Return training utterances, shuffled anew each epoch in an order that seed and epoch alone decide."""
@@ -188,24 +202,29 @@ class EmaData(pl.LightningDataModule):
         """Return one utterance with its targets at the encoder's frames."""
         entry = self.entries[utterance_id]
         corpus, scale = self.corpora[entry.corpus], self.scales[entry.speaker]
-        times_s = self.geometry.times_s(self.count_frames(entry.num_samples))
-        positions = self.conditioning(corpus.track(entry.id)).at(times_s)
-        positions[times_s >= entry.duration_s] = np.nan
-        target = torch.from_numpy((positions - scale.mean) / scale.sd)
+        target = torch.from_numpy((self._positions(entry) - scale.mean) / scale.sd)
         if self.states is None:
             return Example(entry, torch.from_numpy(corpus.audio(entry.id)), None, target, scale)
         states = torch.from_numpy(self.states[entry.corpus].read(entry.id, self.layers))
         return Example(entry, None, states, target, scale)
 
-    def _scales(self, entries: Sequence[Entry], *, from_test: bool) -> dict[str, SpeakerScale]:
+    def _positions(self, entry: Entry) -> Float[np.ndarray, "time channel"]:
+        """Return the movements (mm) at the encoder's frames, NaN outside either stream."""
+        times_s = self.geometry.times_s(self.count_frames(entry.num_samples))
+        positions = self.conditioning(self.corpora[entry.corpus].track(entry.id)).at(times_s)
+        positions[times_s >= entry.duration_s] = np.nan
+        return positions
+
+    def _sums(self, ids: Sequence[str]) -> dict[str, Float[np.ndarray, "3 channel"]]:
+        """Return each speaker's count, sum and sum of squares of the frames that count in fitting and scoring."""
         totals: dict[str, np.ndarray] = {}
-        for entry in entries:
-            values = self.conditioning(self.corpora[entry.corpus].track(entry.id)).values
-            valid = np.isfinite(values)
-            known = np.where(valid, values, 0)
+        for entry in (self.entries[id_] for id_ in ids):
+            positions = self._positions(entry)
+            valid = np.isfinite(positions)
+            known = np.where(valid, positions, 0)
             sums = np.stack([valid.sum(axis=0), known.sum(axis=0), np.square(known).sum(axis=0)])
             totals[entry.speaker] = totals.get(entry.speaker, 0) + sums
-        return {speaker: _scale(sums, from_test) for speaker, sums in totals.items()}
+        return totals
 
 
 class EpochShuffle(Sampler[int]):
@@ -241,14 +260,18 @@ def _group(entry: Entry) -> tuple[str, str, str]:
     return entry.corpus, entry.language, entry.speaker
 
 
-def _scale(sums: np.ndarray, from_test: bool) -> SpeakerScale:
-    count, total, squares = sums
+def _scale(developed: np.ndarray | None, tested: np.ndarray | None) -> SpeakerScale:
+    """Describe a speaker by its development frames, and by its test frames where there are no others."""
+    nothing = np.zeros((3, len(CHANNELS)))
+    developed, tested = (nothing if sums is None else sums for sums in (developed, tested))
+    from_test = developed[0] == 0
+    count, total, squares = np.where(from_test, tested, developed)
     with np.errstate(invalid="ignore", divide="ignore"):
         mean = total / count
         sd = np.sqrt(np.maximum(squares / count - mean**2, 0))
     still = ~(sd >= _LEAST_SD_MM)  # a channel that never moves, or was never measured
     mean[still] = sd[still] = np.nan
-    return SpeakerScale(mean, sd, from_test)
+    return SpeakerScale(mean, sd, from_test & ~still)
 
 
 def _collate(examples: Sequence[Example], groups: Sequence[tuple[str, str, str]]) -> Batch:

@@ -5,31 +5,33 @@
     <cache>/<encoder hash>/<corpus content hash>/states.npy     (layer, frame, width), memory-mapped
     <cache>/<encoder hash>/<corpus content hash>/index.json     where each utterance's frames are, and what made them
 
-The folder's names are hashes of everything that determines its content, and the index repeats it in full and is
-compared on opening. A folder appears whole or not at all.
+The folder's names are hashes of everything that determines its content; the index repeats it in full, with a checksum
+of each utterance and layer that is compared on reading. A folder appears whole or not at all, and is made by one
+process while others wait for it.
 """
 
 import logging
 import sys
 import time
+import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Shaped
 from tqdm import tqdm
 
 from tractprobe.encoders import Encoder
-from tractprobe.errors import EncoderError
+from tractprobe.errors import ConfigError, CorpusError, EncoderError, first_line
 from tractprobe.files import digest, read_json, staged_folder, write_json
 from tractprobe.prepared import Entry, PreparedCorpus
 
 log = logging.getLogger(__name__)
 
 Storage = Literal["float16", "float32"]
-_FORMAT = 1
+_FORMAT = 2
 _INDEX, _STATES = "index.json", "states.npy"
 
 
@@ -37,6 +39,8 @@ def rounded(states: torch.Tensor, storage: Storage) -> torch.Tensor:
     """Round hidden states as the cache stores them, so that cached and fresh ones are the same numbers."""
     if storage == "float32":
         return states.float()
+    if storage != "float16":
+        raise ConfigError(f"features.storage={storage}: float16 or float32")
     half = states.half()
     if not torch.isfinite(half).all():
         raise EncoderError("hidden states exceed the range of float16; use features.storage=float32")
@@ -44,31 +48,60 @@ def rounded(states: torch.Tensor, storage: Storage) -> torch.Tensor:
 
 
 class FeatureCache:
-    """The states of one encoder on one corpus, read by utterance."""
+    """The states of one encoder on one corpus, read by utterance.
+
+    Raises
+    ------
+    EncoderError
+        The files are not whole, or were made by something else.
+    """
 
     def __init__(self, folder: Path, identity: dict[str, Any]):
         self.folder = folder
-        index = read_json(folder / _INDEX)
-        if index["identity"] != identity:
-            raise EncoderError(f"{folder} holds features of something else; remove it and they are made again")
-        self._spans: dict[str, tuple[int, int]] = {id_: (start, count) for id_, start, count in index["utterances"]}
-        self._states = np.load(folder / _STATES, mmap_mode="r", allow_pickle=False)
+        try:
+            index = read_json(folder / _INDEX)
+            self._states = np.load(folder / _STATES, mmap_mode="r", allow_pickle=False)
+            spans = {id_: (start, count, checks) for id_, start, count, checks in index["utterances"]}
+        except (CorpusError, OSError, ValueError, TypeError, KeyError) as error:
+            raise EncoderError(f"{folder}: not whole ({first_line(error)})") from None
+        if index["identity"] != identity or list(self._states.shape) != index["shape"]:
+            raise EncoderError(f"{folder} holds features of something else")
+        self._spans: dict[str, tuple[int, int, list[int]]] = spans
 
-    def read(self, utterance_id: str, layers: Sequence[int]) -> Float[np.ndarray, "layer time width"]:
-        """Return the states of one utterance at some layers."""
-        start, count = self._spans[utterance_id]
-        return np.stack([self._states[layer, start : start + count] for layer in layers])
+    def read(self, utterance_id: str, layers: Sequence[int]) -> Shaped[np.ndarray, "layer time width"]:
+        """Return the states of one utterance at some layers, checked against what was written."""
+        start, count, checks = self._spans[utterance_id]
+        states = np.stack([self._states[layer, start : start + count] for layer in layers])
+        if [_check(one) for one in states] != [checks[layer] for layer in layers]:
+            raise EncoderError(f"{self.folder}: damaged at {utterance_id}; remove the folder and it is made again")
+        return states
 
 
 def cached(
     encoder: Encoder, corpus: PreparedCorpus, cache: Path, storage: Storage, device: torch.device, batch_size: int = 8
 ) -> FeatureCache:
-    """Open the states of an encoder on a corpus, making them first if they are not there yet."""
+    """Open the states of an encoder on a corpus, making them first if they are not there, or not whole."""
     identity = _identity(encoder, corpus, storage)
     folder = cache / digest(identity)[:16] / corpus.content_hash[:16]
-    if not (folder / _INDEX).is_file():
-        _fill(encoder, corpus, folder, identity, storage, device, batch_size)
+    with staged_folder(folder, lambda: _is_whole(folder, identity)) as staging:
+        if staging is not None:
+            _fill(encoder, corpus, staging, identity, storage, device, batch_size)
     return FeatureCache(folder, identity)
+
+
+def _is_whole(folder: Path, identity: dict[str, Any]) -> bool:
+    if not folder.exists():
+        return False
+    try:
+        FeatureCache(folder, identity)
+    except EncoderError as error:
+        log.warning("%s; it is made again", error)
+        return False
+    return True
+
+
+def _check(states: Shaped[np.ndarray, "time width"]) -> int:
+    return zlib.crc32(np.ascontiguousarray(states).data)
 
 
 def _identity(encoder: Encoder, corpus: PreparedCorpus, storage: Storage) -> dict[str, Any]:
@@ -86,7 +119,7 @@ def _identity(encoder: Encoder, corpus: PreparedCorpus, storage: Storage) -> dic
 def _fill(
     encoder: Encoder,
     corpus: PreparedCorpus,
-    folder: Path,
+    staging: Path,
     identity: dict[str, Any],
     storage: Storage,
     device: torch.device,
@@ -94,16 +127,16 @@ def _fill(
 ) -> None:
     counts = [encoder.count_frames(entry.num_samples) for entry in corpus.entries]
     starts = np.concatenate([[0], np.cumsum(counts)]).tolist()
-    spans = dict(zip((entry.id for entry in corpus.entries), starts, strict=False))
+    begin = dict(zip((entry.id for entry in corpus.entries), starts, strict=False))
     shape = (encoder.num_layers, starts[-1], encoder.width)
-    with staged_folder(folder) as staging:
-        states = np.lib.format.open_memmap(staging / _STATES, mode="w+", dtype=np.dtype(storage), shape=shape)
-        for entry, encoded in _encode(encoder.to(device), corpus, device, batch_size):
-            start = spans[entry.id]
-            states[:, start : start + encoded.shape[1]] = rounded(encoded, storage).cpu().numpy()
-        states.flush()
-        rows = [[entry.id, start, count] for entry, start, count in zip(corpus.entries, starts, counts, strict=False)]
-        write_json(staging / _INDEX, {"identity": identity, "utterances": rows})
+    states = np.lib.format.open_memmap(staging / _STATES, mode="w+", dtype=np.dtype(storage), shape=shape)
+    rows = []
+    for entry, encoded in _encode(encoder.to(device), corpus, device, batch_size):
+        values, start = rounded(encoded, storage).cpu().numpy(), begin[entry.id]
+        states[:, start : start + values.shape[1]] = values
+        rows.append([entry.id, start, values.shape[1], [_check(layer) for layer in values]])
+    states.flush()
+    write_json(staging / _INDEX, {"identity": identity, "shape": list(shape), "utterances": sorted(rows)})
 
 
 def _encode(

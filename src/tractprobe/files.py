@@ -5,23 +5,26 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Iterator
+import stat
+import tempfile
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from filelock import FileLock
 
 from tractprobe.errors import CorpusError
 
-MAX_JSON_BYTES = 64 * 1024 * 1024
+MAX_JSON_BYTES = 1 << 26
 
 
 @contextmanager
 def atomic(path: Path) -> Iterator[Path]:
     """Yield a temporary name beside ``path``; on success it replaces ``path``, on error it vanishes."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = path.with_name(f".{path.name}.{os.urandom(4).hex()}.tmp")
     try:
         yield temporary
         with open(temporary, "rb+") as file:
@@ -32,74 +35,91 @@ def atomic(path: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def staged_folder(folder: Path) -> Iterator[Path]:
-    """Yield a new, empty folder; on success it takes the place of ``folder``, on error or kill nothing is changed.
-
-    What lay there before is removed only after it has been moved aside; what killed processes left behind is cleared.
-    """
+def locked(folder: Path) -> Iterator[None]:
+    """Hold a folder to ourselves among the processes that ask for it; a process that dies gives it back."""
     folder.parent.mkdir(parents=True, exist_ok=True)
-    _clear_leftovers(folder)
-    staging = folder.with_name(f".{folder.name}.{os.getpid()}.partial")
-    old = staging.with_suffix(".old")
-    staging.mkdir()
-    try:
-        yield staging
-        if folder.exists():
-            os.replace(folder, old)
-        os.replace(staging, folder)
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)
-        shutil.rmtree(old, ignore_errors=True)
+    with FileLock(folder.with_name(f".{folder.name}.lock"), mode=0o644):
+        yield
+
+
+@contextmanager
+def staged_folder(folder: Path, is_done: Callable[[], bool]) -> Iterator[Path | None]:
+    """Yield a new folder that takes the place of ``folder`` on success; on error or kill nothing is changed.
+
+    Among processes that want the same, one works and the others wait; whoever finds it done gets ``None``. What lay
+    there before is moved aside before it is removed; what killed processes left behind is cleared.
+    """
+    with locked(folder):
+        _clear_leftovers(folder)
+        if is_done():
+            yield None
+            return
+        staging = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", suffix=".partial", dir=folder.parent))
+        staging.chmod(0o755)
+        try:
+            yield staging
+            if folder.exists():
+                os.replace(folder, staging.with_suffix(".old"))
+            os.replace(staging, folder)
+        finally:
+            shutil.rmtree(staging, ignore_errors=True)
+            shutil.rmtree(staging.with_suffix(".old"), ignore_errors=True)
 
 
 def _clear_leftovers(folder: Path) -> None:
-    for leftover in folder.parent.glob(f".{folder.name}.*.*"):
-        pid = leftover.name.split(".")[-2]
-        if leftover.suffix not in (".partial", ".old") or not pid.isdigit() or _is_running(int(pid)):
-            continue
+    """Remove what was left behind; we hold the lock, so nobody is at work on it."""
+    for leftover in folder.parent.glob(f".{folder.name}.*"):
         if leftover.suffix == ".old" and not folder.exists():
             os.replace(leftover, folder)  # killed between the two moves
-        shutil.rmtree(leftover, ignore_errors=True)
-
-
-def _is_running(pid: int) -> bool:
-    if os.name != "posix":
-        return True  # elsewhere signal 0 is not a question but an interrupt
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        pass
-    return True
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write text atomically, as UTF-8."""
-    with atomic(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+        elif leftover.suffix in (".partial", ".old"):
+            shutil.rmtree(leftover, ignore_errors=True)
 
 
 def write_json(path: Path, value: Any) -> None:
     """Write JSON atomically; NaN is refused, since it is not JSON."""
-    write_text(path, json.dumps(value, ensure_ascii=False, indent=1, allow_nan=False) + "\n")
+    text = json.dumps(value, ensure_ascii=False, indent=1, allow_nan=False) + "\n"
+    with atomic(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
 
 
-def read_json(path: Path, max_bytes: int = MAX_JSON_BYTES) -> Any:
-    """Read a JSON file of bounded size; raise CorpusError with the line where it breaks off."""
+def check_regular(path: Path) -> None:
+    """Raise CorpusError unless a path is a plain file: devices and pipes may never end."""
     try:
-        if path.stat().st_size > max_bytes:
-            raise CorpusError(path, f"{path.stat().st_size} bytes of JSON; at most {max_bytes} are read")
-        return json.loads(path.read_text(encoding="utf-8"))
+        regular = stat.S_ISREG(path.stat().st_mode)
     except FileNotFoundError:
         raise CorpusError(path, "no such file") from None
-    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError, OSError) as error:
+    except OSError as error:
+        raise CorpusError(path, error.strerror or str(error)) from None
+    if not regular:
+        raise CorpusError(path, "not a plain file")
+
+
+def read_bytes(path: Path, max_bytes: int) -> bytes:
+    """Read a plain file of bounded size."""
+    check_regular(path)
+    try:
+        with open(path, "rb") as file:
+            content = file.read(max_bytes + 1)
+    except OSError as error:
+        raise CorpusError(path, error.strerror or str(error)) from None
+    if len(content) > max_bytes:
+        raise CorpusError(path, f"more than {max_bytes} bytes")
+    return content
+
+
+def read_json(path: Path) -> Any:
+    """Read a JSON file of bounded size; raise CorpusError with the line where it breaks off."""
+    content = read_bytes(path, MAX_JSON_BYTES)
+    try:
+        return json.loads(content.decode())
+    except (ValueError, RecursionError) as error:
         place = f"line {error.lineno}" if isinstance(error, json.JSONDecodeError) else None
         raise CorpusError(path, f"not JSON: {error}", place=place) from None
 
 
 def read_npy(path: Path) -> np.ndarray:
     """Read one numeric array from a .npy file, without pickle and with no more memory than the file has bytes."""
+    check_regular(path)
     try:
         # Mapping first: a header that claims more than the file holds fails here, before anything is allocated.
         mapped = np.load(path, mmap_mode="r", allow_pickle=False)
@@ -108,19 +128,19 @@ def read_npy(path: Path) -> np.ndarray:
         if mapped.dtype.kind not in "fiu":
             raise ValueError(f"holds {mapped.dtype}, not numbers")
         return np.array(mapped)
-    except FileNotFoundError:
-        raise CorpusError(path, "no such file") from None
     except (ValueError, OSError, EOFError, SyntaxError, TypeError, OverflowError, MemoryError) as error:
         raise CorpusError(path, f"not a numeric .npy array: {error}") from None
 
 
 def file_safe(name: str) -> str:
-    """Return the last part of a Hub id or a path, fit for a file name.
+    """Return a Hub id, or the last part of a path, fit for a file name.
 
-    >>> file_safe("facebook/hubert-base-ls960")
-    'hubert-base-ls960'
+    >>> file_safe("facebook/hubert-base-ls960"), file_safe("/models/my hubert/")
+    ('facebook--hubert-base-ls960', 'my-hubert')
     """
-    return re.sub(r"[^A-Za-z0-9._-]+", "-", Path(name).name or Path(name).resolve().name)
+    parts = [part for part in name.split("/") if part]
+    is_hub_id = len(parts) == 2 and not name.startswith(("/", ".", "~"))
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", "--".join(parts if is_hub_id else parts[-1:]))
 
 
 def file_sha256(path: Path) -> str:
@@ -141,5 +161,5 @@ def digest(value: Any) -> str:
     >>> digest({"a": 1, "b": [2]}) == digest({"b": [2], "a": 1})
     True
     """
-    text = json.dumps(value, sort_keys=True, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    text = json.dumps(value, sort_keys=True, ensure_ascii=True, allow_nan=False, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()

@@ -21,12 +21,13 @@ States = Float[Tensor, "layer batch time width"]
 class Bank(nn.Module):
     """Heads that gradients fit; inputs are standardised by what ``standardise`` saw."""
 
-    closed_form = False
     input_mean: Tensor
     input_sd: Tensor
+    known: Tensor
 
-    def __init__(self, num_layers: int, width: int):
+    def __init__(self, num_layers: int, width: int, num_channels: int):
         super().__init__()
+        self.register_buffer("known", torch.ones(num_layers, num_channels, dtype=torch.bool))
         self.register_buffer("input_mean", torch.zeros(num_layers, 1, 1, width))
         self.register_buffer("input_sd", torch.ones(num_layers, 1, 1, width))
 
@@ -35,14 +36,16 @@ class Bank(nn.Module):
         """Predict standardised targets from standardised inputs."""
 
     def forward(self, states: States) -> Float[Tensor, "layer batch time channel"]:
-        """Predict standardised targets from inputs as the encoder gives them."""
-        return self.predict((states.to(self.input_mean) - self.input_mean) / self.input_sd)
+        """Predict standardised targets from inputs as the encoder gives them; NaN for a channel never trained."""
+        predicted = self.predict((states.to(self.input_mean) - self.input_mean) / self.input_sd)
+        return torch.where(self.known[:, None, None], predicted, torch.nan)
 
-    def standardise(self, batches: Iterable[tuple[States, Bool[Tensor, "batch time"]]]) -> None:
-        """Take mean and deviation of the inputs from (states, which frames count) pairs; constant inputs are kept."""
-        count, total, squares = 0, 0.0, 0.0
-        for states, used in batches:
-            frames = states[:, used].double()
+    def standardise(self, batches: Iterable[tuple[States, Bool[Tensor, "batch time channel"]]]) -> None:
+        """Take the inputs' mean and deviation, and which channels can be learned, from (states, valid) pairs."""
+        count, total, squares, known = 0, 0.0, 0.0, torch.zeros_like(self.known[0])
+        for states, valid in batches:
+            known |= valid.any(dim=(0, 1))
+            frames = states[:, valid.any(dim=2)].double()
             count += frames.shape[1]
             total = total + frames.sum(dim=1)
             squares = squares + frames.square().sum(dim=1)
@@ -51,6 +54,7 @@ class Bank(nn.Module):
         mean, mean_square = torch.as_tensor(total) / count, torch.as_tensor(squares) / count
         sd = (mean_square - mean.square()).clamp(min=0).sqrt()
         sd = torch.where(sd > 1e-6 * mean_square.sqrt(), sd, 1.0)
+        self.known.copy_(known.expand_as(self.known))
         self.input_mean.copy_(mean[:, None, None])
         self.input_sd.copy_(sd[:, None, None])
 
@@ -71,7 +75,7 @@ class Mlp(Bank):
     def __init__(
         self, num_layers: int, width: int, num_channels: int, hidden: int = 256, depth: int = 1, seed: int = 0
     ):
-        super().__init__(num_layers, width)
+        super().__init__(num_layers, width, num_channels)
         if hidden < 1 or depth < 1:
             raise ConfigError("head.hidden and head.depth are at least 1")
         widths = [width, *[hidden] * depth, num_channels]

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from tractprobe.articulators import CHANNELS
 from tractprobe.datamodule import Batch
 from tractprobe.encoders import Encoder
-from tractprobe.errors import RunError
+from tractprobe.errors import ConfigError, RunError
 from tractprobe.features import Storage, rounded
 from tractprobe.heads import Bank
 from tractprobe.metrics import Moments, Scores
@@ -60,7 +60,9 @@ class Inversion(pl.LightningModule):
         identity: str = "",
     ):
         super().__init__()
-        self.strict_loading = False  # the encoder is not in the checkpoint
+        if patience < 1:
+            raise ConfigError(f"patience={patience}: at least 1")
+        self.strict_loading = False  # the encoder is not in the checkpoint; on_load_checkpoint checks the rest
         self.encoder, self.head = encoder, head
         self.layers, self.groups = tuple(layers), tuple(groups)
         self.storage: Storage = storage
@@ -134,6 +136,9 @@ class Inversion(pl.LightningModule):
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         if checkpoint.get("identity") != self.identity:
             raise RunError("the checkpoint belongs to a run with other settings or data; remove it to start over")
+        expected = {name for name in self.state_dict() if not name.startswith("encoder.")}
+        if set(checkpoint["state_dict"]) != expected:
+            raise RunError("the checkpoint lacks weights of these heads; remove it to start over")
         self.history = checkpoint["history"]
 
     @torch.no_grad()

@@ -21,7 +21,7 @@ from tractprobe.articulators import CHANNELS, UNIT
 from tractprobe.corpora import Reader, Utterance
 from tractprobe.errors import CorpusError
 from tractprobe.files import array_sha256, digest, file_sha256, read_json, staged_folder, write_json
-from tractprobe.prepared import DESCRIPTION, FORMAT, MANIFEST, RATE_HZ, PreparedCorpus
+from tractprobe.prepared import DESCRIPTION, FORMAT, MANIFEST, RATE_HZ, PreparedCorpus, content_hash
 from tractprobe.progress import progress
 
 if TYPE_CHECKING:
@@ -44,11 +44,9 @@ def prepare(reader: Reader, data: Path) -> PreparedCorpus:
         raise CorpusError(reader.root, f"corpus.name={reader.name!r}: lower-case letters, digits, '_' and '-' only")
     folder, sources = data / reader.name, reader.sources()
     fingerprint = _fingerprint(reader)
-    if _is_done(folder, fingerprint):
-        log.debug("%s is prepared already", folder)
-        return PreparedCorpus(folder)
-    with staged_folder(folder) as staging:
-        _write(reader, sources, staging, fingerprint)
+    with staged_folder(folder, lambda: _is_done(folder, fingerprint)) as staging:
+        if staging is not None:
+            _write(reader, sources, staging, fingerprint)
     return PreparedCorpus(folder)
 
 
@@ -66,10 +64,14 @@ def to_pcm16(audio: Float[np.ndarray, " sample"], rate_hz: int) -> Int16[np.ndar
 
 
 def _is_done(folder: Path, fingerprint: str) -> bool:
-    if not (folder / DESCRIPTION).is_file():
+    try:
+        description = read_json(folder / DESCRIPTION)
+    except CorpusError:
         return False
-    description = read_json(folder / DESCRIPTION)
-    return description.get("format") == FORMAT and description.get("fingerprint") == fingerprint
+    match description:
+        case {"format": written, "fingerprint": made_from}:
+            return written == FORMAT and made_from == fingerprint
+    return False
 
 
 def _fingerprint(reader: Reader) -> str:
@@ -93,9 +95,7 @@ def _write(reader: Reader, sources: Sequence[str], staging: Path, fingerprint: s
     with SequentialJsonlWriter(staging / MANIFEST) as manifest:
         for utterance in _read_all(reader, sources, skipped):
             if utterance.id in hashes:
-                problem = f"a second utterance named {utterance.id}"
-                skipped.append({"source": utterance.id, "problem": problem})
-                log.warning("skipped: %s", problem)
+                _skip(skipped, utterance.id, CorpusError(reader.root, f"a second utterance named {utterance.id}"))
                 continue
             cut, hashes[utterance.id] = _write_utterance(reader.name, utterance, staging)
             manifest.write(cut)
@@ -106,7 +106,7 @@ def _write(reader: Reader, sources: Sequence[str], staging: Path, fingerprint: s
         "format": FORMAT,
         "name": reader.name,
         "source": str(reader.root),
-        "content_hash": digest([FORMAT, sorted(hashes.items())]),
+        "content_hash": content_hash(hashes.values()),
         "fingerprint": fingerprint,
         "manifest_sha256": file_sha256(staging / MANIFEST),
         "channels": list(CHANNELS),
@@ -127,8 +127,15 @@ def _read_all(reader: Reader, sources: Sequence[str], skipped: list[dict[str, st
         try:
             yield from reader.read(source)
         except CorpusError as error:
-            skipped.append({"source": source, "problem": str(error)})
-            log.warning("skipped: %s", error)
+            _skip(skipped, source, error)
+        except (ValueError, ArithmeticError, LookupError, TypeError, MemoryError) as error:
+            # A reader should have said what is wrong itself; that it did not must not cost the other files.
+            _skip(skipped, source, CorpusError(reader.root / source, f"not readable: {error!r}"))
+
+
+def _skip(skipped: list[dict[str, str]], source: str, error: CorpusError) -> None:
+    skipped.append({"source": source, "problem": str(error)})
+    log.warning("skipped: %s", error)
 
 
 def _first(skipped: list[dict[str, str]]) -> str:
@@ -141,18 +148,19 @@ def _write_utterance(corpus: str, utterance: Utterance, staging: Path) -> tuple[
     values = utterance.track.values.astype(np.float32)
     soundfile.write(staging / f"audio/{utterance.id}.flac", pcm, RATE_HZ, subtype="PCM_16")
     np.save(staging / f"ema/{utterance.id}.npy", values, allow_pickle=False)
-    cut = _cut(corpus, utterance, num_samples=len(pcm))
-    content = [cut.to_dict(), array_sha256(pcm), array_sha256(values)]
-    return cut, digest(content)
+    cut = _cut(corpus, utterance, pcm, values)
+    return cut, digest(cut.to_dict())
 
 
-def _cut(corpus: str, utterance: Utterance, num_samples: int) -> "MonoCut":
+def _cut(
+    corpus: str, utterance: Utterance, pcm: Int16[np.ndarray, " sample"], values: Float[np.ndarray, "time channel"]
+) -> "MonoCut":
     from lhotse import MonoCut, Recording, SupervisionSegment
     from lhotse.array import Array, TemporalArray
     from lhotse.audio import AudioSource
     from lhotse.supervision import AlignmentItem
 
-    name, track, duration_s = f"{corpus}/{utterance.id}", utterance.track, num_samples / RATE_HZ
+    name, track, duration_s = f"{corpus}/{utterance.id}", utterance.track, len(pcm) / RATE_HZ
     source = AudioSource("file", [0], f"audio/{utterance.id}.flac")
     array = Array("numpy_files", "ema", f"{utterance.id}.npy", list(track.values.shape))
     phones = [AlignmentItem(p.label, round(p.start_s, 6), round(p.end_s - p.start_s, 6)) for p in utterance.phones]
@@ -161,7 +169,7 @@ def _cut(corpus: str, utterance: Utterance, num_samples: int) -> "MonoCut":
         start=0.0,
         duration=duration_s,
         channel=0,
-        recording=Recording(name, [source], RATE_HZ, num_samples, duration_s),
+        recording=Recording(name, [source], RATE_HZ, len(pcm), duration_s),
         supervisions=[
             SupervisionSegment(
                 id=name,
@@ -174,7 +182,11 @@ def _cut(corpus: str, utterance: Utterance, num_samples: int) -> "MonoCut":
                 alignment={"phone": phones} if phones else None,
             )
         ],
-        custom={"ema": TemporalArray(array, temporal_dim=0, frame_shift=1 / track.rate_hz, start=track.start_s)},
+        custom={
+            "ema": TemporalArray(array, temporal_dim=0, frame_shift=1 / track.rate_hz, start=track.start_s),
+            "ema_sha256": array_sha256(values),
+            "audio_sha256": array_sha256(pcm),
+        },
     )
 
 

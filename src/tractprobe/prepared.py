@@ -12,6 +12,7 @@ otherwise ask for shell commands and addresses.
 """
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path, PurePosixPath
@@ -21,18 +22,19 @@ import numpy as np
 from jaxtyping import Float
 
 from tractprobe.articulators import CHANNELS, UNIT
+from tractprobe.corpora.audio import read_audio
 from tractprobe.errors import CorpusError
-from tractprobe.files import MAX_JSON_BYTES, file_sha256, read_json, read_npy
+from tractprobe.files import array_sha256, check_regular, digest, file_sha256, read_json, read_npy
 from tractprobe.track import Track
 
 if TYPE_CHECKING:
     from lhotse import CutSet
-    from lhotse.array import TemporalArray
     from lhotse.cut import MonoCut
 
-FORMAT = 1
+FORMAT = 2
 RATE_HZ = 16000
 DESCRIPTION, MANIFEST = "corpus.json", "cuts.jsonl"
+_MAX_MANIFEST_BYTES = 1 << 30
 
 
 @dataclass(frozen=True)
@@ -71,20 +73,17 @@ class PreparedCorpus:
         self.folder = folder
         if not folder.is_dir():
             raise CorpusError(folder, f"no prepared corpus here; make it with: {how_to_prepare(folder.name)}")
-        description = read_json(folder / DESCRIPTION)
-        if not isinstance(description, dict) or description.get("format") != FORMAT:
-            raise CorpusError(folder / DESCRIPTION, f"not of format {FORMAT}; prepare the corpus again")
-        if description.get("channels") != list(CHANNELS) or description.get("unit") != UNIT:
-            raise CorpusError(folder / DESCRIPTION, "other channels or units than ours; prepare the corpus again")
-        self.name: str = description["name"]
-        self.content_hash: str = description["content_hash"]
-        self.description: dict[str, Any] = description
+        self.description = _description(folder)
+        self.name: str = self.description["name"]
+        self.content_hash: str = self.description["content_hash"]
 
     @staticmethod
     def source(folder: Path) -> str | None:
         """Return the raw folder that a prepared corpus was made from, or ``None`` if there is no such corpus."""
-        path = folder / DESCRIPTION
-        return read_json(path).get("source") if path.is_file() else None
+        try:
+            return _description(folder)["source"]
+        except CorpusError:
+            return None
 
     @cached_property
     def cuts(self) -> "CutSet":
@@ -99,46 +98,86 @@ class PreparedCorpus:
         return tuple(_entry(self.name, cut) for cut in self._cuts.values())
 
     def audio(self, utterance_id: str) -> Float[np.ndarray, " sample"]:
-        """Return 16 kHz samples, full scale 1."""
-        audio = self._cuts[utterance_id].load_audio()
-        assert audio is not None
-        return audio[0]
+        """Return 16 kHz samples, full scale 1; CorpusError if they are not those that were prepared."""
+        cut = self._cuts[utterance_id]
+        path = Path(str(cut.recording.sources[0].source))
+        samples, rate_hz = read_audio(path)
+        pcm = np.round(samples * 32768).astype(np.int16)
+        if rate_hz != RATE_HZ or array_sha256(pcm) != cut.custom["audio_sha256"]:
+            raise CorpusError(path, f"changed since it was prepared; {how_to_prepare(self.name)}")
+        return samples
 
     def track(self, utterance_id: str) -> Track:
-        """Return the movements as they were measured: unfiltered, at the corpus's own rate."""
-        ema: TemporalArray = (self._cuts[utterance_id].custom or {})["ema"]
+        """Return the movements as they were measured: unfiltered, at the corpus's own rate; checked like ``audio``."""
+        cut = self._cuts[utterance_id]
+        ema = cut.custom["ema"]
         path = Path(ema.array.storage_path, ema.array.storage_key)
         values = read_npy(path)
-        if list(values.shape) != ema.array.shape:
-            raise CorpusError(path, f"shape {values.shape} where the manifest says {ema.array.shape}")
+        if array_sha256(values) != cut.custom["ema_sha256"]:
+            raise CorpusError(path, f"changed since it was prepared; {how_to_prepare(self.name)}")
         return Track(values.astype(np.float64), 1 / ema.frame_shift, ema.start)
 
     @cached_property
-    def _cuts(self) -> "dict[str, MonoCut]":
+    def _cuts(self) -> "dict[str, Any]":
         manifest = self.folder / MANIFEST
-        if not manifest.is_file() or file_sha256(manifest) != self.description["manifest_sha256"]:
-            raise CorpusError(manifest, f"missing or changed since it was written; {how_to_prepare(self.name)}")
-        if manifest.stat().st_size > MAX_JSON_BYTES * 16:
-            raise CorpusError(manifest, "more than 1 GiB of manifest")
-        cuts = {}
+        check_regular(manifest)
+        if manifest.stat().st_size > _MAX_MANIFEST_BYTES:
+            raise CorpusError(manifest, f"more than {_MAX_MANIFEST_BYTES} bytes")
+        if file_sha256(manifest) != self.description["manifest_sha256"]:
+            raise CorpusError(manifest, f"changed since it was written; {how_to_prepare(self.name)}")
+        cuts, hashes = {}, []
         with open(manifest, encoding="utf-8") as lines:
             for number, line in enumerate(lines, start=1):
-                cut = _read_cut(manifest, number, line)
+                fields = _fields(manifest, number, line)
+                hashes.append(digest(fields))
+                cut = _cut(manifest, number, fields)
                 cuts[cut.id] = cut
+        if content_hash(hashes) != self.content_hash:
+            raise CorpusError(self.folder / DESCRIPTION, "its content_hash is not that of the manifest")
         return cuts
+
+
+def content_hash(cuts: Iterable[str]) -> str:
+    """Return a corpus's hash from those of its cuts, each of which names the hashes of its audio and movements."""
+    return digest([FORMAT, sorted(cuts)])
 
 
 def how_to_prepare(name: str) -> str:
     """Return the command that prepares a corpus."""
-    return f"tractprobe prepare corpus={name} corpus.root=<its folder>  (or corpus=folder corpus.name={name} ...)"
+    return f"tractprobe prepare corpus={name} corpus.root=<its folder> (or corpus=folder corpus.name={name} ...)"
 
 
-def _read_cut(manifest: Path, number: int, line: str) -> "MonoCut":
+def _description(folder: Path) -> dict[str, Any]:
+    path = folder / DESCRIPTION
+    description = read_json(path)
+    match description:
+        case {"format": written} if written == FORMAT:
+            pass
+        case _:
+            raise CorpusError(path, f"not of format {FORMAT}; prepare the corpus again")
+    texts = ("name", "content_hash", "fingerprint", "manifest_sha256", "source")
+    if not all(isinstance(description.get(text), str) for text in texts):
+        raise CorpusError(path, f"lacks one of {', '.join(texts)}; prepare the corpus again")
+    if description["name"] != folder.name:
+        raise CorpusError(path, f"is corpus {description['name']}, in a folder of another name")
+    if description.get("channels") != list(CHANNELS) or description.get("unit") != UNIT:
+        raise CorpusError(path, "other channels or units than ours; prepare the corpus again")
+    return description
+
+
+def _fields(manifest: Path, number: int, line: str) -> Any:
+    try:
+        return json.loads(line)
+    except ValueError as error:
+        raise CorpusError(manifest, f"not JSON: {error}", place=f"line {number}") from None
+
+
+def _cut(manifest: Path, number: int, fields: Any) -> "MonoCut":
+    """Make the cut of a line, its paths absolute; CorpusError if it names anything but files of its own folder."""
     from lhotse.cut import MonoCut
 
     place = f"line {number}"
     try:
-        fields = json.loads(line)
         sources = fields["recording"]["sources"]
         array = fields["custom"]["ema"]["array"]
         if any(source["type"] != "file" for source in sources) or array["storage_type"] != "numpy_files":
@@ -147,8 +186,12 @@ def _read_cut(manifest: Path, number: int, line: str) -> "MonoCut":
             source["source"] = str(_inside(manifest, place, source["source"]))
         _inside(manifest, place, array["storage_key"])
         array["storage_path"] = str(_inside(manifest, place, array["storage_path"]))
-        return MonoCut.from_dict(fields)
-    except (KeyError, TypeError, json.JSONDecodeError, AttributeError) as error:
+        cut = MonoCut.from_dict(fields)
+        _ = cut.custom["audio_sha256"], cut.custom["ema_sha256"], cut.supervisions[0]  # type: ignore[index]
+        return cut
+    except CorpusError:
+        raise
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
         raise CorpusError(manifest, f"not a cut of ours: {error!r}", place=place) from None
 
 

@@ -2,13 +2,14 @@
 
 import csv
 import math
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from tractprobe.errors import CorpusError, RunError
-from tractprobe.files import atomic, read_json, write_json
+from tractprobe.files import atomic, digest, read_json, write_json
 from tractprobe.statistics import Estimate, mean_over_speakers
 
 RESULT = "result.json"
@@ -32,32 +33,60 @@ def read_result(folder: Path) -> dict[str, Any]:
         result = read_json(path)
     except CorpusError as error:
         raise RunError(f"{error}; remove the file and run the command again") from None
+    if problem := _problem(result):
+        raise RunError(f"{path}: {problem}; remove the file and run the command again")
+    return result
+
+
+def _problem(result: Any) -> str | None:
     match result:
-        case {"identity": dict(), "settings": dict(), "scores": list(scores)} if scores and all(
-            isinstance(row, dict) and set(SCORE_FIELDS) <= set(row) for row in scores
-        ):
-            return result
-    raise RunError(f"{path} lacks identity, settings or scores; remove the file and run the command again")
+        case {"identity": dict(identity), "settings": dict(), "scores": list(scores)} if scores:
+            wanted = {*RUN_FIELDS[1:], "corpora", "encoder"}
+            if not wanted <= set(identity) or not isinstance(identity["corpora"], dict):
+                return f"its identity lacks one of {', '.join(sorted(wanted))}"
+            broken = next((number for number, row in enumerate(scores) if not _is_row(row)), None)
+            return None if broken is None else f"scores[{broken}] is no row of scores"
+    return "lacks identity, settings or scores"
+
+
+def _is_row(row: Any) -> bool:
+    if not isinstance(row, dict) or not set(SCORE_FIELDS) <= set(row):
+        return False
+    numbers = [row[name] for name in ("r", "rmse_mm", "r2", "ccc")]
+    return (
+        all(isinstance(row[name], str) for name in ("corpus", "language", "speaker", "channel"))
+        and all(type(row[name]) is int for name in ("layer", "n_frames"))
+        and all(number is None or type(number) in (int, float) for number in numbers)
+    )
 
 
 def collect(runs: Path) -> list[Row]:
-    """Return the score rows of every finished run below a folder, each with what tells its run from others."""
+    """Return the score rows of every finished run below a folder, each with what tells its run from others.
+
+    ``material`` names encoder and corpora by their content; ``own_scale`` marks mm that rest on a speaker's test
+    frames.
+    """
     folders = sorted(path.parent for path in runs.rglob(RESULT)) if runs.is_dir() else []
     if not folders:
         raise RunError(f"no finished run below {runs}")
-    rows = []
-    for folder in folders:
-        result = read_result(folder)
-        identity = result["identity"]
-        about = {"run": folder.relative_to(runs).as_posix(), **{name: identity[name] for name in RUN_FIELDS[1:]}}
-        rows += [about | {name: row[name] for name in SCORE_FIELDS} for row in result["scores"]]
-    return rows
+    return [row for folder in folders for row in tidy(folder.relative_to(runs).as_posix(), read_result(folder))]
+
+
+def tidy(run: str, result: Mapping[str, Any]) -> list[Row]:
+    """Return a result's rows as ``collect`` does."""
+    identity, own_scale = result["identity"], set(result.get("scaled_by_own_test_frames", ()))
+    about = {"run": run, **{name: identity[name] for name in RUN_FIELDS[1:]}}
+    about["material"] = digest([identity["encoder"], identity["corpora"]])[:6]
+    return [
+        about | {"own_scale": row["speaker"] in own_scale} | {name: row[name] for name in SCORE_FIELDS}
+        for row in result["scores"]
+    ]
 
 
 def write_csv(path: Path, rows: Sequence[Row]) -> None:
     """Write the tidy table, one row per run, layer, speaker and channel; undefined scores are empty."""
     with atomic(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, fieldnames=[*RUN_FIELDS, *SCORE_FIELDS])
+        writer = csv.DictWriter(file, fieldnames=list(rows[0]))
         writer.writeheader()
         writer.writerows(rows)
 
@@ -92,30 +121,38 @@ class LayerTable:
     title: str
     columns: tuple[str, ...]
     cells: Mapping[tuple[int, str], Estimate]
+    own_scale: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        layers = sorted({layer for layer, _ in self.cells})
         lines = [["layer", *self.columns]]
-        for layer in layers:
+        for layer in sorted({layer for layer, _ in self.cells}):
             lines.append([str(layer), *(str(self.cells.get((layer, column), "")) for column in self.columns)])
+        lines.append(["n", *(str(self._speakers(column)) for column in self.columns)])
         widths = [max(len(line[index]) for line in lines) for index in range(len(lines[0]))]
-        body = "\n".join(
-            "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines
-        )
-        return f"{self.title}\n{body}"
+        padded = [[cell.ljust(width) for cell, width in zip(line, widths, strict=True)] for line in lines]
+        text = [self.title, *("  ".join(cells).rstrip() for cells in padded)]
+        if self.own_scale:
+            text.append(
+                f"mm of {', '.join(self.own_scale)} by their own test frames, there being no others; r is unaffected"
+            )
+        return "\n".join(text)
+
+    def _speakers(self, column: str) -> int:
+        return max((cell.n for (_, name), cell in self.cells.items() if name == column), default=0)
 
 
 def layer_tables(rows: Sequence[Row]) -> list[LayerTable]:
-    """Return a table for each (model, head, split, other settings) among the rows."""
+    """Return a table for each model, head, split and other settings, and for each version of the data and encoder."""
     kinds: dict[tuple[str, ...], list[Row]] = {}
     for row in rows:
         suffix = row["run"].rpartition("/")[2].partition("-")[2]
-        kinds.setdefault((row["model"], row["head"], row["split"], suffix), []).append(row)
-    return [_layer_table(kind, same) for kind, same in sorted(kinds.items())]
+        kinds.setdefault((row["model"], row["head"], row["split"], suffix, row["material"]), []).append(row)
+    named = Counter(kind[:-1] for kind in kinds)
+    return [_layer_table(kind, same, show_material=named[kind[:-1]] > 1) for kind, same in sorted(kinds.items())]
 
 
-def _layer_table(kind: tuple[str, ...], rows: Sequence[Row]) -> LayerTable:
-    model, head, split, suffix = kind
+def _layer_table(kind: tuple[str, ...], rows: Sequence[Row], *, show_material: bool) -> LayerTable:
+    model, head, split, suffix, material = kind
     held_out = sorted({str(row["held_out"]) for row in rows})
     columns = (*held_out, "mean") if len(held_out) > 1 else tuple(held_out)
     cells = {}
@@ -125,6 +162,8 @@ def _layer_table(kind: tuple[str, ...], rows: Sequence[Row]) -> LayerTable:
             values = speaker_means(row for row in same if column in ("mean", str(row["held_out"])))
             if values:
                 cells[layer, column] = mean_over_speakers(values)
-    speakers = len({row["speaker"] for row in rows})
-    title = f"{model}, {head}: r by held-out {split}" + (f" (settings {suffix})" if suffix else "")
-    return LayerTable(f"{title}; {speakers} speakers", columns, cells)
+    notes = [f"settings {suffix}"] if suffix else []
+    notes += [f"data and encoder {material}"] if show_material else []
+    title = f"{model}, {head}: r by held-out {split}" + (f" ({', '.join(notes)})" if notes else "")
+    own_scale = tuple(sorted({row["speaker"] for row in rows if row["own_scale"]}))
+    return LayerTable(f"{title}, n speakers", columns, cells, own_scale)

@@ -11,9 +11,8 @@ With inputs standardised by the fitted part's own mean μ and deviation σ, Z = 
 which is scikit-learn's ``Ridge(alpha)`` on ``StandardScaler``'s output.
 """
 
-from collections import defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import reduce
 from operator import add
 
@@ -24,8 +23,6 @@ from torch import Tensor, nn
 from tractprobe.datamodule import Batch, EmaData
 from tractprobe.errors import ConfigError
 from tractprobe.progress import progress
-
-Mask = tuple[bool, ...]
 
 
 @dataclass(eq=False)
@@ -68,13 +65,21 @@ class Sums:
 
 
 class MaskedSums:
-    """Sums of frames that may lack channels: one ``Sums`` for each set of channels that occurs together.
+    """Sums of frames that may lack channels; each channel is fitted on all frames that have it.
 
-    A channel is fitted on all frames that have it, whichever others they lack.
+    Kept are the sums of all frames, with lacking targets counted as 0, and for each sensor that was ever lost (a pair
+    of neighbouring channels, x and y) the inputs of the frames without it, which are subtracted again. So a matrix is
+    added for each sensor with losses, not for each combination of them.
     """
 
-    def __init__(self, parts: dict[Mask, Sums] | None = None):
-        self.parts = parts or {}
+    def __init__(self, every: Sums, lost: "dict[tuple[int, ...], Sums] | None" = None):
+        self.every = every
+        self.lost = lost or {}
+
+    @classmethod
+    def zero(cls, width: int, channels: int, device: torch.device | str = "cpu") -> "MaskedSums":
+        """Return the sums of no frames."""
+        return cls(Sums.zero(width, channels, device))
 
     def include(
         self,
@@ -83,31 +88,45 @@ class MaskedSums:
         valid: Bool[Tensor, "frame channel"],
     ) -> None:
         """Add frames, in place; what is not valid may hold any number."""
-        patterns, which = torch.unique(valid, dim=0, return_inverse=True)
-        for index, pattern in enumerate(patterns):
-            if pattern.any():
-                mask, rows = tuple(pattern.tolist()), which == index
-                if mask not in self.parts:
-                    self.parts[mask] = Sums.zero(x.shape[1], y.shape[1], x.device)
-                self.parts[mask].include(x[rows], y[rows])
+        used = valid.any(dim=1)
+        x, y, valid = x[used], torch.where(valid, y, 0)[used], valid[used]
+        self.every.include(x, y)
+        for channels in _sensors(valid):
+            missing = ~valid[:, channels[0]]
+            if missing.any():
+                if channels not in self.lost:
+                    self.lost[channels] = Sums.zero(x.shape[1], 0, x.device)
+                self.lost[channels].include(x[missing], y[missing, :0])
 
     def __add__(self, other: "MaskedSums") -> "MaskedSums":
-        merged = dict(self.parts)
-        for mask, sums in other.parts.items():
-            merged[mask] = merged[mask] + sums if mask in merged else sums
-        return MaskedSums(merged)
+        merged = dict(self.lost)
+        for channels, sums in other.lost.items():
+            merged[channels] = merged[channels] + sums if channels in merged else sums
+        return MaskedSums(self.every + other.every, merged)
 
     def by_channels(self) -> list[tuple[list[int], Sums]]:
         """Return (channels, their sums) for each set of channels that have the same frames."""
-        together: dict[tuple[Mask, ...], list[int]] = {}
-        for channel in range(len(next(iter(self.parts), ()))):
-            masks = tuple(mask for mask in self.parts if mask[channel])
-            if masks:
-                together.setdefault(masks, []).append(channel)
-        return [
-            (channels, reduce(add, (self.parts[mask].only(channels) for mask in masks)))
-            for masks, channels in together.items()
-        ]
+        together: dict[tuple[tuple[int, ...], ...], list[int]] = {}
+        for channel in range(len(self.every.y)):
+            together.setdefault(tuple(key for key in self.lost if channel in key), []).append(channel)
+        found = [(channels, self._without(keys, channels)) for keys, channels in together.items()]
+        return [(channels, sums) for channels, sums in found if sums.n > 1]
+
+    def _without(self, keys: tuple[tuple[int, ...], ...], channels: list[int]) -> Sums:
+        sums = self.every.only(channels)
+        for lost in (self.lost[key] for key in keys):
+            sums = replace(sums, n=sums.n - lost.n, x=sums.x - lost.x, xx=sums.xx - lost.xx)
+        return sums
+
+
+def _sensors(valid: Bool[Tensor, "frame channel"]) -> list[tuple[int, ...]]:
+    """Return channels in pairs, x and y of a sensor, or by themselves where the two were not lost together."""
+    sensors: list[tuple[int, ...]] = []
+    for first in range(0, valid.shape[1], 2):
+        pair = tuple(range(first, min(first + 2, valid.shape[1])))
+        together = all(torch.equal(valid[:, first], valid[:, other]) for other in pair)
+        sensors += [pair] if together else [(channel,) for channel in pair]
+    return sensors
 
 
 def solve(
@@ -146,42 +165,62 @@ def correlation(sums: Sums, weights: Float[Tensor, "alpha width channel"]) -> Fl
     return covariance / (spread * total).sqrt()
 
 
-@dataclass(frozen=True, eq=False)
-class Parts:
-    """A layer's sums: to choose on, and to refit on."""
+@dataclass(frozen=True)
+class Membership:
+    """In which folds some utterances are fitted on, and in which they are validated on, as utterances of whom."""
 
-    train: MaskedSums
-    validation: dict[str, MaskedSums]
-    development: MaskedSums
+    train: frozenset[int]
+    validation: frozenset[int]
+    speaker: str | None
 
 
-def gather(data: EmaData, states_of: Callable[[Batch], Float[Tensor, "layer batch time width"]]) -> list[Parts]:
+class GroupSums:
+    """A layer's sums by membership in the folds, from which those of any fold are added up."""
+
+    def __init__(self, groups: dict[Membership, MaskedSums], num_folds: int):
+        self.groups, self.num_folds = groups, num_folds
+
+    def development(self) -> MaskedSums:
+        """Return the sums of everything."""
+        return reduce(add, self.groups.values())
+
+    def train(self, fold: int) -> MaskedSums:
+        """Return the sums of what a fold is fitted on."""
+        return reduce(add, (sums for group, sums in self.groups.items() if fold in group.train))
+
+    def validation(self, fold: int) -> dict[str, MaskedSums]:
+        """Return the sums of what a fold is validated on, for each speaker."""
+        speakers: dict[str, MaskedSums] = {}
+        for group, sums in self.groups.items():
+            if fold in group.validation and group.speaker is not None:
+                known = speakers.get(group.speaker)
+                speakers[group.speaker] = sums if known is None else known + sums
+        return speakers
+
+
+def gather(data: EmaData, states_of: Callable[[Batch], Float[Tensor, "layer batch time width"]]) -> list[GroupSums]:
     """Pass once over the development side and return each layer's sums."""
-    train, validation = set(data.split.train), set(data.split.validation)
-    kinds: list[dict[str, MaskedSums]] = []
+    folds = [(set(fold.train), set(fold.validation)) for fold in data.split.folds]
+    layers: list[dict[Membership, MaskedSums]] = []
     for batch in progress(data.development_dataloader(), "summing frames", unit="batch"):
         states = states_of(batch)
-        kinds = kinds or [defaultdict(MaskedSums) for _ in states]
+        layers = layers or [{} for _ in states]
         for row, id_ in enumerate(batch.ids):
-            kind = "train" if id_ in train else data.entries[id_].speaker if id_ in validation else "unused"
-            for layer, sums in zip(states[:, row], kinds, strict=True):
-                sums[kind].include(layer, batch.target[row], batch.valid[row])
-    return [_parts(sums) for sums in kinds]
-
-
-def _parts(sums: dict[str, MaskedSums]) -> Parts:
-    return Parts(
-        train=sums.get("train", MaskedSums()),
-        validation={speaker: part for speaker, part in sums.items() if "/" in speaker},
-        development=reduce(add, sums.values()),
-    )
+            train, validation = (frozenset(k for k, fold in enumerate(folds) if id_ in fold[side]) for side in (0, 1))
+            group = Membership(train, validation, data.entries[id_].speaker if validation else None)
+            target, valid = batch.target[row], batch.valid[row]
+            for sums, inputs in zip(layers, states[:, row], strict=True):
+                if group not in sums:
+                    sums[group] = MaskedSums.zero(inputs.shape[1], target.shape[1], inputs.device)
+                sums[group].include(inputs, target, valid)
+    return [GroupSums(sums, len(folds)) for sums in layers]
 
 
 class Ridge(nn.Module):
     """One linear map per layer, inputs to standardised targets.
 
-    Alpha is chosen by the mean over validation speakers of r, fitting on the training part; the map is then refitted on
-    the whole development side, validation included.
+    Alpha is chosen by r on what the folds of the split keep aside, averaged over speakers; the map is then refitted on
+    the whole development side.
 
     Parameters
     ----------
@@ -190,10 +229,9 @@ class Ridge(nn.Module):
     alpha_per_channel
         Choose for each channel, or one for all.
     alpha_without_validation
-        Taken where nothing can be chosen, because the split leaves no validation utterance with the channel.
+        Taken where nothing can be chosen, because no fold has the channel to fit and to validate on.
     """
 
-    closed_form = True
     weight: Tensor
     bias: Tensor
 
@@ -220,12 +258,12 @@ class Ridge(nn.Module):
         flat = states.to(self.weight).reshape(layers, batch * time, width)
         return torch.baddbmm(self.bias[:, None], flat, self.weight).view(layers, batch, time, -1)
 
-    def fit(self, parts: Sequence[Parts]) -> Float[Tensor, "layer channel"]:
+    def fit(self, layers: Sequence[GroupSums]) -> Float[Tensor, "layer channel"]:
         """Fit every layer from its sums; return the alphas, NaN for a channel that no frame has."""
         chosen = torch.full_like(self.bias, torch.nan)
-        for layer, part in enumerate(parts):
-            wanted = self._choose(part)
-            for channels, sums in part.development.by_channels():
+        for layer, groups in enumerate(progress(layers, "fitting ridge", unit="layer")):
+            wanted = self._choose(groups)
+            for channels, sums in groups.development().by_channels():
                 alphas, which = wanted[channels].unique(return_inverse=True)
                 weights, biases = solve(sums, alphas.tolist())
                 for column, channel in enumerate(channels):
@@ -234,25 +272,28 @@ class Ridge(nn.Module):
                     chosen[layer, channel] = alphas[which[column]]
         return chosen
 
-    def _choose(self, part: Parts) -> Float[Tensor, " channel"]:
+    def _choose(self, groups: GroupSums) -> Float[Tensor, " channel"]:
         """Return an alpha for each channel."""
         alphas = torch.tensor(self.alphas, dtype=torch.float64, device=self.bias.device)
         if len(alphas) == 1:
             return alphas.expand(self.bias.shape[1])
-        r = self._validation_r(part)
+        r = self.validation_r(groups)
         if not self.per_channel:
             r = r.nanmean(dim=1, keepdim=True).expand_as(r)
         best = alphas[r.nan_to_num(-2).argmax(dim=0)]
         return torch.where(torch.isfinite(r).any(dim=0), best, self.alpha_without_validation)
 
-    def _validation_r(self, part: Parts) -> Float[Tensor, "alpha channel"]:
-        """Return the mean over validation speakers of r under each alpha; NaN where there is none."""
+    def validation_r(self, groups: GroupSums) -> Float[Tensor, "alpha channel"]:
+        """Return the mean over folds and speakers of r under each alpha; NaN where there is none."""
         num_alphas, (width, num_channels) = len(self.alphas), self.weight.shape[1:]
-        weights = self.weight.new_full((num_alphas, width, num_channels), torch.nan)
-        for channels, sums in part.train.by_channels():
-            weights[:, :, channels], _ = solve(sums, self.alphas)
-        r = self.weight.new_full((max(1, len(part.validation)), num_alphas, num_channels), torch.nan)
-        for row, speaker in zip(r, part.validation.values(), strict=False):
-            for channels, sums in speaker.by_channels():
-                row[:, channels] = correlation(sums, weights[:, :, channels])
-        return r.nanmean(dim=0)
+        found = [self.weight.new_full((num_alphas, num_channels), torch.nan)]
+        for fold in range(groups.num_folds):
+            weights = self.weight.new_full((num_alphas, width, num_channels), torch.nan)
+            for channels, sums in groups.train(fold).by_channels():
+                weights[:, :, channels], _ = solve(sums, self.alphas)
+            for speaker in groups.validation(fold).values():
+                r = torch.full_like(found[0], torch.nan)
+                for channels, sums in speaker.by_channels():
+                    r[:, channels] = correlation(sums, weights[:, :, channels])
+                found.append(r)
+        return torch.stack(found).nanmean(dim=0)

@@ -19,10 +19,10 @@ from typing import TYPE_CHECKING
 
 from omegaconf import DictConfig
 
-from tractprobe.config import Plain, build, plain, run_name
+from tractprobe.config import Plain, build, changes, plain, run_name
 from tractprobe.errors import RunError
-from tractprobe.files import write_json
-from tractprobe.results import RESULT, Row, layer_means, layer_tables, read_result, write_result
+from tractprobe.files import locked, write_json
+from tractprobe.results import RESULT, Row, layer_means, layer_tables, read_result, tidy, write_result
 
 if TYPE_CHECKING:
     from tractprobe.cell import Cell
@@ -37,12 +37,13 @@ def train(config: DictConfig) -> Plain:
     settings = plain(config)
     name = run_name(settings)
     folder = Path(settings["paths"]["runs"], name)
-    if (folder / RESULT).is_file():
-        return _finished(folder, settings)
-    log.info("run %s", folder)
-    result = _run(name, settings, folder)
-    write_result(folder, result)
-    log.info("finished %s\n%s", folder / RESULT, _table(folder, result["identity"], result["scores"]))
+    with locked(folder):  # another process may be at work on the same run; then wait, and find it finished
+        if (folder / RESULT).is_file():
+            return _finished(folder, settings)
+        log.info("run %s", folder)
+        result = _run(name, settings, folder)
+        write_result(folder, result)
+    log.info("finished %s\n%s", folder / RESULT, _table(folder, result))
     return result
 
 
@@ -54,15 +55,20 @@ def evaluate(config: DictConfig) -> list[Row]:
     folder, others = Path(asked["run"]), asked["corpora"] or []
     result = read_result(folder)
     settings = result["settings"] | {name: asked[name] for name in ("paths", "trainer", "data")}
-    settings["features"]["cache"] = asked["features"]["cache"]
-    plan = Plan.of(settings, others)
+    settings["features"] = {**settings.get("features", {}), "cache": asked["features"]["cache"]}
+    try:
+        plan = Plan.of(settings, others)
+    except (LookupError, TypeError, AttributeError) as error:
+        raise RunError(f"{folder / RESULT}: its settings are not those of a run ({error!r})") from None
     plan.check_same(result["identity"])
     cell = Cell(plan, folder)
     cell.load_heads(folder / HEADS)
     rows = cell.score()
     on = "+".join(others) or "own"
-    write_json(folder / EVALUATIONS / f"{on}.json", {"identity": plan.identity, "scores": rows})
-    log.info("%s on %s\n%s", folder, on, _table(folder, result["identity"], rows))
+    identity = plan.identity | ({"split": "corpus", "held_out": on} if others else {})
+    evaluation = {"identity": identity, "scaled_by_own_test_frames": cell.own_scale(), "scores": rows}
+    write_json(folder / EVALUATIONS / f"{on}.json", evaluation)
+    log.info("%s on %s\n%s", folder, on, _table(folder, evaluation))
     if not others:
         log.info("largest difference from its result.json: %.1e in r", _largest_difference(rows, result["scores"]))
     return rows
@@ -90,13 +96,14 @@ def _run(name: str, settings: Plain, folder: Path) -> Plain:
 
 
 def _result(cell: "Cell", timing_s: dict[str, float], fit: Plain, rows: list[Row]) -> Plain:
+    split = cell.plan.split
     return {
         "identity": cell.plan.identity,
         "settings": cell.plan.settings,
         "timing_s": timing_s,
         "fit": fit,
-        "utterances": {name: len(ids) for name, ids in vars(cell.plan.split).items()},
-        "scaled_by_own_test_frames": sorted(name for name, scale in cell.data.scales.items() if scale.from_test),
+        "utterances": {name: len(getattr(split, name)) for name in ("development", "train", "validation", "test")},
+        "scaled_by_own_test_frames": cell.own_scale(),
         "scores": rows,
     }
 
@@ -109,9 +116,15 @@ def _timed(stage: str, timing_s: dict[str, float]) -> Iterator[None]:
 
 
 def _finished(folder: Path, settings: Plain) -> Plain:
+    """Return the result of a finished run, having made sure that it is of these settings and of the corpora of now."""
     from tractprobe.prepared import PreparedCorpus
 
     result = read_result(folder)
+    if changed := changes(result["settings"], settings):
+        raise RunError(
+            f"{folder} was finished with other settings: {'; '.join(changed)}. Remove it to run again, or give this "
+            "run a place of its own with model.label=<name> or paths.runs=<folder>"
+        )
     for name, content_hash in result["identity"]["corpora"].items():
         corpus = Path(settings["paths"]["data"], name)
         if corpus.is_dir() and PreparedCorpus(corpus).content_hash != content_hash:
@@ -123,9 +136,8 @@ def _finished(folder: Path, settings: Plain) -> Plain:
     return result
 
 
-def _table(folder: Path, identity: Plain, rows: Sequence[Row]) -> str:
-    about = {name: identity[name] for name in ("model", "head", "split", "held_out", "seed")}
-    return "\n".join(map(str, layer_tables([{"run": folder.name, **about, **row} for row in rows])))
+def _table(folder: Path, result: Plain) -> str:
+    return "\n".join(map(str, layer_tables(tidy(folder.name, result))))
 
 
 def _largest_difference(rows: Sequence[Row], before: Sequence[Row]) -> float:

@@ -16,27 +16,41 @@ from tractprobe.prepared import Entry
 
 
 @dataclass(frozen=True)
+class Fold:
+    """Ids to fit on and ids to choose on, disjoint in text and, where there is more than one, in speaker."""
+
+    train: tuple[str, ...]
+    validation: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Split:
     """Ids of utterances, sorted.
 
     Attributes
     ----------
-    train
-        What heads are fitted on while something is being chosen.
-    validation
-        What choices (alpha, epoch) are made on; disjoint from ``train`` in speaker, where there is more than one, and
-        in text. Empty where the development side is too small to be divided.
     development
-        All that is not kept from the fit: ``train``, ``validation`` and what keeping them apart leaves unused. A closed
-        form is refitted on it once its choices are made.
+        All that is not kept from the fit. A closed form is refitted on it once its choices are made.
     test
         What is reported; it shares with ``development`` neither what was held out nor, by default, any text.
+    folds
+        Divisions of ``development`` to make choices on; every speaker is validated on in one of them. Empty where it is
+        too small to be divided. What each leaves out for the sake of disjointness is used by others.
     """
 
-    train: tuple[str, ...]
-    validation: tuple[str, ...]
     development: tuple[str, ...]
     test: tuple[str, ...]
+    folds: tuple[Fold, ...] = ()
+
+    @property
+    def train(self) -> tuple[str, ...]:
+        """What is fitted on where there is one division only: the first fold's."""
+        return self.folds[0].train if self.folds else self.development
+
+    @property
+    def validation(self) -> tuple[str, ...]:
+        """What is chosen on where there is one division only: the first fold's."""
+        return self.folds[0].validation if self.folds else ()
 
 
 @dataclass(frozen=True)
@@ -55,28 +69,26 @@ class SplitRule:
         Whether sentences that occur on both sides are taken from one of them.
     shared_texts_tested
         The part of such sentences that stays with the test and leaves training; the others go the other way.
-    validation_speakers, validation_texts
-        The part of the development side's speakers, and of the texts they share with others, that make the validation.
     folds
         Into how many parts ``by=sentence`` divides the texts.
+    validation_folds
+        Into how many divisions the development side is put, at most one for each speaker.
     """
 
     by: Literal["language", "speaker", "sentence", "corpus"]
     default_held_out: str | None = None
     disjoint_text: bool = True
     shared_texts_tested: float = 1.0
-    validation_speakers: float = 0.25
-    validation_texts: float = 0.2
     folds: int = 5
+    validation_folds: int = 5
 
     def __post_init__(self):
         if self.by not in ("language", "speaker", "sentence", "corpus"):
             raise ConfigError(f"split.by={self.by}: language, speaker, sentence or corpus")
-        for name in ("shared_texts_tested", "validation_speakers", "validation_texts"):
-            if not 0 < getattr(self, name) <= 1:
-                raise ConfigError(f"split.{name}={getattr(self, name)}: more than 0, at most 1")
-        if self.folds < 2:
-            raise ConfigError(f"split.folds={self.folds}: at least 2")
+        if not 0 < self.shared_texts_tested <= 1:
+            raise ConfigError(f"split.shared_texts_tested={self.shared_texts_tested}: more than 0, at most 1")
+        if min(self.folds, self.validation_folds) < 2:
+            raise ConfigError("split.folds and split.validation_folds are at least 2")
 
     def __call__(self, entries: Sequence[Entry], held_out: str | None, seed: int) -> Split:
         """Divide the entries; ConfigError if ``held_out`` names nothing or leaves nothing to learn from."""
@@ -86,89 +98,93 @@ class SplitRule:
                 "disjoint sentences; give texts, or split.disjoint_text=false"
             )
         chosen = self._held_out(entries, held_out, seed)
-        test, development = self._apart(entries, chosen, self.shared_texts_tested, seed)
+        test, development = self._apart(entries, chosen, self._tested(entries, chosen, seed))
         if not development:
-            raise ConfigError(
-                f"held_out={held_out} leaves nothing to learn from"
-                + (": every other utterance shares its sentence with the test (split.disjoint_text=false allows that)"
-                   if self.disjoint_text and len(chosen) < len(entries) else "")
-            )  # fmt: skip
-        validation, train = self._validation(development, seed)
-        split = Split(*(_ids(part) for part in (train, validation, development, test)))
+            shared = self.disjoint_text and len(chosen) < len(entries)
+            why = ": every other utterance shares its sentence with the test (split.disjoint_text=false allows that)"
+            raise ConfigError(f"held_out={held_out} leaves nothing to learn from{why if shared else ''}")
+        split = Split(_ids(development), _ids(test), self._folds(development, seed))
         self._check(split, entries, chosen)
         return split
 
     def _held_out(self, entries: Sequence[Entry], held_out: str | None, seed: int) -> set[str]:
         if self.by == "sentence":
-            return self._fold(entries, held_out, seed)
-        values = {entry.id: _aliases(entry, self.by) for entry in entries}
-        chosen = {id_ for id_, names in values.items() if held_out in names}
-        matched = {values[id_][0] for id_ in chosen}
+            return self._sentences(entries, held_out, seed)
+        names = {entry.id: _aliases(entry, self.by) for entry in entries}
+        chosen = {id_ for id_, aliases in names.items() if held_out in aliases}
+        matched = {names[id_][0] for id_ in chosen}
         if len(matched) != 1:
-            known = ", ".join(sorted({names[0] for names in values.values()}))
+            known = ", ".join(sorted({aliases[0] for aliases in names.values()}))
             problem = f"more than one {self.by}: {', '.join(sorted(matched))}" if matched else f"no {self.by}"
             raise ConfigError(f"held_out={held_out} names {problem}; there are {known}")
         return chosen
 
-    def _fold(self, entries: Sequence[Entry], held_out: str | None, seed: int) -> set[str]:
+    def _sentences(self, entries: Sequence[Entry], held_out: str | None, seed: int) -> set[str]:
         names = [f"fold{number}" for number in range(self.folds)]
         if held_out not in names:
             raise ConfigError(f"held_out={held_out}: with split=sentence it is one of {', '.join(names)}")
-        number, chosen = names.index(held_out), set()
-        for same_language in _by_language(entries).values():
-            texts = _drawn({sentence(entry) for entry in same_language}, seed)
-            tested = set(texts[number :: self.folds])
-            chosen |= {entry.id for entry in same_language if sentence(entry) in tested}
+        texts = _text_fold(entries, names.index(held_out), self.folds, seed)
+        chosen = {entry.id for entry in entries if sentence(entry) in texts}
         if not chosen:
             raise ConfigError(f"held_out={held_out} is empty: too few texts for {self.folds} folds (split.folds)")
         return chosen
 
-    def _apart(
-        self, entries: Sequence[Entry], chosen: set[str], fraction: float, seed: int
-    ) -> tuple[list[Entry], list[Entry]]:
-        """Divide into chosen and others; of the texts on both sides, ``fraction`` stays with the chosen."""
+    def _tested(self, entries: Sequence[Entry], chosen: set[str], seed: int) -> set[str]:
+        """Return which of the sentences on both sides stay with the test: of each language the same part."""
+        elsewhere = {sentence(entry) for entry in entries if entry.id not in chosen}
+        tested: set[str] = set()
+        for same_language in _by_language(entry for entry in entries if entry.id in chosen):
+            shared = {sentence(entry) for entry in same_language} & elsewhere
+            tested |= set(_drawn(shared, seed)[: max(1, round(len(shared) * self.shared_texts_tested))])
+        return tested
+
+    def _apart(self, entries: Sequence[Entry], chosen: set[str], stay: set[str]) -> tuple[list[Entry], list[Entry]]:
+        """Divide into chosen and others; a sentence of both sides is kept by the chosen if it is to stay there."""
         inside = [entry for entry in entries if entry.id in chosen]
         outside = [entry for entry in entries if entry.id not in chosen]
         if not self.disjoint_text:
             return inside, outside
         elsewhere = {sentence(entry) for entry in outside}
-        kept: set[str] = set()
-        for same_language in _by_language(inside).values():
-            shared = {sentence(entry) for entry in same_language} & elsewhere
-            kept |= set(_drawn(shared, seed)[: _part(len(shared), fraction)])
-        return (
-            [entry for entry in inside if sentence(entry) in kept or sentence(entry) not in elsewhere],
-            [entry for entry in outside if sentence(entry) not in kept],
-        )
+        inside = [entry for entry in inside if sentence(entry) in stay or sentence(entry) not in elsewhere]
+        kept = {sentence(entry) for entry in inside}
+        return inside, [entry for entry in outside if sentence(entry) not in kept]
 
-    def _validation(self, development: Sequence[Entry], seed: int) -> tuple[list[Entry], list[Entry]]:
-        speakers = {entry.speaker for entry in development}
-        if len(speakers) > 1:
-            drawn = set(_drawn(speakers, seed)[: _part(len(speakers), self.validation_speakers)])
-            if drawn == speakers:
-                drawn = set(_drawn(speakers, seed)[:1])
-            chosen = {entry.id for entry in development if entry.speaker in drawn}
-        else:
-            texts = {sentence(entry) for entry in development}
-            few = set(_drawn(texts, seed)[: _part(len(texts), self.validation_texts)])
-            chosen = {entry.id for entry in development if sentence(entry) in few}
-        validation, train = self._apart(development, chosen, self.validation_texts, seed)
-        return (validation, train) if train else ([], list(development))
+    def _folds(self, development: Sequence[Entry], seed: int) -> tuple[Fold, ...]:
+        """Put every speaker, or with one speaker every sentence, into the validation of one fold."""
+        speakers = _drawn({entry.speaker for entry in development}, seed)
+        count = min(self.validation_folds, len(speakers)) if len(speakers) > 1 else self.validation_folds
+        folds = []
+        for number in range(count):
+            texts = _text_fold(development, number, count, seed)
+            group = set(speakers[number::count]) if len(speakers) > 1 else set(speakers)
+            chosen = {entry.id for entry in development if entry.speaker in group}
+            if len(speakers) == 1:
+                chosen = {entry.id for entry in development if sentence(entry) in texts}
+            validation, train = self._apart(development, chosen, texts)
+            if train and validation:
+                folds.append(Fold(_ids(train), _ids(validation)))
+        return tuple(folds)
 
     def _check(self, split: Split, entries: Sequence[Entry], chosen: set[str]) -> None:
         by_id = {entry.id: entry for entry in entries}
-        assert set(split.test) <= chosen and not set(split.development) & chosen
-        assert set(split.train) | set(split.validation) <= set(split.development)
-        sides = [(split.development, split.test), (split.train, split.validation)]
-        for left, right in sides:
+        assert split.test and set(split.test) <= chosen and not set(split.development) & chosen
+        for left, right in [(split.development, split.test), *((fold.train, fold.validation) for fold in split.folds)]:
             assert not set(left) & set(right)
             if self.disjoint_text:
-                assert not _texts(by_id, left) & _texts(by_id, right)
-        if len({by_id[id_].speaker for id_ in split.development}) > 1:
-            assert not {by_id[id_].speaker for id_ in split.train} & {by_id[id_].speaker for id_ in split.validation}
-        if self.by in ("language", "speaker", "corpus"):
+                assert not {sentence(by_id[id_]) for id_ in left} & {sentence(by_id[id_]) for id_ in right}
+        several = len({by_id[id_].speaker for id_ in split.development}) > 1
+        for fold in split.folds:
+            assert set(fold.train) | set(fold.validation) <= set(split.development)
+            if several:
+                assert not {by_id[id_].speaker for id_ in fold.train} & {by_id[id_].speaker for id_ in fold.validation}
+        if self.by != "sentence":
             held = {getattr(by_id[id_], self.by) for id_ in split.test}
             assert not held & {getattr(by_id[id_], self.by) for id_ in split.development}
+
+
+def sentence(entry: Entry) -> str:
+    """Return what makes two utterances the same sentence; one without text is like no other."""
+    return _normal(entry.text) or f" {entry.id}"
 
 
 def _aliases(entry: Entry, by: str) -> tuple[str, ...]:
@@ -189,30 +205,25 @@ def _normal(text: str) -> str:
     return " ".join("".join(kept).split())
 
 
-def sentence(entry: Entry) -> str:
-    """Return what makes two utterances the same sentence; one without text is like no other."""
-    return _normal(entry.text) or f" {entry.id}"
-
-
 def _drawn(names: Iterable[str], seed: int) -> list[str]:
     """Return the names in an order that depends on the seed and on nothing but each name itself."""
     return sorted(names, key=lambda name: (hashlib.sha256(f"{seed}:{name}".encode()).digest(), name))
 
 
-def _part(count: int, fraction: float) -> int:
-    return max(1, round(count * fraction)) if count else 0
+def _text_fold(entries: Sequence[Entry], number: int, count: int, seed: int) -> set[str]:
+    """Return the sentences of one of ``count`` folds, into which those of each language are dealt."""
+    texts: set[str] = set()
+    for same_language in _by_language(entries):
+        texts |= set(_drawn({sentence(entry) for entry in same_language}, seed)[number::count])
+    return texts
 
 
-def _by_language(entries: Iterable[Entry]) -> dict[str, list[Entry]]:
+def _by_language(entries: Iterable[Entry]) -> list[list[Entry]]:
     groups: dict[str, list[Entry]] = {}
     for entry in entries:
         groups.setdefault(entry.language, []).append(entry)
-    return groups
+    return list(groups.values())
 
 
 def _ids(entries: Iterable[Entry]) -> tuple[str, ...]:
     return tuple(sorted(entry.id for entry in entries))
-
-
-def _texts(by_id: dict[str, Entry], ids: Iterable[str]) -> set[str]:
-    return {sentence(by_id[id_]) for id_ in ids}

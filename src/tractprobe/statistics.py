@@ -27,9 +27,9 @@ class Estimate:
 def mean_over_speakers(values: Mapping[tuple[str, str], float], seed: int = 0) -> Estimate:
     """Average over the speakers of each language, then over languages, with a bootstrap over speakers.
 
-    Speakers are drawn with replacement (percentile interval, 10,000 draws) among those who speak the same languages,
-    and a speaker of several languages is drawn into all of them at once. Languages are taken as they are: the interval
-    says nothing of languages that were not tested.
+    Speakers are drawn with replacement from all that there are (percentile interval, 10,000 draws), and a speaker of
+    several languages is drawn into all of them at once; a language of which a draw has no speaker is left out of that
+    draw. The interval says nothing of languages that were not tested.
 
     Parameters
     ----------
@@ -40,7 +40,7 @@ def mean_over_speakers(values: Mapping[tuple[str, str], float], seed: int = 0) -
     point = float(_mean_of_languages(np.ones((1, len(table))), table)[0])
     if len(table) < 2:
         return Estimate(point, None, None, len(table))
-    low, high = np.quantile(_mean_of_languages(_draws(table, seed), table), [0.025, 0.975])
+    low, high = np.quantile(_mean_of_languages(_draws(len(table), seed), table), [0.025, 0.975])
     return Estimate(point, float(low), float(high), len(table))
 
 
@@ -57,18 +57,15 @@ def _mean_of_languages(
     weights: Float[np.ndarray, "draw speaker"], table: Float[np.ndarray, "speaker language"]
 ) -> Float[np.ndarray, " draw"]:
     known = np.isfinite(table)
-    return (weights @ np.where(known, table, 0) / (weights @ known)).mean(axis=1)
+    with np.errstate(invalid="ignore"):
+        by_language = weights @ np.where(known, table, 0) / (weights @ known)
+    return np.nanmean(by_language, axis=1)
 
 
-def _draws(table: Float[np.ndarray, "speaker language"], seed: int) -> Float[np.ndarray, "draw speaker"]:
-    """Return how often each speaker is drawn; within a set of speakers of the same languages the total is constant."""
-    random = np.random.default_rng(seed)
-    weights = np.zeros((DRAWS, len(table)))
-    _, strata = np.unique(np.isfinite(table), axis=0, return_inverse=True)
-    for stratum in range(strata.max() + 1):
-        members = np.flatnonzero(strata == stratum)
-        weights[:, members] = random.multinomial(len(members), np.full(len(members), 1 / len(members)), size=DRAWS)
-    return weights
+def _draws(speakers: int, seed: int) -> Float[np.ndarray, "draw speaker"]:
+    """Return how often each speaker is drawn."""
+    draws = np.random.default_rng(seed).multinomial(speakers, np.full(speakers, 1 / speakers), size=DRAWS)
+    return draws.astype(np.float64)
 
 
 def _short(value: float) -> str:

@@ -14,10 +14,13 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import Float
 
+from tractprobe.corpora.languages import check_language
 from tractprobe.track import Track
 
+MIN_DURATION_S = 0.1
+MIN_EMA_RATE_HZ = 40.0
+
 _FILE_SAFE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
-_LANGUAGE = re.compile(r"[a-z]{2,3}")
 
 
 @dataclass(frozen=True)
@@ -62,16 +65,25 @@ class Utterance:
         for what, name in (("id", self.id), ("speaker", self.speaker)):
             if not _FILE_SAFE.fullmatch(name):
                 raise ValueError(f"{what} {name!r}: letters, digits, '.', '_' and '-' only, as it becomes a file name")
-        if not _LANGUAGE.fullmatch(self.language):
-            raise ValueError(f"language {self.language!r} is no ISO 639 code such as 'en'")
-        if not len(self.audio) or self.audio_rate_hz <= 0:
-            raise ValueError(f"{len(self.audio)} samples of audio at {self.audio_rate_hz} Hz")
+        check_language(self.language)
+        self.text.encode()  # half a surrogate pair is no text
+        if self.audio_rate_hz <= 0 or self.duration_s < MIN_DURATION_S:
+            length = f"{len(self.audio)} samples of audio at {self.audio_rate_hz} Hz"
+            raise ValueError(f"{length}; {MIN_DURATION_S} s are wanted at least")
         if not np.isfinite(self.audio).all():
             raise ValueError("audio holds NaN or infinity")
-        if not self.track.valid.any():
-            raise ValueError("no articulator was measured at any time")
-        if any(not 0 <= phone.start_s <= phone.end_s for phone in self.phones):
-            raise ValueError("a phone that ends before it starts, or starts before the audio")
+        self._check_track()
+        for phone in self.phones:
+            phone.label.encode()
+            if not 0 <= phone.start_s <= phone.end_s < np.inf:
+                raise ValueError(f"phone {phone.label!r} ends before it starts, or starts before the audio")
+
+    def _check_track(self) -> None:
+        if self.track.rate_hz < MIN_EMA_RATE_HZ:
+            raise ValueError(f"movements at {self.track.rate_hz} Hz; {MIN_EMA_RATE_HZ} are wanted at least")
+        within = (self.track.times_s >= 0) & (self.track.times_s < self.duration_s)
+        if not self.track.valid[within].any():
+            raise ValueError("no articulator was measured at any time of the audio")
 
     @property
     def duration_s(self) -> float:

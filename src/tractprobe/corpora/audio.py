@@ -7,8 +7,11 @@ import soundfile
 from jaxtyping import Float
 
 from tractprobe.errors import CorpusError
+from tractprobe.files import check_regular
 
 MAX_DURATION_S = 3600
+MAX_RATE_HZ = 192_000
+MAX_SAMPLES = MAX_DURATION_S * 48_000
 
 
 def read_audio(path: Path) -> tuple[Float[np.ndarray, " sample"], int]:
@@ -16,25 +19,26 @@ def read_audio(path: Path) -> tuple[Float[np.ndarray, " sample"], int]:
 
     Decoded block by block: a header that promises more than the file holds allocates nothing.
     """
+    check_regular(path)
     try:
         with soundfile.SoundFile(path) as file:
-            if file.channels != 1:
-                raise CorpusError(
-                    path, f"{file.channels} audio channels; one is wanted, and which is not ours to guess"
-                )
-            limit, blocks, count = MAX_DURATION_S * file.samplerate, [], 0
-            while len(block := file.read(1 << 18, dtype="float32")):
-                blocks.append(block)
-                count += len(block)
-                if count > limit:
-                    raise CorpusError(path, f"longer than {MAX_DURATION_S} s; cut it into utterances")
-            rate_hz = file.samplerate
-    except FileNotFoundError:
-        raise CorpusError(path, "no such file") from None
+            return _decode(path, file), int(file.samplerate)
     except (soundfile.SoundFileError, OSError, RuntimeError) as error:
-        if not path.exists():
-            raise CorpusError(path, "no such file") from None
         raise CorpusError(path, f"not readable as audio: {error}") from None
+
+
+def _decode(path: Path, file: soundfile.SoundFile) -> Float[np.ndarray, " sample"]:
+    if file.channels != 1:
+        raise CorpusError(path, f"{file.channels} audio channels; one is wanted, and which is not ours to guess")
+    if file.samplerate > MAX_RATE_HZ:
+        raise CorpusError(path, f"a rate of {file.samplerate} Hz; at most {MAX_RATE_HZ} are read")
+    limit = min(MAX_DURATION_S * file.samplerate, MAX_SAMPLES)
+    blocks, count = [], 0
+    while len(block := file.read(1 << 18, dtype="float32")):
+        blocks.append(block)
+        count += len(block)
+        if count > limit:
+            raise CorpusError(path, f"longer than {limit / file.samplerate:.0f} s; cut it into utterances")
     if not blocks:
         raise CorpusError(path, "holds no audio")
-    return np.concatenate(blocks), int(rate_hz)
+    return np.concatenate(blocks)

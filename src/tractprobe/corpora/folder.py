@@ -88,13 +88,18 @@ def _fields(path: Path) -> dict[str, Any]:
         raise CorpusError(path, f"unknown fields {', '.join(unknown)}")
     for name, value in fields.items():
         kind = (_REQUIRED | _OPTIONAL)[name]
-        if not isinstance(value, (int, float) if kind is float else kind) or isinstance(value, bool):
-            raise CorpusError(path, f"{value!r:.60} is no {kind.__name__}", place=name)
+        if not (_is_number(value) if kind is float else isinstance(value, kind)):
+            raise CorpusError(path, f"{value!r:.60} is no {'number' if kind is float else kind.__name__}", place=name)
     if fields.get("id", path.stem) != path.stem:
         raise CorpusError(path, f"{fields['id']!r} differs from the file's name", place="id")
     if fields["ema_unit"] != UNIT:
         raise CorpusError(path, f"{fields['ema_unit']!r}; convert to 'mm'", place="ema_unit")
     return fields
+
+
+def _is_number(value: Any) -> bool:
+    # JSON knows integers of any length, which no float holds.
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < 1e300
 
 
 def _audio_path(path: Path) -> Path:
@@ -129,7 +134,7 @@ def _phones(path: Path, rows: list) -> tuple[Phone, ...]:
     phones = []
     for index, row in enumerate(rows):
         match row:
-            case [str(label), int() | float() as start_s, int() | float() as end_s]:
+            case [str(label), start_s, end_s] if _is_number(start_s) and _is_number(end_s):
                 phones.append(Phone(label, float(start_s), float(end_s)))
             case _:
                 raise CorpusError(path, f"{row!r:.60} is not [label, start_s, end_s]", place=f"phones, entry {index}")

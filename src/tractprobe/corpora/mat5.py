@@ -17,7 +17,9 @@ from typing import Union
 import numpy as np
 
 from tractprobe.errors import CorpusError
+from tractprobe.files import read_bytes
 
+MAX_FILE_BYTES = 1 << 30
 MAX_INFLATED_BYTES = 1 << 28
 
 _HEADER_BYTES = 128
@@ -45,10 +47,7 @@ class StructArray:
 
 def read_mat5(path: Path, variable: str) -> Value:
     """Read one variable; CorpusError names the file and the byte where it goes wrong."""
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise CorpusError(path, error.strerror or str(error)) from None
+    content = read_bytes(path, MAX_FILE_BYTES)
     if content.startswith(b"MATLAB 7.3"):
         raise CorpusError(path, "a MAT v7.3 (HDF5) file; save it as -v7", place="byte 0")
     order = {b"IM": "<", b"MI": ">"}.get(content[126:128])

@@ -11,10 +11,12 @@ from pathlib import Path
 import numpy as np
 
 from tractprobe.errors import CorpusError
+from tractprobe.files import read_bytes
 
 _MAGIC = b"SSFF -- (c) SHLRC"
 _END = re.compile(rb"\r?\n-{5,}\r?\n")
 _MAX_HEADER_BYTES = 1 << 16
+MAX_FILE_BYTES = 1 << 30
 _ORDERS = {"IBM-PC": "<", "SPARC": ">"}
 _TYPES = {"CHAR": "i1", "BYTE": "u1", "SHORT": "i2", "LONG": "i4", "FLOAT": "f4", "DOUBLE": "f8"}
 
@@ -40,10 +42,7 @@ class SignalFile:
 
 def read_ssff(path: Path) -> SignalFile:
     """Read an SSFF file; CorpusError names the header line or the byte where it goes wrong."""
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise CorpusError(path, error.strerror or str(error)) from None
+    content = read_bytes(path, MAX_FILE_BYTES)
     if not content.startswith(_MAGIC):
         raise CorpusError(path, f"does not start with {_MAGIC.decode()!r}", place="byte 0")
     end = _END.search(content, 0, _MAX_HEADER_BYTES)

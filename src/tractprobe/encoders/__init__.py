@@ -14,7 +14,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from tractprobe.files import digest
 from tractprobe.frames import FrameGeometry
+
+# Of a transformers configuration: where it came from and what wrote it.
+_WITHOUT_EFFECT = ("_name_or_path", "transformers_version", "architectures", "dtype", "torch_dtype")
 
 # The underscore: waves and states of one batch differ in length.
 Wave = Float[Tensor, " _sample"]
@@ -64,6 +68,18 @@ class Encoder(nn.Module):
         """Take the parameters out of training; constructors end with it."""
         self.requires_grad_(False)
         return self.train(False)
+
+
+def model_identity(model: nn.Module, extractor: Any = None) -> dict[str, Any]:
+    """Return what determines a transformers model's output: its kind, its weights, its configuration, its input's."""
+    config: Any = getattr(model, "config")  # noqa: B009
+    settings = {key: value for key, value in config.to_dict().items() if key not in _WITHOUT_EFFECT}
+    return {
+        "encoder": config.model_type,
+        "weights_sha256": weights_sha256(model),
+        "config_sha256": digest(settings),
+        "extractor_sha256": digest(extractor.to_dict()) if extractor is not None else None,
+    }
 
 
 def weights_sha256(module: nn.Module) -> str:

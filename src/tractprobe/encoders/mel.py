@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from tractprobe.encoders import Encoder, States, Wave
+from tractprobe.errors import ConfigError
 from tractprobe.frames import Convolution, FrameGeometry
 from tractprobe.prepared import RATE_HZ
 
@@ -21,6 +22,8 @@ class LogMel(Encoder):
     """
 
     def __init__(self, label: str = "mel", bands: int = 80, hop: int = 320, context: int = 5):
+        if bands < 1 or hop < 1 or context < 0:
+            raise ConfigError("model.bands and model.hop are positive, model.context is not negative")
         geometry = FrameGeometry.of([Convolution(_WINDOW, hop)])
         identity = {"encoder": "log-mel", "bands": bands, "hop": hop, "context": context, "window": _WINDOW}
         super().__init__(label, 1, bands * (2 * context + 1), geometry, identity)

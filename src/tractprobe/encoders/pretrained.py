@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from tractprobe.encoders import Encoder, weights_sha256
+from tractprobe.encoders import Encoder, model_identity
 from tractprobe.encoders.wav2vec2 import FAMILY, Wav2Vec2
 from tractprobe.encoders.whisper import Whisper
 from tractprobe.errors import EncoderError, first_line
@@ -49,13 +49,10 @@ def pretrained(
     extractor = _extractor(name, source, options, optional=normalise is not None and config.model_type != "whisper")
     model = _weights(name, source, options)
     label = label or file_safe(name)
-    identity = {
-        "encoder": config.model_type,
-        "weights_sha256": weights_sha256(model),
-        "revision": getattr(config, "_commit_hash", None),
-    }
+    heard = model.encoder if config.model_type == "whisper" else model
+    identity = model_identity(heard, extractor) | {"revision": getattr(config, "_commit_hash", None)}
     if config.model_type == "whisper":
-        return Whisper(model.encoder, extractor, label, identity)
+        return Whisper(heard, extractor, label, identity)
     normalise = bool(extractor.do_normalize) if normalise is None else normalise
     return Wav2Vec2(model, label, normalise, identity | {"normalise": normalise})
 

@@ -2,8 +2,9 @@
 
 import torch
 
-from tractprobe.encoders import Encoder, weights_sha256
+from tractprobe.encoders import Encoder, model_identity
 from tractprobe.encoders.wav2vec2 import Wav2Vec2
+from tractprobe.errors import ConfigError
 
 
 def untrained(
@@ -16,6 +17,8 @@ def untrained(
     """
     from transformers import HubertConfig, HubertModel
 
+    if min(layers, width, heads, channels) < 1 or width % heads or width % 16:
+        raise ConfigError("model.width is a multiple of model.heads and of 16; layers and channels are positive")
     config = HubertConfig(
         hidden_size=width,
         num_hidden_layers=layers,
@@ -29,5 +32,4 @@ def untrained(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = HubertModel(config)
-    identity = {"encoder": "hubert", "weights_sha256": weights_sha256(model), "normalise": True}
-    return Wav2Vec2(model, label, normalise=True, identity=identity)
+    return Wav2Vec2(model, label, normalise=True, identity=model_identity(model) | {"normalise": True})

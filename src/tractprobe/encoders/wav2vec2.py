@@ -13,6 +13,10 @@ from tractprobe.frames import Convolution, FrameGeometry
 FAMILY = ("wav2vec2", "hubert", "wavlm", "data2vec-audio", "unispeech", "unispeech-sat", "wav2vec2-conformer")
 _VARIANCE_FLOOR = 1e-7
 
+# Where padding is known not to be heard (tested); in all others waves never share a pass. It is heard by group norm,
+# whose statistics span the padded length, by data2vec's stack of positional convolutions and by the conformer's.
+_PADDABLE = ("wav2vec2", "hubert", "wavlm", "unispeech", "unispeech-sat")
+
 
 class Wav2Vec2(Encoder):
     """A model of the family, frozen.
@@ -32,10 +36,7 @@ class Wav2Vec2(Encoder):
         super().__init__(label, config.num_hidden_layers + 1, config.hidden_size, geometry, identity)
         self.model: Any = model
         self.stack, self.normalise = stack, normalise
-        # Where padding would leak into what is heard, waves of unequal length never share a pass: group norm takes its
-        # statistics over the padded length, and data2vec's positions are a stack of convolutions with norms between.
-        leaks = getattr(config, "feat_extract_norm", "layer") == "group" or config.model_type == "data2vec-audio"
-        self.pads = not leaks
+        self.pads = config.model_type in _PADDABLE and _only_layer_norms(config)
         self.freeze()
 
     def count_frames(self, num_samples: int) -> int:
@@ -59,6 +60,10 @@ class Wav2Vec2(Encoder):
         output = self.model(padded, attention_mask=mask, output_hidden_states=True)
         layers = torch.stack([*output.hidden_states[: self.num_layers - 1], output.last_hidden_state])
         return [layers[:, index, : self.count_frames(len(wave))] for index, wave in enumerate(waves)]
+
+
+def _only_layer_norms(config: Any) -> bool:
+    return config.feat_extract_norm == "layer" and not getattr(config, "conv_pos_batch_norm", False)
 
 
 def _standardise(wave: Wave) -> Wave:
