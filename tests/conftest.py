@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import numpy as np
 import pytest
 import soundfile
@@ -25,6 +26,8 @@ CARRIERS_HZ = (300.0, 900.0, 1800.0, 3200.0, 5000.0)
 os.environ["WANDB_MODE"] = "offline"
 os.environ["HF_HUB_OFFLINE"] = "1"
 torch.set_num_threads(2)
+hypothesis.settings.register_profile("slow machine", deadline=None)
+hypothesis.settings.load_profile("slow machine")
 
 
 def real(variable: str, *parts: str) -> Path:

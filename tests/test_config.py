@@ -13,7 +13,17 @@ from hydra.errors import HydraException
 from hydra.utils import get_object
 from omegaconf import OmegaConf
 
-from tractprobe.config import build, conf_dir, differences, head_label, model_label, plain, register_resolvers, run_name
+from tractprobe.config import (
+    TARGETS,
+    build,
+    conf_dir,
+    differences,
+    head_label,
+    model_label,
+    plain,
+    register_resolvers,
+    run_name,
+)
 from tractprobe.errors import ConfigError
 
 GROUPS = {"train": ("model", "head", "split", "optimizer", "trainer", "tracking"), "prepare": ("corpus",)}
@@ -87,7 +97,7 @@ def test_the_label_of_each_option_is_its_file_name(group: str):
 NAMES: dict[str, tuple[list[str], str]] = {
     "default": ([], "mel/all/ridge/it/s0"),
     "axes": (["model=random", "layer=3", "held_out=en", "seed=2", "head=mlp"], "random/L3/mlp/en/s2"),
-    "hub": (["model=hub", "model.name=facebook/hubert-large-ll60k"], "hubert-large-ll60k/all/ridge/it/s0"),
+    "hub": (["model=hub", "model.name=facebook/hubert-large-ll60k"], "facebook--hubert-large-ll60k/all/ridge/it/s0"),
     "speaker": (["split=sentence", "held_out=fold3"], "mel/all/ridge/fold3/s0-"),
     "slash": (["split=speaker", "held_out=virtual/m1"], "mel/all/ridge/virtual-m1/s0-"),
 }
@@ -98,6 +108,17 @@ def test_runs_are_named_by_their_axes(case: str):
     overrides, expected = NAMES[case]
     name = run_name(composed("train", *overrides))
     assert name.startswith(expected) if expected.endswith("-") else name == expected
+
+
+def test_models_of_one_name_by_two_owners_have_runs_of_their_own():
+    names = {run_name(composed("train", "model=hub", f"model.name={owner}/hubert")) for owner in ("a", "b")}
+    assert len(names) == 2
+
+
+def test_a_model_changed_under_its_label_has_a_run_of_its_own():
+    changed = run_name(composed("train", "model=hubert_base", "model.name=me/hubert-tuned"))
+    assert changed != run_name(composed("train", "model=hubert_base"))
+    assert run_name(composed("train", "head=mlp", "head.seed=3")) != run_name(composed("train", "head=mlp"))
 
 
 WITHOUT_EFFECT = [
@@ -137,7 +158,8 @@ def test_differences_are_what_was_overridden():
 HOSTILE = [
     "os.system", "subprocess.run", "builtins.eval", "tractprobe.files.os.system", "tractprobe.config.logging.shutdown",
     "pytorch_lightning.trainer.trainer.os.system", "torch.load", "torch.hub.load", "pickle.loads",
-    "tractprobe.run.nothing_of_the_kind", "tractprobe.results.RESULT",
+    "tractprobe.run.nothing_of_the_kind", "tractprobe.results.RESULT", "tractprobe.splits.SplitRule.__init__",
+    "pytorch_lightning.trainer.Trainer", "antigravity",
 ]  # fmt: skip
 
 
@@ -148,8 +170,21 @@ def test_a_configuration_can_only_build_what_is_ours(target: str, tmp_path: Path
             build(node)
 
 
+@pytest.mark.parametrize("key", ["_args_", "_partial_", "_convert_", "_recursive_"])
+def test_a_configuration_cannot_steer_how_things_are_built(key: str):
+    for node in ({key: ["language"]}, {"by": {"x": {key: True}}}):
+        with pytest.raises(ConfigError, match=key):
+            build({"_target_": "tractprobe.splits.SplitRule", **node})
+
+
+@pytest.mark.parametrize("target", sorted(TARGETS))
+def test_every_target_is_there_and_is_used_by_a_configuration(target: str):
+    assert callable(get_object(target))
+    assert any(f"_target_: {target}\n" in path.read_text() for path in conf_dir().rglob("*.yaml"))
+
+
 def test_what_a_target_refuses_is_said_in_its_own_words():
-    with pytest.raises(ConfigError, match=r"split\.folds=1"):
+    with pytest.raises(ConfigError, match=r"split\.folds and split\.validation_folds are at least 2"):
         build({"_target_": "tractprobe.splits.SplitRule", "by": "sentence", "folds": 1})
 
 

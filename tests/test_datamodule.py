@@ -9,6 +9,7 @@ from tractprobe.articulators import CHANNELS
 from tractprobe.corpora.folder import Folder
 from tractprobe.datamodule import Conditioning, EmaData, EpochShuffle
 from tractprobe.encoders.mel import LogMel
+from tractprobe.errors import ConfigError
 from tractprobe.prepare import prepare
 from tractprobe.prepared import PreparedCorpus
 from tractprobe.splits import Split, SplitRule
@@ -46,18 +47,54 @@ def test_no_frame_lies_outside_the_movements(tmp_path: Path):
 def test_statistics_of_a_known_speaker_come_from_development_alone(toy: PreparedCorpus):
     data = ema_data(toy)
     developed = [e for e in toy.entries if e.id in data.split.development and e.speaker == "toy/s1"]
-    values = np.concatenate([toy.track(e.id).lowpassed(10).values for e in developed])
+    centres_s = (320 * np.arange(59) + 199.5) / 16000  # what counts is what is fitted: the frames
+    values = np.concatenate([toy.track(e.id).lowpassed(10).at(centres_s) for e in developed])
     np.testing.assert_allclose(data.scales["toy/s1"].mean, values.mean(axis=0), rtol=1e-9)
     np.testing.assert_allclose(data.scales["toy/s1"].sd, values.std(axis=0), rtol=1e-7)
-    assert not any(scale.from_test for scale in data.scales.values())
+    assert not any(scale.from_test.any() for scale in data.scales.values())
 
 
 def test_statistics_of_an_unknown_speaker_describe_that_speaker_only(toy: PreparedCorpus):
     split = SplitRule("speaker", disjoint_text=False)(toy.entries, "s1", 0)
     data = ema_data(toy, split)
-    assert [name for name, scale in data.scales.items() if scale.from_test] == ["toy/s1"]
+    assert [name for name, scale in data.scales.items() if scale.from_test.any()] == ["toy/s1"]
+    assert data.scales["toy/s1"].from_test.all()
     target = torch.cat([batch.target[batch.valid.all(dim=2)] for batch in data.test_dataloader()])
-    assert target.mean(dim=0).abs().max() < 0.05 and (target.std(dim=0) - 1).abs().max() < 0.1
+    assert target.mean(dim=0).abs().max() < 1e-9 and (target.std(dim=0, unbiased=False) - 1).abs().max() < 1e-9
+
+
+def test_a_channel_of_a_known_speaker_that_occurs_in_the_test_only_is_described_by_it_and_marked(tmp_path: Path):
+    raw = write_corpus(tmp_path / "raw", speakers=2, sentences=2)
+    for path in [*raw.glob("s0_en_*.npy"), *raw.glob("s0_de_*.npy")]:
+        values = np.load(path)
+        values[:, 5] = np.nan
+        np.save(path, values)
+    data = ema_data(prepare(Folder("lost", raw), tmp_path / "data"))
+    assert data.scales["lost/s0"].from_test.tolist() == [channel == 5 for channel in range(12)]
+    assert not data.scales["lost/s1"].from_test.any()
+    batch = next(iter(data.test_dataloader()))
+    assert batch.valid[..., 5].any()
+
+
+BAD_SETTINGS = [{"batch_size": 0}, {"num_workers": -1}]
+BAD_CONDITIONING = [{"lowpass_hz": 0.0}, {"lowpass_hz": -5.0}, {"order": 0}, {"order": 11}, {"max_gap_s": -0.1}]
+
+
+@pytest.mark.parametrize("settings", BAD_SETTINGS)
+def test_impossible_batches_are_refused(toy: PreparedCorpus, settings: dict[str, int]):
+    with pytest.raises(ConfigError, match=r"data\."):
+        ema_data(toy, **settings)
+
+
+@pytest.mark.parametrize("settings", BAD_CONDITIONING)
+def test_impossible_filters_are_refused(settings: dict[str, float]):
+    with pytest.raises(ConfigError, match="ema"):
+        Conditioning(**settings)  # type: ignore[arg-type]
+
+
+def test_a_cutoff_above_half_the_rate_names_the_rate(toy: PreparedCorpus):
+    with pytest.raises(ConfigError, match="100 Hz"):
+        ema_data(toy, conditioning=Conditioning(lowpass_hz=50.0))
 
 
 def test_a_channel_that_never_moves_is_masked(tmp_path: Path):

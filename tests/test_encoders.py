@@ -15,7 +15,7 @@ from tractprobe.encoders import Encoder
 from tractprobe.encoders.mel import LogMel
 from tractprobe.encoders.pretrained import pretrained
 from tractprobe.encoders.untrained import untrained
-from tractprobe.errors import EncoderError
+from tractprobe.errors import ConfigError, EncoderError
 
 SMALL: dict[str, Any] = {
     "hidden_size": 32, "num_hidden_layers": 3, "num_attention_heads": 2, "intermediate_size": 64, "conv_dim": (16,) * 7,
@@ -32,6 +32,7 @@ FAMILY: dict[str, tuple[str, dict[str, Any]]] = {
     "wavlm large": ("WavLM", LARGE),
     "unispeech-sat base": ("UniSpeechSat", BASE),
     "data2vec-audio": ("Data2VecAudio", {"conv_pos_kernel_size": 5, "num_conv_pos_embeddings": 3}),
+    "conformer": ("Wav2Vec2Conformer", {"conv_depthwise_kernel_size": 5}),
 }
 
 
@@ -189,6 +190,32 @@ def test_identity_follows_the_weights_and_not_the_place(models: dict[str, Path],
     assert pretrained(str(copied)).identity != pretrained(str(models["hubert base"])).identity
 
 
+def test_identity_follows_the_settings_that_change_the_output_without_changing_weights(
+    models: dict[str, Path], tmp_path: Path
+):
+    original = pretrained(str(models["hubert base"]))
+    changed = shutil.copytree(models["hubert base"], tmp_path / "changed")
+    edit_config(changed, layer_norm_eps=0.1)
+    assert pretrained(str(changed)).identity != original.identity
+    preprocessor = shutil.copytree(models["hubert base"], tmp_path / "preprocessor")
+    edit_json(preprocessor / "preprocessor_config.json", do_normalize=False)
+    assert pretrained(str(preprocessor)).identity != original.identity
+
+
+def test_batch_norm_in_the_positional_convolution_forbids_padding(tmp_path: Path):
+    folder = save_model(tmp_path / "model", "Hubert", LARGE | {"conv_pos_batch_norm": True})
+    encoder = pretrained(str(folder))
+    both = encoder(waves(16000, 9000))
+    for wave, states in zip(waves(16000, 9000), both, strict=True):
+        assert (states - encoder([wave])[0]).abs().max() < 1e-4
+
+
+@pytest.mark.parametrize("wrong", [{"layers": 0}, {"width": 50}, {"heads": 3}, {"channels": 0}])
+def test_an_impossible_random_model_says_what_is_possible(wrong: dict[str, int]):
+    with pytest.raises(ConfigError, match="multiple of"):
+        untrained(**wrong)
+
+
 def test_a_hub_that_cannot_be_reached_is_one_error_with_a_way_out():
     with pytest.raises(EncoderError) as error:
         pretrained("facebook/hubert-base-ls960")
@@ -196,7 +223,7 @@ def test_a_hub_that_cannot_be_reached_is_one_error_with_a_way_out():
         "facebook/hubert-base-ls960",
         "/huggingface",
         "hf download",
-        "model=hub model.name=models/hubert-base-ls960",
+        "model=hub model.name=models/facebook--hubert-base-ls960",
     ):
         assert part in str(error.value)
 
@@ -213,7 +240,10 @@ def only_pickle(folder: Path) -> None:
 
 
 def edit_config(folder: Path, **changes: Any) -> None:
-    path = folder / "config.json"
+    edit_json(folder / "config.json", **changes)
+
+
+def edit_json(path: Path, **changes: Any) -> None:
     path.write_text(json.dumps(json.loads(path.read_text()) | changes))
 
 

@@ -1,5 +1,9 @@
 import json
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -46,14 +50,62 @@ def test_what_makes_other_features_has_another_place(toy: PreparedCorpus, tmp_pa
     assert len(list(tmp_path.glob("*/*/index.json"))) == 4
 
 
-def test_an_index_of_something_else_is_refused(toy: PreparedCorpus, tmp_path: Path):
+def of_something_else(folder: Path) -> None:
+    content = json.loads((folder / "index.json").read_text())
+    content["identity"]["encoder"]["bands"] = 40
+    (folder / "index.json").write_text(json.dumps(content))
+
+
+DAMAGE: dict[str, Callable[[Path], Any]] = {
+    "of something else": of_something_else,
+    "no index": lambda folder: (folder / "index.json").unlink(),
+    "half an index": lambda folder: (folder / "index.json").write_text('{"identity": 1, "shape'),
+    "an empty index": lambda folder: (folder / "index.json").write_text("{}"),
+    "no states": lambda folder: (folder / "states.npy").unlink(),
+    "states cut short": lambda folder: os.truncate(folder / "states.npy", 5000),
+    "other states": lambda folder: np.save(folder / "states.npy", np.zeros((1, 2, 3))),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_a_cache_that_is_not_whole_is_made_again(
+    toy: PreparedCorpus, tmp_path: Path, damage: str, caplog: pytest.LogCaptureFixture
+):
     cached(LogMel(), toy, tmp_path, "float16", CPU)
     (index,) = tmp_path.glob("*/*/index.json")
-    content = json.loads(index.read_text())
-    content["identity"]["encoder"]["bands"] = 40
-    index.write_text(json.dumps(content))
-    with pytest.raises(EncoderError, match="something else"):
-        cached(LogMel(), toy, tmp_path, "float16", CPU)
+    DAMAGE[damage](index.parent)
+    again = cached(LogMel(), toy, tmp_path, "float16", CPU)
+    assert "made again" in caplog.text
+    entry = toy.entries[0]
+    expected = rounded(LogMel()([torch.from_numpy(toy.audio(entry.id))])[0], "float16")
+    np.testing.assert_array_equal(again.read(entry.id, [0]), expected.numpy())
+
+
+def test_a_flipped_bit_is_noticed_where_it_is_read(toy: PreparedCorpus, tmp_path: Path):
+    cached(LogMel(), toy, tmp_path, "float16", CPU)
+    (path,) = tmp_path.glob("*/*/states.npy")
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+    cache, read = cached(LogMel(), toy, tmp_path, "float16", CPU), []
+    with pytest.raises(EncoderError, match=r"damaged at toy/.*remove the folder"):
+        for entry in toy.entries:
+            read.append(cache.read(entry.id, [0]))
+    assert len(read) < len(toy.entries)
+
+
+def test_processes_that_want_the_same_features_encode_once(toy: PreparedCorpus, tmp_path: Path):
+    with ThreadPoolExecutor(4) as pool:
+        caches = list(pool.map(lambda _: cached(Counting(), toy, tmp_path, "float16", CPU), range(4)))
+    assert Counting.calls == -(-len(toy.entries) // 8) and len({cache.folder for cache in caches}) == 1
+
+
+class Counting(LogMel):
+    calls = 0
+
+    def encode(self, waves):
+        Counting.calls += 1
+        return super().encode(waves)
 
 
 class Interrupted(LogMel):
@@ -69,7 +121,7 @@ class Interrupted(LogMel):
 def test_an_interrupted_pass_leaves_nothing_that_could_be_taken_for_whole(toy: PreparedCorpus, tmp_path: Path):
     with pytest.raises(KeyboardInterrupt):
         cached(Interrupted(), toy, tmp_path, "float16", CPU)
-    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert not [path for path in tmp_path.rglob("*") if path.is_file() and path.suffix != ".lock"]
     cached(Interrupted(), toy, tmp_path, "float16", CPU)
 
 

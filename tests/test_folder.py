@@ -1,4 +1,5 @@
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -80,6 +81,14 @@ WRONG_FIELDS: list[tuple[dict[str, Any], str]] = [
     ({"id": "two"}, "differs from the file's name"),
     ({"sample_rate_hz": 8000}, "16000 Hz"),
     ({"duration_s": 1.5}, "lasts 1.200 s"),
+    ({"language": "ita"}, "say 'it'"),
+    ({"language": "deu"}, "say 'de'"),
+    ({"language": "cmn"}, "say 'zh'"),
+    ({"language": "xx"}, "no ISO 639 code"),
+    ({"language": "IT"}, "no ISO 639 code"),
+    ({"ema_rate_hz": 39}, "40"),
+    ({"ema_start_s": 1.3}, "no articulator was measured at any time of the audio"),
+    ({"ema_start_s": -2}, "no articulator was measured at any time of the audio"),
     ({"phones": [["a", 0.1]]}, "entry 0"),
     ({"phones": [["a", 0.5, 0.1]]}, "ends before it starts"),
 ]
@@ -91,6 +100,16 @@ def test_a_wrong_description_is_one_error_that_names_file_and_field(folder: Path
     with pytest.raises(CorpusError, match=problem) as error:
         read_one(folder)
     assert "deep/one" in str(error.value)
+
+
+def pipe(path: Path) -> None:
+    path.unlink()
+    os.mkfifo(path)
+
+
+def device(path: Path) -> None:
+    path.unlink()
+    path.symlink_to("/dev/zero")
 
 
 def absurd_npy(path: Path) -> None:
@@ -109,6 +128,12 @@ BREAKAGES: dict[str, Callable[[Path], Any]] = {
     "audio is text": lambda root: (root / "one.flac").write_text("fLaC but no more"),
     "two channels": lambda root: soundfile.write(root / "one.flac", np.zeros((100, 2)), 16000),
     "empty audio": lambda root: soundfile.write(root / "one.flac", np.zeros(0), 16000),
+    "audio of 99 ms": lambda root: soundfile.write(root / "one.flac", np.zeros(1584), 16000),
+    "audio is a pipe": lambda root: pipe(root / "one.flac"),
+    "audio is a device": lambda root: device(root / "one.flac"),
+    "movements are a pipe": lambda root: pipe(root / "one.ema.npy"),
+    "movements are a device": lambda root: device(root / "one.ema.npy"),
+    "description is a device": lambda root: device(root / "one.json"),
     "no movements": lambda root: (root / "one.ema.npy").unlink(),
     "movements cut": lambda root: (root / "one.ema.npy").write_bytes((root / "one.ema.npy").read_bytes()[:-7]),
     "movements cut in their header": lambda root: (root / "one.ema.npy").write_bytes(

@@ -29,10 +29,12 @@ def write_run(
          "r": score(layer, held_out, speaker, channel), "rmse_mm": 1.5, "r2": 0.2, "ccc": None}
         for layer in (0, 1) for speaker in SPEAKERS for channel in CHANNELS
     ]  # fmt: skip
-    identity = {"model": model, "head": "ridge", "split": "language", "held_out": held_out, "seed": seed}
+    identity = {"model": model, "head": "ridge", "split": "language", "held_out": held_out, "seed": seed,
+                "corpora": {"c": "abc"}, "encoder": {"encoder": model}}  # fmt: skip
     folder = runs / f"{model}/all/ridge/{held_out}/s{seed}{suffix}"
     folder.mkdir(parents=True)
-    (folder / "result.json").write_text(json.dumps({"identity": identity, "settings": {}, "scores": rows}))
+    result = {"identity": identity, "settings": {}, "scores": rows} | more
+    (folder / "result.json").write_text(json.dumps(result))
     return folder
 
 
@@ -50,7 +52,8 @@ def test_cells_are_means_over_channels_then_speakers_and_the_last_column_over_la
             assert table.cells[layer, language].mean == pytest.approx(expected[language])
             assert table.cells[layer, language].n == 3
         assert table.cells[layer, "mean"].mean == pytest.approx(np.mean(list(expected.values())))
-    assert "mel, ridge: r by held-out language; 3 speakers" in str(table)
+    assert "mel, ridge: r by held-out language, n speakers" in str(table)
+    assert str(table).splitlines()[-1].split() == ["n", "3", "3", "3"]
 
 
 def test_models_and_settings_have_tables_of_their_own_and_seeds_are_averaged(tmp_path: Path):
@@ -62,6 +65,24 @@ def test_models_and_settings_have_tables_of_their_own_and_seeds_are_averaged(tmp
     assert len(titles) == 3 and sum("abcdef" in title for title in titles) == 1
 
 
+@pytest.mark.parametrize("what", ["corpora", "encoder"])
+def test_runs_on_other_versions_of_data_or_encoder_are_not_averaged(tmp_path: Path, what: str):
+    write_run(tmp_path)
+    path = write_run(tmp_path, held_out="en") / "result.json"
+    result = json.loads(path.read_text())
+    result["identity"][what] = {"c": "another"}
+    path.write_text(json.dumps(result))
+    tables = layer_tables(collect(tmp_path))
+    assert len(tables) == 2 and all("data and encoder" in table.title for table in tables)
+
+
+def test_mm_that_rest_on_test_frames_are_marked(tmp_path: Path):
+    write_run(tmp_path, scaled_by_own_test_frames=["c/b"])
+    rows = collect(tmp_path)
+    assert {row["speaker"] for row in rows if row["own_scale"]} == {"c/b"}
+    assert "mm of c/b by their own test frames" in str(layer_tables(rows)[0])
+
+
 def test_the_command_prints_the_table_and_writes_the_tidy_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     for held_out in ("en", "it"):
         write_run(tmp_path / "runs", held_out=held_out)
@@ -70,7 +91,7 @@ def test_the_command_prints_the_table_and_writes_the_tidy_one(tmp_path: Path, ca
     assert "layer  en" in printed and ".226 [" in printed and "144 rows in" in printed
     with open(tmp_path / "scores.csv", encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
-    assert list(rows[0]) == [*RUN_FIELDS, *SCORE_FIELDS] and len(rows) == 2 * 2 * 3 * 12
+    assert list(rows[0]) == [*RUN_FIELDS, "material", "own_scale", *SCORE_FIELDS] and len(rows) == 2 * 2 * 3 * 12
     assert rows[0]["run"] == "mel/all/ridge/en/s0" and rows[0]["ccc"] == ""
 
 
@@ -100,11 +121,21 @@ def test_metrics_for_dashboards_agree_with_the_table(tmp_path: Path):
     assert means[1]["test/rmse_mm/mean"] == 1.5 and "test/ccc/mean" not in means[1]
 
 
+def edit(path: Path, change: Callable[[dict[str, Any]], Any]) -> None:
+    result = json.loads(path.read_text())
+    change(result)
+    path.write_text(json.dumps(result))
+
+
 BROKEN: dict[str, Callable[[Path], Any]] = {
     "cut": lambda path: path.write_text(path.read_text()[:300]),
     "no scores": lambda path: path.write_text('{"identity": {}, "settings": {}, "scores": []}'),
     "rows lack fields": lambda path: path.write_text('{"identity": {}, "settings": {}, "scores": [{"layer": 1}]}'),
     "a list": lambda path: path.write_text("[1]"),
+    "identity lacks": lambda path: edit(path, lambda result: result["identity"].pop("corpora")),
+    "r is text": lambda path: edit(path, lambda result: result["scores"][3].update(r="=cmd()")),
+    "layer is text": lambda path: edit(path, lambda result: result["scores"][3].update(layer="1")),
+    "speaker is a list": lambda path: edit(path, lambda result: result["scores"][3].update(speaker=["a"])),
 }
 
 

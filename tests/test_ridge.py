@@ -8,7 +8,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from tractprobe.errors import ConfigError
-from tractprobe.ridge import MaskedSums, Parts, Ridge, Sums, correlation, solve
+from tractprobe.ridge import GroupSums, MaskedSums, Membership, Ridge, Sums, correlation, solve
 
 ALPHAS = [0.01, 1.0, 100.0, 1e4]
 
@@ -30,7 +30,7 @@ def sums_of(x: np.ndarray, y: np.ndarray, chunk: int = 64) -> Sums:
 
 
 def masked(x: np.ndarray, y: np.ndarray, valid: np.ndarray) -> MaskedSums:
-    sums = MaskedSums()
+    sums = MaskedSums.zero(x.shape[1], y.shape[1])
     filled = np.where(valid, y, 1e6)  # what is not valid may hold any number
     sums.include(torch.from_numpy(x), torch.from_numpy(filled), torch.from_numpy(valid))
     return sums
@@ -118,10 +118,10 @@ def test_correlation_follows_from_sums_of_frames_kept_aside(shift: float):
 
 
 def ragged(seed: int, count: int = 300) -> np.ndarray:
-    """Channel 0 always there, 1 and 2 lost together, 3 by itself."""
+    """Channels 0 and 1 lost together, 2 by itself, 3 always there."""
     random = np.random.default_rng(seed)
     lost = random.random((count, 2)) < 0.3
-    return ~np.stack([np.zeros(count, bool), lost[:, 0], lost[:, 0], lost[:, 1]], axis=1)
+    return ~np.stack([lost[:, 0], lost[:, 0], lost[:, 1], np.zeros(count, bool)], axis=1)
 
 
 @pytest.mark.parametrize("shift", [0.0, 100.0])
@@ -129,7 +129,7 @@ def test_each_channel_is_fitted_on_all_frames_that_have_it(shift: float):
     x, y = frames(shift=shift)
     valid = ragged(3)
     sums = masked(x, y, valid)
-    assert [channels for channels, _ in sorted(sums.by_channels(), key=lambda pair: pair[0])] == [[0], [1, 2], [3]]
+    assert [channels for channels, _ in sorted(sums.by_channels(), key=lambda pair: pair[0])] == [[0, 1], [2], [3]]
     for channels, part in sums.by_channels():
         weights, biases = solve(part, [5.0])
         for column, channel in enumerate(channels):
@@ -139,25 +139,73 @@ def test_each_channel_is_fitted_on_all_frames_that_have_it(shift: float):
             np.testing.assert_allclose(ours, expected, rtol=1e-8, atol=1e-8)
 
 
-def parts_of(width: int = 20, lost: int | None = None) -> Parts:
-    """Training data with strong noise, two validation speakers, and everything together."""
-    pieces = [frames(seed, noise=8.0, width=width, count=150) for seed in range(3)]
-    valid = np.ones((150, 4), bool)
-    if lost is not None:
-        valid[:, lost] = False
-    train, one, two = (masked(x, y, valid) for x, y in pieces)
-    return Parts(train, {"c/one": one, "c/two": two}, train + one + two)
+SPEAKERS = ("c/one", "c/two", "c/three")
 
 
-def test_alpha_is_the_best_on_validation_speakers_and_the_refit_uses_everything():
+def speakers(count: int = 150) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Frames of three speakers, with strong noise."""
+    return [frames(seed, noise=8.0, count=count) for seed in range(3)]
+
+
+def groups_of(lost: int | None = None) -> GroupSums:
+    """A fold for each speaker, fitted on the two others."""
+    groups = {}
+    for index, (x, y) in enumerate(speakers()):
+        valid = np.ones(y.shape, bool)
+        if lost is not None:
+            valid[:, lost] = False
+        others = frozenset({0, 1, 2} - {index})
+        groups[Membership(others, frozenset({index}), SPEAKERS[index])] = masked(x, y, valid)
+    return GroupSums(groups, 3)
+
+
+def fold_r(alpha: float, channel: int) -> float:
+    """Mean r over folds by scikit-learn."""
+    pieces, r = speakers(), []
+    for index, (x, y) in enumerate(pieces):
+        others = [piece for other, piece in enumerate(pieces) if other != index]
+        train_x, train_y = map(np.concatenate, zip(*others, strict=True))
+        predicted = sklearn_ridge(train_x, train_y[:, channel], alpha).predict(x)
+        r.append(np.corrcoef(predicted, y[:, channel])[0, 1])
+    return float(np.mean(r))
+
+
+def test_validation_r_is_scikit_learns_over_the_folds():
+    r = Ridge(1, 20, 4, ALPHAS).validation_r(groups_of())
+    expected = [[fold_r(alpha, channel) for channel in range(4)] for alpha in ALPHAS]
+    np.testing.assert_allclose(r, expected, atol=1e-8)
+
+
+def test_a_speaker_in_several_groups_of_a_fold_is_scored_as_one():
+    x, y = frames(5)
+    train = masked(*frames(6), np.ones((300, 4), bool))
+    halves = [masked(x[part], y[part], np.ones((150, 4), bool)) for part in (slice(150), slice(150, 300))]
+    nobody, fold = frozenset[int](), frozenset({0})
+    split = GroupSums(
+        {
+            Membership(fold, nobody, None): train,
+            Membership(nobody, fold, "c/one"): halves[0],
+            Membership(frozenset({1}), fold, "c/one"): halves[1],
+        },
+        1,
+    )
+    whole = GroupSums(
+        {
+            Membership(fold, nobody, None): train,
+            Membership(nobody, fold, "c/one"): masked(x, y, np.ones((300, 4), bool)),
+        },
+        1,
+    )
     head = Ridge(1, 20, 4, ALPHAS)
-    chosen = head.fit([parts_of()])[0]
-    pieces = [frames(seed, noise=8.0, count=150) for seed in range(3)]
+    torch.testing.assert_close(head.validation_r(split), head.validation_r(whole), rtol=1e-10, atol=1e-10)
+
+
+def test_alpha_is_the_best_over_the_folds_and_the_refit_uses_everything():
+    head = Ridge(1, 20, 4, ALPHAS)
+    chosen = head.fit([groups_of()])[0]
+    pieces = speakers()
     for channel in range(4):
-        r = []
-        for alpha in ALPHAS:
-            model = sklearn_ridge(pieces[0][0], pieces[0][1][:, channel], alpha)
-            r.append(np.mean([np.corrcoef(model.predict(x), y[:, channel])[0, 1] for x, y in pieces[1:]]))
+        r = [fold_r(alpha, channel) for alpha in ALPHAS]
         assert chosen[channel] == ALPHAS[int(np.argmax(r))]
         x, y = map(np.concatenate, zip(*pieces, strict=True))
         expected = sklearn_ridge(x, y[:, channel], float(chosen[channel])).predict(x)
@@ -166,20 +214,20 @@ def test_alpha_is_the_best_on_validation_speakers_and_the_refit_uses_everything(
 
 
 def test_one_alpha_for_all_channels_if_asked():
-    chosen = Ridge(1, 20, 4, ALPHAS, alpha_per_channel=False).fit([parts_of()])
-    assert chosen.unique().numel() == 1
+    chosen = Ridge(1, 20, 4, ALPHAS, alpha_per_channel=False).fit([groups_of()])
+    r = [np.mean([fold_r(alpha, channel) for channel in range(4)]) for alpha in ALPHAS]
+    assert (chosen == ALPHAS[int(np.argmax(r))]).all()
 
 
 def test_without_validation_the_stated_alpha_is_taken():
-    part = parts_of()
-    alone = Parts(part.train, {}, part.development)
+    alone = GroupSums({Membership(frozenset(), frozenset(), None): groups_of().development()}, 0)
     assert (Ridge(1, 20, 4, ALPHAS, alpha_without_validation=7).fit([alone]) == 7).all()
 
 
 def test_a_channel_that_nobody_has_is_nan_and_the_others_are_as_without_it():
     head, full = Ridge(1, 20, 4, [3.0]), Ridge(1, 20, 4, [3.0])
-    chosen = head.fit([parts_of(lost=2)])[0]
-    full.fit([parts_of()])
+    chosen = head.fit([groups_of(lost=2)])[0]
+    full.fit([groups_of()])
     assert chosen.isnan().tolist() == [False, False, True, False]
     x = torch.from_numpy(frames(5)[0])[None, None]
     predicted, expected = head(x)[0, 0], full(x)[0, 0]
@@ -189,9 +237,9 @@ def test_a_channel_that_nobody_has_is_nan_and_the_others_are_as_without_it():
 
 def test_layers_are_fitted_each_by_itself():
     both, first, second = Ridge(2, 20, 4, ALPHAS), Ridge(1, 20, 4, ALPHAS), Ridge(1, 20, 4, ALPHAS)
-    other = parts_of(lost=1)
-    both.fit([parts_of(), other])
-    first.fit([parts_of()])
+    other = groups_of(lost=1)
+    both.fit([groups_of(), other])
+    first.fit([groups_of()])
     second.fit([other])
     torch.testing.assert_close(both.weight, torch.cat([first.weight, second.weight]), equal_nan=True)
 
@@ -200,3 +248,30 @@ def test_layers_are_fitted_each_by_itself():
 def test_alphas_are_positive(alphas: list[float]):
     with pytest.raises(ConfigError, match="positive"):
         Ridge(1, 2, 3, alphas)
+
+
+def test_sensors_that_are_lost_together_or_one_by_one_cost_a_matrix_each_and_not_one_for_each_combination():
+    x, y = frames(channels=8)
+    lost = np.repeat(np.random.default_rng(0).random((300, 4)) < 0.3, 2, axis=1)
+    sums = masked(x, y, ~lost)
+    assert sorted(sums.lost) == [(0, 1), (2, 3), (4, 5), (6, 7)]
+
+
+@settings(max_examples=20)
+@given(st.integers(0, 10**6), st.integers(1, 299))
+def test_masked_sums_do_not_depend_on_how_frames_are_divided(seed: int, cut: int):
+    """Also where one part lost both coordinates of a sensor together and another part did not."""
+    x, y = frames(seed, width=5)
+    valid = np.random.default_rng(seed).random((300, 4)) < 0.7
+    valid[:150, 1] = valid[:150, 0]
+    whole, parts = masked(x, y, valid), masked(x[:cut], y[:cut], valid[:cut]) + masked(x[cut:], y[cut:], valid[cut:])
+    for sums in (whole, parts):
+        found = {
+            channel: part.only([column]) for some, part in sums.by_channels() for column, channel in enumerate(some)
+        }
+        assert set(found) == {0, 1, 2, 3}
+        for channel, part in found.items():
+            direct = sums_of(x[valid[:, channel]], y[valid[:, channel], channel][:, None])
+            assert part.n == direct.n
+            for name in ("x", "y", "xx", "xy", "yy"):
+                torch.testing.assert_close(getattr(part, name), getattr(direct, name), rtol=1e-9, atol=1e-7)

@@ -16,7 +16,7 @@ import pytest
 import torch
 from conftest import REPOSITORY, real, write_corpus
 from safetensors import safe_open
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from tractprobe.articulators import CHANNELS
 from tractprobe.corpora.emu import Emu
@@ -135,6 +135,45 @@ def test_a_finished_run_on_other_data_is_not_taken_for_this_one(configure: Confi
         train(configure("held_out=it", data))
 
 
+def test_a_finished_run_with_other_settings_is_not_taken_for_this_one(configure: Configure, tmp_path: Path):
+    train(configure("held_out=it"))
+    (path,) = (tmp_path / "runs").rglob("result.json")
+    edit(path, lambda result: result["settings"]["ema"].update(lowpass_hz=5.0))
+    with pytest.raises(RunError, match=r"other settings: ema\.lowpass_hz: 5\.0 -> 10\.0"):
+        train(configure("held_out=it"))
+
+
+def edit(path: Path, change: Callable[[dict[str, Any]], Any]) -> None:
+    result = json.loads(path.read_text())
+    change(result)
+    path.write_text(json.dumps(result))
+
+
+def test_two_processes_on_one_run_do_it_once(places: list[str], tmp_path: Path):
+    line = command("held_out=it", *places)
+    processes = [subprocess.Popen(line, stdout=subprocess.PIPE, text=True, cwd=tmp_path) for _ in range(2)]
+    printed = [process.communicate()[0] for process in processes]
+    assert [process.returncode for process in processes] == [0, 0]
+    assert sum("finished already" in one for one in printed) == 1
+
+
+WRONG: list[tuple[list[str], str]] = [
+    (["corpora=toy"], r"corpora=\[toy\]"),
+    (["corpora=[]"], "names of prepared corpora"),
+    (["corpora=[toy,toy]"], "each once"),
+    (["trainer.devices=2"], r"trainer\.devices=1"),
+    (["features.storage=int8"], "float16 or float32"),
+    (["head=mlp", "head.hidden=0"], r"head\.hidden"),
+    (["head=mlp", "patience=0"], "patience"),
+]
+
+
+@pytest.mark.parametrize(("overrides", "problem"), WRONG, ids=[" ".join(overrides) for overrides, _ in WRONG])
+def test_a_setting_that_cannot_be_is_named(configure: Configure, overrides: list[str], problem: str):
+    with pytest.raises(ConfigError, match=problem):
+        train(configure("held_out=it", *overrides))
+
+
 @pytest.mark.parametrize("head", [[], NONLINEAR])
 def test_evaluation_gives_a_finished_runs_own_numbers(configure: Configure, head: list[str], tmp_path: Path):
     result = train(configure("held_out=it", *SMALL, *head))
@@ -163,10 +202,45 @@ def test_evaluation_on_another_corpus_leaves_out_learned_sentences(configure: Co
 def test_evaluation_with_another_encoder_than_the_runs_is_refused(configure: Configure, tmp_path: Path):
     train(configure("held_out=it", *SMALL))
     (path,) = (tmp_path / "runs").rglob("result.json")
-    result = json.loads(path.read_text())
-    result["settings"]["model"]["seed"] = 1
-    path.write_text(json.dumps(result))
+    edit(path, lambda result: result["settings"]["model"].update(seed=1))
     with pytest.raises(RunError, match="encoder"):
+        evaluate(configure(f"run={path.parent}", name="evaluate"))
+
+
+def relabelled(path: Path, **changes: Any) -> None:
+    with safe_open(path, "pt") as file:
+        about = json.loads(file.metadata()["tractprobe"])
+    save_file(load_file(path), path, metadata={"tractprobe": json.dumps(about | changes)})
+
+
+FOREIGN_HEADS: dict[str, Callable[[Path], Any]] = {
+    "other layers": lambda path: relabelled(path, layers=[0, 2, 1]),
+    "other channels": lambda path: relabelled(path, channels=list(reversed(CHANNELS))),
+    "no label": lambda path: save_file(load_file(path), path),
+    "cut": lambda path: os.truncate(path, 1000),
+    "other shapes": lambda path: save_file({"weight": torch.zeros(1)}, path),
+    "a pickle": lambda path: torch.save({}, path),
+    "gone": lambda path: path.unlink(),
+}
+
+
+@pytest.mark.parametrize("case", FOREIGN_HEADS)
+def test_heads_that_are_not_the_runs_own_are_refused(configure: Configure, tmp_path: Path, case: str):
+    train(configure("held_out=it", *SMALL))
+    (path,) = (tmp_path / "runs").rglob("head.safetensors")
+    FOREIGN_HEADS[case](path)
+    with pytest.raises(RunError, match=r"head\.safetensors"):
+        evaluate(configure(f"run={path.parent}", name="evaluate"))
+
+
+def test_settings_that_were_tampered_with_are_one_error(configure: Configure, tmp_path: Path):
+    train(configure("held_out=it"))
+    (path,) = (tmp_path / "runs").rglob("result.json")
+    edit(path, lambda result: result["settings"].pop("model"))
+    with pytest.raises(RunError, match=r"result\.json"):
+        evaluate(configure(f"run={path.parent}", name="evaluate"))
+    edit(path, lambda result: result["settings"].update(model={"_target_": "os.system", "command": "false"}))
+    with pytest.raises(ConfigError, match=r"os\.system is not one of"):
         evaluate(configure(f"run={path.parent}", name="evaluate"))
 
 

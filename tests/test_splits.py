@@ -26,7 +26,8 @@ by_language = SplitRule("language")
 
 def parts(split: Split, entries: list[Entry]) -> dict[str, list[Entry]]:
     by_id = {one.id: one for one in entries}
-    return {name: [by_id[id_] for id_ in ids] for name, ids in vars(split).items()}
+    names = ("train", "validation", "development", "test")
+    return {name: [by_id[id_] for id_ in getattr(split, name)] for name in names}
 
 
 def test_the_held_out_language_is_nowhere_but_in_the_test():
@@ -42,6 +43,25 @@ def test_validation_is_disjoint_in_speaker_and_text_and_development_holds_all_th
     assert not {one.speaker for one in split["train"]} & {one.speaker for one in split["validation"]}
     assert not {one.text for one in split["train"]} & {one.text for one in split["validation"]}
     assert {one.language for one in split["validation"]} == {"en", "de"}
+
+
+def test_every_speaker_is_validated_on_once_and_every_sentence_is_fitted_and_validated_on():
+    by_id = {one.id: one for one in WORLD}
+    folds = by_language(WORLD, "it", 0).folds
+    validated = [{by_id[id_].speaker for id_ in fold.validation} for fold in folds]
+    assert len(folds) == 4 and sorted(name for names in validated for name in names) == [f"c/s{n}" for n in range(4)]
+    for part in ("train", "validation"):
+        texts = {by_id[id_].text for fold in folds for id_ in getattr(fold, part)}
+        assert len(texts) == 20
+
+
+def test_more_speakers_than_folds_are_dealt_into_them():
+    many = [
+        entry(f"s{n}", language, f"{language} {t}") for n in range(12) for language in ("en", "it") for t in range(6)
+    ]
+    folds = SplitRule("language", validation_folds=3)(many, "it", 0).folds
+    by_id = {one.id: one for one in many}
+    assert [len({by_id[id_].speaker for id_ in fold.validation}) for fold in folds] == [4, 4, 4]
 
 
 def test_shared_sentences_leave_training():
@@ -94,9 +114,10 @@ def test_too_little_to_be_divided_leaves_no_validation():
     assert (len(split.train), split.validation, len(split.development), len(split.test)) == (1, (), 1, 1)
 
 
-def test_the_seed_draws_other_validation_speakers_and_nothing_else_changes():
+def test_the_seed_draws_other_folds_and_nothing_else_changes():
     drawn = {parts(by_language(WORLD, "it", seed), WORLD)["validation"][0].speaker for seed in range(20)}
     assert len(drawn) == 4
+    assert len({by_language(WORLD, "it", seed).development for seed in range(5)}) == 1
     assert len({by_language(WORLD, "it", seed).test for seed in range(5)}) == 1
 
 
@@ -113,8 +134,9 @@ ERRORS: dict[str, tuple[Callable[[], Any], str]] = {
     "nothing left": (lambda: by_language([w for w in WORLD if w.language == "it"], "it", 0), "nothing to learn from"),
     "all shared": (lambda: SplitRule("speaker")(WORLD, "s1", 0), "disjoint_text=false"),
     "no text": (lambda: by_language([*WORLD, entry("x", "fr", " ?!")], "it", 0), "1 utterances have no text"),
-    "bad fraction": (lambda: SplitRule("language", validation_texts=0), "validation_texts"),
-    "bad folds": (lambda: SplitRule("sentence", folds=1), "folds"),
+    "bad fraction": (lambda: SplitRule("language", shared_texts_tested=0), "shared_texts_tested=0"),
+    "bad folds": (lambda: SplitRule("sentence", folds=1), "at least 2"),
+    "one validation fold": (lambda: SplitRule("language", validation_folds=1), "at least 2"),
 }
 
 
@@ -151,17 +173,20 @@ def test_nothing_leaks_whatever_the_corpus(rows, by, seed, random, disjoint_text
         return
     divided = parts(split, entries)
     test, development = divided["test"], divided["development"]
-    train, validation = divided["train"], divided["validation"]
-    assert test and train
+    assert test and divided["train"]
     if by != "sentence":
         assert {getattr(one, by) for one in test} == {held_out}
         assert held_out not in {getattr(one, by) for one in development}
     if disjoint_text:
         assert not {one.text for one in test} & {one.text for one in development}
-        assert not {one.text for one in train} & {one.text for one in validation}
-    if len({one.speaker for one in development}) > 1:
-        assert not {one.speaker for one in train} & {one.speaker for one in validation}
-    assert {one.id for one in train} | {one.id for one in validation} <= {one.id for one in development}
+    by_id = {one.id: one for one in entries}
+    for fold in split.folds:
+        train, validation = ([by_id[id_] for id_ in ids] for ids in (fold.train, fold.validation))
+        assert train and validation and {*fold.train, *fold.validation} <= set(split.development)
+        if disjoint_text:
+            assert not {one.text for one in train} & {one.text for one in validation}
+        if len({one.speaker for one in development}) > 1:
+            assert not {one.speaker for one in train} & {one.speaker for one in validation}
     random.shuffle(entries)
     assert rule(entries, held_out, seed) == split
 

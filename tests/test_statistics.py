@@ -1,3 +1,5 @@
+from itertools import product
+
 import numpy as np
 import pytest
 
@@ -26,10 +28,18 @@ def test_speakers_of_several_languages_are_drawn_together():
     assert (six.low, six.high) == pytest.approx((one.low, one.high))
 
 
-def test_languages_with_speakers_of_their_own_never_lose_all_of_them():
-    values = {("it", "a"): 0.2, ("en", "b"): 0.9, ("en", "c"): 0.7}
+def test_a_language_of_which_a_draw_has_no_speaker_is_left_out_of_it():
+    values = {("it", "a"): 0.2, ("it", "d"): 0.3, ("en", "b"): 0.9, ("en", "c"): 0.7}
+    means = []
+    for drawn in product(values, repeat=4):
+        by_language: dict[str, list[float]] = {}
+        for key in drawn:
+            by_language.setdefault(key[0], []).append(values[key])
+        means.append(np.mean([np.mean(some) for some in by_language.values()]))
     estimate = mean_over_speakers(values)
-    assert estimate.low == pytest.approx((0.2 + 0.7) / 2) and estimate.high == pytest.approx((0.2 + 0.9) / 2)
+    assert estimate.mean == pytest.approx((0.25 + 0.8) / 2)
+    assert estimate.low == pytest.approx(np.quantile(means, 0.025), abs=0.02)
+    assert estimate.high == pytest.approx(np.quantile(means, 0.975), abs=0.02)
 
 
 def test_coverage_is_near_nominal_with_many_speakers():

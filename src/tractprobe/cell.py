@@ -22,7 +22,7 @@ from tractprobe.corpora.folder import Folder
 from tractprobe.datamodule import EmaData
 from tractprobe.encoders import Encoder
 from tractprobe.errors import ConfigError, RunError, first_line
-from tractprobe.features import FeatureCache, cached
+from tractprobe.features import FeatureCache, as_storage, cached
 from tractprobe.files import atomic, digest
 from tractprobe.module import Inversion
 from tractprobe.prepare import prepare
@@ -84,12 +84,13 @@ class Plan:
         identity = _identity(settings, own, encoder)
         return cls(settings, tuple(corpora), split, encoder, _layers(settings["layer"], encoder), identity)
 
-    def check_same(self, identity: Plain) -> None:
-        """Raise RunError if a finished run's encoder or corpora were others."""
+    def of_run(self, identity: Plain) -> "Plan":
+        """Return the plan under a finished run's identity; RunError if its encoder or corpora were others."""
         for what in ("encoder", "corpora"):
             if self.identity[what] != identity[what]:
                 now = self.identity[what]
                 raise RunError(f"the {what} of now are not those of the run: {now} instead of {identity[what]}")
+        return replace(self, identity=identity | {"versions": self.identity["versions"]})
 
 
 class Cell:
@@ -117,7 +118,7 @@ class Cell:
             build(settings["head"], **size),
             layers=plan.layers,
             groups=self.data.groups,
-            storage=settings["features"]["storage"],
+            storage=as_storage(settings["features"]["storage"]),
             make_optimizer=lambda parameters: build(settings["optimizer"], params=list(parameters)),
             patience=settings["patience"],
             seed=settings["seed"],
@@ -178,7 +179,7 @@ class Cell:
         settings, device = self.plan.settings, self.trainer.strategy.root_device
         if not settings["features"]["cache"]:
             return None
-        cache, storage = Path(settings["paths"]["cache"]), settings["features"]["storage"]
+        cache, storage = Path(settings["paths"]["cache"]), as_storage(settings["features"]["storage"])
         batch_size = settings["data"]["batch_size"]
         return {
             corpus.name: cached(self.plan.encoder, corpus, cache, storage, device, batch_size)

@@ -35,12 +35,17 @@ _FORMAT = 2
 _INDEX, _STATES = "index.json", "states.npy"
 
 
+def as_storage(name: str) -> Storage:
+    """Return a precision by its name; ConfigError if states are not stored so."""
+    if name not in ("float16", "float32"):
+        raise ConfigError(f"features.storage={name}: float16 or float32")
+    return name
+
+
 def rounded(states: torch.Tensor, storage: Storage) -> torch.Tensor:
     """Round hidden states as the cache stores them, so that cached and fresh ones are the same numbers."""
     if storage == "float32":
         return states.float()
-    if storage != "float16":
-        raise ConfigError(f"features.storage={storage}: float16 or float32")
     half = states.half()
     if not torch.isfinite(half).all():
         raise EncoderError("hidden states exceed the range of float16; use features.storage=float32")

@@ -57,10 +57,9 @@ def evaluate(config: DictConfig) -> list[Row]:
     settings = result["settings"] | {name: asked[name] for name in ("paths", "trainer", "data")}
     settings["features"] = {**settings.get("features", {}), "cache": asked["features"]["cache"]}
     try:
-        plan = Plan.of(settings, others)
+        plan = Plan.of(settings, others).of_run(result["identity"])
     except (LookupError, TypeError, AttributeError) as error:
         raise RunError(f"{folder / RESULT}: its settings are not those of a run ({error!r})") from None
-    plan.check_same(result["identity"])
     cell = Cell(plan, folder)
     cell.load_heads(folder / HEADS)
     rows = cell.score()

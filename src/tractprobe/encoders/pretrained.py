@@ -50,7 +50,7 @@ def pretrained(
     model = _weights(name, source, options)
     label = label or file_safe(name)
     heard = model.encoder if config.model_type == "whisper" else model
-    identity = model_identity(heard, extractor) | {"revision": getattr(config, "_commit_hash", None)}
+    identity = model_identity(heard, extractor)
     if config.model_type == "whisper":
         return Whisper(heard, extractor, label, identity)
     normalise = bool(extractor.do_normalize) if normalise is None else normalise
