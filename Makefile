@@ -17,7 +17,7 @@ demo: $(VENV)/.installed
 	@echo "One directory per cell with result.json and head.safetensors: runs/demo"
 
 test: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses auto
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .

@@ -25,7 +25,9 @@ CARRIERS_HZ = (300.0, 900.0, 1800.0, 3200.0, 5000.0)
 
 os.environ["WANDB_MODE"] = "offline"
 os.environ["HF_HUB_OFFLINE"] = "1"
-torch.set_num_threads(2)
+# Sums depend on the number of threads in their last bits: the same for processes that tests start.
+os.environ["OMP_NUM_THREADS"] = "1" if "PYTEST_XDIST_WORKER" in os.environ else "2"
+torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
 hypothesis.settings.register_profile("slow machine", deadline=None)
 hypothesis.settings.load_profile("slow machine")
 

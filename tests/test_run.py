@@ -342,7 +342,7 @@ def test_real_hprc_goes_the_whole_way(configure: Configure, tmp_path: Path):
     assert {row["n_frames"] for row in result["scores"]} == {130}
     assert result["scaled_by_own_test_frames"] == ["hprc/F01"]
     assert {alpha for layer in result["fit"]["alpha"] for alpha in layer} == {1000}  # nothing to choose it on
-    (folder,) = (tmp_path / "runs/mel/all/ridge/F01").iterdir()
+    (folder,) = (path.parent for path in (tmp_path / "runs/mel/all/ridge/F01").rglob("result.json"))
     rows = evaluate(configure(f"run={folder}", f"paths.data={tmp_path / 'data'}", name="evaluate"))
     assert rows == result["scores"]
 
