@@ -18,6 +18,7 @@ from filelock import FileLock
 from tractprobe.errors import CorpusError
 
 MAX_JSON_BYTES = 1 << 26
+MAX_TEXT_BYTES = 1 << 28
 
 
 @contextmanager
@@ -105,6 +106,16 @@ def read_bytes(path: Path, max_bytes: int) -> bytes:
     if len(content) > max_bytes:
         raise CorpusError(path, f"more than {max_bytes} bytes")
     return content
+
+
+def read_text(path: Path, encoding: str = "utf-8", max_bytes: int = MAX_TEXT_BYTES) -> str:
+    """Read a text file of bounded size, with any line ends as one; CorpusError names the byte that is no text."""
+    content = read_bytes(path, max_bytes)
+    try:
+        text = content.decode(encoding)
+    except UnicodeDecodeError as error:
+        raise CorpusError(path, f"not {encoding} text", place=f"byte {error.start}") from None
+    return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
 def read_json(path: Path) -> Any:

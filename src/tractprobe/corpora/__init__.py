@@ -6,20 +6,29 @@ times to seconds from the start of the audio; it neither filters, resamples nor 
 """
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import Literal
 
 import numpy as np
 from jaxtyping import Float
 
 from tractprobe.corpora.languages import check_language
+from tractprobe.errors import CorpusError
 from tractprobe.track import Track
 
 MIN_DURATION_S = 0.1
 MIN_EMA_RATE_HZ = 40.0
 
+Frame = Literal["occlusal", "head", "device", "unknown"]
+"""What positions are relative to. ``occlusal``: head-corrected, x along the occlusal (bite) plane, origin at the upper
+incisor. ``head``: head-corrected, with axes and an origin of the corpus's own. ``device``: the head's movements are
+still in them. ``unknown``: the corpus does not say."""
+
+_EXTRA = re.compile(r"[a-z][a-z0-9]*_[xy]")
 _FILE_SAFE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 
 
@@ -50,6 +59,17 @@ class Utterance:
         One channel, full scale 1.
     track
         Articulator positions in the canonical space.
+    phones
+        Phones in the corpus's own symbols, in order.
+    phone_set
+        Name of the table in ``corpora.ipa`` that turns these symbols into IPA.
+    extra
+        Further midsagittal channels (mm, x to the front, y up) at the track's times, such as ``ui_x`` (upper incisor),
+        ``bn_x`` (bridge of the nose), ``v_y`` (velum): references that should not move, and what few corpora have.
+    frame
+        What positions are relative to.
+    larynx, larynx_rate_hz
+        The laryngograph's signal, from the start of the audio.
     """
 
     id: str
@@ -60,6 +80,11 @@ class Utterance:
     audio_rate_hz: int
     track: Track
     phones: tuple[Phone, ...] = ()
+    phone_set: str = "ipa"
+    extra: Mapping[str, Float[np.ndarray, " time"]] = field(default_factory=dict)
+    frame: Frame = "unknown"
+    larynx: Float[np.ndarray, " larynx_sample"] | None = None
+    larynx_rate_hz: int = 0
 
     def __post_init__(self):
         for what, name in (("id", self.id), ("speaker", self.speaker)):
@@ -84,6 +109,11 @@ class Utterance:
         within = (self.track.times_s >= 0) & (self.track.times_s < self.duration_s)
         if not self.track.valid[within].any():
             raise ValueError("no articulator was measured at any time of the audio")
+        for name, values in self.extra.items():
+            if not _EXTRA.fullmatch(name) or name in self.track.channels:
+                raise ValueError(f"extra channel {name!r}: a name such as 'ui_x', and none of the canonical ones")
+            if len(values) != len(self.track.values) or np.isinf(values).any():
+                raise ValueError(f"extra channel {name} is infinite somewhere, or not as long as the others")
 
     @property
     def duration_s(self) -> float:
@@ -91,26 +121,41 @@ class Utterance:
         return len(self.audio) / self.audio_rate_hz
 
 
-@runtime_checkable
-class Reader(Protocol):
-    """What a corpus module provides."""
+class Reader(ABC):
+    """What a corpus module provides: a dataclass whose fields are the settings of ``conf/corpus/<name>.yaml``.
+
+    Readers are pickled to be run in other processes, and read each source without regard to what they read before.
+    """
 
     name: str
     root: Path
 
+    @abstractmethod
     def sources(self) -> Sequence[str]:
         """List what ``read`` takes, in a stable order; cheap, and CorpusError if there is nothing."""
-        ...
 
+    @abstractmethod
     def read(self, source: str) -> Sequence[Utterance]:
         """Read one source; CorpusError names the file and the place in it."""
-        ...
+
+    def palates(self) -> Mapping[str, Float[np.ndarray, "point 2"]]:
+        """Return each speaker's palate trace, back to front, x and y in mm, in the same frame as the movements."""
+        return {}
+
+
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Turn a ValueError, such as an Utterance raises, into a CorpusError that names the file."""
+    try:
+        yield
+    except CorpusError:
+        raise
+    except ValueError as error:
+        raise CorpusError(path, str(error)) from None
 
 
 def found(root: Path, paths: Sequence[Path], wanted: str) -> list[str]:
     """Return paths relative to a corpus root, naturally sorted; CorpusError if the root or every file is missing."""
-    from tractprobe.errors import CorpusError
-
     if not root.is_dir():
         raise CorpusError(root, "no such folder; give the corpus's place with corpus.root=...")
     if not paths:

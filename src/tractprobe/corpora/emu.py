@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from tractprobe.articulators import ARTICULATORS, in_canonical_order
-from tractprobe.corpora import Phone, Utterance, found
+from tractprobe.corpora import Phone, Reader, Utterance, found, naming
 from tractprobe.corpora.audio import read_audio
 from tractprobe.corpora.ssff import SignalFile, read_ssff
 from tractprobe.errors import ConfigError, CorpusError
@@ -27,7 +27,7 @@ SENSORS = {"td": "t_back", "tb": "t_mid", "tt": "t_tip", "li": "jaw", "ul": "upp
 
 
 @dataclass
-class Emu:
+class Emu(Reader):
     """Reader of an EMU-SDMS database.
 
     Attributes
@@ -72,7 +72,7 @@ class Emu:
             raise CorpusError(path, f"corpus.speaker_pattern {self.speaker_pattern!r} is not found in its name")
         annotation = _annotation(path)
         audio, rate_hz = read_audio(path.with_name(f"{bundle}.wav"))
-        try:
+        with naming(path):
             return [
                 Utterance(
                     id=bundle,
@@ -85,10 +85,6 @@ class Emu:
                     phones=_phones(path, annotation, self.phone_level),
                 )
             ]
-        except CorpusError:
-            raise
-        except ValueError as error:
-            raise CorpusError(path, str(error)) from None
 
     def _track(self, path: Path, bundle: str) -> Track:
         positions, clocks = {}, set()

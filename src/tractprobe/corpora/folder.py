@@ -30,7 +30,7 @@ from typing import Any
 import numpy as np
 
 from tractprobe.articulators import CHANNELS, UNIT, in_canonical_order
-from tractprobe.corpora import Phone, Utterance, found
+from tractprobe.corpora import Phone, Reader, Utterance, found, naming
 from tractprobe.corpora.audio import read_audio
 from tractprobe.errors import CorpusError
 from tractprobe.files import read_json, read_npy
@@ -42,7 +42,7 @@ _MAX_DURATION_ERROR_S = 0.01
 
 
 @dataclass
-class Folder:
+class Folder(Reader):
     """Reader of the plain corpus folder (see the module's documentation for the layout)."""
 
     name: str
@@ -59,7 +59,7 @@ class Folder:
         fields = _fields(path)
         audio, rate_hz = read_audio(_audio_path(path))
         _check_audio(path, fields, len(audio), rate_hz)
-        try:
+        with naming(path):
             return [
                 Utterance(
                     id=path.stem,
@@ -72,10 +72,6 @@ class Folder:
                     phones=_phones(path, fields.get("phones", [])),
                 )
             ]
-        except CorpusError:
-            raise
-        except ValueError as error:
-            raise CorpusError(path, str(error)) from None
 
 
 def _fields(path: Path) -> dict[str, Any]:

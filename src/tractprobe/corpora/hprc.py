@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from tractprobe.articulators import in_canonical_order
-from tractprobe.corpora import Phone, Utterance, found
+from tractprobe.corpora import Phone, Reader, Utterance, found, naming
 from tractprobe.corpora.mat5 import StructArray, read_mat5
 from tractprobe.errors import CorpusError
 from tractprobe.track import Track
@@ -25,7 +25,7 @@ _FRONT, _UP = 0, 2
 
 
 @dataclass
-class Hprc:
+class Hprc(Reader):
     """Reader of HPRC as distributed; folders may be nested (``<speaker>/data/*.mat``) or flat."""
 
     root: Path
@@ -46,7 +46,7 @@ class Hprc:
             raise CorpusError(path, "not named as an utterance of HPRC is")
         elements = _elements(path)
         audio, audio_rate_hz = _signal(path, elements, "AUDIO", columns=1)
-        try:
+        with naming(path):
             return [
                 Utterance(
                     id=path.stem,
@@ -59,10 +59,6 @@ class Hprc:
                     phones=_phones(path, elements["AUDIO"]["PHONES"]),
                 )
             ]
-        except CorpusError:
-            raise
-        except ValueError as error:
-            raise CorpusError(path, str(error)) from None
 
 
 def _elements(path: Path) -> dict[str, dict[str, Any]]:
