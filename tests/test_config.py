@@ -32,6 +32,19 @@ REQUIRED = {
     "hub": ["model.name=facebook/x"],
     "folder": ["corpus.name=x", "corpus.root=/x"],
     "hprc": ["corpus.root=/x"],
+    **{
+        name: ["corpus.root=/x"]
+        for name in ("ema_mae", "frost", "mngu0", "mocha", "mspka", "pb2007", "spire", "torgo", "usc_timit", "xrmb")
+    },
+    "articulograph": ["corpus.name=x", "corpus.root=/x", "corpus.language=de", "corpus.sensors={tt: 1}"],
+    "ndi_wave": [
+        "corpus.name=x",
+        "corpus.root=/x",
+        "corpus.language=de",
+        "corpus.sensors={tt: 1}",
+        "corpus.front=x",
+        "corpus.up=z",
+    ],
     "emu": ["corpus.name=x", "corpus.root=/x", "corpus.language=de"],
 }
 

@@ -6,12 +6,14 @@ import torch
 from conftest import write_corpus
 
 from tractprobe.articulators import CHANNELS
+from tractprobe.conditioning import Conditioning
 from tractprobe.corpora.folder import Folder
-from tractprobe.datamodule import Conditioning, EmaData, EpochShuffle
+from tractprobe.datamodule import Batch, EmaData
 from tractprobe.encoders.mel import LogMel
 from tractprobe.errors import ConfigError
 from tractprobe.prepare import prepare
 from tractprobe.prepared import PreparedCorpus
+from tractprobe.sampling import ResumableLoader
 from tractprobe.splits import Split, SplitRule
 
 
@@ -76,13 +78,13 @@ def test_a_channel_of_a_known_speaker_that_occurs_in_the_test_only_is_described_
     assert batch.valid[..., 5].any()
 
 
-BAD_SETTINGS = [{"batch_size": 0}, {"num_workers": -1}]
+BAD_SETTINGS = [{"batch_size": 0}, {"num_workers": -1}, {"batch_s": 0.0}, {"temperature": 0.5}]
 BAD_CONDITIONING = [{"lowpass_hz": 0.0}, {"lowpass_hz": -5.0}, {"order": 0}, {"order": 11}, {"max_gap_s": -0.1}]
 
 
 @pytest.mark.parametrize("settings", BAD_SETTINGS)
-def test_impossible_batches_are_refused(toy: PreparedCorpus, settings: dict[str, int]):
-    with pytest.raises(ConfigError, match=r"data\."):
+def test_impossible_batches_are_refused(toy: PreparedCorpus, settings: dict[str, float]):
+    with pytest.raises(ConfigError, match="data"):
         ema_data(toy, **settings)
 
 
@@ -143,14 +145,30 @@ def test_padding_is_not_valid_and_groups_name_speaker_and_language(toy: Prepared
         assert batch.target.shape[2] == len(CHANNELS) and batch.states is None
 
 
-def test_training_order_is_a_function_of_seed_and_epoch(toy: PreparedCorpus):
-    def order(seed: int, epoch: int) -> list[int]:
-        sampler = EpochShuffle(50, seed)
-        sampler.set_epoch(epoch)
-        return list(sampler)
+@pytest.mark.parametrize("num_workers", [0, 2])
+@pytest.mark.parametrize("handed_out", [0, 1, 4, 6])
+def test_training_goes_on_in_mid_epoch_with_the_same_bits(toy: PreparedCorpus, num_workers: int, handed_out: int):
+    data = ema_data(toy, batch_size=1, num_workers=num_workers)
+    undisturbed = [batch for epoch in (3, 4) for batch in epoch_of(data.train_dataloader(), epoch)]
+    killed = data.train_dataloader()
+    killed.batch_sampler.set_epoch(3)
+    iterator = iter(killed)
+    seen = [next(iterator) for _ in range(handed_out)]
+    state = killed.state_dict()
+    del iterator
+    resumed = data.train_dataloader()
+    resumed.load_state_dict(state)
+    seen += list(resumed)
+    seen += epoch_of(resumed, 4)
+    assert len(seen) == len(undisturbed) and len(undisturbed) > 8
+    for one, other in zip(seen, undisturbed, strict=True):
+        assert one.ids == other.ids and torch.equal(one.target, other.target)
+        assert all(torch.equal(a, b) for a, b in zip(one.waves, other.waves, strict=True))
 
-    assert order(0, 3) == order(0, 3) != order(0, 4) and order(0, 3) != order(1, 3)
-    assert sorted(order(0, 3)) == list(range(50))
+
+def epoch_of(loader: ResumableLoader, epoch: int) -> list[Batch]:
+    loader.batch_sampler.set_epoch(epoch)  # type: ignore[union-attr]
+    return list(loader)
 
 
 def test_filter_settings_reach_the_targets(toy: PreparedCorpus):

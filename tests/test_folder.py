@@ -11,6 +11,7 @@ from conftest import write_utterance
 
 from tractprobe.articulators import CHANNELS
 from tractprobe.corpora import Phone
+from tractprobe.corpora.audio import read_audio
 from tractprobe.corpora.folder import Folder
 from tractprobe.errors import CorpusError
 
@@ -102,6 +103,11 @@ def test_a_wrong_description_is_one_error_that_names_file_and_field(folder: Path
     assert "deep/one" in str(error.value)
 
 
+def half_header(path: Path) -> None:
+    content = path.read_bytes()
+    path.write_bytes(content.replace(b"}", b"!").replace(b"'shape'", b'((""" '))
+
+
 def pipe(path: Path) -> None:
     path.unlink()
     os.mkfifo(path)
@@ -139,6 +145,7 @@ BREAKAGES: dict[str, Callable[[Path], Any]] = {
     "movements cut in their header": lambda root: (root / "one.ema.npy").write_bytes(
         b"\x93NUMPY\x01\x00\x76\x00{'descr"
     ),
+    "movements with half a header": lambda root: half_header(root / "one.ema.npy"),
     "movements are text": lambda root: (root / "one.ema.npy").write_text("1 2 3"),
     "movements are strings": lambda root: np.save(root / "one.ema.npy", np.array([["a"] * 12])),
     "more movements promised than there are bytes": lambda root: absurd_npy(root / "one.ema.npy"),
@@ -165,6 +172,16 @@ def test_nothing_to_read_says_so(tmp_path: Path, make: Callable[[Path], Any]):
     make(tmp_path / "empty")
     with pytest.raises(CorpusError, match=r"no such folder|holds no"):
         Folder("lab", tmp_path / "empty").sources()
+
+
+def test_a_channel_of_several_is_read_where_it_is_named(tmp_path: Path):
+    samples = np.random.default_rng(0).uniform(-0.5, 0.5, (5000, 2))
+    soundfile.write(tmp_path / "a.wav", samples, 16000, subtype="FLOAT")
+    np.testing.assert_array_equal(read_audio(tmp_path / "a.wav", 1)[0], samples[:, 1].astype(np.float32))
+    with pytest.raises(CorpusError, match="2 audio channels"):
+        read_audio(tmp_path / "a.wav")
+    with pytest.raises(CorpusError, match="no audio channel 2"):
+        read_audio(tmp_path / "a.wav", 2)
 
 
 def test_sources_come_in_natural_order(tmp_path: Path):

@@ -1,3 +1,4 @@
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -7,11 +8,13 @@ from conftest import real
 from scipy.io import savemat
 
 from tractprobe.articulators import CHANNELS
+from tractprobe.corpora import Utterance
 from tractprobe.corpora.hprc import Hprc
-from tractprobe.errors import CorpusError
+from tractprobe.errors import ConfigError, CorpusError
 
 NAME = "F02_B03_S07_R01_N"
 SENSORS = ("TR", "TB", "TT", "UL", "LL", "ML", "JAW", "JAWL")
+RATE = np.uint8(100)  # as the corpus stores it
 FIELDS = ("NAME", "SRATE", "SIGNAL", "SOURCE", "SENTENCE", "WORDS", "PHONES", "LABELS")
 
 
@@ -26,22 +29,65 @@ def signals() -> dict[str, np.ndarray]:
     return {name: (100 * index + rows + np.arange(6) / 10).astype(np.float32) for index, name in enumerate(SENSORS)}
 
 
-def write_hprc(root: Path, sensors: list[str] | None = None, variable: str = NAME, **changes: Any) -> Path:
-    """Write an utterance as HPRC has it: one struct array (1, n) named as the file, audio first."""
-    phones = np.empty((1, 2), dtype=[("LABEL", object), ("OFFS", object)])
-    phones[0, 0], phones[0, 1] = ("sp", np.array([[0.0, 0.2]])), ("DH", np.array([[0.2, 0.24]]))
-    audio = np.linspace(-0.5, 0.5, 22050, dtype=np.float32)[:, None]
-    tracks = signals() | changes.pop("tracks", {})
-    about = {"SENTENCE": "The birch canoe slid.", "PHONES": phones} | changes
-    elements = [element("AUDIO", np.uint16(44100), audio, **about)]
-    elements += [element(name, np.uint8(100), tracks[name]) for name in sensors or SENSORS]
-    array = np.empty((1, len(elements)), dtype=[(field, object) for field in FIELDS])
+def write_mview(path: Path, elements: list[dict[str, Any]], variable: str, fields: Sequence[str] = FIELDS) -> Path:
+    """Write an mview file: one struct array (1, n), its fields in the given order."""
+    array = np.empty((1, len(elements)), dtype=[(field, object) for field in fields])
     for index, one in enumerate(elements):
-        array[0, index] = tuple(one[field] for field in FIELDS)
-    path = root / "F02/data" / f"{NAME}.mat"
+        array[0, index] = tuple(one[field] for field in fields)
     path.parent.mkdir(parents=True, exist_ok=True)
     savemat(path, {variable: array})
     return path
+
+
+def labelled(rows: Sequence[tuple[str, float, float]]) -> np.ndarray:
+    labels = np.empty((1, len(rows)), dtype=[("LABEL", object), ("OFFS", object)])
+    for index, (label, start_s, end_s) in enumerate(rows):
+        labels[0, index] = (label, np.array([[start_s, end_s]]))
+    return labels
+
+
+def write_hprc(
+    root: Path, sensors: list[str] | None = None, variable: str | None = None, name: str = NAME,
+    fields: Sequence[str] = FIELDS, ema_rate_hz: Any = RATE, audio: Any = None, **changes: Any,
+) -> Path:  # fmt: skip
+    """Write an utterance as HPRC has it: one struct array (1, n) named as the file, audio first."""
+    samples = np.linspace(-0.5, 0.5, 22050, dtype=np.float32)[:, None] if audio is None else audio
+    tracks = signals() | changes.pop("tracks", {})
+    about = {
+        "SENTENCE": "The birch canoe slid.",
+        "WORDS": labelled([("sp", 0, 0.2), ("THE", 0.2, 0.24)]),
+        "PHONES": labelled([("sp", 0, 0.2), ("DH", 0.2, 0.24)]),
+        "LABELS": np.array([[("THE", 200.0, 40.0)]], dtype=[("NAME", object), ("OFFSET", object), ("VALUE", object)]),
+    }
+    elements = [element("AUDIO", np.uint16(44100), samples, **about | changes)]
+    elements += [element(sensor, ema_rate_hz, tracks[sensor]) for sensor in sensors or SENSORS]
+    path = root / name[:3] / f"data/{name}.mat"
+    return write_mview(path, elements, variable or name, fields)
+
+
+def write_palate(root: Path, speaker: str, points: Any, variable: str | None = None) -> Path:
+    path = root / speaker / f"data/{speaker}_palate.mat"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    savemat(path, {variable or f"{speaker}_palate": points})
+    return path
+
+
+PALATE = np.array([[-40.0, 1.0, 8.0], [-20.0, 2.0, 12.0], [0.0, 3.0, 0.5]])
+
+
+def write(root: Path) -> Hprc:
+    """Write two speakers, one of them without ML; a sentence at both rates and repeated; palates."""
+    for name in ("F02_B03_S07_R01_N", "F02_B03_S07_R01_F"):
+        write_hprc(root, sensors=[sensor for sensor in SENSORS if sensor != "ML"], name=name)
+    for name in ("M01_B03_S07_R01_N", "M01_B03_S07_R02_N"):
+        write_hprc(root, name=name)
+    for speaker in ("F02", "M01"):
+        write_palate(root, speaker, PALATE)
+    return Hprc(root)
+
+
+def read_all(reader: Hprc) -> list[Utterance]:
+    return [utterance for source in reader.sources() for utterance in reader.read(source)]
 
 
 def read_one(root: Path) -> Any:
@@ -88,6 +134,104 @@ def test_palates_and_other_files_are_no_utterances(tmp_path: Path):
     assert Hprc(tmp_path).sources() == [f"F02/data/{NAME}.mat"]
 
 
+def test_the_frame_and_the_phones_are_named_and_lateral_sensors_are_left_out(tmp_path: Path):
+    write_hprc(tmp_path)
+    utterance = read_one(tmp_path)
+    assert (utterance.frame, utterance.phone_set, dict(utterance.extra)) == ("occlusal", "arpabet", {})
+
+
+def test_a_speaker_without_the_lateral_tongue_sensor_has_its_jaw_and_not_the_side_of_it(tmp_path: Path):
+    reader = write(tmp_path)
+    jaws = {one.speaker: one.track.values[:, CHANNELS.index("li_x")] for one in read_all(reader)}
+    np.testing.assert_array_equal(jaws["F02"], signals()["JAW"][:, 0])
+    np.testing.assert_array_equal(jaws["M01"], signals()["JAW"][:, 0])
+
+
+@pytest.mark.parametrize("fields", [FIELDS[::-1], (*FIELDS[3:], *FIELDS[:3])])
+def test_fields_are_found_by_name(tmp_path: Path, fields: Sequence[str]):
+    write_hprc(tmp_path, fields=fields)
+    utterance = read_one(tmp_path)
+    assert utterance.text == "The birch canoe slid." and [phone.label for phone in utterance.phones] == ["sp", "DH"]
+    np.testing.assert_array_equal(utterance.track.values[:, CHANNELS.index("tt_y")], signals()["TT"][:, 2])
+
+
+def test_blanks_around_a_name_do_not_matter(tmp_path: Path):
+    write_hprc(tmp_path, NAME="AUDIO ")
+    assert read_one(tmp_path).audio_rate_hz == 44100
+
+
+def test_times_are_right_though_the_rate_is_stored_in_8_bits(tmp_path: Path):
+    write_hprc(tmp_path, ema_rate_hz=np.uint8(200))
+    track = read_one(tmp_path).track
+    assert track.rate_hz == 200 and track.end_s == 0.25 and track.start_s == 0
+
+
+@pytest.mark.parametrize("audio", [
+    np.full((1, 22050), -0.25),
+    np.full((22050, 1), -8192, np.int16),
+    np.full((22050, 1), -(1 << 29), np.int32),
+], ids=["row", "16 bit", "32 bit"])  # fmt: skip
+def test_audio_is_read_at_full_scale_1_from_rows_and_whole_numbers(tmp_path: Path, audio: np.ndarray):
+    write_hprc(tmp_path, audio=audio)
+    np.testing.assert_array_equal(read_one(tmp_path).audio, np.full(22050, -0.25, np.float32))
+
+
+def test_both_rates_are_read_and_either_can_be_chosen(tmp_path: Path):
+    write(tmp_path)
+    everything = [Path(source).stem for source in Hprc(tmp_path).sources()]
+    fast = [Path(source).stem for source in Hprc(tmp_path, rates=["F"]).sources()]
+    normal = [Path(source).stem for source in Hprc(tmp_path, rates=["N"]).sources()]
+    assert fast == ["F02_B03_S07_R01_F"] and sorted(fast + normal) == sorted(everything) and len(everything) == 4
+
+
+@pytest.mark.parametrize("rates", [[], ["n"], ["N", "S"]])
+def test_unknown_rates_are_refused(tmp_path: Path, rates: list[str]):
+    with pytest.raises(ConfigError, match=r"corpus\.rates"):
+        Hprc(tmp_path, rates=rates)
+
+
+def test_repetitions_at_any_rate_are_the_same_sentence_for_a_split(tmp_path: Path):
+    write(tmp_path)
+    write_hprc(tmp_path, name="M01_B03_S07_R02_F", SENTENCE=" The birch  canoe slid. ")
+    utterances = read_all(Hprc(tmp_path))
+    assert len({one.id for one in utterances}) == 5
+    assert {one.text for one in utterances} == {"The birch canoe slid."}
+
+
+def test_words_stand_in_for_a_missing_sentence(tmp_path: Path):
+    write_hprc(tmp_path, SENTENCE=np.zeros((0, 0)))
+    assert read_one(tmp_path).text == "THE"
+
+
+def test_an_unlabelled_file_has_no_phones(tmp_path: Path):
+    write_hprc(tmp_path, PHONES=np.zeros((0, 0)))
+    assert read_one(tmp_path).phones == ()
+
+
+def test_palates_are_read_in_the_frame_of_the_movements(tmp_path: Path):
+    reader = write(tmp_path)
+    write_palate(tmp_path, "M01", np.concatenate([PALATE[::-1], np.full((1, 3), np.nan)]))  # from front to back
+    palates = reader.palates()
+    assert sorted(palates) == ["F02", "M01"]
+    for points in palates.values():
+        np.testing.assert_array_equal(points, PALATE[:, [0, 2]])
+
+
+def test_a_corpus_without_palates_has_none(tmp_path: Path):
+    write_hprc(tmp_path)
+    assert Hprc(tmp_path).palates() == {}
+
+
+@pytest.mark.parametrize("points", [
+    PALATE[:, :2], PALATE[:1], np.full((5, 3), np.nan), PALATE * 1e9, "text", np.zeros((0, 3)),
+], ids=["two columns", "one point", "nan", "huge", "text", "none"])  # fmt: skip
+def test_what_is_no_palate_is_named(tmp_path: Path, points: Any):
+    reader = write(tmp_path)
+    write_palate(tmp_path, "M01", points)
+    with pytest.raises(CorpusError, match=r"M01_palate\.mat"):
+        reader.palates()
+
+
 @pytest.mark.parametrize("keep", [0, 1, 60, 127, 128, 200, 1000, 0.5, 0.99])
 def test_a_file_cut_short_is_one_error(tmp_path: Path, keep: float):
     path = write_hprc(tmp_path)
@@ -117,7 +261,23 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "two columns": ({"tracks": {"TT": np.zeros((5, 2), np.float32)}}, "TT"),
     "text for movements": ({"tracks": {"TT": "none"}}, "TT"),
     "no rate": ({"SRATE": np.zeros((1, 0))}, "AUDIO"),
+    "rate nan": ({"SRATE": np.nan}, "AUDIO"),
+    "rate absurd": ({"SRATE": 1e300}, "AUDIO"),
+    "sensor rate infinite": ({"ema_rate_hz": np.inf}, "SRATE"),
+    "sensor rate zero": ({"ema_rate_hz": np.uint8(0)}, "SRATE"),
+    "a sensor twice": ({"sensors": [*SENSORS, "TT"]}, "TT more than once"),
+    "sensors of unequal length": ({"tracks": {"TT": np.zeros((5, 6))}}, "different lengths"),
+    "infinite positions": ({"tracks": {"TT": np.full((50, 6), np.inf)}}, "TT"),
+    "nothing measured": ({"tracks": {name: np.full((50, 6), np.nan) for name in SENSORS}}, "no articulator"),
+    "audio of nan": ({"audio": np.full((22050, 1), np.nan)}, "AUDIO"),
+    "audio huge": ({"audio": np.full((22050, 1), 1e200)}, "AUDIO"),
+    "stereo": ({"audio": np.zeros((22050, 2))}, "AUDIO"),
+    "audio empty": ({"audio": np.zeros((0, 1))}, "AUDIO"),
+    "audio short": ({"audio": np.zeros((10, 1))}, "10 samples"),
+    "audio text": ({"audio": "x"}, "AUDIO"),
+    "no words": ({"SENTENCE": " ", "WORDS": np.zeros((0, 0))}, "neither SENTENCE nor WORDS"),
     "phones without times": ({"PHONES": np.array([("sp", 1)], dtype=[("LABEL", "O"), ("OFFS", "O")])}, "entry 0"),
+    "phones at nan": ({"PHONES": labelled([("sp", 0, np.nan)])}, "ends before it starts"),
 }
 
 
@@ -128,6 +288,74 @@ def test_what_is_not_hprc_is_named(tmp_path: Path, case: str):
     with pytest.raises(CorpusError, match=problem) as error:
         read_one(tmp_path)
     assert NAME in str(error.value)
+
+
+def overwrite(path: Path, at: int, content: bytes) -> None:
+    old = path.read_bytes()
+    path.write_bytes(old[:at] + content + old[at + len(content) :])
+
+
+BROKEN: dict[str, Callable[[Path], Any]] = {
+    "empty": lambda path: path.write_bytes(b""),
+    "another magic": lambda path: path.write_bytes(b"RIFF" + path.read_bytes()[4:126] + b"XX" + bytes(200)),
+    "version 7.3": lambda path: path.write_bytes(b"MATLAB 7.3 MAT-file".ljust(512)),
+    "text": lambda path: path.write_text("TR 0.0 0.0\n" * 100),
+    "absurd count": lambda path: overwrite(path, 132, b"\xff\xff\xff\x7f"),
+    "no struct": lambda path: savemat(path, {NAME: np.ones((5, 5))}),
+    "struct without fields": lambda path: savemat(path, {NAME: {"NAME": "AUDIO"}}),
+    "a folder": lambda path: (path.unlink(), path.mkdir()),
+    "gone": lambda path: path.unlink(),
+}
+
+
+@pytest.mark.parametrize("case", BROKEN)
+def test_an_unreadable_file_is_one_error_and_the_others_are_read(tmp_path: Path, case: str):
+    reader = write(tmp_path)
+    sources = reader.sources()
+    broken = f"F02/data/{NAME}.mat"
+    BROKEN[case](tmp_path / broken)
+    with pytest.raises(CorpusError, match=NAME):
+        reader.read(broken)
+    assert len([reader.read(source) for source in sources if source != broken]) == 3
+
+
+def test_a_folder_without_utterances_is_named(tmp_path: Path):
+    write_palate(tmp_path, "F02", PALATE)
+    with pytest.raises(CorpusError, match="holds no utterance"):
+        Hprc(tmp_path).sources()
+    with pytest.raises(CorpusError, match="no such folder"):
+        Hprc(tmp_path / "nowhere").sources()
+
+
+def test_any_damage_to_any_file_is_an_error_or_harmless(tmp_path: Path):
+    reader = write(tmp_path)
+    damage(list(tmp_path.rglob("*[NF].mat")), lambda path: reader.read(path.relative_to(tmp_path).as_posix()))
+    damage(list(tmp_path.rglob("*_palate.mat")), lambda path: reader.palates())
+
+
+def damage(paths: Sequence[Path], read: Callable[[Path], Any], times: int = 60) -> None:
+    """Change, cut or lengthen each file many times: reading gives something or CorpusError, nothing else."""
+    random = np.random.default_rng(0)
+    for path in paths:
+        content = path.read_bytes()
+        for _ in range(times):
+            broken, place = bytearray(content), int(random.integers(len(content)))
+            match random.integers(4):
+                case 0:
+                    broken[place] = random.integers(256)
+                case 1:
+                    for near in random.integers(min(len(content), 4000), size=3):
+                        broken[near] ^= 1 << random.integers(8)
+                case 2:
+                    del broken[place:]
+                case _:
+                    broken[place:place] = random.bytes(int(random.integers(1, 9)))
+            path.write_bytes(bytes(broken))
+            try:
+                read(path)
+            except CorpusError as error:
+                assert str(path) in str(error)
+        path.write_bytes(content)
 
 
 def test_real_files():
@@ -141,6 +369,7 @@ def test_real_files():
     assert mean["ll_y"] == pytest.approx(-22.19, abs=0.01)
     assert male.track.values.mean(axis=0)[CHANNELS.index("td_x")] == pytest.approx(-40.44, abs=0.01)
     assert len(female.phones) == 29 and female.phones[0].label == "sp"
+    assert female.frame == male.frame == "occlusal" and reader.palates() == {}
     assert female.text == male.text == "The birch canoe slid on the smooth planks."
     for utterance in (female, male):
         anatomy_is_plausible(utterance.track.values)

@@ -33,10 +33,13 @@ Make = Callable[..., tuple[Inversion, EmaData]]
 
 @pytest.fixture
 def make(toy: PreparedCorpus, encoder: Encoder, tmp_path: Path) -> Make:
-    def build(layers=(0, 1, 2), cache=True, patience=3, identity="this", lr=1e-2) -> tuple[Inversion, EmaData]:
+    def build(
+        layers=(0, 1, 2), cache=True, patience=3, identity="this", lr=1e-2, **loading
+    ) -> tuple[Inversion, EmaData]:
         split = SplitRule("language")(toy.entries, "it", 0)
         states = {"toy": cached(encoder, toy, tmp_path / "cache", "float16", torch.device("cpu"))} if cache else None
-        data = EmaData([toy], split, encoder.geometry, encoder.count_frames, layers=layers, states=states, batch_size=4)
+        data = EmaData([toy], split, encoder.geometry, encoder.count_frames, layers=layers, states=states,
+                       **{"batch_size": 4} | loading)  # fmt: skip
         data.setup()
         head = Mlp(len(layers), encoder.width, len(CHANNELS), hidden=16)
         module = Inversion(
@@ -60,8 +63,11 @@ class Kill(Callback):
             raise ConnectionAbortedError
 
 
-def fit(module: Inversion, data: EmaData, folder: Path, *callbacks: Callback, epochs: int = 5) -> None:
-    saving = ModelCheckpoint(folder, filename="last", save_on_train_epoch_end=True, enable_version_counter=False)
+def fit(
+    module: Inversion, data: EmaData, folder: Path, *callbacks: Callback, epochs: int = 5, every_steps: int = 0
+) -> None:
+    rhythm = {"every_n_train_steps": every_steps} if every_steps else {"save_on_train_epoch_end": True}
+    saving = ModelCheckpoint(folder, filename="last", enable_version_counter=False, **rhythm)
     trainer = pl.Trainer(
         max_epochs=epochs, logger=False, enable_progress_bar=False, enable_model_summary=False, accelerator="cpu",
         num_sanity_val_steps=0, callbacks=[saving, *callbacks], plugins=[AtomicCheckpoints()],
@@ -94,6 +100,33 @@ def test_a_killed_fit_goes_on_to_the_same_bits(make: Make, tmp_path: Path, when:
     fit(resumed, data, tmp_path / "killed")
     assert_equal(weights(resumed), weights(undisturbed))
     assert resumed.history == undisturbed.history and len(resumed.history) == 5
+
+
+@pytest.mark.parametrize("num_workers", [0, 2])
+def test_a_fit_killed_in_mid_epoch_goes_on_to_the_same_bits(make: Make, tmp_path: Path, num_workers: int):
+    loading = {"batch_size": 1, "num_workers": num_workers}
+    undisturbed, data = make(**loading)
+    fit(undisturbed, data, tmp_path / "undisturbed", epochs=3)
+    killed, data = make(**loading)
+    with pytest.raises(ConnectionAbortedError):
+        fit(killed, data, tmp_path / "killed", Kill(1, 5), epochs=3, every_steps=3)
+    checkpoint = torch.load(tmp_path / "killed/last.ckpt", weights_only=True)
+    assert checkpoint["global_step"] == 12  # 8 batches make an epoch: saved behind the fourth of the second
+    seen: list[tuple[int, int]] = []
+    resumed, data = make(**loading)
+    fit(resumed, data, tmp_path / "killed", Note(seen), epochs=3, every_steps=3)
+    assert seen == [(1, 4), (1, 5), (1, 6), (1, 7), *((2, index) for index in range(8))]
+    assert_equal(weights(resumed), weights(undisturbed))
+
+
+class Note(Callback):
+    """Note (epoch, batch) of each step."""
+
+    def __init__(self, seen: list[tuple[int, int]]):
+        self.seen = seen
+
+    def on_train_batch_start(self, trainer: pl.Trainer, module: Any, batch: Any, index: int) -> None:
+        self.seen.append((trainer.current_epoch, index))
 
 
 def test_a_fit_that_had_stopped_early_is_not_given_another_epoch(make: Make, tmp_path: Path):

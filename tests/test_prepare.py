@@ -1,11 +1,13 @@
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +16,12 @@ import pytest
 import soundfile
 from conftest import real, write_corpus, write_utterance
 
+from tractprobe.convert import to_pcm16
+from tractprobe.corpora import Phone, Utterance
 from tractprobe.corpora.folder import Folder
 from tractprobe.corpora.hprc import Hprc
-from tractprobe.errors import CorpusError
-from tractprobe.prepare import prepare, to_pcm16
+from tractprobe.errors import ConfigError, CorpusError
+from tractprobe.prepare import describe, prepare
 from tractprobe.prepared import PreparedCorpus
 
 
@@ -195,7 +199,10 @@ def test_a_missing_corpus_tells_how_to_prepare_it(tmp_path: Path):
         PreparedCorpus(tmp_path / "hprc")
 
 
-def test_killed_in_the_middle_leaves_the_old_one_and_the_next_time_is_whole(tmp_path: Path):
+@pytest.mark.parametrize("workers", [1, 2])
+def test_killed_in_the_middle_the_next_time_goes_on_with_nothing_lost_or_doubled(
+    tmp_path: Path, workers: int, caplog: pytest.LogCaptureFixture
+):
     raw = write_corpus(tmp_path / "raw", sentences=30)
     reader, data = Folder("lab", raw), tmp_path / "data"
     script = f"""
@@ -203,21 +210,160 @@ from pathlib import Path
 from tractprobe.corpora.folder import Folder
 from tractprobe.prepare import prepare
 print("go", flush=True)
-prepare(Folder("lab", Path({str(raw)!r})), Path({str(data)!r}))
+if __name__ == "__main__":
+    prepare(Folder("lab", Path({str(raw)!r})), Path({str(data)!r}), {workers})
 """
-    process = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE)
+    (tmp_path / "script.py").write_text(script)
+    process = subprocess.Popen([sys.executable, str(tmp_path / "script.py")], stdout=subprocess.PIPE)
     assert process.stdout is not None and process.stdout.readline() == b"go\n"
     deadline = time.monotonic() + 60
-    while not list(data.glob(".lab.*.partial/audio/*5.flac")) and time.monotonic() < deadline:
+    while len(list(data.glob(".lab.*.partial/audio/*.flac"))) < 20 and time.monotonic() < deadline:
         time.sleep(0.01)
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
     process.stdout.close()
     assert list(data.glob(".lab.*.partial")) and not (data / "lab").exists()
-    corpus = prepare(reader, data)
+    with caplog.at_level("INFO"):
+        corpus = prepare(reader, data, workers)
+    assert re.search(r"going on behind \d+ of 270 sources", caplog.text)
     assert len(corpus.entries) == 270
-    assert visible(data) == ["lab"]
+    assert visible(data) == ["lab"] and sorted(path.name for path in corpus.folder.iterdir()) == WHOLE
     assert corpus.content_hash == prepare(reader, tmp_path / "undisturbed").content_hash
+
+
+WHOLE = ["audio", "corpus.json", "cuts.jsonl", "ema"]
+
+
+def test_the_result_does_not_depend_on_the_number_of_processes(tmp_path: Path):
+    raw = write_corpus(tmp_path / "raw", sentences=2)
+    (raw / "s0_it_1.json").write_text("{")
+    write_utterance(raw / "again", "s1_en_0", speaker="s1", language="en", text="doubled", seed=4)
+    one, three = (prepare(Folder("lab", raw), tmp_path / str(workers), workers) for workers in (1, 3))
+    for name, content in files(one.folder).items():
+        if name == "corpus.json":
+            assert json.loads(content) == json.loads(files(three.folder)[name])
+        else:
+            assert content == files(three.folder)[name]
+    assert len(files(one.folder)) == len(files(three.folder))
+    assert len(one.description["skipped"]) == 2
+
+
+def test_processes_end_with_the_one_that_started_them(tmp_path: Path):
+    """Otherwise they would go on writing into a folder that another run has taken over."""
+    script = f"""
+import os, signal, time
+from pathlib import Path
+from tractprobe.convert import Converted
+from tractprobe.corpora.folder import Folder
+from tractprobe.prepare import prepare
+
+class Slow(Folder):
+    def read(self, source):
+        Path({str(tmp_path)!r}, f"{{os.getpid()}}.pid").touch()
+        time.sleep(60)
+        return []
+
+if __name__ == "__main__":
+    prepare(Slow("lab", Path({str(tmp_path / "raw")!r})), Path({str(tmp_path / "data")!r}), 2)
+"""
+    small(tmp_path / "raw")
+    (tmp_path / "script.py").write_text(script)
+    process = subprocess.Popen([sys.executable, str(tmp_path / "script.py")])
+    wait_until(lambda: len(list(tmp_path.glob("*.pid"))) == 2)
+    process.kill()
+    process.wait()
+    wait_until(lambda: not any(Path("/proc", path.stem).exists() for path in tmp_path.glob("*.pid")))
+
+
+def wait_until(condition: Callable[[], bool], seconds: float = 60) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+class Crashing(Folder):
+    def read(self, source: str):
+        if "u1" in source:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().read(source)
+
+
+def test_a_crash_of_a_library_is_one_error_that_names_the_place(tmp_path: Path):
+    small(tmp_path / "raw")
+    with pytest.raises(CorpusError, match=r"u[01]\.json: a process that read this or one of the next files died"):
+        prepare(Crashing("lab", tmp_path / "raw"), tmp_path / "data", workers=2)
+    assert visible(tmp_path / "data") in ([], [path.name for path in (tmp_path / "data").glob(".lab.*.partial")])
+
+
+class Rich(Folder):
+    """A corpus with everything that few have."""
+
+    def read(self, source: str) -> list[Utterance]:
+        (utterance,) = super().read(source)
+        time_s = utterance.track.times_s
+        extra = {"ui_x": 0.1 * np.sin(time_s), "v_y": np.where(time_s < 0.3, np.nan, time_s)}
+        larynx = np.sin(np.arange(9000) / 5).astype(np.float32) / 2
+        more = {"extra": extra, "larynx": larynx, "larynx_rate_hz": 8000, "frame": "head"}
+        phones = (Phone("AA1", 0.0, 0.2), Phone("no such", 0.2, 0.4))
+        return [replace(utterance, phones=phones, phone_set="arpabet", **more)]
+
+    def palates(self) -> dict[str, np.ndarray]:
+        return {"anna": np.array([[-40.0, 10.0], [-5.0, 3.0]])}
+
+
+def test_palates_larynx_and_further_channels_come_back(tmp_path: Path):
+    small(tmp_path / "raw")
+    corpus = prepare(Rich("lab", tmp_path / "raw"), tmp_path / "data")
+    (source, *_) = Rich("lab", tmp_path / "raw").sources()
+    (original,) = Rich("lab", tmp_path / "raw").read(source)
+    back = corpus.utterance("lab/u0")
+    assert (back.id, back.speaker, back.language, back.text) == ("u0", "anna", "it", "frase 0") and back.frame == "head"
+    for name, values in original.extra.items():
+        np.testing.assert_allclose(back.extra[name], values, rtol=1e-6)
+    np.testing.assert_array_equal(back.track.values, original.track.values.astype(np.float32))
+    assert back.larynx is not None and len(back.larynx) == 18000 and back.larynx_rate_hz == 16000
+    assert list(corpus.palates) == ["anna"]
+    np.testing.assert_array_equal(corpus.palates["anna"], [[-40.0, 10.0], [-5.0, 3.0]])
+    assert [(phone.label, phone.start_s) for phone in back.phones][1] == ("?", 0.2)
+    assert corpus.description["unknown_phones"] == [["arpabet", "no such", 3]]
+    assert "no such (arpabet, 3)" in describe(corpus)
+    (corpus.folder / "larynx/u0.flac").write_bytes((corpus.folder / "audio/u0.flac").read_bytes())
+    with pytest.raises(CorpusError, match="changed since"):
+        corpus.utterance("lab/u0")
+
+
+def test_a_phone_set_that_does_not_exist_is_an_error_and_not_a_reason_to_skip_everything(tmp_path: Path):
+    small(tmp_path / "raw")
+
+    class Misnamed(Folder):
+        def read(self, source: str) -> list[Utterance]:
+            return [replace(super().read(source)[0], phone_set="klingon")]
+
+    with pytest.raises(ConfigError, match="klingon"):
+        prepare(Misnamed("lab", tmp_path / "raw"), tmp_path / "data")
+
+
+def test_a_broken_palate_does_not_cost_the_corpus(tmp_path: Path):
+    small(tmp_path / "raw")
+
+    class BrokenPalate(Folder):
+        def palates(self) -> dict[str, np.ndarray]:
+            raise CorpusError("palate.mat", "cut short")
+
+    corpus = prepare(BrokenPalate("lab", tmp_path / "raw"), tmp_path / "data")
+    assert len(corpus.entries) == 3 and corpus.description["skipped"][0]["problem"] == "palate.mat: cut short"
+
+
+def test_another_palate_is_another_content(tmp_path: Path):
+    small(tmp_path / "raw")
+    plain = prepare(Folder("lab", tmp_path / "raw"), tmp_path / "one")
+
+    class WithPalate(Folder):
+        def palates(self) -> dict[str, np.ndarray]:
+            return {"anna": np.zeros((3, 2))}
+
+    assert prepare(WithPalate("lab", tmp_path / "raw"), tmp_path / "two").content_hash != plain.content_hash
 
 
 def test_the_built_in_corpus_is_as_documented(tmp_path: Path):

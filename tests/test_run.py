@@ -312,10 +312,20 @@ def test_a_failing_cell_does_not_stop_the_others_and_is_alone_when_repeated(plac
     assert [path.parent.parent.name for path in (tmp_path / "runs").rglob("result.json")] == ["it"]
 
 
-def test_a_fit_killed_between_epochs_goes_on_to_the_same_result(
-    places: list[str], tmp_path: Path, configure: Configure
+@pytest.mark.parametrize("checkpoint_s", [600, 0.001])
+def test_a_killed_fit_goes_on_to_the_same_result(
+    places: list[str], tmp_path: Path, configure: Configure, checkpoint_s: float
 ):
-    arguments = ["held_out=it", *SMALL, "head=mlp", "trainer.max_epochs=24", "patience=100", *places]
+    """Saved between epochs only, or behind each batch."""
+    arguments = [
+        f"checkpoint_s={checkpoint_s}",
+        "held_out=it",
+        *SMALL,
+        "head=mlp",
+        "trainer.max_epochs=12",
+        "patience=100",
+        *places,
+    ]
     process = subprocess.Popen(command(*arguments), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=tmp_path)
     deadline = time.monotonic() + 120
     while not list(tmp_path.rglob("last.ckpt")) and time.monotonic() < deadline:
@@ -325,9 +335,9 @@ def test_a_fit_killed_between_epochs_goes_on_to_the_same_result(
     (checkpoint,) = tmp_path.rglob("last.ckpt")
     assert not list(tmp_path.rglob("result.json"))
     epochs_done = torch.load(checkpoint, weights_only=True)["epoch"] + 1
-    assert 0 < epochs_done < 24
+    assert 0 < epochs_done < 12
     resumed = train(configure(*arguments))
-    assert [one["epoch"] for one in resumed["fit"]["history"]] == list(range(24))
+    assert [one["epoch"] for one in resumed["fit"]["history"]] == list(range(12))
     undisturbed = train(configure(*arguments, f"paths.runs={tmp_path / 'undisturbed'}"))
     assert resumed["scores"] == undisturbed["scores"] and resumed["fit"] == undisturbed["fit"]
 

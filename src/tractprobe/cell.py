@@ -10,13 +10,14 @@ import sys
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tractprobe import __version__
 from tractprobe.articulators import CHANNELS, UNIT
-from tractprobe.checkpoint import AtomicCheckpoints
+from tractprobe.checkpoint import AtomicCheckpoints, WithinEpochs
 from tractprobe.config import Plain, build, builtin_corpus, differences, head_label, model_label
 from tractprobe.corpora.folder import Folder
 from tractprobe.datamodule import EmaData
@@ -133,7 +134,7 @@ class Cell:
 
     def score(self) -> list[Plain]:
         """Return the test set's scores, one row for each layer, speaker and channel."""
-        self.trainer.test(self.module, dataloaders=self.data.test_dataloader(), verbose=False)
+        self.trainer.test(self.module, datamodule=self.data, verbose=False)
         assert self.module.scores is not None
         rows = self.module.scores.rows(self.plan.layers, self.data.groups)
         if not rows:
@@ -197,7 +198,7 @@ class Cell:
         if last.exists():
             log.info("going on from %s", last)
         else:
-            batches = self.data.train_dataloader()
+            batches = self.data.standardisation_dataloader()
             head.standardise((self.module.states(batch), batch.valid) for batch in batches)
         self.trainer.fit(
             self.module,
@@ -268,17 +269,13 @@ def _trainer(settings: Plain, folder: Path, logger: "WandbLogger | None") -> "pl
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
     for message in _EXPECTED_WARNINGS:
         warnings.filterwarnings("ignore", message)
-    every_epoch = ModelCheckpoint(
-        folder / CHECKPOINTS,
-        filename="last",
-        every_n_epochs=1,
-        save_on_train_epoch_end=True,
-        enable_version_counter=False,
-    )
+    last = {"dirpath": folder / CHECKPOINTS, "filename": "last", "enable_version_counter": False}
+    within_epochs = WithinEpochs(**last, train_time_interval=timedelta(seconds=settings["checkpoint_s"]))
+    every_epoch = ModelCheckpoint(**last, every_n_epochs=1, save_on_train_epoch_end=True)
     return build(
         settings["trainer"],
         logger=logger or False,
-        callbacks=[every_epoch],
+        callbacks=[within_epochs, every_epoch],
         plugins=[AtomicCheckpoints()],
         num_sanity_val_steps=0,
         log_every_n_steps=1,

@@ -3,13 +3,25 @@
 from pathlib import Path
 from typing import Any
 
+import pytorch_lightning as pl
 import torch
+from pytorch_lightning.callbacks import ModelCheckpoint
 from pytorch_lightning.plugins.io import CheckpointIO
 
 from tractprobe.errors import RunError, first_line
 from tractprobe.files import atomic
 
 _KEYS = {"state_dict", "optimizer_states", "lr_schedulers", "loops", "callbacks", "epoch", "global_step", "history"}
+
+
+class WithinEpochs(ModelCheckpoint):
+    """Checkpoints in the middle of epochs, none behind the last batch: Lightning would go on without its validation."""
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        if not trainer.is_last_batch:
+            super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
 
 
 class AtomicCheckpoints(CheckpointIO):

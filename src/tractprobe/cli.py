@@ -1,11 +1,15 @@
-"""The ``tractprobe`` command: prepare a corpus, tabulate results."""
+"""The ``tractprobe`` command: prepare, audit and export corpora, tabulate results."""
 
 import argparse
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tractprobe import __version__
 from tractprobe.errors import TractprobeError
+
+if TYPE_CHECKING:
+    from tractprobe.prepared import PreparedCorpus
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -36,6 +40,15 @@ def _parser() -> argparse.ArgumentParser:
         "--csv", type=Path, metavar="FILE", help="also write the tidy table: a row per speaker and channel"
     )
     table.set_defaults(run=_table)
+    audit = commands.add_parser("audit", help="does a prepared corpus, as read, look like human speech movements?")
+    audit.add_argument("corpus", help="its name, looked for under TRACTPROBE_DATA (data/), or its folder")
+    audit.add_argument("--page", type=Path, metavar="FILE", help="also write pictures and the table as an HTML page")
+    audit.set_defaults(run=_audit)
+    shar = commands.add_parser("shar", help="prepared corpus -> lhotse Shar, tar shards for object storage")
+    shar.add_argument("corpus", help="its name, looked for under TRACTPROBE_DATA (data/), or its folder")
+    shar.add_argument("output", type=Path, help="folder to be made")
+    shar.add_argument("--shard-size", type=int, default=1000, metavar="N", help="utterances in a shard (1000)")
+    shar.set_defaults(run=_shar)
     return parser
 
 
@@ -47,6 +60,40 @@ def _table(arguments: argparse.Namespace) -> int:
     if arguments.csv:
         write_csv(arguments.csv, rows)
         print(f"\n{len(rows)} rows in {arguments.csv}")
+    return 0
+
+
+def _audit(arguments: argparse.Namespace) -> int:
+    from tractprobe.audit import audit
+    from tractprobe.progress import progress
+
+    corpus = _opened(arguments.corpus)
+    entries = progress(corpus.entries, f"auditing {corpus.name}", unit="utterance")
+    found = audit((corpus.utterance(entry.id) for entry in entries), corpus.palates)
+    print(found)
+    if arguments.page:
+        from tractprobe.audit.page import write_page
+
+        write_page(found, arguments.page, title=f"Audit of {corpus.name}")
+        print(f"\npictures in {arguments.page}")
+    return 0 if found.passed else 1
+
+
+def _opened(name: str) -> "PreparedCorpus":
+    """Open a prepared corpus by its folder, or by its name below the folder of prepared corpora."""
+    import os
+
+    from tractprobe.prepared import PreparedCorpus
+
+    is_folder = "/" in name or Path(name, "corpus.json").is_file()
+    return PreparedCorpus(Path(name) if is_folder else Path(os.environ.get("TRACTPROBE_DATA", "data"), name))
+
+
+def _shar(arguments: argparse.Namespace) -> int:
+    from tractprobe.shar import export_shar
+
+    count = export_shar(_opened(arguments.corpus), arguments.output, arguments.shard_size)
+    print(f"{count} shards in {arguments.output}; lhotse.CutSet.from_shar(in_dir={str(arguments.output)!r}) reads them")
     return 0
 
 
@@ -64,7 +111,7 @@ def _prepare(overrides: list[str]) -> int:
             from tractprobe.prepare import describe, prepare
 
             settings = plain(config)
-            print(describe(prepare(build(settings["corpus"]), Path(settings["paths"]["data"]))))
+            print(describe(prepare(build(settings["corpus"]), Path(settings["paths"]["data"]), settings["workers"])))
 
     sys.argv = ["tractprobe prepare", *overrides]
     run()

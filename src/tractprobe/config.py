@@ -27,10 +27,22 @@ log = logging.getLogger(__name__)
 TARGETS = frozenset({
     "pytorch_lightning.Trainer",
     "torch.optim.AdamW",
+    "tractprobe.conditioning.Conditioning",
+    "tractprobe.corpora.articulograph.Articulograph",
+    "tractprobe.corpora.ema_mae.EmaMae",
     "tractprobe.corpora.emu.Emu",
     "tractprobe.corpora.folder.Folder",
+    "tractprobe.corpora.frost.FrostEma",
     "tractprobe.corpora.hprc.Hprc",
-    "tractprobe.datamodule.Conditioning",
+    "tractprobe.corpora.mngu0.Mngu0",
+    "tractprobe.corpora.mocha.Mocha",
+    "tractprobe.corpora.mspka.Mspka",
+    "tractprobe.corpora.ndi_wave.NdiWave",
+    "tractprobe.corpora.pb2007.Pb2007",
+    "tractprobe.corpora.spire.Spire",
+    "tractprobe.corpora.torgo.Torgo",
+    "tractprobe.corpora.usc_timit.UscTimit",
+    "tractprobe.corpora.xrmb.Xrmb",
     "tractprobe.encoders.mel.LogMel",
     "tractprobe.encoders.pretrained.pretrained",
     "tractprobe.encoders.untrained.untrained",
@@ -44,7 +56,7 @@ TARGETS = frozenset({
 _NAMED = ("model.label", "layer", "held_out", "seed", "head._target_")
 _WITHOUT_EFFECT = (
     "paths", "tracking", "launcher", "features.cache", "data.num_workers", "trainer.accelerator", "trainer.devices",
-    "model.local_files_only", "split.default_held_out",
+    "model.local_files_only", "split.default_held_out", "checkpoint_s",
 )  # fmt: skip
 _ONLY_FOR_GRADIENTS = ("optimizer", "trainer", "patience", "data")
 

@@ -1,12 +1,15 @@
 """EmaData: batches of encoder input and articulator targets, the targets sampled where the encoder's frames sit.
 
+Audio, movements and cached states are read when a batch asks for them; memory holds the index of utterances and the
+batches under way, however many hours there are.
+
 Targets leave here standardised per speaker, with the speaker's mean and scale beside them, so that predictions can be
 given back in mm. A speaker's statistics come from the development side; only a speaker, or a speaker's channel, that
 does not occur there is described by its own test frames, which moves and scales its numbers in mm and cannot change any
 correlation.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Protocol, runtime_checkable
@@ -16,16 +19,16 @@ import pytorch_lightning as pl
 import torch
 from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import DataLoader, Dataset
 
 from tractprobe.articulators import CHANNELS
+from tractprobe.conditioning import Conditioning, SpeakerScale
 from tractprobe.errors import ConfigError
 from tractprobe.frames import FrameGeometry
 from tractprobe.prepared import Entry, PreparedCorpus
+from tractprobe.progress import progress
+from tractprobe.sampling import BatchRule, EpochBatches, ResumableLoader
 from tractprobe.splits import Split
-from tractprobe.track import Track
-
-_LEAST_SD_MM = 1e-3
 
 
 @runtime_checkable
@@ -35,44 +38,6 @@ class StateSource(Protocol):
     def read(self, utterance_id: str, layers: Sequence[int]) -> Shaped[np.ndarray, "layer time width"]:
         """Return the states of an utterance at some layers."""
         ...
-
-
-@dataclass(frozen=True)
-class Conditioning:
-    """What happens to movements before they become targets.
-
-    Attributes
-    ----------
-    lowpass_hz, order
-        Zero-phase Butterworth low-pass.
-    max_gap_s
-        Longest gap that is bridged; frames in longer ones are not valid.
-    """
-
-    lowpass_hz: float = 10.0
-    order: int = 5
-    max_gap_s: float = 0.05
-
-    def __post_init__(self):
-        if not (self.lowpass_hz > 0 and 1 <= self.order <= 10 and self.max_gap_s >= 0):
-            raise ConfigError(f"ema: a cutoff above 0 Hz, an order of 1 to 10 and a gap of 0 s or more, not {self}")
-
-    def __call__(self, track: Track) -> Track:
-        if 2 * self.lowpass_hz >= track.rate_hz:
-            raise ConfigError(f"ema.lowpass_hz={self.lowpass_hz} is too high for movements at {track.rate_hz:g} Hz")
-        return track.bridged(self.max_gap_s).lowpassed(self.lowpass_hz, self.order)
-
-
-@dataclass(frozen=True, eq=False)
-class SpeakerScale:
-    """Mean and standard deviation (mm) of a speaker's channels; NaN for a channel that cannot be used.
-
-    ``from_test`` marks channels that occur in the speaker's test frames only and are described by these.
-    """
-
-    mean: Float[np.ndarray, " channel"]
-    sd: Float[np.ndarray, " channel"]
-    from_test: Bool[np.ndarray, " channel"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -136,6 +101,8 @@ class EmaData(pl.LightningDataModule):
         Cached states by corpus; batches carry waves where it is ``None``.
     layers
         Which layers of the cached states to read.
+    batch_size, batch_s, temperature
+        See ``sampling.BatchRule``.
     """
 
     def __init__(
@@ -149,6 +116,8 @@ class EmaData(pl.LightningDataModule):
         states: Mapping[str, StateSource] | None = None,
         conditioning: Conditioning | None = None,
         batch_size: int = 8,
+        batch_s: float = 120.0,
+        temperature: float = 1.0,
         num_workers: int = 0,
         seed: int = 0,
     ):
@@ -157,9 +126,10 @@ class EmaData(pl.LightningDataModule):
         self.split, self.geometry, self.count_frames = split, geometry, count_frames
         self.layers, self.states = tuple(layers), states
         self.conditioning = conditioning or Conditioning()
-        if batch_size < 1 or num_workers < 0:
-            raise ConfigError("data.batch_size is at least 1, data.num_workers at least 0")
-        self.batch_size, self.num_workers, self.seed = batch_size, num_workers, seed
+        if num_workers < 0:
+            raise ConfigError("data.num_workers is at least 0")
+        self.batching = BatchRule(batch_size, batch_s, temperature)
+        self.num_workers, self.seed = num_workers, seed
         self.entries = {entry.id: entry for corpus in corpora for entry in corpus.entries}
         self.groups = tuple(sorted({_group(self.entries[id_]) for id_ in {*split.development, *split.test}}))
         self.scales: dict[str, SpeakerScale] = {}
@@ -169,34 +139,48 @@ class EmaData(pl.LightningDataModule):
         if not self.scales:
             developed, tested = (self._sums(ids) for ids in (self.split.development, self.split.test))
             self.scales = {
-                speaker: _scale(developed.get(speaker), tested.get(speaker)) for speaker in developed | tested
+                speaker: SpeakerScale.of(developed.get(speaker), tested.get(speaker)) for speaker in developed | tested
             }
 
-    def train_dataloader(self) -> "DataLoader[Any]":
-        """Return training utterances, shuffled anew each epoch in an order that seed and epoch alone decide."""
-        return self._loader(self.split.train, EpochShuffle(len(self.split.train), self.seed))
+    def train_dataloader(self) -> "ResumableLoader":
+        """Return training batches, drawn anew each epoch as seed and epoch alone decide, and shared among ranks."""
+        rank, ranks = self._rank()
+        batches = EpochBatches(self._entries(self.split.train), self.batching, self.seed, rank=rank, ranks=ranks)
+        return self._loader(batches, ResumableLoader)
+
+    def standardisation_dataloader(self) -> "DataLoader[Any]":
+        """Return each training utterance once, on every rank."""
+        return self._once(self.split.train)
 
     def val_dataloader(self) -> "DataLoader[Any]":
-        """Return validation utterances, in order."""
-        return self._loader(self.split.validation)
+        """Return each validation utterance once, on one of the ranks."""
+        return self._once(self.split.validation, *self._rank())
 
     def test_dataloader(self) -> "DataLoader[Any]":
-        """Return test utterances, in order."""
-        return self._loader(self.split.test)
+        """Return each test utterance once, on one of the ranks."""
+        return self._once(self.split.test, *self._rank())
 
     def development_dataloader(self) -> "DataLoader[Any]":
-        """Return all utterances that may be fitted, in order."""
-        return self._loader(self.split.development)
+        """Return each utterance that may be fitted once, on every rank."""
+        return self._once(self.split.development)
 
-    def _loader(self, ids: Sequence[str], sampler: "Sampler[int] | None" = None) -> "DataLoader[Any]":
-        return DataLoader(
-            _Utterances(self, ids),
-            batch_size=self.batch_size,
-            sampler=sampler,
+    def _once(self, ids: Sequence[str], rank: int = 0, ranks: int = 1) -> "DataLoader[Any]":
+        return self._loader(self.batching.in_order(self._entries(ids))[rank::ranks], DataLoader)
+
+    def _loader(self, batches: Any, kind: Any) -> Any:
+        return kind(
+            _Utterances(self),
+            batch_sampler=batches,
             num_workers=self.num_workers,
             collate_fn=partial(_collate, groups=self.groups),
             persistent_workers=self.num_workers > 0,
         )
+
+    def _entries(self, ids: Sequence[str]) -> list[Entry]:
+        return [self.entries[id_] for id_ in ids]
+
+    def _rank(self) -> tuple[int, int]:
+        return (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
 
     def example(self, utterance_id: str) -> Example:
         """Return one utterance with its targets at the encoder's frames."""
@@ -218,7 +202,7 @@ class EmaData(pl.LightningDataModule):
     def _sums(self, ids: Sequence[str]) -> dict[str, Float[np.ndarray, "3 channel"]]:
         """Return each speaker's count, sum and sum of squares of the frames that count in fitting and scoring."""
         totals: dict[str, np.ndarray] = {}
-        for entry in (self.entries[id_] for id_ in ids):
+        for entry in progress(self._entries(ids), "describing speakers", unit="utterance"):
             positions = self._positions(entry)
             valid = np.isfinite(positions)
             known = np.where(valid, positions, 0)
@@ -227,51 +211,18 @@ class EmaData(pl.LightningDataModule):
         return totals
 
 
-class EpochShuffle(Sampler[int]):
-    """A permutation that depends on seed and epoch alone; Lightning sets the epoch."""
-
-    def __init__(self, count: int, seed: int):
-        self.count, self.seed, self.epoch = count, seed, 0
-
-    def set_epoch(self, epoch: int) -> None:
-        """Choose the permutation of an epoch."""
-        self.epoch = epoch
-
-    def __len__(self) -> int:
-        return self.count
-
-    def __iter__(self) -> Iterator[int]:
-        generator = torch.Generator().manual_seed(self.seed * 1_000_003 + self.epoch)
-        return iter(torch.randperm(self.count, generator=generator).tolist())
-
-
 class _Utterances(Dataset[Example]):
-    def __init__(self, data: EmaData, ids: Sequence[str]):
-        self.data, self.ids = data, tuple(ids)
+    """Utterances by id."""
 
-    def __len__(self) -> int:
-        return len(self.ids)
+    def __init__(self, data: EmaData):
+        self.data = data
 
-    def __getitem__(self, index: int) -> Example:
-        return self.data.example(self.ids[index])
+    def __getitem__(self, index: str) -> Example:
+        return self.data.example(index)
 
 
 def _group(entry: Entry) -> tuple[str, str, str]:
     return entry.corpus, entry.language, entry.speaker
-
-
-def _scale(developed: np.ndarray | None, tested: np.ndarray | None) -> SpeakerScale:
-    """Describe a speaker by its development frames, and by its test frames where there are no others."""
-    nothing = np.zeros((3, len(CHANNELS)))
-    developed, tested = (nothing if sums is None else sums for sums in (developed, tested))
-    from_test = developed[0] == 0
-    count, total, squares = np.where(from_test, tested, developed)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        mean = total / count
-        sd = np.sqrt(np.maximum(squares / count - mean**2, 0))
-    still = ~(sd >= _LEAST_SD_MM)  # a channel that never moves, or was never measured
-    mean[still] = sd[still] = np.nan
-    return SpeakerScale(mean, sd, from_test & ~still)
 
 
 def _collate(examples: Sequence[Example], groups: Sequence[tuple[str, str, str]]) -> Batch:

@@ -6,7 +6,6 @@ import os
 import re
 import shutil
 import stat
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -44,35 +43,38 @@ def locked(folder: Path) -> Iterator[None]:
 
 
 @contextmanager
-def staged_folder(folder: Path, is_done: Callable[[], bool]) -> Iterator[Path | None]:
-    """Yield a new folder that takes the place of ``folder`` on success; on error or kill nothing is changed.
+def staged_folder(folder: Path, is_done: Callable[[], bool], *, resume: str | None = None) -> Iterator[Path | None]:
+    """Yield a new folder that takes the place of ``folder`` on success; until then nothing of that is changed.
 
     Among processes that want the same, one works and the others wait; whoever finds it done gets ``None``. What lay
-    there before is moved aside before it is removed; what killed processes left behind is cleared.
+    there before is moved aside before it is removed; what killed processes left behind is cleared. With ``resume``, a
+    name for what is being made, an unfinished folder is kept and yielded again to whoever makes the same.
     """
+    staging = folder.with_name(f".{folder.name}.{resume or 'new'}.partial")
     with locked(folder):
-        _clear_leftovers(folder)
+        _clear_leftovers(folder, keep=staging if resume else None)
         if is_done():
+            shutil.rmtree(staging, ignore_errors=True)
             yield None
             return
-        staging = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", suffix=".partial", dir=folder.parent))
-        staging.chmod(0o755)
+        staging.mkdir(exist_ok=True)
         try:
             yield staging
             if folder.exists():
                 os.replace(folder, staging.with_suffix(".old"))
             os.replace(staging, folder)
         finally:
-            shutil.rmtree(staging, ignore_errors=True)
             shutil.rmtree(staging.with_suffix(".old"), ignore_errors=True)
+            if not resume:
+                shutil.rmtree(staging, ignore_errors=True)
 
 
-def _clear_leftovers(folder: Path) -> None:
+def _clear_leftovers(folder: Path, keep: Path | None) -> None:
     """Remove what was left behind; we hold the lock, so nobody is at work on it."""
     for leftover in folder.parent.glob(f".{folder.name}.*"):
         if leftover.suffix == ".old" and not folder.exists():
             os.replace(leftover, folder)  # killed between the two moves
-        elif leftover.suffix in (".partial", ".old"):
+        elif leftover.suffix in (".partial", ".old") and leftover != keep:
             shutil.rmtree(leftover, ignore_errors=True)
 
 
@@ -100,7 +102,7 @@ def read_bytes(path: Path, max_bytes: int) -> bytes:
     check_regular(path)
     try:
         with open(path, "rb") as file:
-            content = file.read(max_bytes + 1)
+            content = file.read(min(max_bytes, os.fstat(file.fileno()).st_size) + 1)
     except OSError as error:
         raise CorpusError(path, error.strerror or str(error)) from None
     if len(content) > max_bytes:
@@ -139,7 +141,7 @@ def read_npy(path: Path) -> np.ndarray:
         if mapped.dtype.kind not in "fiu":
             raise ValueError(f"holds {mapped.dtype}, not numbers")
         return np.array(mapped)
-    except (ValueError, OSError, EOFError, SyntaxError, TypeError, OverflowError, MemoryError) as error:
+    except Exception as error:  # numpy parses the header as Python: tokenize.TokenError, SyntaxError, ...
         raise CorpusError(path, f"not a numeric .npy array: {error}") from None
 
 

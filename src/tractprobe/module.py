@@ -41,7 +41,7 @@ class Inversion(pl.LightningModule):
     patience
         A layer whose validation r has not risen for so many epochs is done; training stops when all are.
     seed
-        Seeds each epoch by itself, so that a resumed run goes on as it would have.
+        Seeds each step by itself, so that a resumed run goes on as it would have.
     identity
         Of the run; a checkpoint of another is refused.
     """
@@ -96,8 +96,8 @@ class Inversion(pl.LightningModule):
     def on_train_start(self) -> None:
         self._stop_if_stale()  # a run that was killed after its last epoch is not given another
 
-    def on_train_epoch_start(self) -> None:
-        torch.manual_seed(self.seed * 1_000_003 + self.current_epoch)
+    def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
+        torch.manual_seed(self.seed * 1_000_003 + self.global_step)
 
     def training_step(self, batch: Batch, batch_index: int) -> Tensor:
         losses = masked_mse(self(batch).float(), batch.target.float(), batch.valid)

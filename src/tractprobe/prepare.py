@@ -1,39 +1,52 @@
 """Raw corpus in, prepared corpus out: once, whole or not at all, the source untouched.
 
-Audio becomes 16 kHz 16-bit FLAC, movements float32 .npy at their own rate; both are listed in a lhotse manifest. What
-cannot be read is reported and skipped. The folder appears under its name only when it is complete.
+Audio becomes 16 kHz 16-bit FLAC, movements float32 .npy at their own rate, phones are also given in IPA; all are listed
+in a lhotse manifest. What cannot be read is reported and skipped. Sources are converted by several processes and taken
+in order, each noted in a journal when its files are in place: a run that was killed goes on behind the last one noted.
+The folder appears under its name only when it is complete.
 """
 
+import json
 import logging
+import os
 import re
-from collections import defaultdict
+import shutil
+import threading
+import time
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import asdict
+from multiprocessing import get_context, parent_process
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
-import soundfile
-import soxr
-from jaxtyping import Float, Int16
 
 from tractprobe import __version__
 from tractprobe.articulators import CHANNELS, UNIT
-from tractprobe.corpora import Reader, Utterance
+from tractprobe.convert import Converted, convert, manifest_line
+from tractprobe.corpora import Reader
+from tractprobe.corpora.ipa import UNKNOWN
 from tractprobe.errors import CorpusError
-from tractprobe.files import array_sha256, digest, file_sha256, read_json, staged_folder, write_json
-from tractprobe.prepared import DESCRIPTION, FORMAT, MANIFEST, RATE_HZ, PreparedCorpus, content_hash
+from tractprobe.files import digest, file_sha256, read_json, staged_folder, write_json
+from tractprobe.prepared import AUDIO, DESCRIPTION, EMA, FORMAT, MANIFEST, RATE_HZ, PreparedCorpus, content_hash
 from tractprobe.progress import progress
-
-if TYPE_CHECKING:
-    from lhotse import MonoCut
 
 log = logging.getLogger(__name__)
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
+_JOURNAL = "journal.jsonl"
+_KEPT_POINTS = 500
 
 
-def prepare(reader: Reader, data: Path) -> PreparedCorpus:
+def prepare(reader: Reader, data: Path, workers: int = 1) -> PreparedCorpus:
     """Prepare a corpus under ``data/<reader.name>``, or do nothing if that is done and the source has not changed.
+
+    Parameters
+    ----------
+    workers
+        Processes that read and convert; the result does not depend on it.
 
     Raises
     ------
@@ -44,23 +57,10 @@ def prepare(reader: Reader, data: Path) -> PreparedCorpus:
         raise CorpusError(reader.root, f"corpus.name={reader.name!r}: lower-case letters, digits, '_' and '-' only")
     folder, sources = data / reader.name, reader.sources()
     fingerprint = _fingerprint(reader)
-    with staged_folder(folder, lambda: _is_done(folder, fingerprint)) as staging:
+    with staged_folder(folder, lambda: _is_done(folder, fingerprint), resume=fingerprint[:16]) as staging:
         if staging is not None:
-            _write(reader, sources, staging, fingerprint)
+            _write(reader, sources, staging, fingerprint, workers)
     return PreparedCorpus(folder)
-
-
-def to_pcm16(audio: Float[np.ndarray, " sample"], rate_hz: int) -> Int16[np.ndarray, " resampled"]:
-    """Resample to 16 kHz (soxr, high quality) and round to 16 bit; 16-bit audio at 16 kHz comes back bit for bit.
-
-    Audio that exceeds full scale is scaled down as a whole rather than clipped.
-    """
-    if rate_hz != RATE_HZ:
-        audio = soxr.resample(audio, rate_hz, RATE_HZ, quality="HQ")
-    scaled = np.asarray(audio, np.float64) * 32768
-    if len(scaled) and (peak := np.abs(scaled).max()) > 32768:
-        scaled *= 32767 / peak
-    return np.clip(np.round(scaled), -32768, 32767).astype(np.int16)
 
 
 def _is_done(folder: Path, fingerprint: str) -> bool:
@@ -80,33 +80,118 @@ def _fingerprint(reader: Reader) -> str:
     files = sorted(path for path in reader.root.rglob("*") if path.is_file())
     stats = [(path.relative_to(reader.root).as_posix(), path.stat().st_size, path.stat().st_mtime_ns) for path in files]
     kind = f"{type(reader).__module__}.{type(reader).__qualname__}"
-    return digest([FORMAT, kind, str(settings), str(reader.root.resolve()), stats])
+    return digest([FORMAT, __version__, kind, str(settings), str(reader.root.resolve()), stats])
 
 
-def _write(reader: Reader, sources: Sequence[str], staging: Path, fingerprint: str) -> None:
+def _write(reader: Reader, sources: Sequence[str], staging: Path, fingerprint: str, workers: int) -> None:
     """Write everything; the description last, so that a folder without one is never taken for complete."""
-    from lhotse.serialization import SequentialJsonlWriter
+    for folder in (AUDIO, EMA):
+        (staging / folder).mkdir(exist_ok=True)
+    began = time.perf_counter()
+    done = _noted(staging / _JOURNAL)
+    if done:
+        log.info("going on behind %d of %d sources", len(done), len(sources))
+    before, names = len(done), {one["id"] for part in done for one in part.utterances}
+    with open(staging / _JOURNAL, "ab") as journal:
+        results = _converted(reader, sources[before:], staging, workers)
+        for converted in progress(results, f"preparing {reader.name}", unit="file", total=len(sources) - before):
+            done.append(_placed(converted, staging, names, reader))
+            journal.write(json.dumps(asdict(done[-1])).encode() + b"\n")
+            journal.flush()
+    if not names:
+        shutil.rmtree(staging)
+        raise CorpusError(reader.root, f"not one of {len(sources)} sources could be read; {_first(done)}")
+    (staging / _JOURNAL).unlink()
+    _describe(reader, done, staging, fingerprint)
+    _log_speed(reader, done[before:], time.perf_counter() - began)
 
-    for folder in ("audio", "ema"):
-        (staging / folder).mkdir(parents=True)
-    skipped: list[dict[str, str]] = []
-    hashes: dict[str, str] = {}
-    seconds: defaultdict[tuple[str, str], float] = defaultdict(float)
-    with SequentialJsonlWriter(staging / MANIFEST) as manifest:
-        for utterance in _read_all(reader, sources, skipped):
-            if utterance.id in hashes:
-                _skip(skipped, utterance.id, CorpusError(reader.root, f"a second utterance named {utterance.id}"))
-                continue
-            cut, hashes[utterance.id] = _write_utterance(reader.name, utterance, staging)
-            manifest.write(cut)
-            seconds[utterance.language, f"{reader.name}/{utterance.speaker}"] += utterance.duration_s
-    if not hashes:
-        raise CorpusError(reader.root, f"not one of {len(sources)} sources could be read; {_first(skipped)}")
+
+def _noted(path: Path) -> list[Converted]:
+    """Return what a killed run had noted, without a line that it was writing."""
+    if not path.exists():
+        return []
+    content = path.read_bytes()
+    whole = content[: content.rfind(b"\n") + 1]
+    os.truncate(path, len(whole))
+    return [Converted(**json.loads(line)) for line in whole.splitlines()]
+
+
+def _converted(reader: Reader, sources: Sequence[str], staging: Path, workers: int) -> Iterator[Converted]:
+    """Yield what becomes of each source, in their order."""
+    if workers <= 1:
+        yield from (convert(reader, source, staging) for source in sources)
+        return
+    with ProcessPoolExecutor(workers, get_context("spawn"), _die_with_parent) as pool:
+        futures = [(source, pool.submit(convert, reader, source, staging)) for source in sources]
+        try:
+            for source, future in futures:
+                try:
+                    yield future.result()
+                except BrokenProcessPool:
+                    problem = "a process that read this or one of the next files died; workers=1 shows which"
+                    raise CorpusError(reader.root / source, problem) from None
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def _die_with_parent() -> None:
+    """End this process when the one that started it is killed, so that none goes on writing."""
+    parent = parent_process()
+    assert parent is not None
+
+    def watch() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def _first(done: Sequence[Converted]) -> str:
+    problems = [one["problem"] for part in done for one in part.skipped]
+    return f"the first: {problems[0]}" if problems else "they hold no utterance"
+
+
+def _placed(converted: Converted, staging: Path, names: set[str], reader: Reader) -> Converted:
+    """Give the files of a source their names; a second utterance of one name is skipped."""
+    placed = Converted(converted.source, skipped=list(converted.skipped))
+    for about in converted.utterances:
+        about = dict(about)
+        files, is_new = about.pop("files"), about["id"] not in names
+        for temporary, final in files:
+            if is_new:
+                (staging / final).parent.mkdir(exist_ok=True)
+                os.replace(staging / temporary, staging / final)
+            else:
+                (staging / temporary).unlink()
+        if is_new:
+            names.add(about["id"])
+            placed.utterances.append(about)
+        else:
+            placed.skip(CorpusError(reader.root, f"a second utterance named {about['id']}"))
+    for one in placed.skipped:
+        log.warning("skipped: %s", one["problem"])
+    return placed
+
+
+def _describe(reader: Reader, done: Sequence[Converted], staging: Path, fingerprint: str) -> None:
+    """Write manifest and description."""
+    for leftover in staging.glob(".*"):  # of converted sources that a kill kept from being placed
+        leftover.unlink()
+    hashes, seconds, unknown = [], defaultdict[tuple[str, str, str], float](float), Counter[tuple[str, str]]()
+    with open(staging / MANIFEST, "w", encoding="utf-8") as manifest:
+        for about in (one for part in done for one in part.utterances):
+            fields = manifest_line(reader.name, about)
+            hashes.append(digest(fields))
+            manifest.write(json.dumps(fields, ensure_ascii=False) + "\n")
+            speaker = f"{reader.name}/{about['speaker']}"
+            seconds[about["language"], speaker, about["frame"]] += about["num_samples"] / RATE_HZ
+            unknown.update((about["phone_set"], label) for label, ipa, *_ in about["phones"] if ipa == UNKNOWN)
+    palates, lost = _palates(reader)
     write_json(staging / DESCRIPTION, {
         "format": FORMAT,
         "name": reader.name,
         "source": str(reader.root),
-        "content_hash": content_hash(hashes.values()),
+        "content_hash": content_hash(hashes, palates),
         "fingerprint": fingerprint,
         "manifest_sha256": file_sha256(staging / MANIFEST),
         "channels": list(CHANNELS),
@@ -114,87 +199,50 @@ def _write(reader: Reader, sources: Sequence[str], staging: Path, fingerprint: s
         "utterances": len(hashes),
         "hours": sum(seconds.values()) / 3600,
         "minutes": [
-            {"language": language, "speaker": speaker, "minutes": total / 60}
-            for (language, speaker), total in sorted(seconds.items())
+            {"language": language, "speaker": speaker, "frame": frame, "minutes": total / 60}
+            for (language, speaker, frame), total in sorted(seconds.items())
         ],
-        "skipped": skipped,
+        "palates": palates,
+        "unknown_phones": [[phone_set, label, count] for (phone_set, label), count in sorted(unknown.items())],
+        "skipped": [*(one for part in done for one in part.skipped), *lost],
         "tractprobe": __version__,
     })  # fmt: skip
 
 
-def _read_all(reader: Reader, sources: Sequence[str], skipped: list[dict[str, str]]) -> Iterator[Utterance]:
-    for source in progress(sources, f"preparing {reader.name}", unit="file"):
-        try:
-            yield from reader.read(source)
-        except CorpusError as error:
-            _skip(skipped, source, error)
-        except (ValueError, ArithmeticError, LookupError, TypeError, MemoryError) as error:
-            # A reader should have said what is wrong itself; that it did not must not cost the other files.
-            _skip(skipped, source, CorpusError(reader.root / source, f"not readable: {error!r}"))
+def _palates(reader: Reader) -> tuple[dict[str, list[list[float]]], list[dict[str, str]]]:
+    """Return the palates, and what keeps them from being read."""
+    try:
+        found = reader.palates()
+    except CorpusError as error:
+        log.warning("skipped: %s", error)
+        return {}, [{"source": "palates", "problem": str(error)}]
+    palates = {}
+    for speaker, points in found.items():
+        step = -(-len(points) // _KEPT_POINTS)
+        palates[speaker] = np.round(points[::step], 4).tolist()
+    return palates, []
 
 
-def _skip(skipped: list[dict[str, str]], source: str, error: CorpusError) -> None:
-    skipped.append({"source": source, "problem": str(error)})
-    log.warning("skipped: %s", error)
-
-
-def _first(skipped: list[dict[str, str]]) -> str:
-    return f"the first: {skipped[0]['problem']}" if skipped else "they hold no utterance"
-
-
-def _write_utterance(corpus: str, utterance: Utterance, staging: Path) -> tuple["MonoCut", str]:
-    """Write audio and movements; return the cut that names them and a hash of all it holds."""
-    pcm = to_pcm16(utterance.audio, utterance.audio_rate_hz)
-    values = utterance.track.values.astype(np.float32)
-    soundfile.write(staging / f"audio/{utterance.id}.flac", pcm, RATE_HZ, subtype="PCM_16")
-    np.save(staging / f"ema/{utterance.id}.npy", values, allow_pickle=False)
-    cut = _cut(corpus, utterance, pcm, values)
-    return cut, digest(cut.to_dict())
-
-
-def _cut(
-    corpus: str, utterance: Utterance, pcm: Int16[np.ndarray, " sample"], values: Float[np.ndarray, "time channel"]
-) -> "MonoCut":
-    from lhotse import MonoCut, Recording, SupervisionSegment
-    from lhotse.array import Array, TemporalArray
-    from lhotse.audio import AudioSource
-    from lhotse.supervision import AlignmentItem
-
-    name, track, duration_s = f"{corpus}/{utterance.id}", utterance.track, len(pcm) / RATE_HZ
-    source = AudioSource("file", [0], f"audio/{utterance.id}.flac")
-    array = Array("numpy_files", "ema", f"{utterance.id}.npy", list(track.values.shape))
-    phones = [AlignmentItem(p.label, round(p.start_s, 6), round(p.end_s - p.start_s, 6)) for p in utterance.phones]
-    return MonoCut(
-        id=name,
-        start=0.0,
-        duration=duration_s,
-        channel=0,
-        recording=Recording(name, [source], RATE_HZ, len(pcm), duration_s),
-        supervisions=[
-            SupervisionSegment(
-                id=name,
-                recording_id=name,
-                start=0.0,
-                duration=duration_s,
-                text=utterance.text,
-                language=utterance.language,
-                speaker=f"{corpus}/{utterance.speaker}",
-                alignment={"phone": phones} if phones else None,
-            )
-        ],
-        custom={
-            "ema": TemporalArray(array, temporal_dim=0, frame_shift=1 / track.rate_hz, start=track.start_s),
-            "ema_sha256": array_sha256(values),
-            "audio_sha256": array_sha256(pcm),
-        },
-    )
+def _log_speed(reader: Reader, done: Sequence[Converted], elapsed_s: float) -> None:
+    about = [one for part in done for one in part.utterances]
+    audio_h = sum(one["num_samples"] for one in about) / RATE_HZ / 3600
+    ema_h = sum(one["ema_shape"][0] / one["ema_rate_hz"] for one in about) / 3600
+    minutes = elapsed_s / 60
+    speed = f"{audio_h / minutes:.2f} h of audio, {ema_h / minutes:.2f} h of movements per minute"
+    log.info("%s: prepared in %.1f s (%s)", reader.name, elapsed_s, speed)
 
 
 def describe(corpus: PreparedCorpus) -> str:
-    """Return a summary by speaker and language, and what was skipped."""
+    """Return a summary by speaker and language, what was skipped, and symbols that no table turned into IPA."""
     about = corpus.description
     lines = [f"{corpus.folder}: {about['utterances']} utterances, {about['hours'] * 60:.1f} min"]
-    lines += [f"  {row['language']}  {row['speaker']:<24} {row['minutes']:6.2f} min" for row in about["minutes"]]
+    lines += [
+        f"  {row['language']}  {row['speaker']:<24} {row['minutes']:6.2f} min  {row['frame']}"
+        for row in about["minutes"]
+    ]
+    if about["unknown_phones"]:
+        rows = about["unknown_phones"]
+        lines.append("phones without IPA: " + ", ".join(f"{label} ({phone_set}, {n})" for phone_set, label, n in rows))
     if about["skipped"]:
         lines.append(f"skipped {len(about['skipped'])}:")
         lines += [f"  {one['problem']}" for one in about["skipped"]]

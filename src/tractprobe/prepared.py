@@ -2,26 +2,31 @@
 
 ::
 
-    <data>/<name>/corpus.json     what it is: reader, speakers, hours, what was skipped, content hash
-    <data>/<name>/cuts.jsonl      lhotse manifest, paths relative to the folder
-    <data>/<name>/audio/*.flac    one channel, 16 kHz, 16 bit
-    <data>/<name>/ema/*.npy       float32 (time, channel), mm, canonical channels, NaN = missing, unfiltered
+    <data>/<name>/corpus.json       what it is: reader, speakers, hours, palates, what was skipped, content hash
+    <data>/<name>/cuts.jsonl        lhotse manifest, paths relative to the folder
+    <data>/<name>/audio/<id>.flac   one channel, 16 kHz, 16 bit
+    <data>/<name>/ema/<id>.npy      float32 (time, channel), mm, canonical channels, NaN = missing, unfiltered
+    <data>/<name>/extra/<id>.npy    the same of further channels, where a corpus has them
+    <data>/<name>/larynx/<id>.flac  the laryngograph's signal, like the audio
 
 Opening checks that the manifest is the one that was written and names nothing outside the folder: a lhotse manifest may
-otherwise ask for shell commands and addresses.
+otherwise ask for shell commands and addresses. What a split or a batch needs of an utterance is kept in memory, its
+phones are read again from its line when they are asked for.
 """
 
 import json
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jaxtyping import Float
 
 from tractprobe.articulators import CHANNELS, UNIT
+from tractprobe.corpora import Frame, Phone, Utterance
 from tractprobe.corpora.audio import read_audio
 from tractprobe.errors import CorpusError
 from tractprobe.files import array_sha256, check_regular, digest, file_sha256, read_json, read_npy
@@ -29,15 +34,16 @@ from tractprobe.track import Track
 
 if TYPE_CHECKING:
     from lhotse import CutSet
-    from lhotse.cut import MonoCut
 
-FORMAT = 2
+FORMAT = 3
 RATE_HZ = 16000
 DESCRIPTION, MANIFEST = "corpus.json", "cuts.jsonl"
+AUDIO, EMA, EXTRA, LARYNX = "audio", "ema", "extra", "larynx"
 _MAX_MANIFEST_BYTES = 1 << 30
+_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Entry:
     """What a split needs to know of an utterance.
 
@@ -58,6 +64,21 @@ class Entry:
     def duration_s(self) -> float:
         """Length of the audio."""
         return self.num_samples / RATE_HZ
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """What is kept of an utterance's line in the manifest."""
+
+    entry: Entry
+    stem: str
+    ema_rate_hz: float
+    ema_start_s: float
+    extra: tuple[str, ...]
+    sha256: Mapping[str, str]
+    frame: Frame
+    phone_set: str
+    offset: int
 
 
 class PreparedCorpus:
@@ -85,61 +106,113 @@ class PreparedCorpus:
         except CorpusError:
             return None
 
-    @cached_property
+    @property
     def cuts(self) -> "CutSet":
         """The utterances as a lhotse CutSet, with absolute paths."""
-        from lhotse import CutSet
+        from lhotse import CutSet, MonoCut
 
-        return CutSet.from_cuts(self._cuts.values())
+        return CutSet.from_cuts(MonoCut.from_dict(self._absolute(self._fields(row))) for row in self._rows.values())
 
     @cached_property
     def entries(self) -> tuple[Entry, ...]:
         """The utterances as splits see them, in the order of the manifest."""
-        return tuple(_entry(self.name, cut) for cut in self._cuts.values())
+        return tuple(row.entry for row in self._rows.values())
 
     def audio(self, utterance_id: str) -> Float[np.ndarray, " sample"]:
         """Return 16 kHz samples, full scale 1; CorpusError if they are not those that were prepared."""
-        cut = self._cuts[utterance_id]
-        path = Path(str(cut.recording.sources[0].source))
-        samples, rate_hz = read_audio(path)
-        pcm = np.round(samples * 32768).astype(np.int16)
-        if rate_hz != RATE_HZ or array_sha256(pcm) != cut.custom["audio_sha256"]:
-            raise CorpusError(path, f"changed since it was prepared; {how_to_prepare(self.name)}")
-        return samples
+        return self._sound(self._rows[utterance_id], AUDIO)
 
     def track(self, utterance_id: str) -> Track:
         """Return the movements as they were measured: unfiltered, at the corpus's own rate; checked like ``audio``."""
-        cut = self._cuts[utterance_id]
-        ema = cut.custom["ema"]
-        path = Path(ema.array.storage_path, ema.array.storage_key)
-        values = read_npy(path)
-        if array_sha256(values) != cut.custom["ema_sha256"]:
+        row = self._rows[utterance_id]
+        return Track(self._array(row, EMA), row.ema_rate_hz, row.ema_start_s)
+
+    @property
+    def palates(self) -> dict[str, Float[np.ndarray, "point 2"]]:
+        """The palate traces (mm, back to front) of the speakers, named as in ``utterance``, that have one."""
+        try:
+            traces = {name: np.array(points, dtype=np.float64) for name, points in self.description["palates"].items()}
+        except (ValueError, TypeError):
+            traces = {"": np.zeros(0)}
+        if any(points.ndim != 2 or points.shape[1] != 2 for points in traces.values()):
+            raise CorpusError(self.folder / DESCRIPTION, "palates are no lists of points", place="palates")
+        return traces
+
+    def utterance(self, utterance_id: str) -> Utterance:
+        """Return an utterance as its reader gave it, but for the audio's rate; phones are in IPA."""
+        row = self._rows[utterance_id]
+        extra = self._array(row, EXTRA).T if row.extra else ()
+        larynx = self._sound(row, LARYNX) if LARYNX in row.sha256 else None
+        return Utterance(
+            id=row.stem,
+            speaker=row.entry.speaker.partition("/")[2],
+            language=row.entry.language,
+            text=row.entry.text,
+            audio=self.audio(utterance_id),
+            audio_rate_hz=RATE_HZ,
+            track=self.track(utterance_id),
+            phones=self._phones(row),
+            phone_set="ipa",
+            extra=dict(zip(row.extra, extra, strict=True)),
+            frame=row.frame,
+            larynx=larynx,
+            larynx_rate_hz=0 if larynx is None else RATE_HZ,
+        )
+
+    def _sound(self, row: _Row, kind: str) -> Float[np.ndarray, " sample"]:
+        path = self.folder / kind / f"{row.stem}.flac"
+        samples, rate_hz = read_audio(path)
+        if rate_hz != RATE_HZ or array_sha256(np.round(samples * 32768).astype(np.int16)) != row.sha256[kind]:
             raise CorpusError(path, f"changed since it was prepared; {how_to_prepare(self.name)}")
-        return Track(values.astype(np.float64), 1 / ema.frame_shift, ema.start)
+        return samples
+
+    def _array(self, row: _Row, kind: str) -> Float[np.ndarray, "time column"]:
+        path = self.folder / kind / f"{row.stem}.npy"
+        values = read_npy(path)
+        if array_sha256(values) != row.sha256[kind]:
+            raise CorpusError(path, f"changed since it was prepared; {how_to_prepare(self.name)}")
+        return values.astype(np.float64)
+
+    def _phones(self, row: _Row) -> tuple[Phone, ...]:
+        alignment = self._fields(row)["supervisions"][0].get("alignment") or {}
+        return tuple(Phone(symbol, start_s, start_s + length_s) for symbol, start_s, length_s, *_ in alignment["ipa"])
+
+    def _fields(self, row: _Row) -> dict[str, Any]:
+        """Read an utterance's line again; the manifest was checked when it was opened."""
+        with open(self.folder / MANIFEST, "rb") as manifest:
+            manifest.seek(row.offset)
+            return json.loads(manifest.readline())
+
+    def _absolute(self, fields: dict[str, Any]) -> dict[str, Any]:
+        for source in fields["recording"]["sources"]:
+            source["source"] = str(self.folder / source["source"])
+        fields["custom"]["ema"]["array"]["storage_path"] = str(self.folder / EMA)
+        return fields
 
     @cached_property
-    def _cuts(self) -> "dict[str, Any]":
+    def _rows(self) -> dict[str, _Row]:
         manifest = self.folder / MANIFEST
         check_regular(manifest)
         if manifest.stat().st_size > _MAX_MANIFEST_BYTES:
             raise CorpusError(manifest, f"more than {_MAX_MANIFEST_BYTES} bytes")
         if file_sha256(manifest) != self.description["manifest_sha256"]:
             raise CorpusError(manifest, f"changed since it was written; {how_to_prepare(self.name)}")
-        cuts, hashes = {}, []
-        with open(manifest, encoding="utf-8") as lines:
+        rows, hashes, offset = {}, [], 0
+        with open(manifest, "rb") as lines:
             for number, line in enumerate(lines, start=1):
-                fields = _fields(manifest, number, line)
+                fields = _parsed(manifest, number, line)
                 hashes.append(digest(fields))
-                cut = _cut(manifest, number, fields)
-                cuts[cut.id] = cut
-        if content_hash(hashes) != self.content_hash:
+                row = _row(manifest, self.name, number, fields, offset)
+                rows[row.entry.id] = row
+                offset += len(line)
+        if content_hash(hashes, self.description["palates"]) != self.content_hash:
             raise CorpusError(self.folder / DESCRIPTION, "its content_hash is not that of the manifest")
-        return cuts
+        return rows
 
 
-def content_hash(cuts: Iterable[str]) -> str:
-    """Return a corpus's hash from those of its cuts, each of which names the hashes of its audio and movements."""
-    return digest([FORMAT, sorted(cuts)])
+def content_hash(cuts: Iterable[str], palates: Mapping[str, Any]) -> str:
+    """Return a corpus's hash from its palates and its cuts' hashes, which name those of all audio and movements."""
+    return digest([FORMAT, sorted(cuts), palates])
 
 
 def how_to_prepare(name: str) -> str:
@@ -162,53 +235,37 @@ def _description(folder: Path) -> dict[str, Any]:
         raise CorpusError(path, f"is corpus {description['name']}, in a folder of another name")
     if description.get("channels") != list(CHANNELS) or description.get("unit") != UNIT:
         raise CorpusError(path, "other channels or units than ours; prepare the corpus again")
+    if not isinstance(description.get("palates"), dict):
+        raise CorpusError(path, "lacks palates; prepare the corpus again")
     return description
 
 
-def _fields(manifest: Path, number: int, line: str) -> Any:
+def _parsed(manifest: Path, number: int, line: bytes) -> Any:
     try:
         return json.loads(line)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise CorpusError(manifest, f"not JSON: {error}", place=f"line {number}") from None
 
 
-def _cut(manifest: Path, number: int, fields: Any) -> "MonoCut":
-    """Make the cut of a line, its paths absolute; CorpusError if it names anything but files of its own folder."""
-    from lhotse.cut import MonoCut
-
+def _row(manifest: Path, corpus: str, number: int, fields: Any, offset: int) -> _Row:
+    """Take what is needed of a line; CorpusError if it names anything but the files of its own id."""
     place = f"line {number}"
     try:
-        sources = fields["recording"]["sources"]
-        array = fields["custom"]["ema"]["array"]
-        if any(source["type"] != "file" for source in sources) or array["storage_type"] != "numpy_files":
-            raise CorpusError(manifest, "only plain files may be named", place=place)
-        for source in sources:
-            source["source"] = str(_inside(manifest, place, source["source"]))
-        _inside(manifest, place, array["storage_key"])
-        array["storage_path"] = str(_inside(manifest, place, array["storage_path"]))
-        cut = MonoCut.from_dict(fields)
-        _ = cut.custom["audio_sha256"], cut.custom["ema_sha256"], cut.supervisions[0]  # type: ignore[index]
-        return cut
+        (source,), array = fields["recording"]["sources"], fields["custom"]["ema"]["array"]
+        (supervision,), custom = fields["supervisions"], fields["custom"]
+        own, _, stem = fields["id"].partition("/")
+        files = source["source"], array["storage_path"], array["storage_key"]
+        named = files == (f"{AUDIO}/{stem}.flac", EMA, f"{stem}.npy") and own == corpus and _ID.fullmatch(stem)
+        if not named or (source["type"], array["storage_type"]) != ("file", "numpy_files"):
+            raise CorpusError(manifest, "names other files than its own", place=place)
+        sha256, extra = {str(key): str(value) for key, value in custom["sha256"].items()}, tuple(custom["extra"])
+        if not {AUDIO, EMA, *((EXTRA,) if extra else ())} <= set(sha256):
+            raise CorpusError(manifest, "lacks checksums", place=place)
+        speaker, language, text = (str(supervision[name]) for name in ("speaker", "language", "text"))
+        entry = Entry(str(fields["id"]), corpus, speaker, language, text, int(fields["recording"]["num_samples"]))
+        rate_hz, start_s = float(custom["ema_rate_hz"]), float(custom["ema"]["start"])
+        return _Row(entry, stem, rate_hz, start_s, extra, sha256, custom["frame"], str(custom["phone_set"]), offset)
     except CorpusError:
         raise
     except (LookupError, TypeError, ValueError, AttributeError) as error:
         raise CorpusError(manifest, f"not a cut of ours: {error!r}", place=place) from None
-
-
-def _inside(manifest: Path, place: str, name: str) -> Path:
-    path = PurePosixPath(name)
-    if path.is_absolute() or ".." in path.parts or ":" in name:
-        raise CorpusError(manifest, f"names {name!r}, outside the corpus's folder", place=place)
-    return manifest.parent / path
-
-
-def _entry(corpus: str, cut: "MonoCut") -> Entry:
-    supervision = cut.supervisions[0]
-    return Entry(
-        id=cut.id,
-        corpus=corpus,
-        speaker=str(supervision.speaker),
-        language=str(supervision.language),
-        text=supervision.text or "",
-        num_samples=int(cut.num_samples or 0),
-    )

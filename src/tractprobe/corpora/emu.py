@@ -40,6 +40,8 @@ class Emu(Reader):
         Regular expression searched in the bundle's name; its group ``speaker`` is the speaker.
     text_level, phone_level
         Annotation levels that hold the words and the phones; ``None`` if there are none.
+    phone_set
+        What the phones are written in, see ``corpora.ipa``.
     """
 
     name: str
@@ -49,6 +51,7 @@ class Emu(Reader):
     speaker_pattern: str = r"^(?P<speaker>[^_]+)"
     text_level: str | None = "Word"
     phone_level: str | None = "Segment"
+    phone_set: str = "maus"
 
     def __post_init__(self):
         self.root = Path(self.root).expanduser()
@@ -83,6 +86,7 @@ class Emu(Reader):
                     audio_rate_hz=rate_hz,
                     track=self._track(path, bundle),
                     phones=_phones(path, annotation, self.phone_level),
+                    phone_set=self.phone_set,
                 )
             ]
 

@@ -1,0 +1,66 @@
+"""From measured movements to targets: filtering, short gaps, and each speaker's mean and scale."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+from tractprobe.articulators import CHANNELS
+from tractprobe.errors import ConfigError
+from tractprobe.track import Track
+
+_LEAST_SD_MM = 1e-3
+
+
+@dataclass(frozen=True)
+class Conditioning:
+    """What happens to movements before they become targets.
+
+    Attributes
+    ----------
+    lowpass_hz, order
+        Zero-phase Butterworth low-pass.
+    max_gap_s
+        Longest gap that is bridged; frames in longer ones are not valid.
+    """
+
+    lowpass_hz: float = 10.0
+    order: int = 5
+    max_gap_s: float = 0.05
+
+    def __post_init__(self):
+        if not (self.lowpass_hz > 0 and 1 <= self.order <= 10 and self.max_gap_s >= 0):
+            raise ConfigError(f"ema: a cutoff above 0 Hz, an order of 1 to 10 and a gap of 0 s or more, not {self}")
+
+    def __call__(self, track: Track) -> Track:
+        if 2 * self.lowpass_hz >= track.rate_hz:
+            raise ConfigError(f"ema.lowpass_hz={self.lowpass_hz} is too high for movements at {track.rate_hz:g} Hz")
+        return track.bridged(self.max_gap_s).lowpassed(self.lowpass_hz, self.order)
+
+
+@dataclass(frozen=True, eq=False)
+class SpeakerScale:
+    """Mean and standard deviation (mm) of a speaker's channels; NaN for a channel that cannot be used.
+
+    ``from_test`` marks channels that occur in the speaker's test frames only and are described by these.
+    """
+
+    mean: Float[np.ndarray, " channel"]
+    sd: Float[np.ndarray, " channel"]
+    from_test: Bool[np.ndarray, " channel"]
+
+    @classmethod
+    def of(
+        cls, developed: Float[np.ndarray, "3 channel"] | None, tested: Float[np.ndarray, "3 channel"] | None
+    ) -> "SpeakerScale":
+        """Describe a speaker by its development frames, and by its test frames where there are no others."""
+        nothing = np.zeros((3, len(CHANNELS)))
+        developed, tested = (nothing if sums is None else sums for sums in (developed, tested))
+        from_test = developed[0] == 0
+        count, total, squares = np.where(from_test, tested, developed)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            mean = total / count
+            sd = np.sqrt(np.maximum(squares / count - mean**2, 0))
+        still = ~(sd >= _LEAST_SD_MM)  # a channel that never moves, or was never measured
+        mean[still] = sd[still] = np.nan
+        return cls(mean, sd, from_test & ~still)

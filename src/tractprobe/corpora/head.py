@@ -1,0 +1,151 @@
+"""Positions relative to the head, out of positions relative to the device.
+
+Sensors on the nose and behind the ears move as the head does. Frame by frame, the rotation R and shift t that bring
+them best onto their mean configuration c are found (Kabsch 1976, Umeyama 1991 without scale), and applied to all:
+
+    minimise  sum_i |R p_i + t - c_i|^2,    R a proper rotation
+
+A frame in which fewer than three references are there, or in which they lie on one line, or do not fit, is missing.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+MIN_REFERENCES = 3
+_MIN_SPREAD_MM = 2.0
+_STEPS = 10
+
+
+@dataclass(frozen=True, eq=False)
+class Motion:
+    """The rigid motion of each frame onto a configuration; NaN throughout where there is none.
+
+    Attributes
+    ----------
+    rotation, shift_mm
+        A point p of the frame comes to ``rotation @ p + shift_mm``.
+    error_mm
+        Root mean square distance of the references from their configuration.
+    """
+
+    rotation: Float[np.ndarray, "time 3 3"]
+    shift_mm: Float[np.ndarray, "time 3"]
+    error_mm: Float[np.ndarray, " time"]
+
+    def apply(self, points: Float[np.ndarray, "time sensor 3"]) -> Float[np.ndarray, "time sensor 3"]:
+        """Move each frame's points (mm)."""
+        return points @ self.rotation.swapaxes(1, 2) + self.shift_mm[:, None]
+
+
+def rigid_motion(
+    points: Float[np.ndarray, "time sensor 3"],
+    configuration: Float[np.ndarray, "sensor 3"],
+    max_error_mm: float = np.inf,
+) -> Motion:
+    """Fit each frame's references to a configuration (mm), by those that are there (NaN = lost)."""
+    there = np.asarray(np.isfinite(points).all(axis=2) & np.isfinite(configuration).all(axis=1))
+    weights = there / np.maximum(there.sum(axis=1, keepdims=True), 1)
+    points, target = np.where(there[..., None], points, 0.0), np.where(there[..., None], configuration, 0.0)
+    points_centre = np.einsum("ts,tsx->tx", weights, points)
+    target_centre = np.einsum("ts,tsx->tx", weights, target)
+    centred = (points - points_centre[:, None]) * there[..., None]
+    covariance = np.einsum("tsx,tsy->txy", centred, target - target_centre[:, None])
+    left, spread, right = np.linalg.svd(covariance)
+    rotation = _proper(left, right)
+    shift = target_centre - np.einsum("txy,ty->tx", rotation, points_centre)
+    off = np.einsum("txy,tsy->tsx", rotation, points) + shift[:, None] - target
+    error = np.sqrt(np.einsum("ts,tsx->t", weights, off**2))
+    fits = (there.sum(axis=1) >= MIN_REFERENCES) & (spread[:, 1] >= _MIN_SPREAD_MM**2) & (error <= max_error_mm)
+    return _only(fits, Motion(rotation, shift, error))
+
+
+def mean_configuration(points: Float[np.ndarray, "time sensor 3"]) -> Float[np.ndarray, "sensor 3"]:
+    """Return where references lie on the head, in the head's mean pose: the median over frames brought onto another.
+
+    A mean of the positions themselves would shrink what rotates. The median over frames makes single failed fits of a
+    sensor harmless.
+
+    Raises
+    ------
+    ValueError
+        No frame holds all references, or they lie on one line.
+    """
+    points = points[np.isfinite(points).all(axis=(1, 2))]
+    if not len(points) or points.shape[1] < MIN_REFERENCES:
+        raise ValueError(f"{len(points)} frames hold all of {points.shape[1]} references; {MIN_REFERENCES} are wanted")
+    configuration = points[_most_typical(points)]
+    for _ in range(_STEPS):
+        moved = rigid_motion(points, configuration).apply(points)
+        moved = moved[np.isfinite(moved).all(axis=(1, 2))]
+        if not len(moved):
+            raise ValueError("the references lie on one line")
+        configuration = np.median(moved, axis=0)
+    pose = rigid_motion(configuration[None], np.median(points, axis=0))
+    return pose.apply(configuration[None])[0] if np.isfinite(pose.error_mm[0]) else configuration
+
+
+def midsagittal_axes(
+    left: Float[np.ndarray, "3"],
+    right: Float[np.ndarray, "3"],
+    front: Float[np.ndarray, "3"],
+    up: Float[np.ndarray, "3"],
+    pitch_deg: float = 0.0,
+) -> Float[np.ndarray, "3 3"]:
+    """Return the axes of the midsagittal plane, as rows: to the front, upwards, and the lateral one.
+
+    Parameters
+    ----------
+    left, right, front
+        Positions (mm) of what lies to both sides of the plane, such as the ears, and of what lies before them, such as
+        the bridge of the nose. Which of the two is left bears on the lateral axis only.
+    up
+        A direction that points upwards, roughly.
+    pitch_deg
+        Turns the first axis from its way between the ears and the front point downwards.
+
+    Raises
+    ------
+    ValueError
+        The three points lie on one line, or ``up`` points along it.
+    """
+    lateral = _unit(left - right)
+    forward = front - (left + right) / 2
+    forward = _unit(forward - forward @ lateral * lateral)
+    upward = np.cross(lateral, forward)
+    upward = upward * np.sign(_unit(up) @ upward)
+    if not upward.any():
+        raise ValueError("the upward direction lies along another axis")
+    angle = np.radians(pitch_deg)
+    x = np.cos(angle) * forward - np.sin(angle) * upward
+    y = np.sin(angle) * forward + np.cos(angle) * upward
+    return np.stack([x, y, np.cross(x, y)])
+
+
+def _proper(left: Float[np.ndarray, "time 3 3"], right: Float[np.ndarray, "time 3 3"]) -> Float[np.ndarray, "time 3 3"]:
+    """Return the rotations out of singular vectors, without mirroring."""
+    signs = np.ones(left.shape[:2])
+    signs[:, 2] = np.sign(np.linalg.det(left) * np.linalg.det(right))
+    return (right.swapaxes(1, 2) * signs[:, None]) @ left.swapaxes(1, 2)
+
+
+def _only(fits: Bool[np.ndarray, " time"], motion: Motion) -> Motion:
+    return Motion(
+        np.where(fits[:, None, None], motion.rotation, np.nan),
+        np.where(fits[:, None], motion.shift_mm, np.nan),
+        np.where(fits, motion.error_mm, np.nan),
+    )
+
+
+def _most_typical(points: Float[np.ndarray, "time sensor 3"]) -> int:
+    """Return the frame whose distances between sensors are nearest to the median ones."""
+    distances = np.linalg.norm(points[:, :, None] - points[:, None], axis=-1)
+    return int(np.abs(distances - np.median(distances, axis=0)).sum(axis=(1, 2)).argmin())
+
+
+def _unit(vector: Float[np.ndarray, "3"]) -> Float[np.ndarray, "3"]:
+    length = np.linalg.norm(vector)
+    if not length > 1e-6:
+        raise ValueError("two reference points lie in one place, or all on one line")
+    return vector / length
