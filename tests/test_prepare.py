@@ -23,6 +23,7 @@ from tractprobe.corpora.hprc import Hprc
 from tractprobe.errors import ConfigError, CorpusError
 from tractprobe.prepare import describe, prepare
 from tractprobe.prepared import PreparedCorpus
+from tractprobe.source import source_track
 
 
 def small(root: Path, count: int = 3) -> Folder:
@@ -342,6 +343,24 @@ def test_a_phone_set_that_does_not_exist_is_an_error_and_not_a_reason_to_skip_ev
 
     with pytest.raises(ConfigError, match="klingon"):
         prepare(Misnamed("lab", tmp_path / "raw"), tmp_path / "data")
+
+
+def test_the_vocal_folds_are_followed_if_asked(tmp_path: Path):
+    small(tmp_path / "raw")
+    plain = prepare(Rich("lab", tmp_path / "raw"), tmp_path / "plain")
+    with pytest.raises(CorpusError, match="source_channels=true"):
+        plain.source_track("lab/u0")
+    corpus = prepare(Rich("lab", tmp_path / "raw"), tmp_path / "data", source_channels=True)
+    assert corpus.content_hash != plain.content_hash
+    folds = corpus.source_track("lab/u0")
+    (original,) = Rich("lab", tmp_path / "raw").read("u0.json")
+    expected = source_track(corpus.audio("lab/u0"), 16000, original.larynx, 8000)
+    assert folds.origin == "laryngograph" and len(folds.values) == 240
+    np.testing.assert_allclose(folds.values, expected.values, rtol=1e-5)
+    assert (
+        prepare(Folder("lab", tmp_path / "raw"), tmp_path / "o", source_channels=True).source_track("lab/u0").origin
+        == "estimated"
+    )
 
 
 def test_a_broken_palate_does_not_cost_the_corpus(tmp_path: Path):

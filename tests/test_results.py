@@ -1,5 +1,7 @@
 import csv
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -98,6 +100,13 @@ def test_the_command_prints_the_table_and_writes_the_tidy_one(tmp_path: Path, ca
 def test_the_command_on_nothing_is_one_line_and_status_1(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     assert main(["table", str(tmp_path / "none")]) == 1
     assert capsys.readouterr().err == f"tractprobe: no finished run below {tmp_path / 'none'}\n"
+
+
+def test_a_reader_that_has_seen_enough_is_no_error(tmp_path: Path):
+    write_run(tmp_path)
+    command = f"{sys.executable} -m tractprobe.cli table {tmp_path} | true; exit ${{PIPESTATUS[0]}}"
+    result = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=True)
+    assert result.stderr == ""
 
 
 def test_undefined_scores_are_left_out_of_means(tmp_path: Path):

@@ -1,6 +1,7 @@
 """The ``tractprobe`` command: prepare, audit and export corpora, tabulate results."""
 
 import argparse
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,6 +24,9 @@ def main(arguments: list[str] | None = None) -> int:
     except TractprobeError as error:
         print(f"tractprobe: {error}", file=sys.stderr)
         return 1
+    except BrokenPipeError:  # whoever reads us, such as head, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -81,8 +85,6 @@ def _audit(arguments: argparse.Namespace) -> int:
 
 def _opened(name: str) -> "PreparedCorpus":
     """Open a prepared corpus by its folder, or by its name below the folder of prepared corpora."""
-    import os
-
     from tractprobe.prepared import PreparedCorpus
 
     is_folder = "/" in name or Path(name, "corpus.json").is_file()
@@ -111,7 +113,8 @@ def _prepare(overrides: list[str]) -> int:
             from tractprobe.prepare import describe, prepare
 
             settings = plain(config)
-            print(describe(prepare(build(settings["corpus"]), Path(settings["paths"]["data"]), settings["workers"])))
+            reader, data = build(settings["corpus"]), Path(settings["paths"]["data"])
+            print(describe(prepare(reader, data, settings["workers"], settings["source_channels"])))
 
     sys.argv = ["tractprobe prepare", *overrides]
     run()

@@ -19,7 +19,8 @@ from tractprobe.corpora import Reader, Utterance
 from tractprobe.corpora.ipa import UNKNOWN, to_ipa
 from tractprobe.errors import ConfigError, CorpusError
 from tractprobe.files import array_sha256
-from tractprobe.prepared import AUDIO, EMA, EXTRA, LARYNX, RATE_HZ
+from tractprobe.prepared import AUDIO, EMA, EXTRA, LARYNX, RATE_HZ, SOURCE
+from tractprobe.source import source_track
 
 
 @dataclass(frozen=True)
@@ -43,12 +44,12 @@ class Converted:
         self.skipped.append({"source": self.source, "problem": str(error)})
 
 
-def convert(reader: Reader, source: str, staging: Path) -> Converted:
-    """Read a source and write its audio and movements under temporary names."""
+def convert(reader: Reader, source: str, staging: Path, with_source: bool = False) -> Converted:
+    """Read a source and write its audio and movements, if asked the vocal folds too, under temporary names."""
     converted = Converted(source)
     try:
         for utterance in reader.read(source):
-            converted.utterances.append(_files_of(utterance, staging))
+            converted.utterances.append(_files_of(utterance, staging, with_source))
     except ConfigError:
         raise
     except CorpusError as error:
@@ -59,12 +60,16 @@ def convert(reader: Reader, source: str, staging: Path) -> Converted:
     return converted
 
 
-def _files_of(utterance: Utterance, staging: Path) -> dict[str, Any]:
+def _files_of(utterance: Utterance, staging: Path, with_source: bool) -> dict[str, Any]:
     """Write an utterance's files; return what is to be known of it, with the files as (temporary, final) names."""
     pcm, track = to_pcm16(utterance.audio, utterance.audio_rate_hz), utterance.track
     arrays = {EMA: track.values.astype(np.float32)}
     if utterance.extra:
         arrays[EXTRA] = np.stack(list(utterance.extra.values()), axis=1).astype(np.float32)
+    origin = None
+    if with_source:
+        folds = source_track(pcm / 32768, RATE_HZ, utterance.larynx, utterance.larynx_rate_hz)
+        arrays[SOURCE], origin = folds.values.astype(np.float32), folds.origin
     sounds = {AUDIO: pcm}
     if utterance.larynx is not None:
         sounds[LARYNX] = to_pcm16(utterance.larynx, utterance.larynx_rate_hz)
@@ -78,6 +83,7 @@ def _files_of(utterance: Utterance, staging: Path) -> dict[str, Any]:
     return _about(utterance) | {
         "num_samples": len(pcm),
         "ema_shape": list(arrays[EMA].shape),
+        "source_origin": origin,
         "sha256": {kind: array_sha256(values) for kind, values in (sounds | arrays).items()},
         "files": files,
     }
@@ -151,6 +157,7 @@ def manifest_line(corpus: str, about: Mapping[str, Any]) -> dict[str, Any]:
             "extra": list(about["extra"]),
             "sha256": dict(about["sha256"]),
             "frame": about["frame"],
+            "source_origin": about["source_origin"],
             "phone_set": about["phone_set"],
         },
     )

@@ -40,13 +40,15 @@ _JOURNAL = "journal.jsonl"
 _KEPT_POINTS = 500
 
 
-def prepare(reader: Reader, data: Path, workers: int = 1) -> PreparedCorpus:
+def prepare(reader: Reader, data: Path, workers: int = 1, source_channels: bool = False) -> PreparedCorpus:
     """Prepare a corpus under ``data/<reader.name>``, or do nothing if that is done and the source has not changed.
 
     Parameters
     ----------
     workers
         Processes that read and convert; the result does not depend on it.
+    source_channels
+        Also follow pitch, voicing and loudness, from the laryngograph where there is one: six times faster than speech.
 
     Raises
     ------
@@ -56,10 +58,10 @@ def prepare(reader: Reader, data: Path, workers: int = 1) -> PreparedCorpus:
     if not _NAME.fullmatch(reader.name):
         raise CorpusError(reader.root, f"corpus.name={reader.name!r}: lower-case letters, digits, '_' and '-' only")
     folder, sources = data / reader.name, reader.sources()
-    fingerprint = _fingerprint(reader)
+    fingerprint = _fingerprint(reader, source_channels)
     with staged_folder(folder, lambda: _is_done(folder, fingerprint), resume=fingerprint[:16]) as staging:
         if staging is not None:
-            _write(reader, sources, staging, fingerprint, workers)
+            _write(reader, sources, staging, fingerprint, workers, source_channels)
     return PreparedCorpus(folder)
 
 
@@ -74,16 +76,18 @@ def _is_done(folder: Path, fingerprint: str) -> bool:
     return False
 
 
-def _fingerprint(reader: Reader) -> str:
+def _fingerprint(reader: Reader, source_channels: bool) -> str:
     """Name what the result depends on: the reader with its settings, and the source's files by size and time."""
     settings = {key: value for key, value in vars(reader).items() if key != "root"}
     files = sorted(path for path in reader.root.rglob("*") if path.is_file())
     stats = [(path.relative_to(reader.root).as_posix(), path.stat().st_size, path.stat().st_mtime_ns) for path in files]
     kind = f"{type(reader).__module__}.{type(reader).__qualname__}"
-    return digest([FORMAT, __version__, kind, str(settings), str(reader.root.resolve()), stats])
+    return digest([FORMAT, __version__, kind, str(settings), source_channels, str(reader.root.resolve()), stats])
 
 
-def _write(reader: Reader, sources: Sequence[str], staging: Path, fingerprint: str, workers: int) -> None:
+def _write(
+    reader: Reader, sources: Sequence[str], staging: Path, fingerprint: str, workers: int, source_channels: bool
+) -> None:
     """Write everything; the description last, so that a folder without one is never taken for complete."""
     for folder in (AUDIO, EMA):
         (staging / folder).mkdir(exist_ok=True)
@@ -93,7 +97,7 @@ def _write(reader: Reader, sources: Sequence[str], staging: Path, fingerprint: s
         log.info("going on behind %d of %d sources", len(done), len(sources))
     before, names = len(done), {one["id"] for part in done for one in part.utterances}
     with open(staging / _JOURNAL, "ab") as journal:
-        results = _converted(reader, sources[before:], staging, workers)
+        results = _converted(reader, sources[before:], staging, workers, source_channels)
         for converted in progress(results, f"preparing {reader.name}", unit="file", total=len(sources) - before):
             done.append(_placed(converted, staging, names, reader))
             journal.write(json.dumps(asdict(done[-1])).encode() + b"\n")
@@ -116,13 +120,15 @@ def _noted(path: Path) -> list[Converted]:
     return [Converted(**json.loads(line)) for line in whole.splitlines()]
 
 
-def _converted(reader: Reader, sources: Sequence[str], staging: Path, workers: int) -> Iterator[Converted]:
+def _converted(
+    reader: Reader, sources: Sequence[str], staging: Path, workers: int, source_channels: bool
+) -> Iterator[Converted]:
     """Yield what becomes of each source, in their order."""
     if workers <= 1:
-        yield from (convert(reader, source, staging) for source in sources)
+        yield from (convert(reader, source, staging, source_channels) for source in sources)
         return
     with ProcessPoolExecutor(workers, get_context("spawn"), _die_with_parent) as pool:
-        futures = [(source, pool.submit(convert, reader, source, staging)) for source in sources]
+        futures = [(source, pool.submit(convert, reader, source, staging, source_channels)) for source in sources]
         try:
             for source, future in futures:
                 try:

@@ -8,6 +8,7 @@
     <data>/<name>/ema/<id>.npy      float32 (time, channel), mm, canonical channels, NaN = missing, unfiltered
     <data>/<name>/extra/<id>.npy    the same of further channels, where a corpus has them
     <data>/<name>/larynx/<id>.flac  the laryngograph's signal, like the audio
+    <data>/<name>/source/<id>.npy   float32 (time, 3), SOURCE_CHANNELS every 5 ms, if they were asked for
 
 Opening checks that the manifest is the one that was written and names nothing outside the folder: a lhotse manifest may
 otherwise ask for shell commands and addresses. What a split or a batch needs of an utterance is kept in memory, its
@@ -30,6 +31,7 @@ from tractprobe.corpora import Frame, Phone, Utterance
 from tractprobe.corpora.audio import read_audio
 from tractprobe.errors import CorpusError
 from tractprobe.files import array_sha256, check_regular, digest, file_sha256, read_json, read_npy
+from tractprobe.source import SOURCE_STEP_S, Origin, SourceTrack
 from tractprobe.track import Track
 
 if TYPE_CHECKING:
@@ -38,7 +40,7 @@ if TYPE_CHECKING:
 FORMAT = 3
 RATE_HZ = 16000
 DESCRIPTION, MANIFEST = "corpus.json", "cuts.jsonl"
-AUDIO, EMA, EXTRA, LARYNX = "audio", "ema", "extra", "larynx"
+AUDIO, EMA, EXTRA, LARYNX, SOURCE = "audio", "ema", "extra", "larynx", "source"
 _MAX_MANIFEST_BYTES = 1 << 30
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 
@@ -78,6 +80,7 @@ class _Row:
     sha256: Mapping[str, str]
     frame: Frame
     phone_set: str
+    source_origin: Origin | None
     offset: int
 
 
@@ -127,6 +130,13 @@ class PreparedCorpus:
         row = self._rows[utterance_id]
         return Track(self._array(row, EMA), row.ema_rate_hz, row.ema_start_s)
 
+    def source_track(self, utterance_id: str) -> SourceTrack:
+        """Return pitch, voicing and loudness; CorpusError if they were not asked for when the corpus was prepared."""
+        row = self._rows[utterance_id]
+        if row.source_origin is None:
+            raise CorpusError(self.folder, "holds no source channels; prepare it with source_channels=true")
+        return SourceTrack(self._array(row, SOURCE), 1 / SOURCE_STEP_S, 0.0, row.source_origin)
+
     @property
     def palates(self) -> dict[str, Float[np.ndarray, "point 2"]]:
         """The palate traces (mm, back to front) of the speakers, named as in ``utterance``, that have one."""
@@ -134,7 +144,7 @@ class PreparedCorpus:
             traces = {name: np.array(points, dtype=np.float64) for name, points in self.description["palates"].items()}
         except (ValueError, TypeError):
             traces = {"": np.zeros(0)}
-        if any(points.ndim != 2 or points.shape[1] != 2 for points in traces.values()):
+        if any(np.shape(points)[1:] != (2,) for points in traces.values()):
             raise CorpusError(self.folder / DESCRIPTION, "palates are no lists of points", place="palates")
         return traces
 
@@ -259,12 +269,14 @@ def _row(manifest: Path, corpus: str, number: int, fields: Any, offset: int) -> 
         if not named or (source["type"], array["storage_type"]) != ("file", "numpy_files"):
             raise CorpusError(manifest, "names other files than its own", place=place)
         sha256, extra = {str(key): str(value) for key, value in custom["sha256"].items()}, tuple(custom["extra"])
-        if not {AUDIO, EMA, *((EXTRA,) if extra else ())} <= set(sha256):
+        wanted = {AUDIO, EMA, *((EXTRA,) if extra else ()), *((SOURCE,) if custom["source_origin"] else ())}
+        if not wanted <= set(sha256):
             raise CorpusError(manifest, "lacks checksums", place=place)
         speaker, language, text = (str(supervision[name]) for name in ("speaker", "language", "text"))
         entry = Entry(str(fields["id"]), corpus, speaker, language, text, int(fields["recording"]["num_samples"]))
         rate_hz, start_s = float(custom["ema_rate_hz"]), float(custom["ema"]["start"])
-        return _Row(entry, stem, rate_hz, start_s, extra, sha256, custom["frame"], str(custom["phone_set"]), offset)
+        frame, phone_set, origin = custom["frame"], str(custom["phone_set"]), custom["source_origin"]
+        return _Row(entry, stem, rate_hz, start_s, extra, sha256, frame, phone_set, origin, offset)
     except CorpusError:
         raise
     except (LookupError, TypeError, ValueError, AttributeError) as error:
