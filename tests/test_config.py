@@ -196,6 +196,15 @@ def test_every_target_is_there_and_is_used_by_a_configuration(target: str):
     assert any(f"_target_: {target}\n" in path.read_text() for path in conf_dir().rglob("*.yaml"))
 
 
+@pytest.mark.parametrize("override", ["data.temperature=inf", "data.temperature=.inf", "ema.lowpass_hz=nan"])
+def test_numbers_without_end_are_named(override: str):
+    if override == "data.temperature=.inf":  # a text to Hydra; the data module says so
+        assert composed("train", override)["data"]["temperature"] == ".inf"
+        return
+    with pytest.raises(ConfigError, match="a finite number"):
+        composed("train", override)
+
+
 def test_what_a_target_refuses_is_said_in_its_own_words():
     with pytest.raises(ConfigError, match=r"split\.folds and split\.validation_folds are at least 2"):
         build({"_target_": "tractprobe.splits.SplitRule", "by": "sentence", "folds": 1})

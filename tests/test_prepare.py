@@ -168,6 +168,16 @@ HOSTILE: dict[str, Callable[[dict[str, Any]], Any]] = {
     "path upwards": lambda cut: cut["custom"]["ema"]["array"].update(storage_path="../../other"),
     "key upwards": lambda cut: cut["custom"]["ema"]["array"].update(storage_key="../../x.npy"),
     "other storage": lambda cut: cut["custom"]["ema"]["array"].update(storage_type="lilcom_url"),
+    "transforms": lambda cut: cut["recording"].update(transforms=[{"name": "ReverbWithImpulseResponse"}]),
+    "another recording": lambda cut: cut["custom"].update(evil={"id": "x", "sources": [{"type": "command"}]}),
+    "custom of a supervision": lambda cut: cut["supervisions"][0].update(custom={"x": 1}),
+    "no samples": lambda cut: cut["recording"].update(num_samples=-5),
+    "samples without end": lambda cut: cut["recording"].update(num_samples=10**400),
+    "a rate without end": lambda cut: cut["custom"].update(ema_rate_hz=10**400),
+    "no rate": lambda cut: cut["custom"].update(ema_rate_hz=0),
+    "another corpus's speaker": lambda cut: cut["supervisions"][0].update(speaker="other/anna"),
+    "phones of another shape": lambda cut: cut["supervisions"][0].update(alignment={"phone": [], "ipa": [[1, "x"]]}),
+    "phones without IPA": lambda cut: cut["supervisions"][0].update(alignment={"phone": []}),
     "no movements": lambda cut: cut.pop("custom"),
     "no sources": lambda cut: cut["recording"].update(sources=None),
 }
@@ -343,6 +353,62 @@ def test_a_phone_set_that_does_not_exist_is_an_error_and_not_a_reason_to_skip_ev
 
     with pytest.raises(ConfigError, match="klingon"):
         prepare(Misnamed("lab", tmp_path / "raw"), tmp_path / "data")
+
+
+def test_the_source_is_never_replaced(tmp_path: Path):
+    small(tmp_path / "data/lab")
+    small(tmp_path / "data/lab/deeper/x")
+    before = files(tmp_path / "data")
+    for root, data in (
+        (tmp_path / "data/lab", tmp_path / "data"),
+        (tmp_path / "data/lab/deeper", tmp_path / "data"),
+        (tmp_path / "data", tmp_path / "data"),
+        (tmp_path / "data/lab", tmp_path / "data/lab/prepared"),
+    ):
+        with pytest.raises(CorpusError, match="lie in one another"):
+            prepare(Folder("lab", root), data)
+    (tmp_path / "elsewhere/lab").mkdir(parents=True)
+    (tmp_path / "elsewhere/lab/notes.txt").write_text("precious")
+    with pytest.raises(CorpusError, match="no prepared corpus"):
+        prepare(Folder("lab", tmp_path / "data/lab"), tmp_path / "elsewhere")
+    assert files(tmp_path / "data") == before and (tmp_path / "elsewhere/lab/notes.txt").exists()
+
+
+class Prompted(Folder):
+    """A corpus whose texts lie elsewhere."""
+
+    prompts = "/nowhere"
+
+    def read(self, source: str) -> list[Utterance]:
+        return [replace(super().read(source)[0], text=Path(self.prompts).read_text())]
+
+
+def test_a_change_outside_the_root_or_behind_a_link_is_noticed(tmp_path: Path):
+    small(tmp_path / "raw")
+    small(tmp_path / "far")
+    (tmp_path / "raw/link").symlink_to(tmp_path / "far")
+    (tmp_path / "prompts.txt").write_text("wrong")
+    reader = Prompted("lab", tmp_path / "raw")
+    reader.prompts = str(tmp_path / "prompts.txt")
+    assert prepare(reader, tmp_path / "data").entries[0].text == "wrong"
+    (tmp_path / "prompts.txt").write_text("corrected")
+    assert prepare(reader, tmp_path / "data").entries[0].text == "corrected"
+    before = (tmp_path / "data/lab/corpus.json").read_text()
+    np.save(tmp_path / "far/u0.ema.npy", np.load(tmp_path / "far/u0.ema.npy")[:-1])
+    prepare(reader, tmp_path / "data")
+    assert json.loads((tmp_path / "data/lab/corpus.json").read_text())["fingerprint"] not in before
+
+
+def test_a_palate_with_holes_is_kept_without_them(tmp_path: Path):
+    small(tmp_path / "raw")
+
+    class Holes(Folder):
+        def palates(self) -> dict[str, np.ndarray]:
+            return {"anna": np.array([[-3, 1.0], [np.nan, np.nan], [-1, 2]]), "otto": np.array([[1.0, 2.0]])}
+
+    corpus = prepare(Holes("lab", tmp_path / "raw"), tmp_path / "data")
+    assert list(corpus.palates) == ["anna"] and len(corpus.palates["anna"]) == 2
+    assert "otto" in corpus.description["skipped"][0]["problem"]
 
 
 def test_the_vocal_folds_are_followed_if_asked(tmp_path: Path):

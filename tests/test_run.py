@@ -77,6 +77,11 @@ def test_result_holds_identity_timing_and_a_row_per_layer_speaker_and_channel(co
         assert (row["corpus"], row["language"]) == ("toy", "it") and row["n_frames"] == 4 * 59
 
 
+def test_languages_can_be_drawn_alike(configure: Configure):
+    result = train(configure("held_out=it", *SMALL, *NONLINEAR, "data.temperature=equal"))
+    assert result["settings"]["data"]["temperature"] == "equal" and np.isfinite(mean_r(result))
+
+
 def test_one_layer_alone_gives_what_it_gives_among_all(configure: Configure):
     everything = train(configure("held_out=it", *SMALL))
     alone = train(configure("held_out=it", *SMALL, "layer=1"))
@@ -143,6 +148,21 @@ def test_a_finished_run_with_other_settings_is_not_taken_for_this_one(configure:
         train(configure("held_out=it"))
 
 
+def test_a_finished_run_with_other_weights_in_the_same_folder_is_not_taken_for_this_one(
+    configure: Configure, tmp_path: Path
+):
+    from test_encoders import BASE, save_model
+
+    folder = save_model(tmp_path / "model", "Hubert", BASE)
+    overrides = ["held_out=it", "model=hub", f"model.name={folder}"]
+    train(configure(*overrides))
+    train(configure(*overrides))  # finished already
+    weights = load_file(folder / "model.safetensors")
+    save_file({name: value + 0.01 for name, value in weights.items()}, folder / "model.safetensors", {"format": "pt"})
+    with pytest.raises(RunError, match="other files"):
+        train(configure(*overrides))
+
+
 def edit(path: Path, change: Callable[[dict[str, Any]], Any]) -> None:
     result = json.loads(path.read_text())
     change(result)
@@ -163,6 +183,7 @@ WRONG: list[tuple[list[str], str]] = [
     (["corpora=[toy,toy]"], "each once"),
     (["trainer.devices=2"], r"trainer\.devices=1"),
     (["features.storage=int8"], "float16 or float32"),
+    (["data.temperature=.inf"], r"data\.temperature=\.inf: a number of 1 or more, or equal"),
     (["head=mlp", "head.hidden=0"], r"head\.hidden"),
     (["head=mlp", "patience=0"], "patience"),
 ]

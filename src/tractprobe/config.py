@@ -5,6 +5,7 @@ that differs from the shipped configuration is summed up in a short hash behind 
 """
 
 import logging
+import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -79,12 +80,15 @@ def builtin_corpus() -> str:
 
 
 def plain(config: DictConfig) -> Plain:
-    """Return a configuration as plain values, interpolations resolved; ConfigError names what is missing."""
+    """Return a configuration as plain values, interpolations resolved; ConfigError names what lacks or cannot be."""
     try:
         settings = {str(key): _plain(config, key) for key in config if key != "hydra"}
         model = settings.get("model", {})
         if "name" in model and Path(model["name"]).expanduser().is_dir():
             model["name"] = str(Path(model["name"]).expanduser().resolve())
+        for key, value in flat(settings).items():
+            if isinstance(value, float) and not math.isfinite(value):
+                raise ConfigError(f"{key}={value}: a finite number is wanted")
         return settings
     except OmegaConfBaseException as error:
         raise ConfigError(f"{error.full_key or 'configuration'}: {str(error).splitlines()[0]}") from None

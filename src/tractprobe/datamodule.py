@@ -9,6 +9,7 @@ does not occur there is described by its own test frames, which moves and scales
 correlation.
 """
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -102,7 +103,7 @@ class EmaData(pl.LightningDataModule):
     layers
         Which layers of the cached states to read.
     batch_size, batch_s, temperature
-        See ``sampling.BatchRule``.
+        See ``sampling.BatchRule``; ``"equal"`` is an infinite temperature.
     """
 
     def __init__(
@@ -117,7 +118,7 @@ class EmaData(pl.LightningDataModule):
         conditioning: Conditioning | None = None,
         batch_size: int = 8,
         batch_s: float = 120.0,
-        temperature: float = 1.0,
+        temperature: float | str = 1.0,
         num_workers: int = 0,
         seed: int = 0,
     ):
@@ -128,7 +129,7 @@ class EmaData(pl.LightningDataModule):
         self.conditioning = conditioning or Conditioning()
         if num_workers < 0:
             raise ConfigError("data.num_workers is at least 0")
-        self.batching = BatchRule(batch_size, batch_s, temperature)
+        self.batching = BatchRule(batch_size, batch_s, _temperature(temperature))
         self.num_workers, self.seed = num_workers, seed
         self.entries = {entry.id: entry for corpus in corpora for entry in corpus.entries}
         self.groups = tuple(sorted({_group(self.entries[id_]) for id_ in {*split.development, *split.test}}))
@@ -219,6 +220,12 @@ class _Utterances(Dataset[Example]):
 
     def __getitem__(self, index: str) -> Example:
         return self.data.example(index)
+
+
+def _temperature(value: Any) -> float:
+    if value != "equal" and not isinstance(value, (int, float)):
+        raise ConfigError(f"data.temperature={value}: a number of 1 or more, or equal")
+    return math.inf if value == "equal" else float(value)
 
 
 def _group(entry: Entry) -> tuple[str, str, str]:

@@ -71,7 +71,8 @@ def staged_folder(folder: Path, is_done: Callable[[], bool], *, resume: str | No
 
 def _clear_leftovers(folder: Path, keep: Path | None) -> None:
     """Remove what was left behind; we hold the lock, so nobody is at work on it."""
-    for leftover in folder.parent.glob(f".{folder.name}.*"):
+    ours = re.compile(re.escape(f".{folder.name}.") + r"(new|[0-9a-f]+)\.(partial|old)")
+    for leftover in (path for path in list(folder.parent.iterdir()) if ours.fullmatch(path.name)):
         if leftover.suffix == ".old" and not folder.exists():
             os.replace(leftover, folder)  # killed between the two moves
         elif leftover.suffix in (".partial", ".old") and leftover != keep:

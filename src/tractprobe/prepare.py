@@ -57,12 +57,24 @@ def prepare(reader: Reader, data: Path, workers: int = 1, source_channels: bool 
     """
     if not _NAME.fullmatch(reader.name):
         raise CorpusError(reader.root, f"corpus.name={reader.name!r}: lower-case letters, digits, '_' and '-' only")
-    folder, sources = data / reader.name, reader.sources()
+    folder = data / reader.name
+    _check_places(reader, folder)
+    sources = reader.sources()
     fingerprint = _fingerprint(reader, source_channels)
     with staged_folder(folder, lambda: _is_done(folder, fingerprint), resume=fingerprint[:16]) as staging:
         if staging is not None:
             _write(reader, sources, staging, fingerprint, workers, source_channels)
     return PreparedCorpus(folder)
+
+
+def _check_places(reader: Reader, folder: Path) -> None:
+    """Raise CorpusError if preparing would touch anything but a prepared corpus."""
+    root, target = reader.root.resolve(), folder.resolve()
+    if root == target or root in target.parents or target in root.parents:
+        problem = "the raw corpus and the prepared one would lie in one another; give paths.data=<another folder>"
+        raise CorpusError(folder, problem)
+    if folder.exists() and not (folder / DESCRIPTION).is_file():
+        raise CorpusError(folder, f"is there and no prepared corpus (it has no {DESCRIPTION}); move it away")
 
 
 def _is_done(folder: Path, fingerprint: str) -> bool:
@@ -79,10 +91,31 @@ def _is_done(folder: Path, fingerprint: str) -> bool:
 def _fingerprint(reader: Reader, source_channels: bool) -> str:
     """Name what the result depends on: the reader with its settings, and the source's files by size and time."""
     settings = {key: value for key, value in vars(reader).items() if key != "root"}
-    files = sorted(path for path in reader.root.rglob("*") if path.is_file())
-    stats = [(path.relative_to(reader.root).as_posix(), path.stat().st_size, path.stat().st_mtime_ns) for path in files]
+    stats = [_stats(place) for place in (reader.root, *_named_by(reader))]
     kind = f"{type(reader).__module__}.{type(reader).__qualname__}"
     return digest([FORMAT, __version__, kind, str(settings), source_channels, str(reader.root.resolve()), stats])
+
+
+def _named_by(reader: Reader) -> list[Path]:
+    """Return the files and folders outside its root that a reader's settings name, such as a list of prompts."""
+    texts = [value for key, value in vars(reader).items() if key != "root" and isinstance(value, (str, Path)) and value]
+    places = [reader.root / Path(text).expanduser() for text in texts if "/" in str(text)]
+    return [place for place in places if place.exists()]
+
+
+def _stats(place: Path) -> list[tuple[str, int, int]]:
+    """Return name, size and time of a file, or of all files below a folder, also behind links."""
+    if place.is_file():
+        return [(place.name, place.stat().st_size, place.stat().st_mtime_ns)]
+    found, seen = [], set[str]()
+    for folder, folders, names in os.walk(place, followlinks=True):
+        seen.add(os.path.realpath(folder))
+        folders[:] = sorted(name for name in folders if os.path.realpath(Path(folder, name)) not in seen)
+        for path in (Path(folder, name) for name in sorted(names)):
+            if path.is_file():
+                status = path.stat()
+                found.append((path.relative_to(place).as_posix(), status.st_size, status.st_mtime_ns))
+    return found
 
 
 def _write(
@@ -105,8 +138,8 @@ def _write(
     if not names:
         shutil.rmtree(staging)
         raise CorpusError(reader.root, f"not one of {len(sources)} sources could be read; {_first(done)}")
-    (staging / _JOURNAL).unlink()
     _describe(reader, done, staging, fingerprint)
+    (staging / _JOURNAL).unlink()
     _log_speed(reader, done[before:], time.perf_counter() - began)
 
 
@@ -219,14 +252,17 @@ def _palates(reader: Reader) -> tuple[dict[str, list[list[float]]], list[dict[st
     """Return the palates, and what keeps them from being read."""
     try:
         found = reader.palates()
-    except CorpusError as error:
+    except (ValueError, ArithmeticError, LookupError, TypeError, MemoryError) as error:
         log.warning("skipped: %s", error)
         return {}, [{"source": "palates", "problem": str(error)}]
-    palates = {}
+    palates, lost = {}, []
     for speaker, points in found.items():
-        step = -(-len(points) // _KEPT_POINTS)
-        palates[speaker] = np.round(points[::step], 4).tolist()
-    return palates, []
+        known = points[np.isfinite(points).all(axis=1)]
+        if len(known) > 1:
+            palates[speaker] = np.round(known[:: -(-len(known) // _KEPT_POINTS)], 4).tolist()
+        else:
+            lost.append({"source": "palates", "problem": f"{speaker}: a palate of {len(known)} points"})
+    return palates, lost
 
 
 def _log_speed(reader: Reader, done: Sequence[Converted], elapsed_s: float) -> None:

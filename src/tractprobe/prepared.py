@@ -27,8 +27,8 @@ import numpy as np
 from jaxtyping import Float
 
 from tractprobe.articulators import CHANNELS, UNIT
-from tractprobe.corpora import Frame, Phone, Utterance
-from tractprobe.corpora.audio import read_audio
+from tractprobe.corpora import MIN_EMA_RATE_HZ, Frame, Phone, Utterance, naming
+from tractprobe.corpora.audio import MAX_DURATION_S, MAX_RATE_HZ, MAX_SAMPLES, read_audio
 from tractprobe.errors import CorpusError
 from tractprobe.files import array_sha256, check_regular, digest, file_sha256, read_json, read_npy
 from tractprobe.source import SOURCE_STEP_S, Origin, SourceTrack
@@ -42,6 +42,13 @@ RATE_HZ = 16000
 DESCRIPTION, MANIFEST = "corpus.json", "cuts.jsonl"
 AUDIO, EMA, EXTRA, LARYNX, SOURCE = "audio", "ema", "extra", "larynx", "source"
 _MAX_MANIFEST_BYTES = 1 << 30
+_CUT = {"id", "start", "duration", "channel", "supervisions", "recording", "custom", "type"}
+_RECORDING = {"id", "sources", "sampling_rate", "num_samples", "duration", "channel_ids"}
+_SOURCE = {"type", "channels", "source"}
+_SUPERVISION = {"id", "recording_id", "start", "duration", "channel", "text", "language", "speaker", "alignment"}
+_CUSTOM = {"ema", "ema_rate_hz", "extra", "sha256", "frame", "source_origin", "phone_set"}
+_EMA = {"array", "temporal_dim", "frame_shift", "start"}
+_ARRAY = {"storage_type", "storage_path", "storage_key", "shape"}
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 
 
@@ -128,7 +135,8 @@ class PreparedCorpus:
     def track(self, utterance_id: str) -> Track:
         """Return the movements as they were measured: unfiltered, at the corpus's own rate; checked like ``audio``."""
         row = self._rows[utterance_id]
-        return Track(self._array(row, EMA), row.ema_rate_hz, row.ema_start_s)
+        with naming(self.folder / EMA / f"{row.stem}.npy"):
+            return Track(self._array(row, EMA), row.ema_rate_hz, row.ema_start_s)
 
     def source_track(self, utterance_id: str) -> SourceTrack:
         """Return pitch, voicing and loudness; CorpusError if they were not asked for when the corpus was prepared."""
@@ -142,7 +150,7 @@ class PreparedCorpus:
         """The palate traces (mm, back to front) of the speakers, named as in ``utterance``, that have one."""
         try:
             traces = {name: np.array(points, dtype=np.float64) for name, points in self.description["palates"].items()}
-        except (ValueError, TypeError):
+        except (ValueError, TypeError, ArithmeticError):
             traces = {"": np.zeros(0)}
         if any(np.shape(points)[1:] != (2,) for points in traces.values()):
             raise CorpusError(self.folder / DESCRIPTION, "palates are no lists of points", place="palates")
@@ -153,14 +161,18 @@ class PreparedCorpus:
         row = self._rows[utterance_id]
         extra = self._array(row, EXTRA).T if row.extra else ()
         larynx = self._sound(row, LARYNX) if LARYNX in row.sha256 else None
+        with naming(self.folder / MANIFEST):
+            return self._utterance(row, extra, larynx)
+
+    def _utterance(self, row: _Row, extra: Any, larynx: Any) -> Utterance:
         return Utterance(
             id=row.stem,
             speaker=row.entry.speaker.partition("/")[2],
             language=row.entry.language,
             text=row.entry.text,
-            audio=self.audio(utterance_id),
+            audio=self.audio(row.entry.id),
             audio_rate_hz=RATE_HZ,
-            track=self.track(utterance_id),
+            track=self.track(row.entry.id),
             phones=self._phones(row),
             phone_set="ipa",
             extra=dict(zip(row.extra, extra, strict=True)),
@@ -172,7 +184,12 @@ class PreparedCorpus:
     def _sound(self, row: _Row, kind: str) -> Float[np.ndarray, " sample"]:
         path = self.folder / kind / f"{row.stem}.flac"
         samples, rate_hz = read_audio(path)
-        if rate_hz != RATE_HZ or array_sha256(np.round(samples * 32768).astype(np.int16)) != row.sha256[kind]:
+        whole = kind != AUDIO or len(samples) == row.entry.num_samples
+        if (
+            not whole
+            or rate_hz != RATE_HZ
+            or array_sha256(np.round(samples * 32768).astype(np.int16)) != row.sha256[kind]
+        ):
             raise CorpusError(path, f"changed since it was prepared; {how_to_prepare(self.name)}")
         return samples
 
@@ -185,7 +202,9 @@ class PreparedCorpus:
 
     def _phones(self, row: _Row) -> tuple[Phone, ...]:
         alignment = self._fields(row)["supervisions"][0].get("alignment") or {}
-        return tuple(Phone(symbol, start_s, start_s + length_s) for symbol, start_s, length_s, *_ in alignment["ipa"])
+        return tuple(
+            Phone(symbol, start_s, start_s + length_s) for symbol, start_s, length_s, *_ in alignment.get("ipa", ())
+        )
 
     def _fields(self, row: _Row) -> dict[str, Any]:
         """Read an utterance's line again; the manifest was checked when it was opened."""
@@ -210,9 +229,11 @@ class PreparedCorpus:
         rows, hashes, offset = {}, [], 0
         with open(manifest, "rb") as lines:
             for number, line in enumerate(lines, start=1):
-                fields = _parsed(manifest, number, line)
-                hashes.append(digest(fields))
+                fields, hashed = _parsed(manifest, number, line)
+                hashes.append(hashed)
                 row = _row(manifest, self.name, number, fields, offset)
+                if row.entry.id in rows:
+                    raise CorpusError(manifest, f"names {row.entry.id} twice", place=f"line {number}")
                 rows[row.entry.id] = row
                 offset += len(line)
         if content_hash(hashes, self.description["palates"]) != self.content_hash:
@@ -250,9 +271,29 @@ def _description(folder: Path) -> dict[str, Any]:
     return description
 
 
-def _parsed(manifest: Path, number: int, line: bytes) -> Any:
+def _check_names(fields: Any) -> None:
+    """Raise ValueError if a cut holds anything but what we write: lhotse would build it, whatever it is."""
+    recording, custom = fields["recording"], fields["custom"]
+    (source,), (supervision,), ema = recording["sources"], fields["supervisions"], custom["ema"]
+    for part, names in (
+        (fields, _CUT), (recording, _RECORDING), (source, _SOURCE), (supervision, _SUPERVISION),
+        (custom, _CUSTOM), (ema, _EMA), (ema["array"], _ARRAY),
+    ):  # fmt: skip
+        if unknown := set(part) - names:
+            raise ValueError(f"unknown fields {sorted(unknown)}")
+    alignment = supervision.get("alignment") or {}
+    if not isinstance(alignment, dict) or set(alignment) not in (set(), {"phone", "ipa"}):
+        raise ValueError("an alignment of other names")
+    for symbol, start_s, length_s, _ in (item for items in alignment.values() for item in items):
+        if not isinstance(symbol, str) or not (0 <= start_s < MAX_DURATION_S and 0 <= length_s < MAX_DURATION_S):
+            raise ValueError("a phone that cannot be")
+
+
+def _parsed(manifest: Path, number: int, line: bytes) -> tuple[Any, str]:
+    """Return a line's fields and their hash."""
     try:
-        return json.loads(line)
+        fields = json.loads(line)
+        return fields, digest(fields)
     except (ValueError, RecursionError) as error:
         raise CorpusError(manifest, f"not JSON: {error}", place=f"line {number}") from None
 
@@ -261,6 +302,7 @@ def _row(manifest: Path, corpus: str, number: int, fields: Any, offset: int) -> 
     """Take what is needed of a line; CorpusError if it names anything but the files of its own id."""
     place = f"line {number}"
     try:
+        _check_names(fields)
         (source,), array = fields["recording"]["sources"], fields["custom"]["ema"]["array"]
         (supervision,), custom = fields["supervisions"], fields["custom"]
         own, _, stem = fields["id"].partition("/")
@@ -273,11 +315,17 @@ def _row(manifest: Path, corpus: str, number: int, fields: Any, offset: int) -> 
         if not wanted <= set(sha256):
             raise CorpusError(manifest, "lacks checksums", place=place)
         speaker, language, text = (str(supervision[name]) for name in ("speaker", "language", "text"))
-        entry = Entry(str(fields["id"]), corpus, speaker, language, text, int(fields["recording"]["num_samples"]))
+        count = int(fields["recording"]["num_samples"])
         rate_hz, start_s = float(custom["ema_rate_hz"]), float(custom["ema"]["start"])
+        within = (
+            0 < count <= MAX_SAMPLES and MIN_EMA_RATE_HZ <= rate_hz <= MAX_RATE_HZ and abs(start_s) < MAX_DURATION_S
+        )
+        if not within or not speaker.startswith(f"{corpus}/"):
+            raise CorpusError(manifest, "a length, rate, start or speaker that cannot be", place=place)
+        entry = Entry(str(fields["id"]), corpus, speaker, language, text, count)
         frame, phone_set, origin = custom["frame"], str(custom["phone_set"]), custom["source_origin"]
         return _Row(entry, stem, rate_hz, start_s, extra, sha256, frame, phone_set, origin, offset)
     except CorpusError:
         raise
-    except (LookupError, TypeError, ValueError, AttributeError) as error:
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
         raise CorpusError(manifest, f"not a cut of ours: {error!r}", place=place) from None

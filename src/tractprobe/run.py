@@ -21,7 +21,7 @@ from omegaconf import DictConfig
 
 from tractprobe.config import Plain, build, changes, plain, run_name
 from tractprobe.errors import RunError
-from tractprobe.files import locked, write_json
+from tractprobe.files import file_sha256, locked, write_json
 from tractprobe.results import RESULT, Row, layer_means, layer_tables, read_result, tidy, write_result
 
 if TYPE_CHECKING:
@@ -103,8 +103,16 @@ def _result(cell: "Cell", timing_s: dict[str, float], fit: Plain, rows: list[Row
         "fit": fit,
         "utterances": {name: len(getattr(split, name)) for name in ("development", "train", "validation", "test")},
         "scaled_by_own_test_frames": cell.own_scale(),
+        "model_files": _model_files(cell.plan.settings),
         "scores": rows,
     }
+
+
+def _model_files(settings: Plain) -> dict[str, str]:
+    """Return the hashes of a local model's files, by which a finished run knows that its encoder is the one of now."""
+    folder = Path(settings["model"].get("name") or "/none")
+    paths = [path for suffix in ("*.safetensors", "*.json") for path in folder.glob(suffix)] if folder.is_dir() else []
+    return {path.name: file_sha256(path) for path in sorted(paths)}
 
 
 @contextmanager
@@ -123,6 +131,12 @@ def _finished(folder: Path, settings: Plain) -> Plain:
         raise RunError(
             f"{folder} was finished with other settings: {'; '.join(changed)}. Remove it to run again, or give this "
             "run a place of its own with model.label=<name> or paths.runs=<folder>"
+        )
+    if result.get("model_files", {}) != (now := _model_files(settings)):
+        raise RunError(
+            f"{folder} was finished with other files of {settings['model'].get('name')} than there are now "
+            f"({', '.join(now) or 'none'}); remove it to run again, or give this run a place of its own with "
+            "model.label=<name> or paths.runs=<folder>"
         )
     for name, content_hash in result["identity"]["corpora"].items():
         corpus = Path(settings["paths"]["data"], name)

@@ -161,7 +161,7 @@ def _read_text(path: Path, content: bytes) -> Sweep:
         lines = content.decode("utf-8-sig").replace("\r\n", "\n").replace("\r", "\n").rstrip().split("\n")
     except UnicodeDecodeError as error:
         raise CorpusError(path, "begins as text, and is none", place=f"byte {error.start}") from None
-    if re.search("[A-Za-z].*_", lines[0]):
+    if "_" in lines[0] and any(map(str.isalpha, lines[0])):
         names = lines[0].split()
         rows = parse_rows(path, lines[1:], first_line=2, columns=len(names))
         records = _named_records(path, names, rows)

@@ -42,9 +42,9 @@ class EmaMae(Reader):
         Regular expression searched in a file's name; its group ``speaker`` is the speaker.
     exclude
         Regular expression; files in whose names it is found are no utterances.
-    word_tier, phone_tier, phone_set
-        Tiers of TextGrids beside the movements, ``None`` if there are none, and what the phones are written in. Without
-        words the task's name is taken for the text, as all speakers were given the same tasks.
+    phone_tier, phone_set
+        Tier of TextGrids beside the movements, ``None`` if there are none, and what the phones are written in. The text
+        is the task's name, as all speakers were given the same tasks.
     """
 
     root: Path
@@ -55,7 +55,6 @@ class EmaMae(Reader):
     speaker_sensors: Mapping[str, Mapping[str, int | None]] = field(default_factory=dict)
     speaker_pattern: str = r"^(?P<speaker>[0-9]+_[A-Za-z]+_[FM])(?=_)"
     exclude: str = r"(?i)palate|bite|calib|_bp(?!c)"
-    word_tier: str | None = None
     phone_tier: str | None = None
     phone_set: str = "arpabet"
 
@@ -74,7 +73,6 @@ class EmaMae(Reader):
             suffix="_BPC.tsv",
             exclude=self.exclude,
             frame="occlusal",
-            word_tier=self.word_tier,
             phone_tier=self.phone_tier,
             phone_set=self.phone_set,
         )
@@ -84,7 +82,7 @@ class EmaMae(Reader):
 
     def read(self, source: str) -> list[Utterance]:
         return [
-            replace(utterance, text=utterance.text or utterance.id.removeprefix(f"{utterance.speaker}_"))
+            replace(utterance, text=utterance.id.removeprefix(f"{utterance.speaker}_"))
             for utterance in self._recordings.read(source)
         ]
 

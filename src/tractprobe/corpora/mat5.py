@@ -10,6 +10,7 @@ import struct
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from math import prod
 from pathlib import Path
 from typing import Union
@@ -24,6 +25,7 @@ MAX_INFLATED_BYTES = 1 << 28
 
 _HEADER_BYTES = 128
 _MAX_DEPTH = 16
+_MAX_PARTS = 100_000
 _MATRIX, _COMPRESSED = 14, 15
 _STORED = {1: "i1", 2: "u1", 3: "i2", 4: "u2", 5: "i4", 6: "u4", 7: "f4", 9: "f8", 12: "i8", 13: "u8"}
 _TEXT = {2: "latin-1", 4: "utf-16", 16: "utf-8", 17: "utf-16", 18: "utf-32"}
@@ -85,6 +87,8 @@ def _elements(source: _Source, content: bytes | memoryview) -> Iterator[tuple[in
             raise source.fail("ends within a tag; cut short?")
         kind, count = struct.unpack_from(source.order + "II", view, position)
         start, padding = position + 8, 8
+        if kind == 0:
+            raise source.fail(f"no type at byte {position} of {len(view)}")
         if kind >> 16:  # a small element: size and data share the tag
             count, kind, start, padding = kind >> 16, kind & 0xFFFF, position + 4, 4
         if count > (4 if padding == 4 else len(view) - start):
@@ -112,7 +116,9 @@ def _matrix(source: _Source, data: memoryview, wanted: str | None = None) -> tup
         return "", np.zeros((0, 0))
     if source.depth > _MAX_DEPTH:
         raise source.fail(f"arrays nested more than {_MAX_DEPTH} deep")
-    parts = list(_elements(source, data))
+    parts = list(islice(_elements(source, data), _MAX_PARTS + 1))
+    if len(parts) > _MAX_PARTS:
+        raise source.fail(f"more than {_MAX_PARTS} elements in an array")
     if len(parts) < 3 or parts[0][1] != 6 or len(parts[0][2]) != 8 or parts[1][1] != 5 or parts[2][1] != 1:
         raise source.fail("no array: flags, dimensions and name are wanted")
     kind = struct.unpack_from(source.order + "I", parts[0][2])[0] & 0xFF

@@ -34,7 +34,7 @@ EMA_RATE_HZ = 400.0
 
 _ROWS = ("ul", "ll", "ui", "li", "td", "tb", "tt")
 _FILE_NAME = re.compile(r"(?P<speaker>[A-Za-z]+)_(?P<number>[0-9]{1,9})\.ema")
-_SENTENCE = re.compile(r"\s*([0-9]{1,9})\)\s*(\S.*?)\s*")
+_SENTENCE = re.compile(r"([0-9]{1,9})\)\s*(\S.*)")
 _OCTAL = re.compile(rb"\\([0-3][0-7]{2})")
 _MAX_BYTES = 1 << 25
 _LIPS_TO_BACK_MM = (20.0, 150.0)
@@ -157,7 +157,7 @@ def _columns(path: Path, unit_mm: float) -> dict[str, Float[np.ndarray, " time"]
 
 
 def _sentence(path: Path, number: int) -> str:
-    matches = [_SENTENCE.fullmatch(line) for line in _text(path).split("\n")]
+    matches = [_SENTENCE.fullmatch(line.strip()) for line in _text(path).split("\n")]
     texts = {match[2] for match in matches if match and int(match[1]) == number}
     if len(texts) != 1:
         wanted = f"one line such as '{number}) La frase.' is wanted"

@@ -54,10 +54,10 @@ class Xrmb(Reader):
         File with what was said in each task, a line such as ``tp014 She had your dark suit...`` for each.
     textgrids
         Folder of annotations laid out as the corpus is (``JW11/tp014.TextGrid``), from the root; ``.`` if they lie
-        beside the movements, ``None`` if there are none. Words are the text where ``tasks`` has none, and without both
-        it is the task's name, as all speakers were given the same tasks.
-    word_tier, phone_tier
-        Names of the tiers in these.
+        beside the movements, ``None`` if there are none. The text is that of ``tasks``, or the task's name, as all
+        speakers were given the same tasks; the words of the annotations are not it.
+    phone_tier
+        Name of the tier of phones in these.
     """
 
     root: Path
@@ -66,7 +66,6 @@ class Xrmb(Reader):
     tb: str = "T2"
     tasks: str | None = None
     textgrids: str | None = None
-    word_tier: str = "word"
     phone_tier: str = "phone"
 
     def __post_init__(self):
@@ -92,7 +91,7 @@ class Xrmb(Reader):
                     id=f"{path.parent.name}_{path.stem}",
                     speaker=path.parent.name,
                     language=self.language,
-                    text=self._text(parsed["task"].lower(), grid),
+                    text=self._text(parsed["task"].lower()),
                     audio=audio,
                     audio_rate_hz=audio_rate_hz,
                     track=track,
@@ -122,9 +121,11 @@ class Xrmb(Reader):
         grid_path = folder / f"{path.stem}.TextGrid"
         return read_textgrid(grid_path) if grid_path.exists() else None  # not every recording is annotated
 
-    def _text(self, task: str, grid: TextGrid | None) -> str:
+    def _text(self, task: str) -> str:
+        # Not the TextGrid's words: they are there for some speakers only, and tell slips of the tongue; the same task
+        # would be another sentence for the next speaker, and lie on both sides of a split.
         listed = _read_tasks(self.root / Path(self.tasks).expanduser()) if self.tasks else {}
-        return listed.get(task, "") or (grid.text(self.word_tier) if grid else "") or task
+        return listed.get(task, "") or task
 
 
 def _is_utterance(path: Path) -> bool:
