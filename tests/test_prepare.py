@@ -210,9 +210,8 @@ def test_a_missing_corpus_tells_how_to_prepare_it(tmp_path: Path):
         PreparedCorpus(tmp_path / "hprc")
 
 
-@pytest.mark.parametrize("workers", [1, 2])
 def test_killed_in_the_middle_the_next_time_goes_on_with_nothing_lost_or_doubled(
-    tmp_path: Path, workers: int, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
 ):
     raw = write_corpus(tmp_path / "raw", sentences=30)
     reader, data = Folder("lab", raw), tmp_path / "data"
@@ -222,7 +221,7 @@ from tractprobe.corpora.folder import Folder
 from tractprobe.prepare import prepare
 print("go", flush=True)
 if __name__ == "__main__":
-    prepare(Folder("lab", Path({str(raw)!r})), Path({str(data)!r}), {workers})
+    prepare(Folder("lab", Path({str(raw)!r})), Path({str(data)!r}), 2)
 """
     (tmp_path / "script.py").write_text(script)
     process = subprocess.Popen([sys.executable, str(tmp_path / "script.py")], stdout=subprocess.PIPE)
@@ -235,7 +234,7 @@ if __name__ == "__main__":
     process.stdout.close()
     assert list(data.glob(".lab.*.partial")) and not (data / "lab").exists()
     with caplog.at_level("INFO"):
-        corpus = prepare(reader, data, workers)
+        corpus = prepare(reader, data, 2)
     assert re.search(r"going on behind \d+ of 270 sources", caplog.text)
     assert len(corpus.entries) == 270
     assert visible(data) == ["lab"] and sorted(path.name for path in corpus.folder.iterdir()) == WHOLE
