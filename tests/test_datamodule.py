@@ -15,6 +15,7 @@ from tractprobe.prepare import prepare
 from tractprobe.prepared import PreparedCorpus
 from tractprobe.sampling import ResumableLoader
 from tractprobe.splits import Split, SplitRule
+from tractprobe.targets import Targets
 
 
 def ema_data(corpus: PreparedCorpus, split: Split | None = None, **settings) -> EmaData:
@@ -96,7 +97,7 @@ def test_impossible_filters_are_refused(settings: dict[str, float]):
 
 def test_a_cutoff_above_half_the_rate_names_the_rate(toy: PreparedCorpus):
     with pytest.raises(ConfigError, match="100 Hz"):
-        ema_data(toy, conditioning=Conditioning(lowpass_hz=50.0))
+        ema_data(toy, targets=Targets(conditioning=Conditioning(lowpass_hz=50.0)))
 
 
 def test_a_channel_that_never_moves_is_masked(tmp_path: Path):
@@ -172,6 +173,6 @@ def epoch_of(loader: ResumableLoader, epoch: int) -> list[Batch]:
 
 
 def test_filter_settings_reach_the_targets(toy: PreparedCorpus):
-    slow, fast = (ema_data(toy, conditioning=Conditioning(lowpass_hz=hz)) for hz in (1.0, 20.0))
+    slow, fast = (ema_data(toy, targets=Targets(conditioning=Conditioning(lowpass_hz=hz))) for hz in (1.0, 20.0))
     id_ = toy.entries[0].id
     assert slow.example(id_).target.diff(dim=0).std() < 0.6 * fast.example(id_).target.diff(dim=0).std()

@@ -9,6 +9,7 @@ from torchmetrics.regression import ConcordanceCorrCoef
 
 from tractprobe.metrics import Moments
 from tractprobe.objective import masked_mse
+from tractprobe.targets import Targets
 
 LAYERS, GROUPS, CHANNELS = 2, 3, 4
 
@@ -42,7 +43,7 @@ def test_scores_equal_scipy_and_scikit_learn(shift: float):
                 at = (layer, one, channel)
                 assert scores.n_frames[at] == len(x)
                 assert scores.r[at] == pytest.approx(pearsonr(x, y).statistic, abs=1e-7)
-                assert scores.rmse_mm[at] == pytest.approx(root_mean_squared_error(y, x), rel=1e-6)
+                assert scores.rmse[at] == pytest.approx(root_mean_squared_error(y, x), rel=1e-6)
                 assert scores.r2[at] == pytest.approx(r2_score(y, x), rel=1e-6, abs=1e-6)
 
 
@@ -89,7 +90,7 @@ def test_one_wild_frame_leaves_r_defined():
 def test_a_constant_has_no_correlation_rather_than_some(constant: float):
     prediction, target, valid, group = example(3)
     scores = all_scores((torch.full_like(prediction, constant), target, valid, group))
-    assert scores.r.isnan().all() and not scores.rmse_mm.isnan().any()
+    assert scores.r.isnan().all() and not scores.rmse.isnan().any()
     scores = all_scores((prediction, torch.full_like(target, constant), valid, group))
     assert scores.r.isnan().all() and scores.r2.isnan().all()
 
@@ -97,9 +98,11 @@ def test_a_constant_has_no_correlation_rather_than_some(constant: float):
 def test_a_group_without_frames_and_with_one_has_no_row_and_no_r():
     prediction, target, valid, _ = example(4, batch=1, time=1)
     scores = all_scores((prediction, target, torch.ones_like(valid), torch.tensor([1])))
-    rows = scores.rows((0, 5), [("c", "it", "c/a"), ("c", "it", "c/b"), ("c", "it", "c/d")])
+    rows = scores.rows(
+        (0, 5), [("c", "it", "c/a"), ("c", "it", "c/b"), ("c", "it", "c/d")], Targets().channels[:CHANNELS]
+    )
     assert {row["speaker"] for row in rows} == {"c/b"} and {row["layer"] for row in rows} == {0, 5}
-    assert all(row["r"] is None and row["n_frames"] == 1 and row["rmse_mm"] is not None for row in rows)
+    assert all(row["r"] is None and row["n_frames"] == 1 and row["rmse"] is not None for row in rows)
 
 
 def test_taking_scores_starts_anew():

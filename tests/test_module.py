@@ -15,7 +15,6 @@ from tractprobe.encoders.untrained import untrained
 from tractprobe.errors import RunError
 from tractprobe.features import cached
 from tractprobe.heads import Mlp
-from tractprobe.metrics import Scores
 from tractprobe.module import Inversion, mean_r
 from tractprobe.prepared import PreparedCorpus
 from tractprobe.splits import SplitRule
@@ -224,7 +223,7 @@ def test_mean_r_is_over_channels_then_languages_then_speakers():
     r = torch.tensor([[[0.1, 0.3], [0.4, 0.4], [torch.nan, 0.9]]], dtype=torch.float64)
     groups = [("c", "it", "c/a"), ("c", "en", "c/a"), ("c", "en", "c/b")]
     expected = ((0.2 + 0.4) / 2 + 0.9) / 2
-    assert mean_r(Scores(r, r, r, r, r), groups).item() == pytest.approx(expected)
+    assert mean_r(r, groups).item() == pytest.approx(expected)
 
 
 def test_input_standardisation_comes_from_the_training_frames(make: Make):

@@ -27,8 +27,9 @@ def write_run(
     runs: Path, model: str = "mel", held_out: str = "it", seed: int = 0, suffix: str = "", **more: Any
 ) -> Path:
     rows = [
-        {"layer": layer, "corpus": "c", "language": held_out, "speaker": speaker, "channel": channel, "n_frames": 10,
-         "r": score(layer, held_out, speaker, channel), "rmse_mm": 1.5, "r2": 0.2, "ccc": None}
+        {"layer": layer, "corpus": "c", "language": held_out, "speaker": speaker, "target": "ema",
+         "channel": channel, "unit": "mm", "n_frames": 10,
+         "r": score(layer, held_out, speaker, channel), "rmse": 1.5, "r2": 0.2, "ccc": None}
         for layer in (0, 1) for speaker in SPEAKERS for channel in CHANNELS
     ]  # fmt: skip
     identity = {"model": model, "head": "ridge", "split": "language", "held_out": held_out, "seed": seed,
@@ -127,7 +128,7 @@ def test_metrics_for_dashboards_agree_with_the_table(tmp_path: Path):
     (table,) = layer_tables(rows)
     assert means[1]["test/r/mean"] == pytest.approx(table.cells[1, "it"].mean)
     assert means[1]["test/r/tt_y"] == pytest.approx(np.mean([score(1, "it", s, "tt_y") for s in SPEAKERS]))
-    assert means[1]["test/rmse_mm/mean"] == 1.5 and "test/ccc/mean" not in means[1]
+    assert means[1]["test/rmse/mean"] == 1.5 and "test/ccc/mean" not in means[1]
 
 
 def edit(path: Path, change: Callable[[dict[str, Any]], Any]) -> None:

@@ -39,7 +39,7 @@ def mean_r(result: dict[str, Any]) -> float:
 def test_a_linear_world_is_recovered_in_a_language_never_seen(configure: Configure):
     result = train(configure("held_out=it", "model.context=1"))
     assert mean_r(result) > 0.99
-    assert all(row["r"] > 0.97 and row["ccc"] > 0.95 and row["rmse_mm"] < 3 for row in result["scores"])
+    assert all(row["r"] > 0.97 and row["ccc"] > 0.95 and row["rmse"] < 3 for row in result["scores"])
 
 
 def test_movements_of_other_sentences_are_not_recovered(

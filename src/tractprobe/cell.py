@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tractprobe import __version__
-from tractprobe.articulators import CHANNELS, UNIT
 from tractprobe.checkpoint import AtomicCheckpoints, WithinEpochs
 from tractprobe.config import Plain, build, builtin_corpus, differences, head_label, model_label
 from tractprobe.corpora.folder import Folder
@@ -30,6 +29,7 @@ from tractprobe.prepare import prepare
 from tractprobe.prepared import PreparedCorpus
 from tractprobe.ridge import Ridge, gather
 from tractprobe.splits import Split, sentence
+from tractprobe.targets import Targets
 
 if TYPE_CHECKING:
     import pytorch_lightning as pl
@@ -101,6 +101,7 @@ class Cell:
         settings, encoder = plan.settings, plan.encoder
         self.plan, self.folder = plan, folder
         self.trainer = _trainer(settings, folder, logger)
+        self.targets = Targets(settings["targets"], build(settings["ema"]))
         self.data = EmaData(
             plan.corpora,
             plan.split,
@@ -108,17 +109,18 @@ class Cell:
             encoder.count_frames,
             layers=plan.layers,
             states=self._states(),
-            conditioning=build(settings["ema"]),
+            targets=self.targets,
             seed=settings["seed"],
             **settings["data"],
         )
         self.data.setup()
-        size = {"num_layers": len(plan.layers), "width": encoder.width, "num_channels": len(CHANNELS)}
+        size = {"num_layers": len(plan.layers), "width": encoder.width, "num_channels": len(self.targets.channels)}
         self.module = Inversion(
             encoder,
             build(settings["head"], **size),
             layers=plan.layers,
             groups=self.data.groups,
+            targets=self.targets,
             storage=as_storage(settings["features"]["storage"]),
             make_optimizer=lambda parameters: build(settings["optimizer"], params=list(parameters)),
             patience=settings["patience"],
@@ -136,14 +138,19 @@ class Cell:
         """Return the test set's scores, one row for each layer, speaker and channel."""
         self.trainer.test(self.module, datamodule=self.data, verbose=False)
         assert self.module.scores is not None
-        rows = self.module.scores.rows(self.plan.layers, self.data.groups)
+        rows = self.module.scores.rows(self.plan.layers, self.data.groups, self.targets.channels)
         if not rows:
             raise RunError("not one frame of the test set has a target")
         return rows
 
     def own_scale(self) -> list[str]:
-        """Return the speakers whose mm come, at least in part, from their own test frames."""
+        """Return the speakers whose means and scales come, at least in part, from their own test frames."""
         return sorted(name for name, scale in self.data.scales.items() if scale.from_test.any())
+
+    def source_origins(self) -> dict[str, dict[str, int]]:
+        """Return of each corpus where pitch and voicing come from, if they are decoded."""
+        wanted = self.plan.corpora if "source" in self.targets.names else ()
+        return {corpus.name: corpus.source_origins for corpus in wanted}
 
     def save_heads(self, path: Path) -> None:
         """Write the heads with their channels, unit, layers and identity."""
@@ -169,9 +176,9 @@ class Cell:
 
     def _about(self) -> Plain:
         return {
-            "channels": list(CHANNELS),
+            "channels": [channel.name for channel in self.targets.channels],
+            "units": [channel.unit for channel in self.targets.channels],
             "target": "standardised per speaker",
-            "unit": UNIT,
             "layers": list(self.plan.layers),
             "identity": {key: value for key, value in self.plan.identity.items() if key != "versions"},
         }
@@ -190,6 +197,8 @@ class Cell:
     def _solve(self, head: Ridge) -> Plain:
         device = self.trainer.strategy.root_device
         self.module.to(device)
+        if not head.per_channel and len(self.targets.names) > 1:
+            raise ConfigError("head.alpha_per_channel=false chooses one alpha for all: give one set of targets")
         alphas = head.fit(gather(self.data, lambda batch: self.module.states(batch.to(device)))).tolist()
         return {"alpha": [[alpha if alpha == alpha else None for alpha in layer] for layer in alphas]}
 
@@ -220,8 +229,9 @@ def open_corpora(names: str | Sequence[str], data: Path) -> list[PreparedCorpus]
         raise ConfigError(f"corpora={names}: give a list, corpora=[{names}]")
     if not names or len(set(names)) != len(names):
         raise ConfigError(f"corpora={list(names)}: names of prepared corpora, each once")
-    if BUILTIN in names and PreparedCorpus.source(data / BUILTIN) in (None, builtin_corpus()):
-        prepare(Folder(BUILTIN, Path(builtin_corpus())), data)
+    if BUILTIN in names and (known := PreparedCorpus.source(data / BUILTIN)) in (None, builtin_corpus()):
+        has_source = known is not None and bool(PreparedCorpus(data / BUILTIN).source_origins)
+        prepare(Folder(BUILTIN, Path(builtin_corpus())), data, source_channels=has_source)
     return [PreparedCorpus(data / name) for name in names]
 
 

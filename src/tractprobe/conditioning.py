@@ -5,11 +5,10 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float
 
-from tractprobe.articulators import CHANNELS
 from tractprobe.errors import ConfigError
 from tractprobe.track import Track
 
-_LEAST_SD_MM = 1e-3
+_LEAST_SD = 1e-3  # of mm, semitones, dB or a share of time: what never moves
 
 
 @dataclass(frozen=True)
@@ -40,7 +39,7 @@ class Conditioning:
 
 @dataclass(frozen=True, eq=False)
 class SpeakerScale:
-    """Mean and standard deviation (mm) of a speaker's channels; NaN for a channel that cannot be used.
+    """Mean and standard deviation of a speaker's channels, in their units; NaN for a channel that cannot be used.
 
     ``from_test`` marks channels that occur in the speaker's test frames only and are described by these.
     """
@@ -54,13 +53,15 @@ class SpeakerScale:
         cls, developed: Float[np.ndarray, "3 channel"] | None, tested: Float[np.ndarray, "3 channel"] | None
     ) -> "SpeakerScale":
         """Describe a speaker by its development frames, and by its test frames where there are no others."""
-        nothing = np.zeros((3, len(CHANNELS)))
-        developed, tested = (nothing if sums is None else sums for sums in (developed, tested))
+        if developed is None:
+            developed = np.zeros_like(tested)
+        if tested is None:
+            tested = np.zeros_like(developed)
         from_test = developed[0] == 0
         count, total, squares = np.where(from_test, tested, developed)
         with np.errstate(invalid="ignore", divide="ignore"):
             mean = total / count
             sd = np.sqrt(np.maximum(squares / count - mean**2, 0))
-        still = ~(sd >= _LEAST_SD_MM)  # a channel that never moves, or was never measured
+        still = ~(sd >= _LEAST_SD)  # a channel that never moves, or was never measured
         mean[still] = sd[still] = np.nan
         return cls(mean, sd, from_test & ~still)

@@ -1,12 +1,12 @@
-"""EmaData: batches of encoder input and articulator targets, the targets sampled where the encoder's frames sit.
+"""EmaData: batches of encoder input and targets, the targets sampled where the encoder's frames sit.
 
 Audio, movements and cached states are read when a batch asks for them; memory holds the index of utterances and the
 batches under way, however many hours there are.
 
 Targets leave here standardised per speaker, with the speaker's mean and scale beside them, so that predictions can be
-given back in mm. A speaker's statistics come from the development side; only a speaker, or a speaker's channel, that
-does not occur there is described by its own test frames, which moves and scales its numbers in mm and cannot change any
-correlation.
+given back in mm (or what the channel's unit is). A speaker's statistics come from the development side; only a speaker,
+or a speaker's channel, that does not occur there is described by its own test frames, which moves and scales its
+numbers in mm and cannot change any correlation.
 """
 
 import math
@@ -22,14 +22,14 @@ from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from tractprobe.articulators import CHANNELS
-from tractprobe.conditioning import Conditioning, SpeakerScale
+from tractprobe.conditioning import SpeakerScale
 from tractprobe.errors import ConfigError
 from tractprobe.frames import FrameGeometry
 from tractprobe.prepared import Entry, PreparedCorpus
 from tractprobe.progress import progress
 from tractprobe.sampling import BatchRule, EpochBatches, ResumableLoader
 from tractprobe.splits import Split
+from tractprobe.targets import Targets
 
 
 @runtime_checkable
@@ -52,11 +52,11 @@ class Batch:
     states
         Hidden states as they were cached, zero where padded; ``None`` if the waves are there.
     target
-        Standardised positions; 0 where not valid.
+        Standardised targets; 0 where not valid.
     valid
         Where target, speaker statistics and frame exist.
     mean, sd
-        The speakers' statistics in mm.
+        The speakers' statistics, in the channels' units.
     group
         Index of each utterance's (corpus, language, speaker) in ``EmaData.groups``.
     """
@@ -102,6 +102,8 @@ class EmaData(pl.LightningDataModule):
         Cached states by corpus; batches carry waves where it is ``None``.
     layers
         Which layers of the cached states to read.
+    targets
+        Which channels, and how they are conditioned.
     batch_size, batch_s, temperature
         See ``sampling.BatchRule``; ``"equal"`` is an infinite temperature.
     """
@@ -115,7 +117,7 @@ class EmaData(pl.LightningDataModule):
         *,
         layers: Sequence[int],
         states: Mapping[str, StateSource] | None = None,
-        conditioning: Conditioning | None = None,
+        targets: Targets | None = None,
         batch_size: int = 8,
         batch_s: float = 120.0,
         temperature: float | str = 1.0,
@@ -126,7 +128,7 @@ class EmaData(pl.LightningDataModule):
         self.corpora = {corpus.name: corpus for corpus in corpora}
         self.split, self.geometry, self.count_frames = split, geometry, count_frames
         self.layers, self.states = tuple(layers), states
-        self.conditioning = conditioning or Conditioning()
+        self.targets = targets or Targets()
         if num_workers < 0:
             raise ConfigError("data.num_workers is at least 0")
         self.batching = BatchRule(batch_size, batch_s, _temperature(temperature))
@@ -187,26 +189,24 @@ class EmaData(pl.LightningDataModule):
         """Return one utterance with its targets at the encoder's frames."""
         entry = self.entries[utterance_id]
         corpus, scale = self.corpora[entry.corpus], self.scales[entry.speaker]
-        target = torch.from_numpy((self._positions(entry) - scale.mean) / scale.sd)
+        target = torch.from_numpy((self._targets(entry) - scale.mean) / scale.sd)
         if self.states is None:
             return Example(entry, torch.from_numpy(corpus.audio(entry.id)), None, target, scale)
         states = torch.from_numpy(self.states[entry.corpus].read(entry.id, self.layers))
         return Example(entry, None, states, target, scale)
 
-    def _positions(self, entry: Entry) -> Float[np.ndarray, "time channel"]:
-        """Return the movements (mm) at the encoder's frames, NaN outside either stream."""
+    def _targets(self, entry: Entry) -> Float[np.ndarray, "time channel"]:
+        """Return the targets at the encoder's frames, NaN outside either stream."""
         times_s = self.geometry.times_s(self.count_frames(entry.num_samples))
-        positions = self.conditioning(self.corpora[entry.corpus].track(entry.id)).at(times_s)
-        positions[times_s >= entry.duration_s] = np.nan
-        return positions
+        return self.targets.at(self.corpora[entry.corpus], entry, times_s)
 
     def _sums(self, ids: Sequence[str]) -> dict[str, Float[np.ndarray, "3 channel"]]:
         """Return each speaker's count, sum and sum of squares of the frames that count in fitting and scoring."""
         totals: dict[str, np.ndarray] = {}
         for entry in progress(self._entries(ids), "describing speakers", unit="utterance"):
-            positions = self._positions(entry)
-            valid = np.isfinite(positions)
-            known = np.where(valid, positions, 0)
+            targets = self._targets(entry)
+            valid = np.isfinite(targets)
+            known = np.where(valid, targets, 0)
             sums = np.stack([valid.sum(axis=0), known.sum(axis=0), np.square(known).sum(axis=0)])
             totals[entry.speaker] = totals.get(entry.speaker, 0) + sums
         return totals
@@ -234,7 +234,7 @@ def _group(entry: Entry) -> tuple[str, str, str]:
 
 def _collate(examples: Sequence[Example], groups: Sequence[tuple[str, str, str]]) -> Batch:
     longest = max(len(example.target) for example in examples)
-    target = torch.full((len(examples), longest, len(CHANNELS)), torch.nan, dtype=torch.float64)
+    target = torch.full((len(examples), longest, examples[0].target.shape[1]), torch.nan, dtype=torch.float64)
     for row, example in enumerate(examples):
         target[row, : len(example.target)] = example.target
     valid = torch.isfinite(target)

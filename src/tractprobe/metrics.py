@@ -1,7 +1,7 @@
 """How well predicted positions follow measured ones: sums in float64 from which every reported number follows.
 
-Predictions and targets are in mm. Sums are kept for each layer, group (a speaker in a language, say) and channel, and
-merge exactly across batches and ranks, so that no number depends on how the frames were divided.
+Predictions and targets are in the channels' units. Sums are kept for each layer, group (a speaker in a language, say)
+and channel, and merge exactly across batches and ranks, so that no number depends on how the frames were divided.
 """
 
 import math
@@ -14,7 +14,7 @@ import torchmetrics
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from tractprobe.articulators import CHANNELS
+from tractprobe.targets import Channel
 
 Table = Float[Tensor, "layer group channel"]
 
@@ -29,8 +29,8 @@ class Scores:
         Valid frames.
     r
         Pearson correlation, pooled over the group's frames.
-    rmse_mm
-        Root mean squared error.
+    rmse
+        Root mean squared error, in the channel's unit.
     r2
         Coefficient of determination, 1 - SS_residual / SS_total, against the group's own mean.
     ccc
@@ -39,22 +39,25 @@ class Scores:
 
     n_frames: Table
     r: Table
-    rmse_mm: Table
+    rmse: Table
     r2: Table
     ccc: Table
 
-    def rows(self, layers: Sequence[int], groups: Sequence[tuple[str, str, str]]) -> list[dict[str, Any]]:
+    def rows(
+        self, layers: Sequence[int], groups: Sequence[tuple[str, str, str]], channels: Sequence[Channel]
+    ) -> list[dict[str, Any]]:
         """Return a row for each layer, (corpus, language, speaker) and channel with frames; None where undefined."""
         rows = []
         for index in (self.n_frames > 0).nonzero().tolist():
             layer, group, channel = index
             corpus, language, speaker = groups[group]
-            numbers = {
-                name: float(getattr(self, name)[layer, group, channel]) for name in ("r", "rmse_mm", "r2", "ccc")
-            }
+            about = channels[channel]
+            numbers = {name: float(table[layer, group, channel]) for name, table in vars(self).items()}
+            n_frames = int(numbers.pop("n_frames"))
             rows.append({
                 "layer": layers[layer], "corpus": corpus, "language": language, "speaker": speaker,
-                "channel": CHANNELS[channel], "n_frames": int(self.n_frames[layer, group, channel]),
+                "target": about.target, "channel": about.name, "unit": about.unit,
+                "n_frames": n_frames,
                 **{name: number if math.isfinite(number) else None for name, number in numbers.items()},
             })  # fmt: skip
         return rows
@@ -122,7 +125,7 @@ def scores_from_sums(n: Table, x: Table, y: Table, xx: Table, yy: Table, xy: Tab
     return Scores(
         n_frames=n,
         r=where_defined((covariance / (var_x * var_y).sqrt()).clamp(-1, 1), 2, var_x, var_y),
-        rmse_mm=where_defined(squared_error.sqrt()),
+        rmse=where_defined(squared_error.sqrt()),
         r2=where_defined(1 - squared_error / var_y, 2, var_y),
         ccc=where_defined(2 * covariance / (var_x + var_y + (mean_x - mean_y).square()), 2, var_y),
     )

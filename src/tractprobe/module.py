@@ -11,7 +11,6 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from tractprobe.articulators import CHANNELS
 from tractprobe.datamodule import Batch
 from tractprobe.encoders import Encoder
 from tractprobe.errors import ConfigError, RunError
@@ -20,13 +19,14 @@ from tractprobe.heads import Bank
 from tractprobe.metrics import Moments, Scores
 from tractprobe.objective import masked_mse
 from tractprobe.ridge import Ridge
+from tractprobe.targets import Targets
 
 Head = Bank | Ridge
 MakeOptimizer = Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer]
 
 
 class Inversion(pl.LightningModule):
-    """Articulator positions from a frozen encoder's states.
+    """Articulator positions, or other targets, from a frozen encoder's states.
 
     Parameters
     ----------
@@ -34,6 +34,8 @@ class Inversion(pl.LightningModule):
         The encoder's layers that the heads read, in their order.
     groups
         (corpus, language, speaker) of each of the data module's groups.
+    targets
+        What the heads predict.
     storage
         Precision that states are rounded to, as the cache does.
     make_optimizer
@@ -53,6 +55,7 @@ class Inversion(pl.LightningModule):
         *,
         layers: Sequence[int],
         groups: Sequence[tuple[str, str, str]],
+        targets: Targets | None = None,
         storage: Storage = "float16",
         make_optimizer: MakeOptimizer | None = None,
         patience: int = 10,
@@ -64,11 +67,11 @@ class Inversion(pl.LightningModule):
             raise ConfigError(f"patience={patience}: at least 1")
         self.strict_loading = False  # the encoder is not in the checkpoint; on_load_checkpoint checks the rest
         self.encoder, self.head = encoder, head
-        self.layers, self.groups = tuple(layers), tuple(groups)
+        self.layers, self.groups, self.targets = tuple(layers), tuple(groups), targets or Targets()
         self.storage: Storage = storage
         self.make_optimizer, self.patience, self.seed, self.identity = make_optimizer, patience, seed, identity
         self.history: list[dict[str, float]] = []
-        self.moments = Moments(len(self.layers), len(self.groups), len(CHANNELS))
+        self.moments = Moments(len(self.layers), len(self.groups), len(self.targets.channels))
         self.scores: Scores | None = None
         self.best_r: Tensor
         self.epochs_without_gain: Tensor
@@ -90,7 +93,7 @@ class Inversion(pl.LightningModule):
         return nn.utils.rnn.pad_sequence(time_first, batch_first=True).permute(2, 0, 1, 3)
 
     def forward(self, batch: Batch) -> Float[Tensor, "layer batch time channel"]:
-        """Predict standardised positions."""
+        """Predict standardised targets."""
         return self.head(self.states(batch))
 
     def on_train_start(self) -> None:
@@ -110,7 +113,7 @@ class Inversion(pl.LightningModule):
         self._score(batch)
 
     def on_validation_epoch_end(self) -> None:
-        r = mean_r(self.moments.take(), self.groups)
+        r = mean_r(self.moments.take().r[..., self.targets.first], self.groups)
         for layer, value in zip(self.layers, r.tolist(), strict=True):
             self.log(f"val/r/layer{layer}", value)
         self.log("val/r/mean", r.nanmean(), prog_bar=True)
@@ -162,13 +165,13 @@ class Inversion(pl.LightningModule):
             self.trainer.should_stop = True
 
     def _score(self, batch: Batch) -> None:
-        predicted_mm = self(batch) * batch.sd + batch.mean
-        self.moments.update(predicted_mm, batch.target * batch.sd + batch.mean, batch.valid, batch.group)
+        predicted = self(batch) * batch.sd + batch.mean
+        self.moments.update(predicted, batch.target * batch.sd + batch.mean, batch.valid, batch.group)
 
 
-def mean_r(scores: Scores, groups: Sequence[tuple[str, str, str]]) -> Float[Tensor, " layer"]:
+def mean_r(r: Float[Tensor, "layer group channel"], groups: Sequence[tuple[str, str, str]]) -> Float[Tensor, " layer"]:
     """Return each layer's r, averaged over channels, then over the languages of a speaker, then over speakers."""
-    by_group = scores.r.nanmean(dim=2)
+    by_group = r.nanmean(dim=2)
     speakers = sorted({speaker for *_, speaker in groups})
     members = [[index for index, group in enumerate(groups) if group[2] == speaker] for speaker in speakers]
     return torch.stack([by_group[:, index].nanmean(dim=1) for index in members], dim=1).nanmean(dim=1)

@@ -17,6 +17,7 @@ phones are read again from its line when they are asked for.
 
 import json
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -146,6 +147,11 @@ class PreparedCorpus:
         return SourceTrack(self._array(row, SOURCE), 1 / SOURCE_STEP_S, 0.0, row.source_origin)
 
     @property
+    def source_origins(self) -> dict[str, int]:
+        """Where pitch and voicing come from, and of how many utterances; empty if they were not asked for."""
+        return dict(Counter(row.source_origin for row in self._rows.values() if row.source_origin is not None))
+
+    @cached_property
     def palates(self) -> dict[str, Float[np.ndarray, "point 2"]]:
         """The palate traces (mm, back to front) of the speakers, named as in ``utterance``, that have one."""
         try:

@@ -13,7 +13,9 @@ from tractprobe.files import atomic, digest, read_json, write_json
 from tractprobe.statistics import Estimate, mean_over_speakers
 
 RESULT = "result.json"
-SCORE_FIELDS = ("layer", "corpus", "language", "speaker", "channel", "n_frames", "r", "rmse_mm", "r2", "ccc")
+METRICS = ("r", "rmse", "r2", "ccc")
+_TEXTS = ("corpus", "language", "speaker", "target", "channel", "unit")
+SCORE_FIELDS = ("layer", *_TEXTS, "n_frames", *METRICS)
 RUN_FIELDS = ("run", "model", "head", "split", "held_out", "seed")
 
 Row = dict[str, Any]
@@ -52,9 +54,9 @@ def _problem(result: Any) -> str | None:
 def _is_row(row: Any) -> bool:
     if not isinstance(row, dict) or not set(SCORE_FIELDS) <= set(row):
         return False
-    numbers = [row[name] for name in ("r", "rmse_mm", "r2", "ccc")]
+    numbers = [row[name] for name in METRICS]
     return (
-        all(isinstance(row[name], str) for name in ("corpus", "language", "speaker", "channel"))
+        all(isinstance(row[name], str) for name in _TEXTS)
         and all(type(row[name]) is int for name in ("layer", "n_frames"))
         and all(number is None or type(number) in (int, float) for number in numbers)
     )
@@ -101,17 +103,26 @@ def speaker_means(rows: Iterable[Row], metric: str = "r") -> dict[tuple[str, str
 
 
 def layer_means(rows: Sequence[Row]) -> dict[int, dict[str, float]]:
-    """Return each layer's means over speakers, then languages: r of each channel and of all, and the errors."""
+    """Return each layer's means over speakers, then languages: r of each channel and of all, and the errors.
+
+    Those of positions are called ``test/r/mean``, those of other targets ``test/source/r/mean`` and so on.
+    """
     means: dict[int, dict[str, float]] = {}
-    for layer in sorted({row["layer"] for row in rows}):
-        same = [row for row in rows if row["layer"] == layer]
-        metrics = {f"test/{metric}/mean": speaker_means(same, metric) for metric in ("r", "rmse_mm", "r2", "ccc")}
-        for channel in dict.fromkeys(row["channel"] for row in same):
-            metrics[f"test/r/{channel}"] = speaker_means(row for row in same if row["channel"] == channel)
-        for language in sorted({row["language"] for row in same}):
-            metrics[f"test/r/{language}"] = speaker_means(row for row in same if row["language"] == language)
-        means[layer] = {name: mean_over_speakers(values).mean for name, values in metrics.items() if values}
+    for layer, target in dict.fromkeys((row["layer"], row["target"]) for row in rows):
+        same = [row for row in rows if (row["layer"], row["target"]) == (layer, target)]
+        stage = "test" if target == "ema" else f"test/{target}"
+        metrics = {f"{stage}/{metric}/mean": speaker_means(same, metric) for metric in _averaged(same)}
+        for name in ("channel", "language"):
+            for value in dict.fromkeys(row[name] for row in same):
+                metrics[f"{stage}/r/{value}"] = speaker_means(row for row in same if row[name] == value)
+        known = {name: mean_over_speakers(values).mean for name, values in metrics.items() if values}
+        means.setdefault(layer, {}).update(known)
     return means
+
+
+def _averaged(rows: Sequence[Row]) -> list[str]:
+    """Return the metrics whose mean over the rows' channels is of something: errors in different units have none."""
+    return [metric for metric in METRICS if metric != "rmse" or len({row["unit"] for row in rows}) == 1]
 
 
 @dataclass(frozen=True)
@@ -142,17 +153,18 @@ class LayerTable:
 
 
 def layer_tables(rows: Sequence[Row]) -> list[LayerTable]:
-    """Return a table for each model, head, split and other settings, and for each version of the data and encoder."""
+    """Return a table for each model, head, split, target and other settings, and each version of data and encoder."""
     kinds: dict[tuple[str, ...], list[Row]] = {}
     for row in rows:
         suffix = row["run"].rpartition("/")[2].partition("-")[2]
-        kinds.setdefault((row["model"], row["head"], row["split"], suffix, row["material"]), []).append(row)
+        kind = (row["model"], row["head"], row["split"], row["target"], suffix, row["material"])
+        kinds.setdefault(kind, []).append(row)
     named = Counter(kind[:-1] for kind in kinds)
     return [_layer_table(kind, same, show_material=named[kind[:-1]] > 1) for kind, same in sorted(kinds.items())]
 
 
 def _layer_table(kind: tuple[str, ...], rows: Sequence[Row], *, show_material: bool) -> LayerTable:
-    model, head, split, suffix, material = kind
+    model, head, split, target, suffix, material = kind
     held_out = sorted({str(row["held_out"]) for row in rows})
     columns = (*held_out, "mean") if len(held_out) > 1 else tuple(held_out)
     cells = {}
@@ -164,6 +176,7 @@ def _layer_table(kind: tuple[str, ...], rows: Sequence[Row], *, show_material: b
                 cells[layer, column] = mean_over_speakers(values)
     notes = [f"settings {suffix}"] if suffix else []
     notes += [f"data and encoder {material}"] if show_material else []
-    title = f"{model}, {head}: r by held-out {split}" + (f" ({', '.join(notes)})" if notes else "")
+    what = "r" if target == "ema" else f"r of {target}"
+    title = f"{model}, {head}: {what} by held-out {split}" + (f" ({', '.join(notes)})" if notes else "")
     own_scale = tuple(sorted({row["speaker"] for row in rows if row["own_scale"]}))
     return LayerTable(f"{title}, n speakers", columns, cells, own_scale)

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from tractprobe.articulators import CHANNELS
 from tractprobe.config import flat
 from tractprobe.files import digest
 
@@ -91,8 +90,11 @@ def log_scores(logger: "WandbLogger", rows: Sequence[Row], means: dict[int, dict
     run = logger.experiment
     for layer, metrics in means.items():
         run.log({"layer": layer, **metrics})
-    columns: list[Any] = ["layer", "mean", *CHANNELS]
-    by_channel = [[layer, *(metrics.get(f"test/r/{name}") for name in columns[1:])] for layer, metrics in means.items()]
+    channels = dict.fromkeys(row["channel"] for row in rows)
+    names = {name: name.rpartition("/")[2] for metrics in means.values() for name in metrics if "/r/" in name}
+    scored = {name: short for name, short in names.items() if short == "mean" or short in channels}
+    columns: list[Any] = ["layer", *scored.values()]
+    by_channel = [[layer, *(metrics.get(name) for name in scored)] for layer, metrics in means.items()]
     run.log({
         "test/layer_x_channel": wandb.Table(columns=columns, data=by_channel),
         "test/scores": wandb.Table(columns=list[Any](rows[0]), data=[list(row.values()) for row in rows]),
