@@ -246,8 +246,8 @@ BROKEN: dict[str, tuple[str, Callable[[Path], Any], str]] = {
     "a time is no number": ("fsew0_001.lab", lambda path: path.write_text("0 x sil\n"), "line 1"),
     "a time is NaN": ("fsew0_001.lab", lambda path: path.write_text("0 nan sil\n"), "line 1.*no stretch of time"),
     "a phone ends first": ("fsew0_001.lab", lambda path: path.write_text("0.2 0.1 sil\n"), "line 1"),
-    "no sentence": ("../mocha-timit.txt", lambda path: path.write_text("002. Other.\n"), "no sentence 001"),
-    "a sentence without text": ("../mocha-timit.txt", lambda path: path.write_text("001. \n"), "no sentence 001"),
+    "no sentence": ("../mocha-timit.txt", lambda path: path.write_text("002. Other.\n"), "0 sentences"),
+    "a sentence without text": ("../mocha-timit.txt", lambda path: path.write_text("001. \n"), "0 sentences"),
     "sentences are a folder": ("../mocha-timit.txt", lambda path: (path.unlink(), path.mkdir()), "not a plain file"),
 }  # fmt: skip
 

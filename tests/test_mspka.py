@@ -8,7 +8,8 @@ import soundfile
 
 from tractprobe.articulators import CHANNELS
 from tractprobe.corpora import Phone
-from tractprobe.corpora.mspka import Mspka, with_x_to_the_front
+from tractprobe.corpora.anatomy import with_x_to_the_front
+from tractprobe.corpora.mspka import Mspka
 from tractprobe.errors import CorpusError
 
 ROWS = "xul yul zul xll yll zll xui yui zui xli yli zli xtb ytb ztb xtm ytm ztm xtt ytt ztt".split()

@@ -17,8 +17,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from tractprobe.corpora import tensors
-from tractprobe.corpora.tensors import MAX_FILE_BYTES, MAX_MEMBERS, MAX_STEPS, read_tensors
+from tractprobe.corpora import pickles
+from tractprobe.corpora.pickles import MAX_STEPS
+from tractprobe.corpora.tensors import MAX_FILE_BYTES, MAX_MEMBERS, read_tensors
 from tractprobe.errors import CorpusError
 
 
@@ -302,7 +303,7 @@ BOMBS = {
 @pytest.mark.parametrize("case", BOMBS)
 def test_a_bomb_is_an_error_in_little_time_and_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, case: str):
     assert MAX_STEPS <= 100_000
-    monkeypatch.setattr(tensors, "MAX_STEPS", STEPS)
+    monkeypatch.setattr(pickles, "MAX_STEPS", STEPS)
     path = write_archive(tmp_path / "bomb.pt", BOMBS[case], k0=struct.pack("<2f", 1, 2))
     started = time.monotonic()
     tracemalloc.start()

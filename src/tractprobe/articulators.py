@@ -5,7 +5,7 @@ origin is the upper incisor where a corpus allows it. Every reader maps its own 
 a weight fitted on one corpus means the same on another.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from jaxtyping import Float
@@ -17,6 +17,13 @@ CHANNELS = tuple(f"{articulator}_{axis}" for articulator in ARTICULATORS for axi
 """The order of channels in every array, checkpoint and table."""
 
 UNIT = "mm"
+
+
+def named_columns(
+    points: Sequence[str], positions: Float[np.ndarray, "time point 2"]
+) -> dict[str, Float[np.ndarray, " time"]]:
+    """Return the x and y of articulators or other points by name, such as ``tt_x``."""
+    return {f"{point}_{axis}": positions[:, row, i] for row, point in enumerate(points) for i, axis in enumerate("xy")}
 
 
 def in_canonical_order(columns: Mapping[str, Float[np.ndarray, " time"]]) -> Float[np.ndarray, "time channel"]:

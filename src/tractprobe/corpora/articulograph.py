@@ -16,11 +16,19 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
-from tractprobe.articulators import ARTICULATORS, in_canonical_order
+from tractprobe.articulators import ARTICULATORS, in_canonical_order, named_columns
 from tractprobe.corpora import Frame, Reader, Utterance, found, naming
 from tractprobe.corpora.audio import read_audio
 from tractprobe.corpora.carstens import AG500_RATE_HZ, Sweep, read_sweep
 from tractprobe.corpora.head import MIN_REFERENCES, mean_configuration, midsagittal_axes, rigid_motion
+from tractprobe.corpora.settings import (
+    check_articulators,
+    check_axes,
+    check_pattern,
+    direction,
+    in_plane,
+    speaker_of,
+)
 from tractprobe.errors import ConfigError, CorpusError
 from tractprobe.files import read_text
 from tractprobe.track import Track
@@ -29,7 +37,6 @@ MAX_REFERENCE_ERROR_MM = 10.0
 MAX_RMS = 30.0
 _SWEEPS_PER_SESSION, _FRAMES_PER_SWEEP = 50, 40
 _TURNED_BY = ("left_ear", "right_ear", "nose")
-_AXES = {"x": (0, 1), "y": (1, 1), "z": (2, 1), "-x": (0, -1), "-y": (1, -1), "-z": (2, -1)}
 
 Positions = Float[np.ndarray, "time sensor 3"]
 Plane = Float[np.ndarray, "time sensor 2"]
@@ -100,8 +107,7 @@ class Articulograph(Reader):
         known = {*ARTICULATORS, *self.extra, *self.references}
         if unknown := sorted({sensor for own in self.overrides.values() for sensor in own} - known):
             raise ConfigError(f"corpus.overrides names {', '.join(unknown)}, which is no sensor of this corpus")
-        if unknown := sorted(set(self.sensors) - set(ARTICULATORS)):
-            raise ConfigError(f"corpus.sensors names {', '.join(unknown)}; articulators are {' '.join(ARTICULATORS)}")
+        check_articulators("corpus.sensors", self.sensors)
         for sensors in (self.sensors, self.extra, self.references, *self.overrides.values()):
             if wrong := [channel for channel in sensors.values() if not isinstance(channel, int | None)]:
                 raise ConfigError(f"channels are numbers, counted from 1, not {wrong[0]!r}")
@@ -203,50 +209,6 @@ class Articulograph(Reader):
         sources = {candidate: candidate.relative_to(self.root).as_posix() for candidate in paths}
         matches = {candidate: re.search(self.speaker_pattern, source) for candidate, source in sources.items()}
         return [candidate for candidate, match in matches.items() if match and match["speaker"] == speaker]
-
-
-def check_pattern(setting: str, pattern: str, group: str) -> None:
-    """Raise ConfigError unless a setting is a regular expression with a group of some name."""
-    try:
-        groups = re.compile(pattern).groupindex
-    except re.error as error:
-        raise ConfigError(f"{setting} is no regular expression: {error}") from None
-    if group not in groups:
-        raise ConfigError(f"{setting} {pattern!r} has no group (?P<{group}>...)")
-
-
-def speaker_of(path: Path, source: str, pattern: str) -> str:
-    """Return what the pattern's group ``speaker`` finds in a source's path."""
-    speaker = re.search(pattern, source)
-    if speaker is None or not speaker["speaker"]:
-        raise CorpusError(path, f"corpus.speaker_pattern {pattern!r} is not found in its path {source}")
-    return speaker["speaker"]
-
-
-def check_axes(front: str, up: str) -> None:
-    """Raise ConfigError unless two different axes of the device are named."""
-    if not {front, up} <= set(_AXES) or front[-1] == up[-1]:
-        raise ConfigError(f"corpus.front={front}, corpus.up={up}: two different ones out of {' '.join(_AXES)}")
-
-
-def direction(axis: str) -> Float[np.ndarray, "3"]:
-    """Return one of the device's axes as a direction.
-
-    >>> direction("-y").tolist()
-    [0.0, -1.0, 0.0]
-    """
-    column, sign = _AXES[axis]
-    return np.where(np.arange(3) == column, float(sign), 0.0)
-
-
-def in_plane(positions: Positions, front: str, up: str) -> Plane:
-    """Return positions along the two axes of the device that point to the front and upwards."""
-    return np.stack([sign * positions[..., column] for column, sign in (_AXES[front], _AXES[up])], axis=-1)
-
-
-def named_columns(sensors: Sequence[str], plane: Plane) -> dict[str, Float[np.ndarray, " time"]]:
-    """Return each sensor's x and y by name, such as ``tt_x``."""
-    return {f"{sensor}_{axis}": plane[:, row, i] for row, sensor in enumerate(sensors) for i, axis in enumerate("xy")}
 
 
 def channels_of(path: Path, sweep: Sweep, numbers: Sequence[int], max_rms: float | None) -> Positions:

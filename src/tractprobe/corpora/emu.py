@@ -6,7 +6,6 @@ database's choice and is given by ``sensors``. Times in the annotation are sampl
 which need not be that of the WAV file; they are read as seconds.
 """
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,11 +13,12 @@ from typing import Any
 
 import numpy as np
 
-from tractprobe.articulators import ARTICULATORS, in_canonical_order
+from tractprobe.articulators import in_canonical_order
 from tractprobe.corpora import Phone, Reader, Utterance, found, naming
 from tractprobe.corpora.audio import read_audio
+from tractprobe.corpora.settings import check_articulators, check_pattern, speaker_of
 from tractprobe.corpora.ssff import SignalFile, read_ssff
-from tractprobe.errors import ConfigError, CorpusError
+from tractprobe.errors import CorpusError
 from tractprobe.files import read_json
 from tractprobe.track import Track
 
@@ -55,14 +55,8 @@ class Emu(Reader):
 
     def __post_init__(self):
         self.root = Path(self.root).expanduser()
-        if unknown := sorted(set(self.sensors) - set(ARTICULATORS)):
-            raise ConfigError(f"corpus.sensors names {', '.join(unknown)}; articulators are {' '.join(ARTICULATORS)}")
-        try:
-            groups = re.compile(self.speaker_pattern).groupindex
-        except re.error as error:
-            raise ConfigError(f"corpus.speaker_pattern is no regular expression: {error}") from None
-        if "speaker" not in groups:
-            raise ConfigError(f"corpus.speaker_pattern {self.speaker_pattern!r} has no group (?P<speaker>...)")
+        check_articulators("corpus.sensors", self.sensors)
+        check_pattern("corpus.speaker_pattern", self.speaker_pattern, "speaker")
 
     def sources(self) -> list[str]:
         return found(self.root, list(self.root.rglob(f"*{_ANNOTATION}")), f"bundle with an annotation *{_ANNOTATION}")
@@ -70,16 +64,14 @@ class Emu(Reader):
     def read(self, source: str) -> list[Utterance]:
         path = self.root / source
         bundle = path.name.removesuffix(_ANNOTATION)
-        speaker = re.search(self.speaker_pattern, bundle)
-        if speaker is None:
-            raise CorpusError(path, f"corpus.speaker_pattern {self.speaker_pattern!r} is not found in its name")
+        speaker = speaker_of(path, bundle, self.speaker_pattern)
         annotation = _annotation(path)
         audio, rate_hz = read_audio(path.with_name(f"{bundle}.wav"))
         with naming(path):
             return [
                 Utterance(
                     id=bundle,
-                    speaker=speaker["speaker"],
+                    speaker=speaker,
                     language=self.language,
                     text=" ".join(_labels(path, annotation, self.text_level)),
                     audio=audio,

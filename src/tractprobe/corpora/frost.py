@@ -16,11 +16,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tractprobe.articulators import in_canonical_order
+from tractprobe.articulators import in_canonical_order, named_columns
 from tractprobe.corpora import Reader, Utterance, found, naming
-from tractprobe.corpora.articulograph import channels_of, check_axes, check_pattern, in_plane, named_columns
+from tractprobe.corpora.articulograph import channels_of
 from tractprobe.corpora.audio import read_audio
 from tractprobe.corpora.carstens import read_sweep
+from tractprobe.corpora.settings import check_axes, check_pattern, in_plane
 from tractprobe.errors import ConfigError, CorpusError
 from tractprobe.track import Track
 

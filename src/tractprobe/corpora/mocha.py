@@ -22,6 +22,7 @@ from jaxtyping import Float
 from tractprobe.articulators import ARTICULATORS, in_canonical_order
 from tractprobe.corpora import Phone, Reader, Utterance, found, naming
 from tractprobe.corpora.est import EstTrack, read_est
+from tractprobe.corpora.prompts import numbered_sentence
 from tractprobe.corpora.sphere import read_recording
 from tractprobe.corpora.tables import parse_rows
 from tractprobe.errors import CorpusError
@@ -30,7 +31,6 @@ from tractprobe.track import Track
 
 _FILE_NAME = re.compile(r"(?P<speaker>[A-Za-z]+[0-9]+)_(?P<sentence>[0-9]{3})\.ema")
 _PALATE_NAME = re.compile(r"(?P<speaker>[A-Za-z]+[0-9]+)_pal\.dat")
-_PROMPT = re.compile(r"([0-9]{1,3})[.\s]\s*(\S.*)")
 _PROMPTS = "mocha-timit.txt"
 _SENTENCES = range(1, 461)
 _UNITS_PER_MM = 100
@@ -106,11 +106,7 @@ class Mocha(Reader):
 
     def _sentence(self, path: Path, number: int) -> str:
         prompts = self._prompts_path(path)
-        matches = [_PROMPT.fullmatch(line.strip()) for line in read_text(prompts, "latin-1").split("\n")]
-        sentences = {int(match[1]): match[2] for match in matches if match}
-        if number not in sentences:
-            raise CorpusError(prompts, f"has no sentence {number:03d}, a line such as '{number:03d}. Its text.'")
-        return sentences[number]
+        return numbered_sentence(prompts, read_text(prompts, "latin-1"), number)
 
     def _prompts_path(self, path: Path) -> Path:
         if self.prompts is not None:

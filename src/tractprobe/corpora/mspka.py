@@ -15,7 +15,6 @@ antoinelii/art-tts. Neither states the unit or where x points: ac2art divides by
 """
 
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,7 +23,9 @@ from jaxtyping import Float
 
 from tractprobe.articulators import in_canonical_order
 from tractprobe.corpora import Phone, Reader, Utterance, found, naming
+from tractprobe.corpora.anatomy import scaled, with_x_to_the_front
 from tractprobe.corpora.audio import read_audio
+from tractprobe.corpora.prompts import numbered_sentence
 from tractprobe.corpora.tables import parse_rows
 from tractprobe.errors import CorpusError
 from tractprobe.files import read_bytes, read_text
@@ -34,13 +35,8 @@ EMA_RATE_HZ = 400.0
 
 _ROWS = ("ul", "ll", "ui", "li", "td", "tb", "tt")
 _FILE_NAME = re.compile(r"(?P<speaker>[A-Za-z]+)_(?P<number>[0-9]{1,9})\.ema")
-_SENTENCE = re.compile(r"([0-9]{1,9})\)\s*(\S.*)")
 _OCTAL = re.compile(rb"\\([0-3][0-7]{2})")
 _MAX_BYTES = 1 << 25
-_LIPS_TO_BACK_MM = (20.0, 150.0)
-_MAX_POSITION_MM = 1000.0
-
-Columns = Mapping[str, Float[np.ndarray, " time"]]
 
 
 @dataclass
@@ -72,6 +68,7 @@ class Mspka(Reader):
             raise CorpusError(path, "not named as an utterance of MSPKA is")
         columns = with_x_to_the_front(path, _columns(path, self.unit_mm))
         extra = {name: columns.pop(name) for name in ("ui_x", "ui_y")}
+        sentences = path.parent.parent / "list_sentences"
         audio, rate_hz = read_audio(_beside(path, "wav"))
         phones = _phones(_beside(path, "lab"))
         with naming(path):
@@ -80,7 +77,7 @@ class Mspka(Reader):
                     id=path.stem,
                     speaker=parsed["speaker"],
                     language=self.language,
-                    text=_sentence(path.parent.parent / "list_sentences", int(parsed["number"])),
+                    text=numbered_sentence(sentences, _text(sentences), int(parsed["number"])),
                     audio=audio,
                     audio_rate_hz=rate_hz,
                     track=Track(in_canonical_order(columns), EMA_RATE_HZ),
@@ -89,55 +86,6 @@ class Mspka(Reader):
                     extra=extra,
                 )
             ]
-
-
-def with_x_to_the_front(path: Path, columns: Columns) -> dict[str, Float[np.ndarray, " time"]]:
-    """Return channels in mm with x growing to the front, whichever way it grew.
-
-    Decided by each sensor's median: the lips are in front of the tip, the tip of the blade, the blade of the dorsum,
-    and the upper lip is above the lower.
-
-    Raises
-    ------
-    CorpusError
-        The sensors lie as no head has them: wrong columns, a wrong unit, a lateral axis, a sensor come off.
-    """
-    centre = {name: float(np.median(known)) for name, column in columns.items() if len(known := _finite(column))}
-    places = _places(path, centre)
-    length, (least, most) = abs(places[0] - places[-1]), _LIPS_TO_BACK_MM
-    if not least <= length <= most:
-        problem = f"{length:.3g} mm from lips to tongue back along x, where {least:.0f} to {most:.0f} are possible"
-        raise CorpusError(path, f"{problem}: wrong unit, wrong columns, or a lateral axis?")
-    sign = 1.0 if places[0] > places[-1] else -1.0
-    if not (np.diff(places) * sign < 0).all():
-        listed = ", ".join(f"{place:.1f}" for place in places)
-        raise CorpusError(
-            path, f"lips, then tongue from tip to back, lie at x = {listed} mm: no such order is possible"
-        )
-    if not centre.get("ul_y", np.inf) > centre.get("ll_y", -np.inf):
-        raise CorpusError(path, "the upper lip is not above the lower one: wrong columns, or an axis that grows down?")
-    return {name: sign * column if name.endswith("_x") else column for name, column in columns.items()}
-
-
-def scaled(path: Path, values: Float[np.ndarray, "time column"], unit_mm: float) -> Float[np.ndarray, "time column"]:
-    """Return values in mm; CorpusError if one of them is farther out than any sensor gets."""
-    with np.errstate(over="ignore"):
-        millimetres = values.astype(np.float64) * unit_mm
-    if (farthest := np.max(np.abs(millimetres), initial=0, where=~np.isnan(millimetres))) > _MAX_POSITION_MM:
-        raise CorpusError(path, f"a position of {farthest:.3g} mm: damaged, or a wrong unit?")
-    return millimetres
-
-
-def _places(path: Path, centre: Mapping[str, float]) -> list[float]:
-    """Return the x of the lips, and of what there is of the tongue from tip to back."""
-    lips = [centre[name] for name in ("ul_x", "ll_x") if name in centre]
-    if not lips or not {"tb_x", "td_x"} & set(centre):
-        raise CorpusError(path, "where x points cannot be told without a lip and the back or middle of the tongue")
-    return [sum(lips) / len(lips), *(centre[name] for name in ("tt_x", "tb_x", "td_x") if name in centre)]
-
-
-def _finite(column: Float[np.ndarray, " time"]) -> Float[np.ndarray, " known"]:
-    return column[np.isfinite(column)]
 
 
 def _beside(path: Path, kind: str) -> Path:
@@ -154,15 +102,6 @@ def _columns(path: Path, unit_mm: float) -> dict[str, Float[np.ndarray, " time"]
     for index, name in enumerate(_ROWS):
         columns[f"{name}_x"], columns[f"{name}_y"] = rows[3 * index], rows[3 * index + 2]
     return columns
-
-
-def _sentence(path: Path, number: int) -> str:
-    matches = [_SENTENCE.fullmatch(line.strip()) for line in _text(path).split("\n")]
-    texts = {match[2] for match in matches if match and int(match[1]) == number}
-    if len(texts) != 1:
-        wanted = f"one line such as '{number}) La frase.' is wanted"
-        raise CorpusError(path, f"{len(texts)} sentences with the number {number}; {wanted}")
-    return texts.pop()
 
 
 def _phones(path: Path) -> tuple[Phone, ...]:

@@ -15,15 +15,14 @@ from typing import cast, get_args
 import numpy as np
 from jaxtyping import Float
 
-from tractprobe.articulators import ARTICULATORS, in_canonical_order
+from tractprobe.articulators import CHANNELS, in_canonical_order, named_columns
 from tractprobe.corpora import Frame, Reader, Utterance, found, naming
 from tractprobe.corpora.audio import read_audio
+from tractprobe.corpora.settings import check_articulators, check_axes, check_pattern, in_plane, speaker_of
 from tractprobe.corpora.textgrid import read_textgrid
 from tractprobe.corpora.wave import WaveRecording, read_wave
 from tractprobe.errors import ConfigError, CorpusError
 from tractprobe.track import Track
-
-_AXIS = re.compile(r"(?P<sign>[+-]?)(?P<axis>[xyz])")
 
 
 @dataclass
@@ -77,17 +76,13 @@ class NdiWave(Reader):
     def __post_init__(self):
         self.root = Path(self.root).expanduser()
         named = {*self.sensors, *(name for own in self.speaker_sensors.values() for name in own)} - set(self.extra)
-        if unknown := sorted(named - set(ARTICULATORS)):
-            raise ConfigError(f"corpus.sensors names {', '.join(unknown)}; articulators are {' '.join(ARTICULATORS)}")
-        axes = [_AXIS.fullmatch(axis) for axis in (self.front, self.up)]
-        if axes[0] is None or axes[1] is None or axes[0]["axis"] == axes[1]["axis"]:
-            raise ConfigError(f"corpus.front {self.front!r} and corpus.up {self.up!r}: two axes such as 'x' and '-z'")
+        check_articulators("corpus.sensors", named)
+        check_axes(self.front, self.up)
         if self.frame not in get_args(Frame):
             raise ConfigError(f"corpus.frame {self.frame!r}: one of {', '.join(get_args(Frame))}")
-        if "speaker" not in _expression("speaker_pattern", self.speaker_pattern).groupindex:
-            raise ConfigError(f"corpus.speaker_pattern {self.speaker_pattern!r} has no group (?P<speaker>...)")
+        check_pattern("corpus.speaker_pattern", self.speaker_pattern, "speaker")
         if self.exclude is not None:
-            _expression("exclude", self.exclude)
+            check_pattern("corpus.exclude", self.exclude)
 
     def sources(self) -> list[str]:
         paths = [path for path in self.root.rglob(f"*{glob.escape(self.suffix)}") if not self._is_excluded(path)]
@@ -96,11 +91,10 @@ class NdiWave(Reader):
     def read(self, source: str) -> list[Utterance]:
         path = self.root / source
         id_ = path.name.removesuffix(self.suffix)
-        parsed = re.search(self.speaker_pattern, id_)
-        if parsed is None or not parsed["speaker"]:
-            raise CorpusError(path, f"corpus.speaker_pattern {self.speaker_pattern!r} is not found in its name")
+        speaker = speaker_of(path, id_, self.speaker_pattern)
         recording = read_wave(path)
-        sensors = self._positions(path, recording, parsed["speaker"])
+        columns = self._columns(path, recording, speaker)
+        canonical = {name: column for name, column in columns.items() if name in CHANNELS}
         audio, audio_rate_hz = read_audio(_nearest(self.root, path, f"{id_}.wav"), self.audio_channel)
         grid_path = path.with_name(f"{id_}.TextGrid")
         grid = read_textgrid(grid_path) if (self.word_tier or self.phone_tier) and grid_path.exists() else None
@@ -108,17 +102,15 @@ class NdiWave(Reader):
             return [
                 Utterance(
                     id=id_,
-                    speaker=parsed["speaker"],
+                    speaker=speaker,
                     language=self.language,
                     text=grid.text(self.word_tier) if grid and self.word_tier else "",
                     audio=audio,
                     audio_rate_hz=audio_rate_hz,
-                    track=Track(
-                        in_canonical_order(_channels(sensors, set(ARTICULATORS))), recording.rate_hz, recording.start_s
-                    ),
+                    track=Track(in_canonical_order(canonical), recording.rate_hz, recording.start_s),
                     phones=grid.intervals(self.phone_tier) if grid and self.phone_tier else (),
                     phone_set=self.phone_set,
-                    extra=_channels(sensors, set(self.extra)),
+                    extra={name: column for name, column in columns.items() if name[:-2] in self.extra},
                     frame=cast(Frame, self.frame),
                 )
             ]
@@ -126,33 +118,12 @@ class NdiWave(Reader):
     def _is_excluded(self, path: Path) -> bool:
         return self.exclude is not None and re.search(self.exclude, path.name) is not None
 
-    def _positions(
-        self, path: Path, recording: WaveRecording, speaker: str
-    ) -> dict[str, tuple[Float[np.ndarray, " time"], Float[np.ndarray, " time"]]]:
+    def _columns(self, path: Path, recording: WaveRecording, speaker: str) -> dict[str, Float[np.ndarray, " time"]]:
         """Return x to the front and y up (mm) of each articulator and extra sensor."""
-        chosen = {**self.sensors, **self.extra, **self.speaker_sensors.get(speaker, {})}
-        positions = {}
-        for name, sensor in chosen.items():
-            if sensor is not None:
-                three = recording.positions_mm[:, _index(path, recording.sensors, name, sensor)]
-                positions[name] = (_along(three, self.front), _along(three, self.up))
-        return positions
-
-
-def _channels(
-    positions: Mapping[str, tuple[Float[np.ndarray, " time"], Float[np.ndarray, " time"]]], names: set[str]
-) -> dict[str, Float[np.ndarray, " time"]]:
-    return {
-        f"{name}_{axis}": values
-        for name in positions
-        if name in names
-        for axis, values in zip("xy", positions[name], strict=True)
-    }
-
-
-def _along(positions: Float[np.ndarray, "time 3"], signed_axis: str) -> Float[np.ndarray, " time"]:
-    values = positions[:, "xyz".index(signed_axis[-1])]
-    return -values if signed_axis.startswith("-") else values
+        given = {**self.sensors, **self.extra, **self.speaker_sensors.get(speaker, {})}
+        chosen = {name: sensor for name, sensor in given.items() if sensor is not None}
+        indices = [_index(path, recording.sensors, name, sensor) for name, sensor in chosen.items()]
+        return named_columns(list(chosen), in_plane(recording.positions_mm[:, indices], self.front, self.up))
 
 
 def _index(path: Path, names: tuple[str, ...], articulator: str, sensor: int | str) -> int:
@@ -174,10 +145,3 @@ def _nearest(root: Path, path: Path, name: str) -> Path:
         if candidates:
             return candidates[0]
     raise CorpusError(path.with_name(name), "no such file, nor in the folders around it")
-
-
-def _expression(setting: str, pattern: str) -> re.Pattern[str]:
-    try:
-        return re.compile(pattern)
-    except re.error as error:
-        raise ConfigError(f"corpus.{setting} is no regular expression: {error}") from None

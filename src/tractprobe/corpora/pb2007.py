@@ -29,8 +29,8 @@ from jaxtyping import Float
 
 from tractprobe.articulators import in_canonical_order
 from tractprobe.corpora import Phone, Reader, Utterance, found, naming
+from tractprobe.corpora.anatomy import scaled, with_x_to_the_front
 from tractprobe.corpora.audio import read_audio
-from tractprobe.corpora.mspka import scaled, with_x_to_the_front
 from tractprobe.corpora.tables import parse_rows
 from tractprobe.errors import CorpusError
 from tractprobe.files import read_bytes, read_text

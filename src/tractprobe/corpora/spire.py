@@ -28,10 +28,12 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from tractprobe.articulators import ARTICULATORS, in_canonical_order
+from tractprobe.articulators import in_canonical_order
 from tractprobe.corpora import Phone, Reader, Utterance, found, naming
+from tractprobe.corpora.anatomy import scaled, with_x_to_the_front
 from tractprobe.corpora.audio import read_audio
-from tractprobe.corpora.mspka import scaled, with_x_to_the_front
+from tractprobe.corpora.prompts import numbered_sentence
+from tractprobe.corpora.settings import check_articulators
 from tractprobe.corpora.tensors import read_tensors
 from tractprobe.errors import ConfigError, CorpusError
 from tractprobe.files import read_text
@@ -43,7 +45,6 @@ COLUMNS = {"ul": 0, "ll": 2, "li": 8, "tt": 12, "tb": 14, "td": 16}
 _COLUMN_COUNT = 18
 _FILE_NAME = re.compile(r".*?(?P<prompt>[0-9]{4})\.pt")
 _SPEAKER = re.compile(r"spk[0-9]{1,4}")
-_PROMPT = re.compile(r"([0-9]{1,4})[.)\s]\s*(\S.*)")
 _MAX_OVERHANG_S = 0.1
 
 
@@ -71,8 +72,7 @@ class Spire(Reader):
     def __post_init__(self):
         self.root = Path(self.root).expanduser()
         self.columns = dict(self.columns)
-        if unknown := sorted(set(self.columns) - set(ARTICULATORS)):
-            raise ConfigError(f"corpus.columns names {', '.join(unknown)}; articulators are {' '.join(ARTICULATORS)}")
+        check_articulators("corpus.columns", self.columns)
         if not all(0 <= column < _COLUMN_COUNT - 1 for column in self.columns.values()):
             raise ConfigError(f"corpus.columns: {self.columns}; x is one of columns 0 to {_COLUMN_COUNT - 2}")
 
@@ -118,12 +118,7 @@ class Spire(Reader):
         if not path.exists():
             problem = "no such file: the sentences of MOCHA-TIMIT are wanted there, or give corpus.prompts=..."
             raise CorpusError(path, problem)
-        matches = [_PROMPT.fullmatch(line.strip()) for line in read_text(path, "latin-1").split("\n")]
-        texts = {match[2] for match in matches if match and int(match[1]) == number}
-        if len(texts) != 1:
-            wanted = f"one line such as '{number:03d}. Its text.' is wanted"
-            raise CorpusError(path, f"{len(texts)} sentences with the number {number}; {wanted}")
-        return texts.pop()
+        return numbered_sentence(path, read_text(path, "latin-1"), number)
 
 
 def _is_utterance(path: Path) -> bool:

@@ -20,13 +20,12 @@ from pathlib import Path
 
 import numpy as np
 
-from tractprobe.articulators import in_canonical_order
+from tractprobe.articulators import in_canonical_order, named_columns
 from tractprobe.corpora import Reader, Utterance, found, naming
 from tractprobe.corpora.articulograph import (
     MAX_REFERENCE_ERROR_MM,
     MAX_RMS,
     channels_of,
-    named_columns,
     session_configuration,
 )
 from tractprobe.corpora.audio import read_audio
