@@ -14,13 +14,17 @@ from typing import Any
 import numpy as np
 import pytest
 import soundfile
+from broken import Crashing, Several
 from conftest import real, write_corpus, write_utterance
 
+from tractprobe import convert as convert_module
+from tractprobe import pool
+from tractprobe import prepare as prepare_module
 from tractprobe.convert import to_pcm16
 from tractprobe.corpora import Phone, Utterance
 from tractprobe.corpora.folder import Folder
 from tractprobe.corpora.hprc import Hprc
-from tractprobe.errors import ConfigError, CorpusError
+from tractprobe.errors import ConfigError, CorpusError, ProcessError
 from tractprobe.prepare import describe, prepare
 from tractprobe.prepared import PreparedCorpus
 from tractprobe.source import source_track
@@ -292,18 +296,89 @@ def wait_until(condition: Callable[[], bool], seconds: float = 60) -> None:
         time.sleep(0.02)
 
 
-class Crashing(Folder):
-    def read(self, source: str):
-        if "u1" in source:
-            os.kill(os.getpid(), signal.SIGKILL)
-        return super().read(source)
+def test_a_file_that_kills_its_process_is_skipped_and_all_else_is_as_without_it(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
+    small(tmp_path / "raw", 5)
+    corpus = prepare(Crashing("lab", tmp_path / "raw", always="u1", once="u3"), tmp_path / "data", workers=2)
+    problem = f"{tmp_path}/raw/u1.json: killed the process that read it (signal 9)"
+    assert corpus.description["skipped"] == [{"source": "u1.json", "problem": problem}]
+    assert f"skipped: {problem}" in caplog.text and f"skipped 1:\n  {problem}" in describe(corpus)
+    (tmp_path / "raw/u1.json").unlink()
+    undisturbed = prepare(Folder("lab", tmp_path / "raw"), tmp_path / "undisturbed")
+    ours, theirs = files(corpus.folder), files(undisturbed.folder)
+    changed = {name for name in ours.keys() | theirs.keys() if ours.get(name) != theirs.get(name)}
+    assert changed == {"corpus.json"} and corpus.content_hash == undisturbed.content_hash
 
 
-def test_a_crash_of_a_library_is_one_error_that_names_the_place(tmp_path: Path):
+def test_when_every_process_is_killed_what_was_done_is_kept_and_nothing_is_taken_for_unreadable(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(pool, "MAX_DEATHS_IN_A_ROW", 2)
+    small(tmp_path / "raw", 6)
+    reader = Crashing("lab", tmp_path / "raw", always="u[2-5]")
+    with pytest.raises(ProcessError, match=r"u2\.json killed the process that read it \(signal 9\), .*memory"):
+        prepare(reader, tmp_path / "data", workers=2)
+    (journal,) = (tmp_path / "data").glob(".lab.*.partial/journal.jsonl")
+    assert [json.loads(line)["source"] for line in journal.read_text().splitlines()] == ["u0.json", "u1.json"]
+    fingerprint = prepare_module._fingerprint(reader, False)
+    reader.always = "no file"
+    # The machine has recovered, and nothing that we know of has changed.
+    monkeypatch.setattr(prepare_module, "_fingerprint", lambda *_: fingerprint)
+    corpus = prepare(reader, tmp_path / "data")
+    assert len(corpus.entries) == 6 and corpus.description["skipped"] == []
+
+
+def test_a_broken_utterance_does_not_cost_the_others_of_its_source(tmp_path: Path, caplog: pytest.LogCaptureFixture):
     small(tmp_path / "raw")
-    with pytest.raises(CorpusError, match=r"u[01]\.json: a process that read this or one of the next files died"):
-        prepare(Crashing("lab", tmp_path / "raw"), tmp_path / "data", workers=2)
-    assert visible(tmp_path / "data") in ([], [path.name for path in (tmp_path / "data").glob(".lab.*.partial")])
+    one, two = (prepare(Several("lab", tmp_path / "raw"), tmp_path / str(workers), workers) for workers in (1, 2))
+    assert [entry.id for entry in one.entries] == ["lab/u0_1", "lab/u0_2", "lab/u0_5", "lab/u1", "lab/u2"]
+    place = tmp_path / "raw/u0.json"
+    problems = [f"{place} (sentence 3): has no text", f"{place} (sentence 4): nothing was measured"]
+    assert one.description["skipped"] == [{"source": "u0.json", "problem": problem} for problem in problems]
+    assert all(f"skipped: {problem}" in caplog.text for problem in problems)
+    assert describe(one).endswith("\n".join(["skipped 2:", *(f"  {problem}" for problem in problems)]))
+    assert files(one.folder) == files(two.folder)
+
+
+def test_an_utterance_that_cannot_be_written_does_not_cost_the_others_of_its_source(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    small(tmp_path / "raw")
+    write_files = convert_module._files_of
+
+    def fails_at_times(utterance: Utterance, *more: Any) -> dict[str, Any]:
+        if utterance.id == "u0_2":
+            raise ZeroDivisionError("of a library")
+        return write_files(utterance, *more)
+
+    monkeypatch.setattr(convert_module, "_files_of", fails_at_times)
+    corpus = prepare(Several("lab", tmp_path / "raw"), tmp_path / "data")
+    assert [entry.id for entry in corpus.entries] == ["lab/u0_1", "lab/u0_5", "lab/u1", "lab/u2"]
+    assert "u0.json (utterance 2): not readable: ZeroDivisionError" in corpus.description["skipped"][0]["problem"]
+
+
+KILLED = {
+    "in the next source": ("broken.Several.killed_at = 'u1.json'", 1),
+    "placed but not noted": ("prepare.asdict = lambda _: os.kill(os.getpid(), 9)", 0),
+}
+
+
+@pytest.mark.parametrize("when", KILLED)
+def test_after_a_kill_problems_of_utterances_are_neither_lost_nor_doubled(tmp_path: Path, when: str):
+    reader, (kill, noted) = Several("lab", small(tmp_path / "raw").root), KILLED[when]
+    script = (
+        f"import broken, os, sys; from pathlib import Path; from tractprobe import prepare; {kill}; "
+        "prepare.prepare(broken.Several('lab', Path(sys.argv[1])), Path(sys.argv[2]))"
+    )
+    paths = os.pathsep.join([str(Path(__file__).parent), *sys.path])
+    words = [sys.executable, "-c", script, str(tmp_path / "raw"), str(tmp_path / "data")]
+    assert subprocess.run(words, env=os.environ | {"PYTHONPATH": paths}).returncode == -signal.SIGKILL
+    (staging,) = (tmp_path / "data").glob(".lab.*.partial")
+    assert len((staging / "journal.jsonl").read_text().splitlines()) == noted
+    assert len(list(staging.glob("audio/u0_*"))) == 3
+    corpus, undisturbed = prepare(reader, tmp_path / "data"), prepare(reader, tmp_path / "undisturbed")
+    assert files(corpus.folder) == files(undisturbed.folder) and len(corpus.description["skipped"]) == 2
 
 
 class Rich(Folder):

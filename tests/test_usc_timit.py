@@ -103,8 +103,18 @@ def write(root: Path) -> UscTimit:
 
 
 def read(root: Path, **settings: Any) -> list[Utterance]:
+    """Read everything; what stands in place of an utterance is raised."""
+    utterances, problems = read_with_problems(root, **settings)
+    for problem in problems:
+        raise problem
+    return utterances
+
+
+def read_with_problems(root: Path, **settings: Any) -> tuple[list[Utterance], list[CorpusError]]:
     reader = UscTimit(root, **settings)
-    return [utterance for source in reader.sources() for utterance in reader.read(source)]
+    found = [one for source in reader.sources() for one in reader.read(source)]
+    utterances = [one for one in found if isinstance(one, Utterance)]
+    return utterances, [one for one in found if isinstance(one, CorpusError)]
 
 
 def channel(utterance: Utterance, name: str) -> np.ndarray:
@@ -426,6 +436,64 @@ def test_what_is_no_recording_is_named(tmp_path: Path, case: str):
     with pytest.raises(CorpusError, match=problem) as error:
         read(tmp_path)
     assert "usctimit_ema_m1_001_005" in str(error.value)
+
+
+def without_movements(numbers: Sequence[int]) -> dict[str, np.ndarray]:
+    tracks = signals(sound(spans()))
+    for number in numbers:
+        start, end = spans()[number - 1]
+        for values in tracks.values():
+            values[round((start - 0.16) * EMA_RATE_HZ) : round((end + 0.17) * EMA_RATE_HZ)] = np.nan
+    return tracks
+
+
+@pytest.mark.parametrize("lost", [[1], [3], [5], [2, 4]])
+def test_a_sentence_without_movements_does_not_cost_the_others(tmp_path: Path, lost: list[int]):
+    write_recording(tmp_path / "whole")
+    write_recording(tmp_path / "broken", tracks=without_movements(lost))
+    expected = [one for one in read(tmp_path / "whole") if int(one.id[-3:]) not in lost]
+    utterances, problems = read_with_problems(tmp_path / "broken")
+    assert [(one.id, one.text, one.phones) for one in utterances] == [
+        (one.id, one.text, one.phones) for one in expected
+    ]
+    for one, other in zip(utterances, expected, strict=True):
+        np.testing.assert_array_equal(one.audio, other.audio)
+        assert one.track.start_s == other.track.start_s and one.track.values.shape == other.track.values.shape
+    path = tmp_path / "broken/EMA/Data/M1/mat/usctimit_ema_m1_001_005.mat"
+    reason = "no articulator was measured at any time of the audio"
+    assert [str(one) for one in problems] == [f"{path} (sentence {number}): {reason}" for number in lost]
+
+
+def test_of_two_sentences_that_overlap_neither_is_read_and_the_others_are(tmp_path: Path):
+    places = spans()
+    places[1] = (places[0][0] + 0.05, places[1][1])
+    write_recording(tmp_path, sentences=places, audio=sound(spans()))
+    utterances, problems = read_with_problems(tmp_path)
+    assert [one.id[-3:] for one in utterances] == ["003", "004", "005"]
+    assert [(one.place, one.problem) for one in problems] == [
+        (f"sentence {number}", "sentence 2 starts before sentence 1 ends") for number in (1, 2)
+    ]
+    assert {Path(one.file).name for one in problems} == {"usctimit_ema_m1_001_005.trans"}
+
+
+def test_a_sentence_within_another_keeps_its_neighbours_padding_out_of_both(tmp_path: Path):
+    places = spans()
+    rows = [(1, *places[0]), (2, places[1][0], places[3][0] - 0.1), (3, *places[2]), (4, *places[3]), (5, *places[4])]
+    write_recording(
+        tmp_path, trans="".join(f"{start},{end},dh,this,{TEXTS[number]},{number}\n" for number, start, end in rows)
+    )
+    utterances, problems = read_with_problems(tmp_path)
+    assert [one.id[-3:] for one in utterances] == ["001", "004", "005"] and len(problems) == 2
+    audio = sound(places, seed=sum(map(ord, "M1")) + 1)
+    assert start_in(audio, utterances[1].audio) == round((places[3][0] - 0.05) * RATE_HZ)
+
+
+def test_one_sentence_of_two_without_text_or_beyond_the_audio_is_lost_alone(tmp_path: Path):
+    rows = "0,0.5,dh,this,One.,1\n0.6,1,dh,this,,2\n1.2,1.6,dh,this,Three.,3\n90,91,dh,this,Four.,4\n"
+    write_recording(tmp_path, trans=rows)
+    utterances, problems = read_with_problems(tmp_path)
+    assert [one.text for one in utterances] == ["One.", "Three."]
+    assert [one.place for one in problems] == ["sentence 2", "sentence 4"]
 
 
 BROKEN: dict[str, Callable[[Path], Any]] = {

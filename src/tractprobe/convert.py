@@ -5,7 +5,8 @@ Runs in the processes that preparation starts; lhotse, slow to import, is needed
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -47,17 +48,28 @@ class Converted:
 def convert(reader: Reader, source: str, staging: Path, with_source: bool = False) -> Converted:
     """Read a source and write its audio and movements, if asked the vocal folds too, under temporary names."""
     converted = Converted(source)
+    with _skipping(converted, reader.root / source):
+        for number, one in enumerate(reader.read(source), start=1):
+            if isinstance(one, CorpusError):
+                converted.skip(one)
+                continue
+            with _skipping(converted, reader.root / source, f"utterance {number}"):
+                converted.utterances.append(_files_of(one, staging, with_source))
+    return converted
+
+
+@contextmanager
+def _skipping(converted: Converted, path: Path, place: str | None = None) -> Iterator[None]:
+    """Note what goes wrong with a source, or with one of its utterances, instead of raising it."""
     try:
-        for utterance in reader.read(source):
-            converted.utterances.append(_files_of(utterance, staging, with_source))
+        yield
     except ConfigError:
         raise
     except CorpusError as error:
         converted.skip(error)
     except (ValueError, ArithmeticError, LookupError, TypeError, MemoryError) as error:
         # A reader should have said what is wrong itself; that it did not must not cost the other files.
-        converted.skip(CorpusError(reader.root / source, f"not readable: {error!r}"))
-    return converted
+        converted.skip(CorpusError(path, f"not readable: {error!r}", place=place))
 
 
 def _files_of(utterance: Utterance, staging: Path, with_source: bool) -> dict[str, Any]:

@@ -31,6 +31,10 @@ class EncoderError(TractprobeError):
     """An encoder that cannot be loaded, or cannot take what it was given."""
 
 
+class ProcessError(TractprobeError):
+    """Processes that die whatever they work on."""
+
+
 class RunError(TractprobeError):
     """A run directory that does not hold what is asked of it."""
 

@@ -11,14 +11,12 @@ import logging
 import os
 import re
 import shutil
-import threading
 import time
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Generator, Sequence
+from contextlib import closing
 from dataclasses import asdict
-from multiprocessing import get_context, parent_process
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -30,6 +28,7 @@ from tractprobe.corpora import Reader
 from tractprobe.corpora.ipa import UNKNOWN
 from tractprobe.errors import CorpusError
 from tractprobe.files import digest, file_sha256, read_json, staged_folder, write_json
+from tractprobe.pool import Death, in_processes
 from tractprobe.prepared import AUDIO, DESCRIPTION, EMA, FORMAT, MANIFEST, RATE_HZ, PreparedCorpus, content_hash
 from tractprobe.progress import progress
 
@@ -46,7 +45,8 @@ def prepare(reader: Reader, data: Path, workers: int = 1, source_channels: bool 
     Parameters
     ----------
     workers
-        Processes that read and convert; the result does not depend on it.
+        Processes that read and convert; the result does not depend on it. A source that kills its process, twice, is
+        skipped; with one, there is only this process, and such a source ends it.
     source_channels
         Also follow pitch, voicing and loudness, from the laryngograph where there is one: six times faster than speech.
 
@@ -54,6 +54,8 @@ def prepare(reader: Reader, data: Path, workers: int = 1, source_channels: bool 
     ------
     CorpusError
         The name is unfit, the source is missing, or not one utterance could be read.
+    ProcessError
+        Processes die whatever they read; what was done is kept for the next time.
     """
     if not _NAME.fullmatch(reader.name):
         raise CorpusError(reader.root, f"corpus.name={reader.name!r}: lower-case letters, digits, '_' and '-' only")
@@ -129,8 +131,8 @@ def _write(
     if done:
         log.info("going on behind %d of %d sources", len(done), len(sources))
     before, names = len(done), {one["id"] for part in done for one in part.utterances}
-    with open(staging / _JOURNAL, "ab") as journal:
-        results = _converted(reader, sources[before:], staging, workers, source_channels)
+    results = _converted(reader, sources[before:], staging, workers, source_channels)
+    with open(staging / _JOURNAL, "ab") as journal, closing(results):
         for converted in progress(results, f"preparing {reader.name}", unit="file", total=len(sources) - before):
             done.append(_placed(converted, staging, names, reader))
             journal.write(json.dumps(asdict(done[-1])).encode() + b"\n")
@@ -155,34 +157,20 @@ def _noted(path: Path) -> list[Converted]:
 
 def _converted(
     reader: Reader, sources: Sequence[str], staging: Path, workers: int, source_channels: bool
-) -> Iterator[Converted]:
-    """Yield what becomes of each source, in their order."""
+) -> Generator[Converted, None, None]:
+    """Yield what becomes of each source, in their order; close it to end the processes."""
+    task = partial(convert, reader, staging=staging, with_source=source_channels)
     if workers <= 1:
-        yield from (convert(reader, source, staging, source_channels) for source in sources)
+        yield from map(task, sources)
         return
-    with ProcessPoolExecutor(workers, get_context("spawn"), _die_with_parent) as pool:
-        futures = [(source, pool.submit(convert, reader, source, staging, source_channels)) for source in sources]
-        try:
-            for source, future in futures:
-                try:
-                    yield future.result()
-                except BrokenProcessPool:
-                    problem = "a process that read this or one of the next files died; workers=1 shows which"
-                    raise CorpusError(reader.root / source, problem) from None
-        finally:
-            pool.shutdown(cancel_futures=True)
-
-
-def _die_with_parent() -> None:
-    """End this process when the one that started it is killed, so that none goes on writing."""
-    parent = parent_process()
-    assert parent is not None
-
-    def watch() -> None:
-        parent.join()
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
+    with closing(in_processes(task, sources, workers)) as results:
+        for source, result in results:
+            if isinstance(result, Death):
+                lost = Converted(source)
+                lost.skip(CorpusError(reader.root / source, str(result)))
+                yield lost
+            else:
+                yield result
 
 
 def _first(done: Sequence[Converted]) -> str:

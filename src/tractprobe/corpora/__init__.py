@@ -135,8 +135,12 @@ class Reader(ABC):
         """List what ``read`` takes, in a stable order; cheap, and CorpusError if there is nothing."""
 
     @abstractmethod
-    def read(self, source: str) -> Sequence[Utterance]:
-        """Read one source; CorpusError names the file and the place in it."""
+    def read(self, source: str) -> Sequence[Utterance | CorpusError]:
+        """Read one source; CorpusError names the file and the place in it.
+
+        It is raised if it concerns the whole source. Where a source holds several utterances, it stands in place of the
+        one that it concerns, and the others are read.
+        """
 
     def palates(self) -> Mapping[str, Float[np.ndarray, "point 2"]]:
         """Return each speaker's palate trace, back to front, x and y in mm, in the same frame as the movements."""

@@ -4,7 +4,8 @@
 sentences; its AUDIO is what the .wav holds. Sensors TT TB TD UL LL JAW in any order at about 100.08 Hz, columns x (to
 the front), y (up), z (lateral) in mm, head-corrected. The axes are those of a public project that correlates column 1
 of the real files with predicted heights; since no file was at hand here, it is checked in each file that the upper lip
-lies above the lower one. The movements may end some 0.1 s before the audio; both start together.
+lies above the lower one. The movements may end some 0.1 s before the audio; both start together. A sentence that cannot
+be cut out is reported by itself.
 
 ``EMA/Data/<SPK>/trans/<same name>.trans`` has rows ``start,end,phone,word,sentence text,sentence number`` in seconds,
 without number in silence. M3's are called ``usctimit_mri_m3_*``: they belong to its MRI session, another recording, and
@@ -16,8 +17,8 @@ between sentences 065 and 066, between two recordings (blocks a and b) with fram
 import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from itertools import pairwise
+from dataclasses import dataclass, replace
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -55,12 +56,13 @@ class Row:
 
 @dataclass(frozen=True)
 class Sentence:
-    """Where a sentence lies in a recording."""
+    """Where a sentence lies in a recording, and what keeps it from being cut out there."""
 
     number: int
     text: str
     start_s: float
     end_s: float
+    problem: CorpusError | None = None
 
 
 @dataclass
@@ -96,7 +98,7 @@ class UscTimit(Reader):
         paths = [path for path, parsed in names if parsed and self._is_wanted(parsed)]
         return found(self.root, paths, "recording such as EMA/Data/M1/mat/usctimit_ema_m1_001_005.mat")
 
-    def read(self, source: str) -> list[Utterance]:
+    def read(self, source: str) -> list[Utterance | CorpusError]:
         path = self.root / source
         parsed = _FILE_NAME.fullmatch(path.name)
         if parsed is None:
@@ -106,10 +108,13 @@ class UscTimit(Reader):
         rows, sentences = self._sentences(path, parsed, recording)
         with naming(path):
             values = midsagittal(recording, _SENSORS, _FRONT, self.vertical_column)
-            spans = _padded(sentences, recording)
-            cuts = [_cut(recording, values, *span) for span in spans]
-            return [
-                Utterance(
+
+        def utterance(sentence: Sentence, span: tuple[float, float]) -> Utterance | CorpusError:
+            if sentence.problem:
+                return sentence.problem
+            try:
+                audio, track = _cut(recording, values, *span)
+                return Utterance(
                     id=f"{path.stem}_{sentence.number:03d}",
                     speaker=self._speaker(parsed),
                     language=self.language,
@@ -121,8 +126,10 @@ class UscTimit(Reader):
                     phone_set="arpabet",
                     frame="head",
                 )
-                for sentence, span, (audio, track) in zip(sentences, spans, cuts, strict=True)
-            ]
+            except ValueError as error:
+                return CorpusError(path, str(error), place=f"sentence {sentence.number}")
+
+        return list(map(utterance, sentences, _padded(sentences, recording)))
 
     def _is_wanted(self, parsed: re.Match[str]) -> bool:
         return parsed["speaker"] != "f5" or _block(parsed) in self.f5_blocks
@@ -184,7 +191,7 @@ def _row(path: Path, number: int, line: str) -> Row:
 def _transcribed(
     path: Path, rows: Sequence[Row], numbers: range, listed: Mapping[int, str], duration_s: float
 ) -> list[Sentence]:
-    """Return each sentence, from its first phone to its last."""
+    """Return each sentence, from its first phone to its last, and what is wrong with it."""
     sentences: dict[int, Sentence] = {}
     for row in rows:
         if row.sentence is not None:
@@ -196,14 +203,21 @@ def _transcribed(
     if not sentences or not set(sentences) <= {numbers[0] - 1, *numbers, numbers[-1] + 1}:  # some run over two files
         raise CorpusError(path, f"holds sentences {sorted(sentences)}, not {numbers[0]} to {numbers[-1]}")
     ordered = sorted(sentences.values(), key=lambda one: one.start_s)
-    for one, following in pairwise(ordered):
-        if following.start_s < one.end_s - MAX_OVERLAP_S:
-            raise CorpusError(path, f"sentence {following.number} starts before sentence {one.number} ends")
-    if ordered[-1].start_s >= duration_s:
-        raise CorpusError(path, f"sentence {ordered[-1].number} starts after the audio's end, {duration_s:.3f} s")
-    if silent := [one.number for one in ordered if not one.text]:
-        raise CorpusError(path, f"sentence {silent[0]} has no text")
-    return ordered
+    problems = [_problem(one, ordered, duration_s) for one in ordered]
+    return [
+        replace(one, problem=CorpusError(path, problem, place=f"sentence {one.number}")) if problem else one
+        for one, problem in zip(ordered, problems, strict=True)
+    ]
+
+
+def _problem(one: Sentence, ordered: Sequence[Sentence], duration_s: float) -> str | None:
+    """Return why a sentence cannot be cut out, if it cannot; of two that overlap, neither can."""
+    for earlier, later in combinations(ordered, 2):
+        if one in (earlier, later) and later.start_s < earlier.end_s - MAX_OVERLAP_S:
+            return f"sentence {later.number} starts before sentence {earlier.number} ends"
+    if one.start_s >= duration_s:
+        return f"starts after the audio's end, {duration_s:.3f} s"
+    return None if one.text else "has no text"
 
 
 def _by_silence(path: Path, recording: Recording, numbers: range, texts: Mapping[int, str]) -> list[Sentence]:
@@ -223,8 +237,9 @@ def _padded(sentences: Sequence[Sentence], recording: Recording) -> list[tuple[f
     """Widen each sentence into the silence on both sides, by at most half of one that is shared, to whole samples."""
     spans, rate_hz = [], recording.audio_rate_hz
     for index, one in enumerate(sentences):
-        earliest = (sentences[index - 1].end_s + one.start_s) / 2 if index else 0.0
-        latest = (one.end_s + sentences[index + 1].start_s) / 2 if index + 1 < len(sentences) else recording.duration_s
+        earliest = (max(before.end_s for before in sentences[:index]) + one.start_s) / 2 if index else 0.0
+        latest = (one.end_s + sentences[index + 1].start_s) / 2 if index + 1 < len(sentences) else math.inf
+        latest = min(latest, recording.duration_s)
         span = max(one.start_s - MAX_PADDING_S, earliest), min(one.end_s + MAX_PADDING_S, latest)
         spans.append((round(span[0] * rate_hz) / rate_hz, round(span[1] * rate_hz) / rate_hz))
     return spans
