@@ -16,7 +16,7 @@ r of tongue and jaw in y, mean         -0.22 to 0.84      0.24 to 0.41      the 
 Caught, in single real sentences (of 9) and in virtual speakers (of 4): y of tip and blade exchanged 8 and 4, of blade
 and dorsum 7 and 4, of tip and dorsum 7 and 4; y negated of tip, blade or dorsum 6 to 9 and 4, of the whole tongue 7 and
 4. In the others the two courses are alike: the tongue is carried by the jaw, or nothing tells tip from dorsum.
-Not caught: y upside down with the lips' names exchanged as well, the lower lip and the jaw exchanged.
+Not caught: y upside down with the lips' names exchanged as well, and y of lower lip and jaw exchanged.
 """
 
 from collections.abc import Iterator
