@@ -16,7 +16,9 @@ from tractprobe.articulators import CHANNELS
 from tractprobe.audit import VERDICTS, Audit, Check, audit, gather, is_bilabial, is_silence, lag, pictures
 from tractprobe.audit import page as html_page
 from tractprobe.audit.gather import SAMPLE, Sample
+from tractprobe.audit.held import filled
 from tractprobe.audit.lag import LAGS_MS, log_bands, peak_ms
+from tractprobe.audit.material import forgiving
 from tractprobe.audit.page import page, write_page
 from tractprobe.audit.pictures import example_picture, png, positions_picture
 from tractprobe.audit.timing import LAG_GROWTH
@@ -171,6 +173,36 @@ def lost(utterance: Utterance) -> Utterance:
     return with_track(utterance, values)
 
 
+def copied(*pairs: tuple[str, str], sign: float = 1.0, offset_mm: float = 0.0) -> Callable[[Utterance], Utterance]:
+    """Let channels be those of others: ``(("li_x", "ll_x"), ...)`` reads ll under the name of li."""
+    return lambda utterance: renamed(utterance, {to: sign * column(utterance, of) + offset_mm for to, of in pairs})
+
+
+def exchanged(one: str, other: str) -> Callable[[Utterance], Utterance]:
+    return copied((one, other), (other, one))
+
+
+def upside_down(*channels: str) -> Callable[[Utterance], Utterance]:
+    """Turn channels about a height of their own, as if the sign were wrong and the origin had been moved since."""
+    return lambda utterance: renamed(
+        utterance, {name: 2 * np.nanmean(column(utterance, name)) - column(utterance, name) for name in channels}
+    )
+
+
+def refilled(sensor: str, seconds: float, fill: Callable[[np.ndarray], float | np.ndarray]):
+    """A sensor lost once a second, and the loss filled; ``fill`` gets what was measured before it."""
+
+    def apply(utterance: Utterance) -> Utterance:
+        values, rate_hz = utterance.track.values.copy(), utterance.track.rate_hz
+        columns, n = [CHANNELS.index(f"{sensor}_{axis}") for axis in "xy"], int(seconds * rate_hz)
+        for start in range(int(0.4 * rate_hz), len(values) - n, int(rate_hz)):
+            values[start : start + n, columns] = fill(values[:start, columns])
+        return with_track(utterance, values)
+
+    return apply
+
+
+TONGUE_Y = ("tt_y", "tb_y", "td_y")
 MISTAKES: dict[str, tuple[Callable[[Utterance], Utterance], set[str]]] = {
     "lateral axis for the vertical one": (
         lateral_for_vertical,
@@ -204,6 +236,34 @@ MISTAKES: dict[str, tuple[Callable[[Utterance], Utterance], set[str]]] = {
     "standardised positions": (standardised, {"order from back to front", "distance of tongue sensors"}),
     "a lip under another's name": (lips_for_teeth, {"lips close in [p b m]"}),
     "a sensor lost most of the time": (lost, {"valid frames"}),
+    "a sensor read twice": (copied(("li_x", "ll_x"), ("li_y", "ll_y")), {"no two channels the same"}),
+    "a column read twice": (copied(("li_y", "ll_y")), {"no two channels the same"}),
+    "a column read twice, moved and with the other sign": (
+        copied(("tb_y", "li_y"), sign=-1, offset_mm=7.0),
+        {"no two channels the same"},
+    ),
+    "losses filled with 0": (refilled("tt", 0.05, lambda _: 0.0), {"samples that were measured"}),
+    "one sample filled with 0": (refilled("li", 0.01, lambda _: 0.0), {"samples that were measured"}),
+    "losses filled with the mean": (
+        refilled("ll", 0.55, lambda past: past.mean(axis=0)),
+        {"samples that were measured"},
+    ),
+    "losses filled with the last": (refilled("tb", 0.55, lambda past: past[-1]), {"samples that were measured"}),
+    "y of tip and blade exchanged": (
+        exchanged("tt_y", "tb_y"),
+        {"tongue follows its neighbours in height", "tongue keeps its distances"},
+    ),
+    "y of blade and dorsum exchanged": (
+        exchanged("tb_y", "td_y"),
+        {"tongue follows its neighbours in height", "tongue keeps its distances"},
+    ),
+    "y of tip and dorsum exchanged": (exchanged("tt_y", "td_y"), {"tongue keeps its distances"}),
+    "the tip upside down": (upside_down("tt_y"), {"tongue follows its neighbours in height"}),
+    "the blade upside down": (upside_down("tb_y"), {"tongue follows its neighbours in height"}),
+    "the dorsum upside down": (upside_down("td_y"), {"tongue follows its neighbours in height"}),
+    "the tongue upside down": (upside_down(*TONGUE_Y), {"tongue rises with the jaw"}),
+    "half the size": (scaled(0.5), {"distance of dorsum and upper lip"}),
+    "twice the size": (scaled(2), {"distance of dorsum and upper lip"}),
 }  # fmt: skip
 
 
@@ -212,8 +272,9 @@ def failures(result: Audit) -> set[str]:
 
 
 KNOWN = ["lateral axis for the vertical one", "columns off by two", "cm taken for mm", "sensors shifted by one"]
-KNOWN += ["200 Hz read as 500 Hz", "stretched by 5 %", "x grows to the back"]
-WANT_MORE = {"audio in time with movements", LAG_GROWTH, "lips close in [p b m]"}
+KNOWN += ["200 Hz read as 500 Hz", "stretched by 5 %", "x grows to the back", "a sensor read twice"]
+KNOWN += ["losses filled with 0", "y of tip and blade exchanged", "the tongue upside down", "twice the size"]
+WANT_MORE = {"audio in time with movements", LAG_GROWTH, "lips close in [p b m]", "tongue rises with the jaw"}
 """Checks that need five sentences of the built-in corpus; two are enough for the others."""
 
 
@@ -243,6 +304,64 @@ def test_the_builtin_corpus_passes_every_check():
         assert abs(speaker.check("audio in time with movements").measured or 99) < 8
         assert abs(speaker.check(LAG_GROWTH).measured or 99) < 15
     assert [speaker.speaker for speaker in result.speakers] == ["c2", "f1", "m1", "m3"]
+
+
+PREVIEW = "virtual_preview"
+
+
+@pytest.mark.parametrize("corpus", ["builtin", PREVIEW])
+def test_good_speakers_and_single_sentences_of_them_never_fail(corpus: str):
+    """Of all 240 single sentences 25 failed once; those of them that are here are tested, and every sixth besides."""
+    root, step = BUILTIN, 1
+    if corpus == PREVIEW:
+        root, step = real("TRACTPROBE_SAMPLES").parent / PREVIEW, 8
+        if not root.is_dir():
+            pytest.skip(f"no {root}")
+    reader = Folder("virtual", root)
+    utterances = [utterance for source in reader.sources()[::step] for utterance in reader.read(source)]
+    result = audit(utterances)
+    assert result.passed and len(result.speakers) == 4, str(result)
+    failed_once = {"cmn_009", "en_002", "en_003", "en_008", "es_008", "cmn_005", "it_004"}
+    alone = [one for place, one in enumerate(utterances) if place % 6 == 0 or one.id.partition("_")[2] in failed_once]
+    single = audit(replace(utterance, speaker=utterance.id) for utterance in alone)
+    assert single.passed and len(single.speakers) == len(alone), str(single)
+
+
+def test_what_one_sentence_cannot_tell_is_not_applicable_and_says_what_is_wanted():
+    check = Check("c", 3.2, "Hz", 1.1, 3.0, "rms", "")
+    little = forgiving(check, 2.6, high=3.6)
+    assert little.verdict == "not applicable"
+    assert little.detail == "3.2 Hz is beyond 1.1 to 3 Hz, but 2.6 s say little: 12 s are wanted; rms"
+    assert forgiving(check, 12.0, high=3.6).verdict == "fail" == forgiving(check, 2.6, high=3.1).verdict
+    assert forgiving(replace(check, measured=1.0), 2.6, high=3.6).verdict == "fail"
+    assert forgiving(replace(check, measured=2.0), 2.6, high=3.6) == replace(check, measured=2.0)
+
+
+@pytest.mark.parametrize("missing", ["tt", "td", "ll"])
+def test_travel_is_not_judged_unless_tip_dorsum_and_lower_lip_are_there(missing: str):
+    nothing = {f"{missing}_{axis}": np.full(len(spoken("m1")[0].track.values), np.nan) for axis in "xy"}
+    check = audit([renamed(spoken("m1")[0], nothing)]).speakers[0].check("vertical to horizontal travel")
+    assert check.verdict == "not applicable" and f"not recorded: {missing}_" in check.detail
+
+
+@pytest.mark.parametrize("rounding_mm", [0.01, 0.02, 0.05, 0.1])
+def test_rounded_positions_are_measurements(rounding_mm: float):
+    for utterance in spoken("m1"):
+        values = np.round(utterance.track.values / rounding_mm) * rounding_mm
+        for sensor in range(6):
+            assert not filled(values[:, 2 * sensor : 2 * sensor + 2], utterance.track.rate_hz).any()
+
+
+def test_samples_that_nobody_measured_are_told_from_a_sensor_at_rest_or_at_the_origin():
+    moving = np.cumsum(np.full((200, 2), 0.01), axis=0)
+    at_rest, far_zeros, no_samples = moving.copy(), moving + 20, moving[:0]
+    at_rest[50:90] = at_rest[50]
+    far_zeros[[0, 1, 77, 199]] = 0
+    assert not filled(moving - moving[100], 100).any() and not filled(at_rest, 100).any()
+    assert not filled(no_samples, 100).any() and not filled(moving[:1], 100).any()
+    assert np.flatnonzero(filled(far_zeros, 100)).tolist() == [0, 1, 77, 199]
+    assert filled(at_rest, 50).sum() == 40
+    assert filled(np.zeros((200, 2)), 100).all() and not filled(np.full((200, 2), np.nan), 100).any()
 
 
 def test_a_lag_is_measured_to_a_few_milliseconds_and_with_its_sign():
@@ -474,6 +593,31 @@ SAMPLES: dict[str, Callable[[Path, Path], Reader]] = {
         "ag", root / "ema2wav_ag501", "de", {"td": 5, "tb": 6, "tt": 7, "ul": 8, "ll": 9, "li": 4}, head_corrected=True
     ),
 }
+
+
+def test_real_zeros_that_stand_for_losses_are_caught(monkeypatch: pytest.MonkeyPatch):
+    """demoDB's tracks end in 0.2 s of zeros, which its reader takes out."""
+    reader = SAMPLES["emu demo"](real("TRACTPROBE_SAMPLES"), Path())
+    utterances = [utterance for source in reader.sources() for utterance in reader.read(source)]
+    unmasked = [with_track(one, np.nan_to_num(one.track.values)) for one in utterances]
+    assert np.isnan(utterances[0].track.values[-10:]).all()
+    assert "samples that were measured" in failures(audit(unmasked))
+
+
+@pytest.mark.parametrize("corpus", SAMPLES)
+def test_real_mistakes_are_caught(corpus: str, tmp_path: Path):
+    """In single sentences not every exchange of y shows; what shows in each of the samples is asked for."""
+    reader = SAMPLES[corpus](real("TRACTPROBE_SAMPLES"), tmp_path)
+    utterances = [utterance for source in reader.sources() for utterance in reader.read(source)]
+    for name in (
+        "a sensor read twice",
+        "losses filled with 0",
+        "the blade upside down",
+        "half the size",
+        "twice the size",
+    ):
+        make, expected = MISTAKES[name]
+        assert expected <= failures(audit(map(make, utterances))), name
 
 
 @pytest.mark.parametrize("corpus", SAMPLES)

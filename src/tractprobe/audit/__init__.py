@@ -4,8 +4,9 @@ In: Utterances, from a raw reader or a prepared corpus, once and in any order. O
 each with what was measured, its limits, a verdict, and what usually causes a failure. Only sums and samples are kept.
 Nothing is assumed of the corpus: channels are in the canonical space (mm, x to the front, y up), times in seconds.
 
-``gather`` goes over utterances; ``checks`` and ``timing`` judge, and say where their limits come from; ``lag`` compares
-audio with movements; ``table`` is for the terminal, ``page`` and ``pictures`` for a browser.
+``gather`` goes over utterances; ``checks``, ``tongue`` and ``timing`` judge, and say where their limits come from;
+``material`` is about too little of it, ``held`` finds samples that nobody measured, ``lag`` compares audio with
+movements; ``table`` is for the terminal, ``page`` and ``pictures`` for a browser.
 """
 
 from collections.abc import Iterable, Mapping
@@ -15,11 +16,12 @@ import numpy as np
 from jaxtyping import Float
 
 from tractprobe.audit import table
-from tractprobe.audit.checks import anatomy, motion, valid
+from tractprobe.audit.checks import anatomy, measured, motion, valid
 from tractprobe.audit.gather import Gathered, IsKind
 from tractprobe.audit.labels import is_bilabial, is_silence
 from tractprobe.audit.result import VERDICTS, Check, Example, SpeakerAudit, Verdict
 from tractprobe.audit.timing import timing
+from tractprobe.audit.tongue import tongue
 from tractprobe.corpora import Utterance
 
 __all__ = ["VERDICTS", "Audit", "Check", "Example", "SpeakerAudit", "Verdict", "audit", "is_bilabial", "is_silence"]
@@ -83,7 +85,14 @@ def _judge(speaker: str, parts: Gathered, palate: Float[np.ndarray, "point 2"] |
         frames=tuple(sorted(parts.frames)),
         utterances=parts.utterances,
         duration_s=parts.duration_s,
-        checks=(*anatomy(channels, cloud), *motion(parts), *timing(parts, curves), valid(parts)),
+        checks=(
+            *anatomy(channels, cloud),
+            *motion(parts),
+            *tongue(parts, channels, cloud),
+            *timing(parts, curves),
+            measured(parts),
+            valid(parts),
+        ),
         channels=channels,
         cloud=cloud,
         palate=palate,

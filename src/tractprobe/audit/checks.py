@@ -3,37 +3,51 @@
 Limits lie between what good recordings gave and what the public mistakes turn them into, both measured; they were set
 on the recordings they are tested on, and none were held back. Good: 8 real speakers with one or two sentences each
 (HPRC F01 and M01, EMU mo1 and dfg91, MOCHA fsew0, XRMB jw11, AG501 sf2 and another), and the 4 speakers of the built-in
-corpus. Mistakes are made on these; lateral axes are a made one and those that 6 of the real recordings hold.
+corpus, as a whole and by single sentences (240 with the ones that it was chosen from). Mistakes are made on these;
+lateral axes are a made one and those that 6 of the real recordings hold. Two limits: the second one is for less than
+``material.ENOUGH_S``.
+
 =====================================  =================  =======================================  ==============
 what                                   good               mistakes                                 limits
 =====================================  =================  =======================================  ==============
 still reference, sd below 15 Hz        0.07 to 0.33 mm    4.2 to 5.3, a moving sensor's columns    <= 0.5 mm
-least gap from back to front           4.7 to 13.6 mm     -28 to -19, x with the wrong sign        >= 2 mm
-upper above lower lip                  8.0 to 43 mm       -2.1 to 5.1, a lateral axis              >= 6 mm
+least gap from back to front           2.5 to 14 mm       -28 to -19, x with the wrong sign        >= 2 mm
+upper above lower lip                  5.9 to 43 mm       -2.1 to 5.1, a lateral axis              >= 5.5 mm
 tongue above the middle of the lips    -5 to 19 mm        100, a forehead as the tongue's tip      -40 to 35 mm
 distance of tongue sensors             8.6 to 28 mm       0.9 to 2.0 and 119 to 283, 10 x units    5 to 45 mm
-spread, median of channels             2.2 to 4.2 mm      0.2 to 0.4 and 22 to 42, 10 x units      0.8 to 8 mm
-least spread over what is expected     1.3 to 3.6 x       0 to 0.13, a flag or a reference read    >= 1 x
-vertical to horizontal travel          0.53 to 2.0        0.12 to 0.57, a lateral axis             >= 0.4
-r of neighbours less r with the lip    0.48 to 1.55       -0.5 to 0.03, columns off by two         >= 0.15
-lips closer in [p b m], AUC            0.93 to 1          0.33 to 0.67, other columns as the lips  >= 0.75
+distance of dorsum and upper lip       44 to 67 mm        22 to 33 and 88 to 134, 2 x units        35 to 78 mm
+sd of difference over sd, two columns  0.10 to 0.61       0 to 1e-6, one column read twice         >= 0.03
+spread, median of channels             1.6 to 4.5 mm      0.2 to 0.4 and 22 to 42, 10 x units      0.8 to 8 mm
+least spread over what is expected     1.24 to 4.8 x      0 to 0.13, a flag or a reference read    >= 1 x
+vertical to horizontal travel          0.34 to 2.0        0.12 to 0.57, a lateral axis             >= 0.37/0.3
+samples that no sensor measures        0                  0.02 to 1, losses filled                 <= 0.002
+lips closer in [p b m], AUC            0.88 to 1          0.33 to 0.67, other columns as the lips  >= 0.75
 =====================================  =================  =======================================  ==============
 
-Narrow: dfg91's lateral axis fails by the height of the lips alone (5.1 mm, limit 6; its travel of 0.57 passes, while
-the other five have 0.19 to 0.32). The lips' distance includes x: with a lateral axis its AUC may be anything.
+Narrow: dfg91's lateral axis fails by the height of the lips alone (5.1 mm, limit 5.5; its travel of 0.57 passes, while
+the other five have 0.19 to 0.32), and a child's lips are 5.9 mm apart in one sentence. The lips' distance includes x:
+with a lateral axis its AUC may be anything. Where a sentence has few bilabials, the AUC is not judged.
+
+Units: the mouth's size is known to a third, heads differ by as much. Twice or half as large is always caught; 1.5 times
+as large, in 7 of the 9 real sentences and 1 of the 4 virtual speakers; as small, in 2 and 3 of them. Less than that
+cannot be told from a large or a small head, and nothing of it without dorsum or upper lip.
 """
 
 from collections.abc import Iterator, Mapping
+from itertools import combinations
 
 import numpy as np
 from jaxtyping import Float
 
-from tractprobe.articulators import CHANNELS
+from tractprobe.articulators import ARTICULATORS, CHANNELS
 from tractprobe.audit.gather import STILL, TONGUE, Gathered
+from tractprobe.audit.held import HELD_S
+from tractprobe.audit.material import forgiving
 from tractprobe.audit.result import Check, short
 
 _LIPS, _NEIGHBOURS = "the lips were not both recorded", "fewer than two neighbours on the tongue were recorded"
-_LEAST_SPREAD_MM = {"ul_x": 0.15, "ul_y": 0.15, "ll_x": 0.15, "li_x": 0.15, "li_y": 0.4, "ll_y": 0.5}
+_TWIN_FRAMES = 10
+_LEAST_SPREAD_MM = {"ul_x": 0.15, "ul_y": 0.15, "ll_x": 0.15, "li_x": 0.15, "li_y": 0.4, "ll_y": 0.35}
 
 
 def anatomy(channels: tuple[str, ...], cloud: Float[np.ndarray, "frame all_channels"]) -> Iterator[Check]:
@@ -45,9 +59,11 @@ def anatomy(channels: tuple[str, ...], cloud: Float[np.ndarray, "frame all_chann
     yield _order(at)
     gap = at["ul_y"] - at["ll_y"] if {"ul_y", "ll_y"} <= set(at) else None
     cause = "A lateral axis taken for the vertical one, y upside down, or the lips swapped."
-    yield Check("upper lip above lower", gap, "mm", 6.0, None, _LIPS if gap is None else "difference of medians", cause)
+    yield Check("upper lip above lower", gap, "mm", 5.5, None, _LIPS if gap is None else "difference of medians", cause)
     yield _height(at)
     yield _neighbour_distance(channels, cloud)
+    yield _dorsum_to_lips(channels, cloud)
+    yield _twins(channels, cloud)
 
 
 def _order(at: Mapping[str, float]) -> Check:
@@ -102,6 +118,40 @@ def _neighbour_distance(channels: tuple[str, ...], cloud: np.ndarray) -> Check:
     return Check("distance of tongue sensors", distances[worst], "mm", 5.0, 45.0, f"{worst}, median", cause)
 
 
+def _dorsum_to_lips(channels: tuple[str, ...], cloud: np.ndarray) -> Check:
+    """Check the size of the mouth: of all distances the one that differs least between speakers."""
+    name, cause = (
+        "distance of dorsum and upper lip",
+        "A unit that is wrong by 1.5 or more, or a sensor under another's name.",
+    )
+    x, y = (cloud[:, channels.index(f"ul_{axis}")] - cloud[:, channels.index(f"td_{axis}")] for axis in "xy")
+    apart = np.hypot(x, y)
+    if not np.isfinite(apart).any():
+        return Check(name, None, "mm", 35.0, 78.0, "dorsum and upper lip were not both recorded", cause)
+    return Check(name, float(np.nanmedian(apart)), "mm", 35.0, 78.0, "median", cause)
+
+
+def _twins(channels: tuple[str, ...], cloud: np.ndarray) -> Check:
+    """Check that no two channels hold the same, up to sign and offset.
+
+    x of the lips are left out: in the virtual speakers they are the same, since both lips are pushed out as one.
+    """
+    name, cause = "no two channels the same", "One column read under two names."
+    shares = {}
+    for (one, a), (other, b) in combinations(zip(channels, cloud.T, strict=True), 2):
+        both = np.isfinite(a) & np.isfinite(b)
+        if both.sum() < _TWIN_FRAMES or {one, other} == {"ul_x", "ll_x"}:
+            continue
+        a, b = a[both] - a[both].mean(), b[both] - b[both].mean()
+        share = min((a - b).std(), (a + b).std()) / min(a.std(), b.std())
+        if np.isfinite(share):
+            shares[f"{one} and {other}"] = float(share)
+    if not shares:
+        return Check(name, None, "", 0.03, None, f"no two channels that move, {_TWIN_FRAMES} frames of them", cause)
+    worst = min(shares, key=shares.__getitem__)
+    return Check(name, shares[worst], "", 0.03, None, f"sd of sum or difference over their own sd, {worst}", cause)
+
+
 def motion(parts: Gathered) -> Iterator[Check]:
     """Check how far sensors move, and with which others."""
     sd = np.sqrt(np.diag(parts.products) / np.diag(parts.n))
@@ -109,8 +159,7 @@ def motion(parts: Gathered) -> Iterator[Check]:
     yield _still(parts)
     yield _spread(spread)
     yield _least_spread(spread)
-    yield _vertical_travel(spread)
-    yield _neighbours(parts)
+    yield forgiving(_vertical_travel(spread), parts.track_s, low=0.3)
     yield _bilabials(parts)
 
 
@@ -143,38 +192,16 @@ def _least_spread(spread: Mapping[str, float]) -> Check:
 
 
 def _vertical_travel(spread: Mapping[str, float]) -> Check:
-    vertical, horizontal = ("td_y", "tt_y", "ll_y"), ("td_x", "tb_x", "tt_x")
-    y = [spread[name] for name in vertical if name in spread]
-    x = [spread[name] for name in horizontal if name in spread]
+    vertical, horizontal = ("td_y", "tt_y", "ll_y"), ("td_x", "tt_x")
     cause = "A lateral axis taken for the vertical one."
-    if len(y) < 2 or not x:
-        reason = "too few sensors on tongue and lower lip"
-        return Check("vertical to horizontal travel", None, "", 0.4, None, reason, cause)
+    if missing := [name for name in (*vertical, *horizontal) if name not in spread]:
+        reason = f"tip, dorsum and lower lip are wanted; not recorded: {' '.join(missing)}"
+        return Check("vertical to horizontal travel", None, "", 0.37, None, reason, cause)
+    horizontal = (*horizontal, "tb_x") if "tb_x" in spread else horizontal
+    y, x = ([spread[name] for name in names] for names in (vertical, horizontal))
     ratio = float(np.exp(np.mean(np.log(y)) - np.mean(np.log(x))))
     detail = f"sd of {', '.join(vertical)} over sd of {', '.join(horizontal)}, geometric means"
-    return Check("vertical to horizontal travel", ratio, "", 0.4, None, detail, cause)
-
-
-def _neighbours(parts: Gathered) -> Check:
-    """Check that tongue sensors follow their neighbours rather than the upper lip."""
-    variances = parts.squares / parts.n
-    r = parts.products / parts.n / np.sqrt(variances * variances.T)
-
-    def between(one: str, other: str) -> float:
-        return float(r[CHANNELS.index(one), CHANNELS.index(other)])
-
-    margins = {
-        f"r({one}, {other}) {between(one, other):.2f}, r({one}, ul_x) {between(one, 'ul_x'):.2f}": between(one, other)
-        - between(one, "ul_x")
-        for one, other in (("tt_x", "tb_x"), ("td_x", "tb_x"))
-    }
-    known = {text: margin for text, margin in margins.items() if not np.isnan(margin)}
-    cause = "Columns off by some, or sensors assigned to the wrong names."
-    if not known:
-        reason = "the upper lip and two neighbours on the tongue were not all recorded, or do not move"
-        return Check("tongue follows its neighbours", None, "", 0.15, None, reason, cause)
-    worst = min(known, key=known.__getitem__)
-    return Check("tongue follows its neighbours", known[worst], "", 0.15, None, worst, cause)
+    return Check("vertical to horizontal travel", ratio, "", 0.37, None, detail, cause)
 
 
 def _bilabials(parts: Gathered) -> Check:
@@ -190,6 +217,17 @@ def _bilabials(parts: Gathered) -> Check:
     area = float((wider + ties / 2).mean() / len(other))
     detail = f"medians {np.median(closed):.1f} and {np.median(other):.1f} mm; {n}"
     return Check("lips close in [p b m]", area, "AUC", 0.75, None, detail, cause)
+
+
+def measured(parts: Gathered) -> Check:
+    """Check that what stands where a sensor was lost was not taken for measurements."""
+    share = {name: float(n / of) for name, n, of in zip(ARTICULATORS, parts.filled, parts.known, strict=True) if of}
+    name, cause = "samples that were measured", "Losses filled with zeros, a mean or the last value instead of NaN."
+    if not share:
+        return Check(name, None, "", None, 0.002, "no sensor with both axes", cause)
+    worst = max(share, key=share.__getitem__)
+    detail = f"share that is zero, or repeated for {HELD_S} s or beside a jump; most: {worst}"
+    return Check(name, share[worst], "", None, 0.002, detail, cause)
 
 
 def valid(parts: Gathered) -> Check:

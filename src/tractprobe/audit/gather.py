@@ -9,7 +9,8 @@ from collections.abc import Callable
 import numpy as np
 from jaxtyping import Bool, Float
 
-from tractprobe.articulators import CHANNELS
+from tractprobe.articulators import ARTICULATORS, CHANNELS
+from tractprobe.audit.held import filled
 from tractprobe.audit.lag import GRID_HZ, Lags, log_bands
 from tractprobe.audit.result import Example
 from tractprobe.corpora import Frame, Utterance
@@ -50,6 +51,7 @@ class Gathered:
         self.lowest_rate_hz, self.highest_rate_hz = np.inf, 0.0
         self.utterances, self.duration_s, self.track_s, self.rows = 0, 0.0, 0.0, 0
         self.valid = np.zeros(len(CHANNELS))
+        self.filled, self.known = np.zeros(len(ARTICULATORS)), np.zeros(len(ARTICULATORS))
         self.cloud, self.closed, self.open = Sample(sample), Sample(sample), Sample(sample)
         self.n, self.products, self.squares = (np.zeros((len(CHANNELS), len(CHANNELS))) for _ in range(3))
         self.still: dict[str, tuple[float, int]] = {}
@@ -71,6 +73,10 @@ class Gathered:
         self.track_s += track.end_s - track.start_s
         self.rows += int(within.sum())
         self.valid += track.valid[within].sum(axis=0)
+        for sensor in range(len(ARTICULATORS)):
+            positions = track.values[:, 2 * sensor : 2 * sensor + 2]
+            self.filled[sensor] += filled(positions, track.rate_hz).sum()
+            self.known[sensor] += np.isfinite(positions).all(axis=1).sum()
         smooth = _smoothed(track)
         self._add_positions(utterance, within)
         self._add_movements(smooth)
