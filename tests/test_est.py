@@ -1,10 +1,11 @@
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from conftest import real
+from damage import refusals
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
@@ -50,24 +51,6 @@ def rows_as_bytes(rows: np.ndarray, order: str) -> bytes:
 def rows_as_text(rows: np.ndarray) -> bytes:
     lines = [f"{row[0]:.6f}\t{row[1]:g} \t" + " ".join(f"{value:.9g}" for value in row[2:]) for row in rows]
     return "".join(f"{line} \n" for line in lines).encode()
-
-
-def mutations(content: bytes, count: int = 60, seed: int = 0) -> Iterator[bytes]:
-    """Yield a file's bytes with a few of them changed, cut out or put in; every fourth time near the start."""
-    random = np.random.default_rng(seed)
-    for number in range(count):
-        broken, reach = bytearray(content), min(len(content), 1500 if number % 4 else len(content))
-        for _ in range(random.integers(1, 4)):
-            place, length = int(random.integers(0, reach + 1)), int(random.integers(1, 9))
-            noise = random.integers(0, 256, length).astype(np.uint8).tobytes()
-            match number % 4:
-                case 0 | 1:
-                    broken[place : place + 1] = noise[:1]
-                case 2:
-                    del broken[place : place + (length if random.random() < 0.7 else reach)]
-                case _:
-                    broken[place:place] = noise
-        yield bytes(broken)
 
 
 VALUES = np.arange(60).reshape(10, 6) + 0.25
@@ -222,14 +205,12 @@ def test_a_broken_track_is_one_error_that_names_file_and_place(tmp_path: Path, c
 @pytest.mark.parametrize(("kind", "order"), [("binary", "01"), ("binary", "10"), ("ascii", "01")])
 def test_bit_rot_is_an_error_or_harmless_but_nothing_else(tmp_path: Path, kind: str, order: str):
     path = write_est(tmp_path / "a.ema", VALUES, NAMES, kind=kind, order=order)
-    for broken in mutations(path.read_bytes(), count=300):
-        path.write_bytes(broken)
-        try:
-            track = read_est(path, ("a", "b", "c", "d", "e", "f"))
-        except CorpusError as error:
-            assert error.file == str(path)
-        else:
-            assert len(track.channels) == track.values.shape[1] and np.isfinite([track.rate_hz, track.start_s]).all()
+
+    def read() -> None:
+        track = read_est(path, ("a", "b", "c", "d", "e", "f"))
+        assert len(track.channels) == track.values.shape[1] and np.isfinite([track.rate_hz, track.start_s]).all()
+
+    assert refusals(path, read, 300) > 150
 
 
 def test_real_tracks_binary_and_text_hold_the_same_count():

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 from conftest import real
+from damage import read_utterances, refusals
 from scipy.io import savemat
 
 from tractprobe.articulators import CHANNELS
@@ -241,20 +242,6 @@ def test_a_file_cut_short_is_one_error(tmp_path: Path, keep: float):
         read_one(tmp_path)
 
 
-def test_bit_rot_is_an_error_or_harmless_but_nothing_else(tmp_path: Path):
-    path = write_hprc(tmp_path)
-    content, random = path.read_bytes(), np.random.default_rng(0)
-    for _ in range(60):
-        broken = bytearray(content)
-        for place in random.integers(0, 4000, size=3):
-            broken[place] = random.integers(256)
-        path.write_bytes(bytes(broken))
-        try:
-            read_one(tmp_path)
-        except CorpusError as error:
-            assert NAME in str(error)
-
-
 WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "another variable": ({"variable": "F02_B03_S07_R02_N"}, "holds no variable"),
     "a sensor lacks": ({"sensors": ["TR", "TB", "TT", "UL", "LL"]}, "lacks JAW"),
@@ -327,35 +314,13 @@ def test_a_folder_without_utterances_is_named(tmp_path: Path):
         Hprc(tmp_path / "nowhere").sources()
 
 
+@pytest.mark.filterwarnings("ignore:invalid value encountered in cast:RuntimeWarning")  # a signalling NaN
 def test_any_damage_to_any_file_is_an_error_or_harmless(tmp_path: Path):
     reader = write(tmp_path)
-    damage(list(tmp_path.rglob("*[NF].mat")), lambda path: reader.read(path.relative_to(tmp_path).as_posix()))
-    damage(list(tmp_path.rglob("*_palate.mat")), lambda path: reader.palates())
-
-
-def damage(paths: Sequence[Path], read: Callable[[Path], Any], times: int = 60) -> None:
-    """Change, cut or lengthen each file many times: reading gives something or CorpusError, nothing else."""
-    random = np.random.default_rng(0)
-    for path in paths:
-        content = path.read_bytes()
-        for _ in range(times):
-            broken, place = bytearray(content), int(random.integers(len(content)))
-            match random.integers(4):
-                case 0:
-                    broken[place] = random.integers(256)
-                case 1:
-                    for near in random.integers(min(len(content), 4000), size=3):
-                        broken[near] ^= 1 << random.integers(8)
-                case 2:
-                    del broken[place:]
-                case _:
-                    broken[place:place] = random.bytes(int(random.integers(1, 9)))
-            path.write_bytes(bytes(broken))
-            try:
-                read(path)
-            except CorpusError as error:
-                assert str(path) in str(error)
-        path.write_bytes(content)
+    for source in reader.sources():
+        assert refusals(tmp_path / source, lambda source=source: read_utterances(reader, source), 75) > 40
+    for path in tmp_path.rglob("*_palate.mat"):
+        assert refusals(path, reader.palates) > 30
 
 
 def test_real_files():

@@ -1,10 +1,10 @@
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import soundfile
+from damage import Breakages, assert_refused, refusals_in_corpus
 
 from tractprobe.articulators import CHANNELS
 from tractprobe.corpora import Phone
@@ -165,7 +165,7 @@ def columns_as_rows(root: Path) -> None:
     np.savetxt(path, np.loadtxt(path).T, fmt="%.4f")
 
 
-BROKEN: dict[str, tuple[Callable[[Path], Any], str]] = {
+BROKEN: Breakages = {
     "a row lacks": (lambda root: edit(root, "*.ema", (root / "e").read_text(), ""), "20 rows"),
     "channels as columns": (columns_as_rows, "200 rows"),
     "a number lacks": (lambda root: edit(root, "*.ema", "\n", "\n1.0 "), r"\(line"),
@@ -189,12 +189,9 @@ BROKEN: dict[str, tuple[Callable[[Path], Any], str]] = {
 
 @pytest.mark.parametrize("case", BROKEN)
 def test_a_broken_file_is_one_error_that_names_it(tmp_path: Path, case: str):
-    breakage, problem = BROKEN[case]
     ema = write_utterance(tmp_path, "olm", 2)
     (tmp_path / "e").write_text(ema.read_text().split("\n")[4] + "\n")
-    breakage(tmp_path)
-    with pytest.raises(CorpusError, match=problem):
-        read_one(tmp_path)
+    assert_refused(tmp_path, lambda: read_one(tmp_path), BROKEN[case])
 
 
 def test_nothing_to_read_says_so(tmp_path: Path):
@@ -206,36 +203,6 @@ def test_nothing_to_read_says_so(tmp_path: Path):
         Mspka(tmp_path).read("x.ema")
 
 
-def mutated(content: bytes, random: np.random.Generator) -> bytes:
-    """Return bytes with a few flipped, a piece cut out, or a piece put in."""
-    broken, place = bytearray(content), int(random.integers(len(content) + 1))
-    match random.integers(3):
-        case 0:
-            for at in random.integers(0, max(len(broken), 1), size=3):
-                broken[at : at + 1] = random.bytes(1)
-        case 1:
-            del broken[place : place + int(random.integers(1, 200))]
-        case _:
-            broken[place:place] = random.bytes(int(random.integers(1, 20)))
-    return bytes(broken)
-
-
-def fuzz(reader: Any, rounds: int = 60) -> None:
-    """Damage each file of a corpus in turn: reading gives utterances or CorpusError, and nothing else."""
-    random = np.random.default_rng(0)
-    for path in sorted(path for path in reader.root.rglob("*") if path.is_file()):
-        content = path.read_bytes()
-        for _ in range(rounds):
-            path.write_bytes(mutated(content, random))
-            for source in reader.sources():
-                if path.stem in source or path.suffix not in (".ema", ".seq", ".pt", ".wav"):
-                    try:
-                        reader.read(source)
-                    except CorpusError as error:
-                        assert str(reader.root) in str(error)
-        path.write_bytes(content)
-
-
 def test_damage_anywhere_is_an_error_or_harmless(tmp_path: Path):
     write_utterance(tmp_path, "olm", 2)
-    fuzz(Mspka(tmp_path))
+    assert refusals_in_corpus(Mspka(tmp_path)) > 50

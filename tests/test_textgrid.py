@@ -1,10 +1,9 @@
 from pathlib import Path
 
-import numpy as np
 import pytest
+from damage import refusals
 from hypothesis import given
 from hypothesis import strategies as st
-from test_wave import mutations
 
 from tractprobe.corpora.textgrid import read_textgrid
 from tractprobe.errors import CorpusError
@@ -127,17 +126,11 @@ def test_a_broken_file_is_one_error_that_names_it(tmp_path: Path, case: str):
 
 
 def test_bit_rot_is_an_error_or_harmless_but_nothing_else(tmp_path: Path):
-    path, random, refused = tmp_path / "a.TextGrid", np.random.default_rng(0), 0
+    path = tmp_path / "a.TextGrid"
     for form in FORMS.values():
         for encoding in ("utf-8", "utf-16"):
-            for content in mutations(form(TIERS).encode(encoding), random, 60):
-                path.write_bytes(content)
-                try:
-                    read_textgrid(path)
-                except CorpusError as error:
-                    assert "a.TextGrid" in str(error)
-                    refused += 1
-    assert refused > 60
+            path.write_bytes(form(TIERS).encode(encoding))
+            assert refusals(path, lambda: read_textgrid(path)) > 30
 
 
 @pytest.mark.parametrize("content", ['"' * 200_001, '"" ' * 70_000, "! " * 100_000, "9" * 200_000, "<exists" * 30_000])
