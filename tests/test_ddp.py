@@ -35,14 +35,6 @@ from tractprobe.splits import SplitRule
 
 folder, output = Path(sys.argv[1]), Path(sys.argv[2])
 
-
-class Writer(pl.Callback):
-    def on_test_end(self, trainer, module):
-        assert trainer.world_size == 2
-        if trainer.is_global_zero:
-            output.write_text(json.dumps(module.scores.rows([0], module.groups)))
-
-
 if __name__ == "__main__":
     corpus, encoder = PreparedCorpus(folder), LogMel()
     split = SplitRule("language")(corpus.entries, "it", 0)
@@ -50,10 +42,12 @@ if __name__ == "__main__":
     data.setup()
     module = Inversion(encoder, Mlp(1, encoder.width, len(CHANNELS), hidden=8), layers=[0], groups=data.groups)
     trainer = pl.Trainer(
-        accelerator="cpu", devices=2, strategy="ddp_fork", logger=False, callbacks=[Writer()],
+        accelerator="cpu", devices=2, strategy="ddp", logger=False,
         enable_progress_bar=False, enable_checkpointing=False, use_distributed_sampler=False,
     )
     trainer.test(module, datamodule=data, verbose=False)
+    if trainer.is_global_zero:
+        output.write_text(json.dumps(module.scores.rows([0], data.groups)))
 """
 
 
