@@ -47,7 +47,7 @@ if __name__ == "__main__":
     )
     trainer.test(module, datamodule=data, verbose=False)
     if trainer.is_global_zero:
-        output.write_text(json.dumps(module.scores.rows([0], data.groups)))
+        output.write_text(json.dumps(module.scores.rows([0], data.groups, module.targets.channels)))
 """
 
 
@@ -71,4 +71,4 @@ def scored_alone(corpus: PreparedCorpus) -> list[dict[str, Any]]:
     for index, batch in enumerate(data.test_dataloader()):
         with torch.no_grad():
             module.test_step(batch, index)
-    return module.moments.take().rows([0], data.groups)
+    return module.moments.take().rows([0], data.groups, module.targets.channels)

@@ -289,7 +289,7 @@ def test_heads_name_their_channels_and_units(configure: Configure, tmp_path: Pat
     (path,) = tmp_path.rglob("head.safetensors")
     with safe_open(path, "pt") as file:
         about = json.loads(file.metadata()["tractprobe"])
-    assert about["channels"] == list(CHANNELS) and about["unit"] == "mm" and about["layers"] == [0, 1, 2]
+    assert about["channels"] == list(CHANNELS) and about["units"] == ["mm"] * 12 and about["layers"] == [0, 1, 2]
 
 
 def test_an_unprepared_corpus_tells_what_to_do(configure: Configure):

@@ -7,7 +7,6 @@ the item is given up.
 
 import logging
 import os
-import pickle
 import signal
 import threading
 import traceback
@@ -17,6 +16,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing import get_context, parent_process
 from multiprocessing.connection import Connection, wait
+from multiprocessing.reduction import ForkingPickler
 from typing import Any, Generic, TypeVar, cast
 
 from tractprobe.errors import ProcessError
@@ -28,6 +28,7 @@ Result = TypeVar("Result")
 
 MAX_DEATHS_IN_A_ROW = 5
 _SPAWN = get_context("spawn")
+_PICKLER: Any = ForkingPickler  # what connections between processes use
 _READY = "ready"
 _GRACE_S = 5
 
@@ -220,7 +221,7 @@ def _portable(error: Exception) -> Exception:
     told = traceback.format_exc()
     error.add_note(told)
     try:
-        pickle.loads(pickle.dumps(error))
+        _PICKLER.loads(_PICKLER.dumps(error))
     except Exception:
         return RuntimeError(told)
     return error
