@@ -10,12 +10,18 @@ from tractprobe.errors import ConfigError, first_line
 
 
 def untrained(
-    label: str = "random", seed: int = 0, layers: int = 4, width: int = 128, heads: int = 4, channels: int = 96
+    label: str = "random",
+    seed: int = 0,
+    layers: int = 4,
+    width: int = 128,
+    heads: int = 4,
+    channels: int = 96,
+    about: Mapping[str, Any] | None = None,
 ) -> Encoder:
     """Build a HuBERT (group norm, as its base model has) of so many blocks and features, with random weights.
 
     What can be read from it comes from the architecture and the sound alone. ``channels`` is the width of the seven
-    convolutions, whose kernels and strides are HuBERT's own.
+    convolutions, whose kernels and strides are HuBERT's own; ``about`` is kept with the results.
     """
     from transformers import HubertConfig
 
@@ -52,7 +58,8 @@ def random_weights(
     seed
         Of the weights. Compare a trained model with several.
     normalise
-        Whether waves are standardised first, as the trained model of this architecture expects.
+        Whether waves are standardised first, as the trained model of this architecture expects;
+        Whisper and w2v-BERT take spectra, and do not ask.
     dtype, compiled
         See :class:`~tractprobe.encoders.execution.Execution`.
     about
