@@ -63,7 +63,7 @@ def pretrained(
     given = normalise is not None and not needs_extractor(config.model_type)
     extractor = _extractor(name, source, options, optional=given)
     model = _weights(name, source, options) if random_seed is None else drawn(config, random_seed)
-    origin = {"revision": commit} if (commit := _commit(config, source)) else {}
+    origin = {"revision": commit} if (commit := _commit(source, options["revision"])) else {}
     execution = Execution(dtype, compiled)
     return encoder_of(model, extractor, label or file_safe(name), normalise, execution, silence_s, **origin)
 
@@ -77,13 +77,19 @@ def _source(name: str) -> str:
     return name
 
 
-def _commit(config: Any, source: str) -> str | None:
-    """Return the Hub's commit, also of a folder that ``hf download --local-dir`` has filled, if it is known."""
-    commit = getattr(config, "_commit_hash", None)
-    note = Path(source, ".cache/huggingface/download/config.json.metadata")
-    if commit is None and note.is_file():
+def _commit(source: str, revision: str) -> str | None:
+    """Return the Hub's commit that a model is of, also of a folder that ``hf download`` has filled, if it is known."""
+    from huggingface_hub import try_to_load_from_cache
+
+    folder, note = Path(source), Path(source, ".cache/huggingface/download/config.json.metadata")
+    if not folder.is_dir():
+        found = try_to_load_from_cache(source, "config.json", revision=revision)
+        commit = Path(found).parent.name if isinstance(found, str) else ""
+    elif note.is_file():
         commit = next(iter(note.read_text(encoding="utf-8", errors="replace").splitlines()), "")
-    return commit if commit and re.fullmatch(r"[0-9a-f]{40}", commit) else None
+    else:
+        commit = folder.resolve().name if folder.resolve().parent.name == "snapshots" else ""
+    return commit if re.fullmatch(r"[0-9a-f]{40}", commit) else None
 
 
 def _ask(name: str, load: Any) -> Any:
