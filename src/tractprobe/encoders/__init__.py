@@ -14,6 +14,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from tractprobe.errors import EncoderError
 from tractprobe.files import digest
 from tractprobe.frames import FrameGeometry
 
@@ -54,6 +55,23 @@ class Encoder(nn.Module):
     @abstractmethod
     def encode(self, waves: Sequence[Wave]) -> list[States]:
         """Return the states of each wave; called without gradients and in eval mode."""
+
+    def truncate(self, deepest: int) -> "Encoder":
+        """Drop the blocks behind layer ``deepest``; what is left of the states is the same to the bit.
+
+        Identities of whole and cut encoders differ, since what they return does.
+        """
+        if not 0 <= deepest < self.num_layers:
+            raise EncoderError(f"{self.label} has layers 0 to {self.num_layers - 1}, not {deepest}")
+        if deepest < self.num_layers - 1:
+            self._cut(deepest)
+            self.num_layers = deepest + 1
+            self.identity = self.identity | {"deepest": deepest}
+        return self
+
+    def _cut(self, blocks: int) -> None:
+        """Keep so many blocks and nothing behind them; only asked of encoders that have blocks."""
+        raise NotImplementedError
 
     @torch.no_grad()
     def forward(self, waves: Sequence[Wave]) -> list[States]:

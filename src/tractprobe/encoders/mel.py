@@ -1,13 +1,16 @@
-"""Log-mel spectrogram with its neighbours in time stacked: what an acoustic front end alone tells of articulation."""
+"""Log-mel spectrogram and MFCC, neighbours in time stacked: what an acoustic front end alone tells of articulation."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
+import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from tractprobe.encoders import Encoder, States, Wave
-from tractprobe.errors import ConfigError
-from tractprobe.frames import Convolution, FrameGeometry
+from tractprobe.encoders.context import Context, with_deltas
+from tractprobe.errors import ConfigError, EncoderError
+from tractprobe.frames import Convolution, FrameGeometry, count_frames
 from tractprobe.prepared import RATE_HZ
 
 _WINDOW = 400
@@ -15,19 +18,42 @@ _FLOOR = 1e-10
 
 
 class LogMel(Encoder):
-    """Natural logarithm of mel-filtered power, 25 ms windows, each frame with ``context`` neighbours on either side.
+    """Natural logarithm of mel-filtered power, 25 ms windows, each frame with neighbours on either side.
 
     Frames sit where those of wav2vec 2.0 do with the default hop of 320 samples (20 ms). Slaney's mel scale and
     area-normalised triangles, 0-8 kHz. At the edges the first or last frame is repeated.
+
+    Parameters
+    ----------
+    context, window_s, every
+        Which neighbours; see :meth:`~tractprobe.encoders.context.Context.of`.
+    deltas
+        How often the slope over time is appended, before neighbours are stacked.
+    about
+        What is known of the model; kept with the results, without effect here.
     """
 
-    def __init__(self, label: str = "mel", bands: int = 80, hop: int = 320, context: int = 5):
-        if bands < 1 or hop < 1 or context < 0:
-            raise ConfigError("model.bands and model.hop are positive, model.context is not negative")
-        geometry = FrameGeometry.of([Convolution(_WINDOW, hop)])
-        identity = {"encoder": "log-mel", "bands": bands, "hop": hop, "context": context, "window": _WINDOW}
-        super().__init__(label, 1, bands * (2 * context + 1), geometry, identity)
-        self.hop, self.context = hop, context
+    def __init__(
+        self,
+        label: str = "mel",
+        bands: int = 80,
+        hop: int = 320,
+        context: int = 5,
+        window_s: float | None = None,
+        every: int = 1,
+        deltas: int = 0,
+        about: Mapping[str, Any] | None = None,
+    ):
+        if bands < 1 or hop < 1 or deltas < 0:
+            raise ConfigError("model.bands and model.hop are positive, model.deltas is not negative")
+        self.stack = [Convolution(_WINDOW, hop)]
+        neighbours = Context.of(context, window_s, every, field=_WINDOW, hop=hop)
+        identity = {"encoder": "log-mel", "bands": bands, "hop": hop, "context": neighbours.reach, "window": _WINDOW}
+        identity |= {"every": every} if neighbours.count > 1 and every > 1 else {}
+        identity |= {"deltas": deltas} if deltas else {}
+        width = bands * (1 + deltas) * neighbours.count
+        super().__init__(label, 1, width, FrameGeometry.of(self.stack), identity)
+        self.hop, self.neighbours, self.deltas = hop, neighbours, deltas
         self.filters: Tensor
         self.window: Tensor
         self.register_buffer("filters", _mel_filters(bands), persistent=False)
@@ -35,16 +61,50 @@ class LogMel(Encoder):
         self.freeze()
 
     def count_frames(self, num_samples: int) -> int:
-        return max(0, 1 + (num_samples - _WINDOW) // self.hop)
+        return count_frames(self.stack, num_samples)
 
     def encode(self, waves: Sequence[Wave]) -> list[States]:
-        return [self._one(wave) for wave in waves]
+        return [self.neighbours.stack(with_deltas(self.spectrum(wave), self.deltas))[None] for wave in waves]
 
-    def _one(self, wave: Wave) -> States:
+    def spectrum(self, wave: Wave) -> Tensor:
+        """Return the frames (time, band) by themselves."""
+        if len(wave) < _WINDOW:
+            raise EncoderError(f"{len(wave)} samples are fewer than the {_WINDOW} of one frame")
         spectrum = torch.stft(wave, _WINDOW, self.hop, window=self.window, center=False, return_complex=True)
-        mel = torch.log(torch.clamp(self.filters @ spectrum.abs().square(), min=_FLOOR))
-        padded = nn.functional.pad(mel[None], (self.context, self.context), mode="replicate")[0]
-        return padded.unfold(1, 2 * self.context + 1, 1).permute(1, 2, 0).flatten(1)[None]
+        return torch.log(torch.clamp(self.filters @ spectrum.abs().square(), min=_FLOOR)).T
+
+
+class Mfcc(LogMel):
+    """Mel-frequency cepstral coefficients: the first cosines (orthonormal DCT-II) of the log-mel spectrum.
+
+    Parameters
+    ----------
+    cepstra
+        How many, the mean over bands included.
+    """
+
+    def __init__(
+        self,
+        label: str = "mfcc",
+        cepstra: int = 13,
+        bands: int = 40,
+        hop: int = 320,
+        context: int = 0,
+        window_s: float | None = None,
+        every: int = 1,
+        deltas: int = 0,
+        about: Mapping[str, Any] | None = None,
+    ):
+        if not 1 <= cepstra <= bands:
+            raise ConfigError(f"model.cepstra={cepstra}: 1 to model.bands ({bands})")
+        super().__init__(label, bands, hop, context, window_s, every, deltas)
+        self.identity = self.identity | {"encoder": "mfcc", "cepstra": cepstra}
+        self.width = self.width // bands * cepstra
+        self.cosines: Tensor
+        self.register_buffer("cosines", _cosines(bands, cepstra), persistent=False)
+
+    def spectrum(self, wave: Wave) -> Tensor:
+        return super().spectrum(wave) @ self.cosines
 
 
 def _mel_filters(bands: int) -> Tensor:
@@ -60,3 +120,11 @@ def _mel_filters(bands: int) -> Tensor:
         mel_scale="slaney",
     )
     return torch.tensor(filters.T, dtype=torch.float32)
+
+
+def _cosines(bands: int, cepstra: int) -> Tensor:
+    """Return the map (band, cepstrum) from log spectrum to cepstrum."""
+    from scipy.fft import dct
+
+    cosines = np.asarray(dct(np.eye(bands), type=2, norm="ortho", axis=1))
+    return torch.tensor(cosines[:, :cepstra], dtype=torch.float32)

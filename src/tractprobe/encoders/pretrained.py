@@ -1,15 +1,17 @@
 """Encoders by Hub id or local folder, through transformers: safetensors weights only, no code of theirs ever run."""
 
 import logging
+import re
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from tractprobe.encoders import Encoder, model_identity
-from tractprobe.encoders.wav2vec2 import FAMILY, Wav2Vec2
-from tractprobe.encoders.whisper import Whisper
+from tractprobe.encoders import Encoder
+from tractprobe.encoders.assembly import check_readable, drawn, encoder_of, needs_extractor
+from tractprobe.encoders.execution import Execution
 from tractprobe.errors import EncoderError, first_line
 from tractprobe.files import file_safe
 
@@ -25,8 +27,13 @@ def pretrained(
     revision: str | None = None,
     normalise: bool | None = None,
     local_files_only: bool = False,
+    dtype: str = "float32",
+    compiled: bool = False,
+    silence_s: float | None = None,
+    random_seed: int | None = None,
+    about: Mapping[str, Any] | None = None,
 ) -> Encoder:
-    """Load a speech encoder of the wav2vec 2.0 family or a Whisper.
+    """Load a speech encoder of the wav2vec 2.0 family, a w2v-BERT or a Whisper.
 
     Parameters
     ----------
@@ -40,21 +47,25 @@ def pretrained(
         Whether waves are standardised first; the model's own preprocessor says so if not given.
     local_files_only
         Never ask the Hub.
+    dtype, compiled
+        See :class:`~tractprobe.encoders.execution.Execution`.
+    silence_s
+        See :class:`~tractprobe.encoders.whisper.Whisper`; for others, not to be given.
+    random_seed
+        Draw the weights anew with this seed instead of reading them: the control for any model.
+    about
+        What is known of the model (licence, size, training data); kept with the results, without effect here.
     """
     source = _source(name)
-    options: dict[str, Any] = {"revision": revision, "local_files_only": local_files_only}
+    options: dict[str, Any] = {"revision": revision or "main", "local_files_only": local_files_only}
     config = _ask(name, lambda t: t.AutoConfig.from_pretrained(source, trust_remote_code=False, **options))
-    if config.model_type not in (*FAMILY, "whisper"):
-        raise EncoderError(f"{name} is a {config.model_type}; these can be read: {', '.join((*FAMILY, 'whisper'))}")
-    extractor = _extractor(name, source, options, optional=normalise is not None and config.model_type != "whisper")
-    model = _weights(name, source, options)
-    label = label or file_safe(name)
-    heard = model.encoder if config.model_type == "whisper" else model
-    identity = model_identity(heard, extractor)
-    if config.model_type == "whisper":
-        return Whisper(heard, extractor, label, identity)
-    normalise = bool(extractor.do_normalize) if normalise is None else normalise
-    return Wav2Vec2(model, label, normalise, identity | {"normalise": normalise})
+    check_readable(config.model_type, name)
+    given = normalise is not None and not needs_extractor(config.model_type)
+    extractor = _extractor(name, source, options, optional=given)
+    model = _weights(name, source, options) if random_seed is None else drawn(config, random_seed)
+    origin = {"revision": commit} if (commit := _commit(source, options["revision"])) else {}
+    execution = Execution(dtype, compiled)
+    return encoder_of(model, extractor, label or file_safe(name), normalise, execution, silence_s, **origin)
 
 
 def _source(name: str) -> str:
@@ -64,6 +75,21 @@ def _source(name: str) -> str:
     if name.startswith((".", "/", "~")) or name.count("/") > 1:
         raise EncoderError(f"model.name={name}: no such folder ({path.resolve()}), and no Hub id either")
     return name
+
+
+def _commit(source: str, revision: str) -> str | None:
+    """Return the Hub's commit that a model is of, also of a folder that ``hf download`` has filled, if it is known."""
+    from huggingface_hub import try_to_load_from_cache
+
+    folder, note = Path(source), Path(source, ".cache/huggingface/download/config.json.metadata")
+    if not folder.is_dir():
+        found = try_to_load_from_cache(source, "config.json", revision=revision)
+        commit = Path(found).parent.name if isinstance(found, str) else ""
+    elif note.is_file():
+        commit = next(iter(note.read_text(encoding="utf-8", errors="replace").splitlines()), "")
+    else:
+        commit = folder.resolve().name if folder.resolve().parent.name == "snapshots" else ""
+    return commit if re.fullmatch(r"[0-9a-f]{40}", commit) else None
 
 
 def _ask(name: str, load: Any) -> Any:
@@ -82,7 +108,9 @@ def _ask(name: str, load: Any) -> Any:
             f"cannot load {name}: looked for a folder {Path(name).expanduser().resolve()}, in the cache {HF_HUB_CACHE} "
             f"and on the Hub{offline}: {first_line(error)}\n"
             f"Where there is a network: hf download {name} --local-dir models/{file_safe(name)}\n"
-            f"then, anywhere: model=hub model.name=models/{file_safe(name)}"
+            f"then, anywhere: model=hub model.name=models/{file_safe(name)}\n"
+            "Weights must be safetensors; where a repository has them in a pull request only (docs/models.md), add "
+            "--revision refs/pr/<number>"
         ) from error
 
 

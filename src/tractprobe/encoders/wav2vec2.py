@@ -7,15 +7,13 @@ import torch
 from torch import nn
 
 from tractprobe.encoders import Encoder, States, Wave
+from tractprobe.encoders.execution import Execution
+from tractprobe.encoders.padding import Padding
 from tractprobe.errors import EncoderError
-from tractprobe.frames import Convolution, FrameGeometry
+from tractprobe.frames import Convolution, FrameGeometry, count_frames
 
 FAMILY = ("wav2vec2", "hubert", "wavlm", "data2vec-audio", "unispeech", "unispeech-sat", "wav2vec2-conformer")
 _VARIANCE_FLOOR = 1e-7
-
-# Where padding is known not to be heard (tested); in all others waves never share a pass. It is heard by group norm,
-# whose statistics span the padded length, by data2vec's stack of positional convolutions and by the conformer's.
-_PADDABLE = ("wav2vec2", "hubert", "wavlm", "unispeech", "unispeech-sat")
 
 
 class Wav2Vec2(Encoder):
@@ -25,7 +23,14 @@ class Wav2Vec2(Encoder):
     expect (``do_normalize`` of its preprocessor).
     """
 
-    def __init__(self, model: nn.Module, label: str, normalise: bool, identity: dict[str, Any]):
+    def __init__(
+        self,
+        model: nn.Module,
+        label: str,
+        normalise: bool,
+        identity: dict[str, Any],
+        execution: Execution = Execution(),  # noqa: B008 (frozen)
+    ):
         config: Any = model.config
         if getattr(config, "add_adapter", False):
             raise EncoderError("a model with an adapter on top, whose last layer has a frame rate of its own")
@@ -33,37 +38,37 @@ class Wav2Vec2(Encoder):
             Convolution(kernel, stride) for kernel, stride in zip(config.conv_kernel, config.conv_stride, strict=True)
         ]
         geometry = FrameGeometry.of(stack)
+        identity = identity | {"normalise": normalise} | execution.identity
         super().__init__(label, config.num_hidden_layers + 1, config.hidden_size, geometry, identity)
         self.model: Any = model
-        self.stack, self.normalise = stack, normalise
-        self.pads = config.model_type in _PADDABLE and _only_layer_norms(config)
+        self.stack, self.normalise, self.dtype = stack, normalise, execution.torch_dtype
+        self.padding = Padding(model, stack)
+        execution.apply(model, self.model.encoder.layers)
         self.freeze()
 
     def count_frames(self, num_samples: int) -> int:
-        for layer in self.stack:
-            num_samples = max(0, (num_samples - layer.kernel) // layer.stride + 1)
-        return num_samples
+        return count_frames(self.stack, num_samples)
 
     def encode(self, waves: Sequence[Wave]) -> list[States]:
         for wave in waves:
             if not self.count_frames(len(wave)):
                 raise EncoderError(f"{len(wave)} samples are fewer than the {self.geometry.field} of one frame")
         waves = [_standardise(wave) for wave in waves] if self.normalise else list(waves)
-        if self.pads:
-            return self._together(waves)
-        return [states for wave in waves for states in self._together([wave])]
+        lengths = [len(wave) for wave in waves]
+        padded = nn.utils.rnn.pad_sequence(waves, batch_first=True)
+        ends = torch.tensor(lengths, device=padded.device)[:, None]
+        mask = torch.arange(padded.shape[1], device=padded.device) < ends if len(set(lengths)) > 1 else None
+        with self.padding.of(lengths):
+            output = self.model(padded.to(self.dtype), attention_mask=mask, output_hidden_states=True)
+        layers = torch.stack([*(output.hidden_states or ())[: self.num_layers - 1], output.last_hidden_state]).float()
+        return [layers[:, index, : self.count_frames(length)] for index, length in enumerate(lengths)]
 
-    def _together(self, waves: Sequence[Wave]) -> list[States]:
-        padded = nn.utils.rnn.pad_sequence(list(waves), batch_first=True)
-        lengths = torch.tensor([len(wave) for wave in waves], device=padded.device)
-        mask = torch.arange(padded.shape[1], device=padded.device) < lengths[:, None] if len(waves) > 1 else None
-        output = self.model(padded, attention_mask=mask, output_hidden_states=True)
-        layers = torch.stack([*output.hidden_states[: self.num_layers - 1], output.last_hidden_state])
-        return [layers[:, index, : self.count_frames(len(wave))] for index, wave in enumerate(waves)]
-
-
-def _only_layer_norms(config: Any) -> bool:
-    return config.feat_extract_norm == "layer" and not getattr(config, "conv_pos_batch_norm", False)
+    def _cut(self, blocks: int) -> None:
+        encoder = self.model.encoder
+        encoder.layers = encoder.layers[:blocks]
+        config = self.model.config
+        if getattr(config, "do_stable_layer_norm", False) or config.model_type == "wav2vec2-conformer":
+            encoder.layer_norm = nn.Identity()  # it comes behind the last block; in other models before the first
 
 
 def _standardise(wave: Wave) -> Wave:

@@ -4,10 +4,11 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from tractprobe.encoders import Encoder, States, Wave
-from tractprobe.errors import EncoderError
+from tractprobe.encoders.execution import Execution
+from tractprobe.errors import ConfigError, EncoderError
 from tractprobe.frames import Convolution, FrameGeometry
 from tractprobe.prepared import RATE_HZ
 
@@ -18,19 +19,39 @@ _STACK = [Convolution(401, 160, 200), Convolution(3, 1, 1), Convolution(3, 2, 1)
 class Whisper(Encoder):
     """Whisper's encoder, frozen.
 
-    It only ever sees windows of 30 s: shorter waves are padded with silence, as in its training, and the frames of the
+    It only ever saw windows of 30 s: shorter waves are padded with silence, as in its training, and the frames of the
     padding are dropped; longer ones are cut into consecutive windows, each encoded by itself.
+
+    Parameters
+    ----------
+    silence_s
+        How much of the silence behind a wave its blocks may attend to; all of it up to 30 s if not given. Fewer frames
+        are faster, and other than in training: layer 0 is the same to the bit, what lies behind changes.
     """
 
-    def __init__(self, encoder: nn.Module, extractor: Any, label: str, identity: dict[str, Any]):
+    def __init__(
+        self,
+        encoder: nn.Module,
+        extractor: Any,
+        label: str,
+        identity: dict[str, Any],
+        execution: Execution = Execution(),  # noqa: B008 (frozen)
+        silence_s: float | None = None,
+    ):
         config: Any = encoder.config
         geometry = FrameGeometry.of(_STACK)
+        identity = identity | execution.identity | ({} if silence_s is None else {"silence_s": silence_s})
         super().__init__(label, config.encoder_layers + 1, config.d_model, geometry, identity)
         if (extractor.sampling_rate, extractor.hop_length, extractor.n_fft) != (RATE_HZ, 160, 400):
             raise EncoderError("a Whisper with another spectrogram than 16 kHz, hop 160, window 400")
+        if silence_s is not None and silence_s < 0:
+            raise ConfigError(f"model.silence_s={silence_s}: seconds, or null for all that training had")
         self.model: Any = encoder
-        self.extractor = extractor
+        self.extractor, self.dtype = extractor, execution.torch_dtype
         self.window = int(extractor.n_samples)
+        self.positions = int(config.max_source_positions)
+        self.silence = self.positions if silence_s is None else round(silence_s * geometry.rate_hz)
+        execution.apply(encoder, self.model.layers)
         self.freeze()
 
     def count_frames(self, num_samples: int) -> int:
@@ -40,7 +61,23 @@ class Whisper(Encoder):
         return [torch.cat([self._window(part) for part in wave.split(self.window)], dim=1) for wave in waves]
 
     def _window(self, wave: Wave) -> States:
+        count = self.count_frames(len(wave))
         mel = self.extractor(wave.cpu().numpy(), sampling_rate=RATE_HZ, return_tensors="pt").input_features
-        output = self.model(mel.to(wave.device), output_hidden_states=True)
-        layers = torch.cat([*output.hidden_states[: self.num_layers - 1], output.last_hidden_state])
-        return layers[:, : self.count_frames(len(wave))]
+        states = self._embed(mel.to(wave.device, self.dtype))[:, : min(self.positions, count + self.silence)]
+        layers = [states[:, :count]]
+        for block in self.model.layers:
+            output = block(states, None)
+            states = output[0] if isinstance(output, tuple) else output  # releases of transformers differ
+            layers.append(states[:, :count])
+        if len(layers) == self.model.config.encoder_layers + 1:
+            layers[-1] = self.model.layer_norm(layers[-1])
+        return torch.cat(layers).float()
+
+    def _embed(self, mel: Tensor) -> Tensor:
+        """Return what enters block 1: the convolved spectrogram with its positions."""
+        hidden = nn.functional.gelu(self.model.conv1(mel))
+        hidden = nn.functional.gelu(self.model.conv2(hidden))
+        return hidden.transpose(1, 2) + self.model.embed_positions.weight
+
+    def _cut(self, blocks: int) -> None:
+        self.model.layers = self.model.layers[:blocks]

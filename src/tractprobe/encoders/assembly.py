@@ -1,0 +1,58 @@
+"""From a model of transformers and its preprocessor to an encoder, whether its weights were read or drawn."""
+
+from typing import Any
+
+import torch
+
+from tractprobe.encoders import Encoder, model_identity
+from tractprobe.encoders.execution import Execution
+from tractprobe.encoders.w2v_bert import W2vBert
+from tractprobe.encoders.wav2vec2 import FAMILY, Wav2Vec2
+from tractprobe.encoders.whisper import Whisper
+from tractprobe.errors import EncoderError
+
+READABLE = (*FAMILY, "wav2vec2-bert", "whisper")
+
+
+def check_readable(model_type: str, name: str) -> None:
+    """Raise EncoderError unless a kind of model is one of READABLE."""
+    if model_type not in READABLE:
+        raise EncoderError(f"{name} is a {model_type}; these can be read: {', '.join(READABLE)}")
+
+
+def needs_extractor(model_type: str) -> bool:
+    """Return whether a model takes spectra, which its own preprocessor makes, instead of waves."""
+    return model_type in ("wav2vec2-bert", "whisper")
+
+
+def encoder_of(
+    model: Any,
+    extractor: Any,
+    label: str,
+    normalise: bool | None,
+    execution: Execution,
+    silence_s: float | None = None,
+    **origin: Any,
+) -> Encoder:
+    """Wrap a model; ``origin`` goes into its identity, and ``normalise`` is the extractor's if not given."""
+    config = model.config
+    if config.model_type == "whisper":
+        model = model.encoder
+    elif silence_s is not None:
+        raise EncoderError(f"model.silence_s is for Whisper; {label} hears nothing behind a wave's end")
+    identity = model_identity(model, extractor) | origin
+    if config.model_type == "whisper":
+        return Whisper(model, extractor, label, identity, execution, silence_s)
+    if config.model_type == "wav2vec2-bert":
+        return W2vBert(model, extractor, label, identity, execution)
+    normalise = bool(extractor.do_normalize) if normalise is None else normalise
+    return Wav2Vec2(model, label, normalise, identity, execution)
+
+
+def drawn(config: Any, seed: int) -> Any:
+    """Return a model with the initial weights that a seed gives; the global generator stays where it was."""
+    from transformers import AutoModel
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return AutoModel.from_config(config, dtype=torch.float32)

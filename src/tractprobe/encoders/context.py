@@ -1,0 +1,67 @@
+"""What a frame of a spectrogram may know of its neighbours: their values side by side, and how they change."""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from tractprobe.errors import ConfigError
+from tractprobe.prepared import RATE_HZ
+
+_DELTA_REACH = 2
+
+
+@dataclass(frozen=True)
+class Context:
+    """Neighbours put side by side: every ``every``-th of the ``reach`` frames on either side."""
+
+    reach: int = 0
+    every: int = 1
+
+    @classmethod
+    def of(cls, context: int, window_s: float | None, every: int, *, field: int, hop: int) -> "Context":
+        """Return the neighbours that are asked for, in frames or by the sound that they are to span.
+
+        Parameters
+        ----------
+        context
+            Frames on either side.
+        window_s
+            Sound (s) from the start of the first frame to the end of the last; takes the place of ``context``.
+        field, hop
+            Samples that a frame sees, and from one to the next.
+        """
+        if context < 0 or every < 1 or (window_s is not None and window_s <= 0):
+            raise ConfigError("model.context is not negative; model.every and model.window_s are positive")
+        if window_s is not None:
+            context = max(0, _quotient_up(round(window_s * RATE_HZ) - field, 2 * hop))
+        return cls(every * _quotient_up(context, every), every)
+
+    @property
+    def count(self) -> int:
+        """Frames side by side."""
+        return 2 * (self.reach // self.every) + 1
+
+    def stack(self, frames: Float[Tensor, "_time _width"]) -> Float[Tensor, "_time _stacked"]:
+        """Put each frame's neighbours and itself side by side, the earliest first; at the edges frames are repeated."""
+        padded = nn.functional.pad(frames.T[None], (self.reach, self.reach), mode="replicate")[0]
+        return padded.unfold(1, 2 * self.reach + 1, 1)[..., :: self.every].permute(1, 2, 0).flatten(1)
+
+
+def with_deltas(frames: Float[Tensor, "_time _width"], order: int) -> Float[Tensor, "_time _more"]:
+    """Append the slope of each value over five frames (HTK's formula), ``order`` times over."""
+    parts = [frames]
+    for _ in range(order):
+        padded = nn.functional.pad(parts[-1].T[None], (_DELTA_REACH, _DELTA_REACH), mode="replicate")[0].T
+        count = len(frames)
+        steps = range(1, _DELTA_REACH + 1)
+        slopes = sum(
+            step * (padded[_DELTA_REACH + step :][:count] - padded[_DELTA_REACH - step :][:count]) for step in steps
+        )
+        parts.append(torch.as_tensor(slopes / (2 * sum(step**2 for step in steps))))
+    return torch.cat(parts, dim=1)
+
+
+def _quotient_up(dividend: int, divisor: int) -> int:
+    return -(-dividend // divisor)

@@ -1,0 +1,65 @@
+"""w2v-BERT 2.0: a conformer on pairs of filter-bank frames, with the same interface."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import nn
+
+from tractprobe.encoders import Encoder, States, Wave
+from tractprobe.encoders.execution import Execution
+from tractprobe.errors import EncoderError
+from tractprobe.frames import Convolution, FrameGeometry, count_frames
+from tractprobe.prepared import RATE_HZ
+
+# Kaldi's filter bank, 25 ms every 10 ms without padding, then two frames side by side.
+_STACK = [Convolution(400, 160), Convolution(2, 2)]
+
+
+class W2vBert(Encoder):
+    """A w2v-BERT, frozen. Its extractor brings each filter to zero mean and unit variance over the wave.
+
+    Its convolutions look back only and its attention is masked, so that padding is not heard.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        extractor: Any,
+        label: str,
+        identity: dict[str, Any],
+        execution: Execution = Execution(),  # noqa: B008 (frozen)
+    ):
+        config: Any = model.config
+        if config.add_adapter or config.use_intermediate_ffn_before_adapter:
+            raise EncoderError("a model with an adapter on top, whose last layer has a frame rate of its own")
+        if (extractor.sampling_rate, extractor.stride, extractor.num_mel_bins) != (RATE_HZ, 2, 80):
+            raise EncoderError("a w2v-BERT with another filter bank than 80 filters at 16 kHz, two frames side by side")
+        geometry = FrameGeometry.of(_STACK)
+        super().__init__(
+            label, config.num_hidden_layers + 1, config.hidden_size, geometry, identity | execution.identity
+        )
+        self.model: Any = model
+        self.extractor, self.dtype = extractor, execution.torch_dtype
+        execution.apply(model, self.model.encoder.layers)
+        self.freeze()
+
+    def count_frames(self, num_samples: int) -> int:
+        return count_frames(_STACK, num_samples)
+
+    def encode(self, waves: Sequence[Wave]) -> list[States]:
+        counts = [self.count_frames(len(wave)) for wave in waves]
+        if not all(counts):
+            shortest = min(len(wave) for wave in waves)
+            raise EncoderError(f"{shortest} samples are fewer than the {self.geometry.field} of one frame")
+        given = self.extractor([wave.cpu().numpy() for wave in waves], sampling_rate=RATE_HZ, return_tensors="pt")
+        output = self.model(
+            given.input_features.to(waves[0].device, self.dtype),
+            attention_mask=given.attention_mask.to(waves[0].device),
+            output_hidden_states=True,
+        )
+        layers = torch.stack([*(output.hidden_states or ())[: self.num_layers - 1], output.last_hidden_state]).float()
+        return [layers[:, index, :count] for index, count in enumerate(counts)]
+
+    def _cut(self, blocks: int) -> None:
+        self.model.encoder.layers = self.model.encoder.layers[:blocks]
