@@ -12,9 +12,9 @@ DEMO := paths.runs=runs/demo
 
 demo: $(VENV)/.installed
 	@echo "Two encoders x six held-out languages, every layer; about a minute on 2 cores."
-	$(BIN)/python train.py --multirun model=mel,random held_out=de,en,es,it,nl,zh $(DEMO)
+	$(BIN)/python train.py --multirun study=held_out model=mel,random $(DEMO)
 	@echo
-	@$(BIN)/tractprobe table runs/demo --csv runs/demo/scores.csv
+	@$(BIN)/tractprobe table runs/demo --csv runs/demo/scores.csv --pictures runs/demo
 	@echo "One directory per cell with result.json and head.safetensors: runs/demo"
 
 test: $(VENV)/.installed-dev

@@ -13,14 +13,14 @@ from conftest import real
 from scipy.signal import butter, resample, sosfiltfilt
 
 from tractprobe.articulators import CHANNELS
-from tractprobe.audit import VERDICTS, Audit, Check, audit, gather, is_bilabial, is_silence, lag, pictures
+from tractprobe.audit import VERDICTS, Audit, Check, audit, gather, is_bilabial, is_silence, lag
 from tractprobe.audit import page as html_page
 from tractprobe.audit.gather import SAMPLE, Sample
 from tractprobe.audit.held import filled
 from tractprobe.audit.lag import LAGS_MS, log_bands, peak_ms
 from tractprobe.audit.material import forgiving
 from tractprobe.audit.page import page, write_page
-from tractprobe.audit.pictures import example_picture, png, positions_picture
+from tractprobe.audit.pictures import example_picture, positions_picture
 from tractprobe.audit.timing import LAG_GROWTH
 from tractprobe.cli import main
 from tractprobe.corpora import Phone, Reader, Utterance, emu, hprc
@@ -30,6 +30,7 @@ from tractprobe.corpora.folder import Folder
 from tractprobe.corpora.hprc import Hprc
 from tractprobe.corpora.mocha import Mocha
 from tractprobe.corpora.xrmb import Xrmb
+from tractprobe.figures import png
 from tractprobe.prepare import prepare
 from tractprobe.track import Track
 
@@ -487,7 +488,7 @@ ODD: dict[str, Callable[[Utterance], Utterance]] = {
 
 @pytest.mark.parametrize("odd", ODD)
 def test_odd_recordings_are_judged_and_drawn_but_never_crash(odd: str, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(pictures, "_DPI", 30)
+    monkeypatch.setattr("tractprobe.figures._DPI", 30)
     result = audit(map(ODD[odd], spoken("m1")[:2]))
     assert {check.verdict for check in result.speakers[0].checks} <= set(VERDICTS)
     if odd in ("enormous", "one measurement", "one sample of audio"):

@@ -1,7 +1,9 @@
 """What the README and docs tell people to type is understood, and what they claim to print has been printed."""
 
+import json
 import re
 import shlex
+from pathlib import Path
 
 import pytest
 from conftest import REPOSITORY
@@ -9,7 +11,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from test_config import composed
 
 from tractprobe.cli import _parser
-from tractprobe.config import conf_dir
+from tractprobe.config import builtin_corpus, conf_dir
 
 PAGES = [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").glob("*.md"))]
 ROOTS = {"train.py": "train", "evaluate.py": "evaluate", "prepare": "prepare"}
@@ -52,7 +54,9 @@ def test_the_table_in_the_readme_is_what_the_demo_makes_of_the_built_in_corpus()
     text = (REPOSITORY / "README.md").read_text(encoding="utf-8")
     header, *rows = re.findall(r"^(?:layer|\d) .*$", text, re.MULTILINE)
     languages = header.split()[1:-1]
-    assert f"held_out={','.join(languages)}" in (REPOSITORY / "Makefile").read_text()
+    assert "study=held_out" in (REPOSITORY / "Makefile").read_text()
+    spoken = {json.loads(path.read_text())["language"] for path in Path(builtin_corpus()).rglob("*.json")}
+    assert languages == sorted(spoken)
     numbered = [row for row in rows if row[0].isdigit()]
     assert [row[0] for row in numbered] == ["0", "0", "1", "2", "3", "4"]
     for row in numbered:

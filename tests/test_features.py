@@ -113,20 +113,38 @@ class Counting(LogMel):
 
 
 class Interrupted(LogMel):
-    calls = 0
+    calls, fatal = 0, 3
 
     def encode(self, waves):
         Interrupted.calls += 1
-        if Interrupted.calls == 3:
+        if Interrupted.calls == Interrupted.fatal:
             raise KeyboardInterrupt
         return super().encode(waves)
 
 
-def test_an_interrupted_pass_leaves_nothing_that_could_be_taken_for_whole(toy: PreparedCorpus, tmp_path: Path):
+@pytest.mark.parametrize("also_lost", [False, True])
+def test_an_interrupted_pass_goes_on_where_it_was_to_the_same_bits(
+    toy: PreparedCorpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, also_lost: bool
+):
+    whole = cached(LogMel(), toy, tmp_path / "whole", "float16", CPU)
+    monkeypatch.setattr(Interrupted, "calls", 0)
     with pytest.raises(KeyboardInterrupt):
-        cached(Interrupted(), toy, tmp_path, "float16", CPU)
-    assert not [path for path in tmp_path.rglob("*") if path.is_file() and path.suffix != ".lock"]
-    cached(Interrupted(), toy, tmp_path, "float16", CPU)
+        cached(Interrupted(), toy, tmp_path / "cut", "float16", CPU)
+    assert not list((tmp_path / "cut").rglob("index.json"))
+    (states,) = (tmp_path / "cut").rglob("states.npy")
+    (journal,) = (tmp_path / "cut").rglob("journal.jsonl")
+    assert len(journal.read_text().splitlines()) == 16
+    if also_lost:  # the second batch never reached the disk, and the last line neither
+        values = np.load(states, mmap_mode="r+")
+        _, start, *_ = json.loads(journal.read_text().splitlines()[8])
+        values[:, start] = 0
+        values.flush()
+        journal.write_text(journal.read_text()[:-5])
+    resumed = cached(Interrupted(), toy, tmp_path / "cut", "float16", CPU, num_workers=2)
+    assert Interrupted.calls == 3 + len(toy.entries) // 8 + (len(toy.entries) % 8 > 0) - (1 if also_lost else 2)
+    for path in whole.folder.iterdir():
+        assert (resumed.folder / path.name).read_bytes() == path.read_bytes()
+    assert not list(resumed.folder.parent.glob("*.partial"))
 
 
 class Huge(Encoder):

@@ -89,13 +89,30 @@ def test_mm_that_rest_on_test_frames_are_marked(tmp_path: Path):
 def test_the_command_prints_the_table_and_writes_the_tidy_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     for held_out in ("en", "it"):
         write_run(tmp_path / "runs", held_out=held_out)
-    assert main(["table", str(tmp_path / "runs"), "--csv", str(tmp_path / "scores.csv")]) == 0
+    assert (
+        main(
+            [
+                "table",
+                str(tmp_path / "runs"),
+                "--csv",
+                str(tmp_path / "scores.csv"),
+                "--pictures",
+                str(tmp_path / "pictures"),
+            ]
+        )
+        == 0
+    )
     printed = capsys.readouterr().out
     assert "layer  en" in printed and ".226 [" in printed and "144 rows in" in printed
     with open(tmp_path / "scores.csv", encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
-    assert list(rows[0]) == [*RUN_FIELDS, "material", "own_scale", *SCORE_FIELDS] and len(rows) == 2 * 2 * 3 * 12
+    assert (
+        list(rows[0]) == [*RUN_FIELDS, "material", "settings", "own_scale", *SCORE_FIELDS]
+        and len(rows) == 2 * 2 * 3 * 12
+    )
     assert rows[0]["run"] == "mel/all/ridge/en/s0" and rows[0]["ccc"] == ""
+    pictures = sorted(path.name for path in (tmp_path / "pictures").iterdir())
+    assert len(pictures) == 2 and pictures[0] == "layers.png" and pictures[1].startswith("matrix-mel-ridge-r-by")
 
 
 def test_the_command_on_nothing_is_one_line_and_status_1(tmp_path: Path, capsys: pytest.CaptureFixture[str]):

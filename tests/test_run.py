@@ -213,11 +213,16 @@ def test_a_setting_that_cannot_be_is_named(configure: Configure, overrides: list
 def test_evaluation_gives_a_finished_runs_own_numbers(configure: Configure, head: list[str], tmp_path: Path):
     result = train(configure("held_out=it", *SMALL, *head))
     (folder,) = (path.parent for path in (tmp_path / "runs").rglob("result.json"))
-    assert evaluate(configure(f"run={folder}", name="evaluate")) == result["scores"]
+    rows = evaluate(configure(f"run={folder}", name="evaluate"))
+    assert_alike(rows, result["scores"], 0 if head else 1e-9)  # of closed forms a run scores sums, this frames
     shutil.rmtree(tmp_path / "cache")
     fresh = evaluate(configure(f"run={folder}", "features.cache=false", name="evaluate"))
-    for row, other in zip(fresh, result["scores"], strict=True):
-        assert row == pytest.approx(other, abs=1e-6)
+    assert_alike(fresh, result["scores"], 1e-6)
+
+
+def assert_alike(rows: list[dict[str, Any]], others: list[dict[str, Any]], tolerance: float) -> None:
+    for row, other in zip(rows, others, strict=True):
+        assert row == pytest.approx(other, abs=tolerance)
 
 
 def test_evaluation_on_another_corpus_leaves_out_learned_sentences(configure: Configure, data: Path, tmp_path: Path):
@@ -386,7 +391,7 @@ def test_real_hprc_goes_the_whole_way(configure: Configure, tmp_path: Path):
     assert {alpha for layer in result["fit"]["alpha"] for alpha in layer} == {1000}  # nothing to choose it on
     (folder,) = (path.parent for path in (tmp_path / "runs/mel/all/ridge/F01").rglob("result.json"))
     rows = evaluate(configure(f"run={folder}", f"paths.data={tmp_path / 'data'}", name="evaluate"))
-    assert rows == result["scores"]
+    assert_alike(rows, result["scores"], 1e-9)
 
 
 def test_real_hprc_by_the_same_sentence_is_refused_unless_asked(configure: Configure, tmp_path: Path):

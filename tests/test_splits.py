@@ -1,4 +1,5 @@
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -197,3 +198,17 @@ def test_the_prepared_corpus_is_split_likewise(toy: PreparedCorpus, held_out: st
     by_id = {one.id: one for one in toy.entries}
     assert {by_id[id_].language for id_ in split.test} == {held_out}
     assert held_out not in {by_id[id_].language for id_ in split.development}
+
+
+def test_fewer_minutes_are_part_of_more_and_the_test_is_the_same():
+    """Each utterance of the world lasts a second."""
+    sizes = [SplitRule("language", train_min=minutes)(WORLD, "it", 0) for minutes in (0.1, 0.5, 1.0)]
+    assert [len(split.development) for split in sizes] == [6, 30, 60]
+    for smaller, larger in pairwise(sizes):
+        assert set(smaller.development) < set(larger.development) and smaller.test == larger.test
+    assert all(set(fold.train) <= set(sizes[1].development) for fold in sizes[1].folds)
+    assert SplitRule("language", train_min=80 / 60)(WORLD, "it", 0) == by_language(WORLD, "it", 0)
+    with pytest.raises(ConfigError, match=r"train_min=2: there are 1\.3 min"):
+        SplitRule("language", train_min=2)(WORLD, "it", 0)
+    with pytest.raises(ConfigError, match="train_min"):
+        SplitRule("language", train_min=0)

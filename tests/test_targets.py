@@ -8,10 +8,10 @@ import pytest
 from conftest import write_corpus
 
 from tractprobe.articulators import CHANNELS
-from tractprobe.cell import open_corpora
 from tractprobe.conditioning import Conditioning
 from tractprobe.corpora.folder import Folder
 from tractprobe.errors import ConfigError, CorpusError
+from tractprobe.plan import open_corpora
 from tractprobe.prepare import prepare
 from tractprobe.prepared import PreparedCorpus
 from tractprobe.results import layer_means, layer_tables, tidy
@@ -125,7 +125,7 @@ def test_one_alpha_for_all_is_refused_for_several_sets(with_source: Callable[...
 
 def test_the_builtin_corpus_keeps_its_source_channels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     raw = write_corpus(tmp_path / "raw", languages=("en",), speakers=1, sentences=2)
-    monkeypatch.setattr("tractprobe.cell.builtin_corpus", lambda: str(raw))
+    monkeypatch.setattr("tractprobe.plan.builtin_corpus", lambda: str(raw))
     (plain,) = open_corpora(["virtual"], tmp_path / "data")
     assert not plain.source_origins
     prepare(Folder("virtual", raw), tmp_path / "data", source_channels=True)

@@ -90,6 +90,15 @@ def test_jobs_of_one_process_are_runs_of_their_own(configure: Configure, tmp_pat
     assert len({run["id"] for run in offline_runs(tmp_path)}) == 2
 
 
+def test_a_study_is_a_run_with_tables_and_pictures_beside_those_of_its_cells(configure: Configure, tmp_path: Path):
+    train(configure("study=held_out", *SMALL))
+    runs = offline_runs(tmp_path)
+    assert sorted(run["job_type"] for run in runs) == ["fit", "fit", "fit", "study"]
+    (study,) = [run for run in runs if run["job_type"] == "study"]
+    logged = {key.partition(".")[0] for row in study["history"] for key in row}
+    assert "layers" in logged and any("r by held-out language" in key for key in logged)
+
+
 def test_a_misconfigured_run_fails_before_anything_is_left_open(configure: Configure):
     with pytest.raises(ConfigError, match="names no language"):
         train(configure("held_out=fr", *SMALL))

@@ -1,7 +1,7 @@
-"""One cell: corpora, split, encoder and heads as the settings say, fitted and scored.
+"""Cells: plans carried out. Heads are fitted and scored.
 
-``Plan`` is all that a user can get wrong, found out before anything is fitted or logged; ``Cell`` does the work.
-Closed-form heads are fitted from sums over one pass of the frames, others by Lightning; one test loop scores both.
+Closed-form heads are fitted and scored from sums of groups, those of many cells after one pass of the frames; others
+are trained and tested by Lightning, which also scores any head that is loaded.
 """
 
 import json
@@ -9,26 +9,24 @@ import logging
 import sys
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from datetime import timedelta
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tractprobe import __version__
 from tractprobe.checkpoint import AtomicCheckpoints, WithinEpochs
-from tractprobe.config import Plain, build, builtin_corpus, differences, head_label, model_label
-from tractprobe.corpora.folder import Folder
+from tractprobe.config import Plain, build
 from tractprobe.datamodule import EmaData
-from tractprobe.encoders import Encoder
+from tractprobe.encoder_pass import partition, sum_groups
 from tractprobe.errors import ConfigError, RunError, first_line
 from tractprobe.features import FeatureCache, as_storage, cached
 from tractprobe.files import atomic, digest
+from tractprobe.linear import Division, fit_divisions
+from tractprobe.metrics import Scores
 from tractprobe.module import Inversion
-from tractprobe.prepare import prepare
-from tractprobe.prepared import PreparedCorpus
-from tractprobe.ridge import Ridge, gather
-from tractprobe.splits import Split, sentence
+from tractprobe.plan import Plan
+from tractprobe.progress import progress
+from tractprobe.ridge import Ridge
+from tractprobe.splits import Split
 from tractprobe.targets import Targets
 
 if TYPE_CHECKING:
@@ -37,7 +35,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-BUILTIN = "virtual"
 CHECKPOINTS = "checkpoints"
 
 # What libraries warn of although it is meant; by message, so that anything else is still seen.
@@ -49,49 +46,6 @@ _EXPECTED_WARNINGS = (
     "Checkpoint directory .* exists and is not empty.*",  # it is the one we resume from
     "You defined a `validation_step` but have no `val_dataloader`.*",  # too small a corpus to be divided
 )
-
-
-@dataclass(frozen=True, eq=False)
-class Plan:
-    """What a cell is made of.
-
-    Attributes
-    ----------
-    identity
-        What determines the numbers: the axes, content hashes of corpora and encoder, and other settings that differ
-        from the shipped ones; and for the record the versions of what computed them.
-    """
-
-    settings: Plain
-    corpora: tuple[PreparedCorpus, ...]
-    split: Split
-    encoder: Encoder
-    layers: tuple[int, ...]
-    identity: Plain
-
-    @classmethod
-    def of(cls, settings: Plain, others: Sequence[str] = ()) -> "Plan":
-        """Open and load what the settings name; with ``others``, the test set is all of these corpora."""
-        data = Path(settings["paths"]["data"])
-        own = open_corpora(settings["corpora"], data)
-        entries = [entry for corpus in own for entry in corpus.entries]
-        split = build(settings["split"])(entries, settings["held_out"], settings["seed"])
-        corpora = list(own)
-        if others:
-            foreign = open_corpora(others, data)
-            split = replace(split, test=_foreign_test(own, foreign, split, settings["split"]["disjoint_text"]))
-            corpora += [corpus for corpus in foreign if corpus.name not in settings["corpora"]]
-        encoder = build(settings["model"])
-        identity = _identity(settings, own, encoder)
-        return cls(settings, tuple(corpora), split, encoder, _layers(settings["layer"], encoder), identity)
-
-    def of_run(self, identity: Plain) -> "Plan":
-        """Return the plan under a finished run's identity; RunError if its encoder or corpora were others."""
-        for what in ("encoder", "corpora"):
-            if self.identity[what] != identity[what]:
-                now = self.identity[what]
-                raise RunError(f"the {what} of now are not those of the run: {now} instead of {identity[what]}")
-        return replace(self, identity=identity | {"versions": self.identity["versions"]})
 
 
 class Cell:
@@ -113,7 +67,7 @@ class Cell:
             seed=settings["seed"],
             **settings["data"],
         )
-        self.data.setup()
+        self.rows: list[Plain] | None = None
         size = {"num_layers": len(plan.layers), "width": encoder.width, "num_channels": len(self.targets.channels)}
         self.module = Inversion(
             encoder,
@@ -132,16 +86,17 @@ class Cell:
         """Fit the heads; return what was chosen on the validation part."""
         if not self.plan.split.folds:
             log.warning("too few speakers and sentences to keep any aside for choices: none are made")
-        return self._solve(self.module.head) if isinstance(self.module.head, Ridge) else self._train(self.module.head)
+        return fit_linear([self])[0] if isinstance(self.module.head, Ridge) else self._train(self.module.head)
 
     def score(self) -> list[Plain]:
         """Return the test set's scores, one row for each layer, speaker and channel."""
-        self.trainer.test(self.module, datamodule=self.data, verbose=False)
-        assert self.module.scores is not None
-        rows = self.module.scores.rows(self.plan.layers, self.data.groups, self.targets.channels)
-        if not rows:
+        if self.rows is None:
+            self.trainer.test(self.module, datamodule=self.data, verbose=False)
+            assert self.module.scores is not None
+            self.rows = self.module.scores.rows(self.plan.layers, self.data.groups, self.targets.channels)
+        if not self.rows:
             raise RunError("not one frame of the test set has a target")
-        return rows
+        return self.rows
 
     def own_scale(self) -> list[str]:
         """Return the speakers whose means and scales come, at least in part, from their own test frames."""
@@ -188,21 +143,14 @@ class Cell:
         if not settings["features"]["cache"]:
             return None
         cache, storage = Path(settings["paths"]["cache"]), as_storage(settings["features"]["storage"])
-        batch_size = settings["data"]["batch_size"]
+        batch_size, num_workers = settings["data"]["batch_size"], settings["data"]["num_workers"]
         return {
-            corpus.name: cached(self.plan.encoder, corpus, cache, storage, device, batch_size)
+            corpus.name: cached(self.plan.encoder, corpus, cache, storage, device, batch_size, num_workers)
             for corpus in self.plan.corpora
         }
 
-    def _solve(self, head: Ridge) -> Plain:
-        device = self.trainer.strategy.root_device
-        self.module.to(device)
-        if not head.per_channel and len(self.targets.names) > 1:
-            raise ConfigError("head.alpha_per_channel=false chooses one alpha for all: give one set of targets")
-        alphas = head.fit(gather(self.data, lambda batch: self.module.states(batch.to(device)))).tolist()
-        return {"alpha": [[alpha if alpha == alpha else None for alpha in layer] for layer in alphas]}
-
     def _train(self, head: Any) -> Plain:
+        self.data.setup()
         last = self.folder / CHECKPOINTS / "last.ckpt"
         if last.exists():
             log.info("going on from %s", last)
@@ -223,52 +171,46 @@ class Cell:
         return {"best_validation_r": best_r, "history": self.module.history}
 
 
-def open_corpora(names: str | Sequence[str], data: Path) -> list[PreparedCorpus]:
-    """Open prepared corpora by name; the built-in one is prepared here if it is not yet."""
-    if isinstance(names, str):
-        raise ConfigError(f"corpora={names}: give a list, corpora=[{names}]")
-    if not names or len(set(names)) != len(names):
-        raise ConfigError(f"corpora={list(names)}: names of prepared corpora, each once")
-    if BUILTIN in names and (known := PreparedCorpus.source(data / BUILTIN)) in (None, builtin_corpus()):
-        has_source = known is not None and bool(PreparedCorpus(data / BUILTIN).source_origins)
-        prepare(Folder(BUILTIN, Path(builtin_corpus())), data, source_channels=has_source)
-    return [PreparedCorpus(data / name) for name in names]
+def fit_linear(cells: Sequence[Cell], splits: Sequence[Split] | None = None) -> list[Plain]:
+    """Fit and score the closed-form heads of cells that differ in their splits only; return what was chosen for each.
 
-
-def _identity(settings: Plain, corpora: Sequence[PreparedCorpus], encoder: Encoder) -> Plain:
-    return {
-        "model": model_label(settings),
-        "layer": settings["layer"],
-        "head": head_label(settings),
-        "held_out": settings["held_out"],
-        "split": settings["split"]["by"],
-        "seed": settings["seed"],
-        "corpora": {corpus.name: corpus.content_hash for corpus in corpora},
-        "encoder": encoder.identity,
-        "differences": differences(settings),
-        "versions": {"tractprobe": __version__, "torch": version("torch"), "transformers": version("transformers")},
-    }
-
-
-def _foreign_test(
-    own: Sequence[PreparedCorpus], foreign: Sequence[PreparedCorpus], split: Split, disjoint_text: bool
-) -> tuple[str, ...]:
-    """Return the ids of other corpora's utterances that the heads have not learned from, nor their sentences."""
-    development = set(split.development)
-    learned = {sentence(entry) for corpus in own for entry in corpus.entries if entry.id in development}
-    entries = [entry for corpus in foreign for entry in corpus.entries if entry.id not in development]
-    test = sorted(entry.id for entry in entries if not (disjoint_text and sentence(entry) in learned))
-    if not test:
-        raise RunError("the run has learned every sentence of these corpora; nothing is left to test on")
-    return tuple(test)
-
-
-def _layers(layer: Any, encoder: Encoder) -> tuple[int, ...]:
-    if layer == "all":
-        return tuple(range(encoder.num_layers))
-    if not isinstance(layer, int) or not 0 <= layer < encoder.num_layers:
-        raise ConfigError(f"layer={layer}: {encoder.label} has layers 0 to {encoder.num_layers - 1}, or all")
-    return (layer,)
+    The frames are passed over once, for all layers and cells, and for other splits that are to be fitted from the same
+    sums some time.
+    """
+    first = cells[0]
+    rule = first.module.head
+    assert isinstance(rule, Ridge)
+    if not rule.per_channel and len(first.targets.names) > 1:
+        raise ConfigError("head.alpha_per_channel=false chooses one alpha for all: give one set of targets")
+    plan, settings, device = first.plan, first.plan.settings, first.trainer.strategy.root_device
+    store = sum_groups(
+        plan.encoder,
+        plan.corpora,
+        partition(plan.corpora, splits or [cell.plan.split for cell in cells]),
+        first.targets,
+        {str(layer): (layer,) for layer in plan.layers},
+        Path(settings["paths"]["cache"], "sums"),
+        states=first.data.states,
+        storage=as_storage(settings["features"]["storage"]),
+        device=device,
+        batch_size=settings["data"]["batch_size"],
+        batch_s=settings["data"]["batch_s"],
+        num_workers=settings["data"]["num_workers"],
+    )
+    divisions = [Division.of(cell.plan.split, store) for cell in cells]
+    chosen, scores = [[] for _ in cells], [[] for _ in cells]
+    for index, layer in enumerate(progress(plan.layers, "fitting ridge", unit="layer")):
+        solved = fit_divisions(store, str(layer), divisions, rule, device)
+        for number, (found, reached) in enumerate(solved):
+            head = cells[number].module.head
+            assert isinstance(head, Ridge)
+            head.take(index, found.weight, found.bias)
+            chosen[number].append([alpha if alpha == alpha else None for alpha in found.alpha.tolist()])
+            scores[number].append(reached)
+    for cell, division, by_layer in zip(cells, divisions, scores, strict=True):
+        cell.data.scales = dict(division.scales)
+        cell.rows = Scores.stacked(by_layer).rows(plan.layers, tuple(division.test), first.targets.channels)
+    return [{"alpha": alphas} for alphas in chosen]
 
 
 def _trainer(settings: Plain, folder: Path, logger: "WandbLogger | None") -> "pl.Trainer":

@@ -43,6 +43,7 @@ def _parser() -> argparse.ArgumentParser:
     table.add_argument(
         "--csv", type=Path, metavar="FILE", help="also write the tidy table: a row per speaker and channel"
     )
+    table.add_argument("--pictures", type=Path, metavar="FOLDER", help="also draw r against layer, and each table")
     table.set_defaults(run=_table)
     audit = commands.add_parser("audit", help="does a prepared corpus, as read, look like human speech movements?")
     audit.add_argument("corpus", help="its name, looked for under TRACTPROBE_DATA (data/), or its folder")
@@ -60,10 +61,15 @@ def _table(arguments: argparse.Namespace) -> int:
     from tractprobe.results import collect, layer_tables, write_csv
 
     rows = collect(arguments.runs)
-    print("\n\n".join(map(str, layer_tables(rows))))
+    tables = layer_tables(rows)
+    print("\n\n".join(map(str, tables)))
     if arguments.csv:
         write_csv(arguments.csv, rows)
         print(f"\n{len(rows)} rows in {arguments.csv}")
+    if arguments.pictures:
+        from tractprobe.pictures import write_pictures
+
+        print("\n" + "\n".join(map(str, write_pictures(tables, arguments.pictures))))
     return 0
 
 

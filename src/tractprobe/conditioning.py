@@ -49,6 +49,11 @@ class SpeakerScale:
     from_test: Bool[np.ndarray, " channel"]
 
     @classmethod
+    def unit(cls, channels: int) -> "SpeakerScale":
+        """Leave channels as they are."""
+        return cls(np.zeros(channels), np.ones(channels), np.zeros(channels, bool))
+
+    @classmethod
     def of(
         cls, developed: Float[np.ndarray, "3 channel"] | None, tested: Float[np.ndarray, "3 channel"] | None
     ) -> "SpeakerScale":

@@ -60,7 +60,7 @@ TARGETS = frozenset({
 _NAMED = ("model.label", "layer", "held_out", "seed", "head._target_")
 _WITHOUT_EFFECT = (
     "paths", "tracking", "launcher", "features.cache", "data.num_workers", "trainer.accelerator", "trainer.devices",
-    "model.local_files_only", "split.default_held_out", "checkpoint_s",
+    "model.local_files_only", "model.about", "split.default_held_out", "checkpoint_s",
 )  # fmt: skip
 _ONLY_FOR_GRADIENTS = ("optimizer", "trainer", "patience", "data")
 

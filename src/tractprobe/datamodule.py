@@ -104,6 +104,8 @@ class EmaData(pl.LightningDataModule):
         Which layers of the cached states to read.
     targets
         Which channels, and how they are conditioned.
+    standardise
+        Whether targets are standardised per speaker; otherwise they stay in their units.
     batch_size, batch_s, temperature
         See ``sampling.BatchRule``; ``"equal"`` is an infinite temperature.
     """
@@ -118,6 +120,7 @@ class EmaData(pl.LightningDataModule):
         layers: Sequence[int],
         states: Mapping[str, StateSource] | None = None,
         targets: Targets | None = None,
+        standardise: bool = True,
         batch_size: int = 8,
         batch_s: float = 120.0,
         temperature: float | str = 1.0,
@@ -128,7 +131,7 @@ class EmaData(pl.LightningDataModule):
         self.corpora = {corpus.name: corpus for corpus in corpora}
         self.split, self.geometry, self.count_frames = split, geometry, count_frames
         self.layers, self.states = tuple(layers), states
-        self.targets = targets or Targets()
+        self.targets, self.standardise = targets or Targets(), standardise
         if num_workers < 0:
             raise ConfigError("data.num_workers is at least 0")
         self.batching = BatchRule(batch_size, batch_s, _temperature(temperature))
@@ -139,7 +142,10 @@ class EmaData(pl.LightningDataModule):
 
     def setup(self, stage: str | None = None) -> None:
         """Compute speaker statistics, once."""
-        if not self.scales:
+        if not self.standardise:
+            unit = SpeakerScale.unit(len(self.targets.channels))
+            self.scales = {entry.speaker: unit for entry in self.entries.values()}
+        elif not self.scales:
             developed, tested = (self._sums(ids) for ids in (self.split.development, self.split.test))
             self.scales = {
                 speaker: SpeakerScale.of(developed.get(speaker), tested.get(speaker)) for speaker in developed | tested
@@ -166,6 +172,10 @@ class EmaData(pl.LightningDataModule):
     def development_dataloader(self) -> "DataLoader[Any]":
         """Return each utterance that may be fitted once, on every rank."""
         return self._once(self.split.development)
+
+    def loader(self, batches: Sequence[tuple[str, ...]]) -> "DataLoader[Any]":
+        """Return given batches of ids, in their order."""
+        return self._loader(list(batches), DataLoader)
 
     def _once(self, ids: Sequence[str], rank: int = 0, ranks: int = 1) -> "DataLoader[Any]":
         return self._loader(self.batching.in_order(self._entries(ids))[rank::ranks], DataLoader)

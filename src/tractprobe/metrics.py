@@ -43,6 +43,11 @@ class Scores:
     r2: Table
     ccc: Table
 
+    @classmethod
+    def stacked(cls, layers: Sequence["Scores"]) -> "Scores":
+        """Return the scores of several layers as one."""
+        return cls(*(torch.cat([getattr(scores, name) for scores in layers]) for name in cls.__annotations__))
+
     def rows(
         self, layers: Sequence[int], groups: Sequence[tuple[str, str, str]], channels: Sequence[Channel]
     ) -> list[dict[str, Any]]:

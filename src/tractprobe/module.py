@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from tractprobe.datamodule import Batch
 from tractprobe.encoders import Encoder
 from tractprobe.errors import ConfigError, RunError
-from tractprobe.features import Storage, rounded
+from tractprobe.features import Storage, states_of
 from tractprobe.heads import Bank
 from tractprobe.metrics import Moments, Scores
 from tractprobe.objective import masked_mse
@@ -85,12 +85,8 @@ class Inversion(pl.LightningModule):
         )
 
     def states(self, batch: Batch) -> Float[Tensor, "layer batch time width"]:
-        """Return the batch's hidden states: cached ones as they are, otherwise encoded now and rounded alike."""
-        if batch.states is not None:
-            return batch.states
-        encoded = [rounded(states[list(self.layers)], self.storage) for states in self.encoder(batch.waves)]
-        time_first = [states.transpose(0, 1) for states in encoded]
-        return nn.utils.rnn.pad_sequence(time_first, batch_first=True).permute(2, 0, 1, 3)
+        """Return the batch's hidden states at the heads' layers."""
+        return states_of(batch, self.encoder, self.layers, self.storage)
 
     def forward(self, batch: Batch) -> Float[Tensor, "layer batch time channel"]:
         """Predict standardised targets."""

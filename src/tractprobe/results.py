@@ -79,10 +79,22 @@ def tidy(run: str, result: Mapping[str, Any]) -> list[Row]:
     identity, own_scale = result["identity"], set(result.get("scaled_by_own_test_frames", ()))
     about = {"run": run, **{name: identity[name] for name in RUN_FIELDS[1:]}}
     about["material"] = digest([identity["encoder"], identity["corpora"]])[:6]
+    about["settings"] = " ".join(f"{key}={_short(value)}" for key, value in identity.get("differences", {}).items())
     return [
         about | {"own_scale": row["speaker"] in own_scale} | {name: row[name] for name in SCORE_FIELDS}
         for row in result["scores"]
     ]
+
+
+def _short(value: Any) -> str:
+    """Return a setting as it would be typed.
+
+    >>> _short(["hprc", "mocha"]), _short(None)
+    ('[hprc,mocha]', 'null')
+    """
+    if isinstance(value, list):
+        return f"[{','.join(map(_short, value))}]"
+    return "null" if value is None else str(value)
 
 
 def write_csv(path: Path, rows: Sequence[Row]) -> None:
@@ -133,10 +145,23 @@ class LayerTable:
     columns: tuple[str, ...]
     cells: Mapping[tuple[int, str], Estimate]
     own_scale: tuple[str, ...] = ()
+    target: str = "ema"
+
+    @property
+    def layers(self) -> list[int]:
+        """The layers that there are."""
+        return sorted({layer for layer, _ in self.cells})
+
+    def rows(self) -> list[Row]:
+        """Return a row for each cell."""
+        return [
+            {"layer": layer, "held_out": column, "mean": cell.mean, "low": cell.low, "high": cell.high, "n": cell.n}
+            for (layer, column), cell in sorted(self.cells.items())
+        ]
 
     def __str__(self) -> str:
         lines = [["layer", *self.columns]]
-        for layer in sorted({layer for layer, _ in self.cells}):
+        for layer in self.layers:
             lines.append([str(layer), *(str(self.cells.get((layer, column), "")) for column in self.columns)])
         lines.append(["n", *(str(self._speakers(column)) for column in self.columns)])
         widths = [max(len(line[index]) for line in lines) for index in range(len(lines[0]))]
@@ -174,9 +199,9 @@ def _layer_table(kind: tuple[str, ...], rows: Sequence[Row], *, show_material: b
             values = speaker_means(row for row in same if column in ("mean", str(row["held_out"])))
             if values:
                 cells[layer, column] = mean_over_speakers(values)
-    notes = [f"settings {suffix}"] if suffix else []
+    notes = [f"{suffix}: {rows[0]['settings']}" if rows[0]["settings"] else f"settings {suffix}"] if suffix else []
     notes += [f"data and encoder {material}"] if show_material else []
     what = "r" if target == "ema" else f"r of {target}"
     title = f"{model}, {head}: {what} by held-out {split}" + (f" ({', '.join(notes)})" if notes else "")
     own_scale = tuple(sorted({row["speaker"] for row in rows if row["own_scale"]}))
-    return LayerTable(f"{title}, n speakers", columns, cells, own_scale)
+    return LayerTable(f"{title}, n speakers", columns, cells, own_scale, target)

@@ -13,16 +13,16 @@ What a directory holds::
 import logging
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig
 
-from tractprobe.config import Plain, build, changes, plain, run_name
+from tractprobe.config import Plain, build, changes, head_label, plain, run_name
 from tractprobe.errors import RunError
 from tractprobe.files import file_sha256, locked, write_json
-from tractprobe.results import RESULT, Row, layer_means, layer_tables, read_result, tidy, write_result
+from tractprobe.results import RESULT, Row, layer_means, layer_tables, read_result, tidy, write_csv, write_result
 
 if TYPE_CHECKING:
     from tractprobe.cell import Cell
@@ -30,13 +30,45 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 HEADS, EVALUATIONS = "head.safetensors", "evaluations"
+ALL = "all"  # of held_out
 
 
-def train(config: DictConfig) -> Plain:
-    """Run one cell and return its result, or the result it already has."""
+def train(config: DictConfig) -> Plain | list[Plain]:
+    """Run one cell, or with ``held_out=all`` one for each value; return the results, also those there already."""
     settings = plain(config)
-    name = run_name(settings)
-    folder = Path(settings["paths"]["runs"], name)
+    if settings["held_out"] != ALL:
+        return _train(settings)
+    from tractprobe.plan import each_held_out
+
+    cells = each_held_out(settings)
+    results = _train_together(cells) if head_label(settings) == "ridge" else [_train(cell) for cell in cells]
+    _summarise(settings, cells, results)
+    return results
+
+
+def _summarise(settings: Plain, cells: Sequence[Plain], results: Sequence[Plain]) -> None:
+    """Print, draw and log the table of all cells, into a directory of its own beside theirs."""
+    from tractprobe.pictures import write_pictures
+
+    names = [run_name(cell) for cell in cells]
+    rows = [row for name, result in zip(names, results, strict=True) for row in tidy(name, result)]
+    tables, folder = layer_tables(rows), _folder(settings)
+    write_csv(folder / "scores.csv", rows)
+    pictures = write_pictures(tables, folder)
+    log.info("%d cells, %s\n%s", len(cells), folder, "\n".join(map(str, tables)))
+    with build(settings["tracking"]).run(run_name(settings), folder, settings, "study") as logger:
+        if logger is not None:
+            from tractprobe.tracking import log_study
+
+            log_study(logger, {table.title: table.rows() for table in tables}, pictures)
+
+
+def _folder(settings: Plain) -> Path:
+    return Path(settings["paths"]["runs"], run_name(settings))
+
+
+def _train(settings: Plain) -> Plain:
+    name, folder = run_name(settings), _folder(settings)
     with locked(folder):  # another process may be at work on the same run; then wait, and find it finished
         if (folder / RESULT).is_file():
             return _finished(folder, settings)
@@ -49,7 +81,8 @@ def train(config: DictConfig) -> Plain:
 
 def evaluate(config: DictConfig) -> list[Row]:
     """Score a finished run's heads again and write the rows under ``evaluations/`` of its directory."""
-    from tractprobe.cell import Cell, Plan
+    from tractprobe.cell import Cell
+    from tractprobe.plan import Plan
 
     asked = plain(config)
     folder, others = Path(asked["run"]), asked["corpora"] or []
@@ -74,7 +107,8 @@ def evaluate(config: DictConfig) -> list[Row]:
 
 
 def _run(name: str, settings: Plain, folder: Path) -> Plain:
-    from tractprobe.cell import Cell, Plan
+    from tractprobe.cell import Cell
+    from tractprobe.plan import Plan
 
     timing_s: dict[str, float] = {}
     with _timed("prepare", timing_s):
@@ -87,11 +121,54 @@ def _run(name: str, settings: Plain, folder: Path) -> Plain:
         with _timed("score", timing_s):
             rows = cell.score()
         cell.save_heads(folder / HEADS)
-        if logger is not None:
-            from tractprobe.tracking import log_scores
-
-            log_scores(logger, rows, layer_means(rows))
+        _log(logger, rows)
     return _result(cell, timing_s, fit, rows)
+
+
+def _train_together(cells: Sequence[Plain]) -> list[Plain]:
+    """Return the results of cells that differ in what is held out; those that lack one are fitted from one pass."""
+    folders = [_folder(settings) for settings in cells]
+    with ExitStack() as locks:
+        for folder in sorted(folders):  # in one order, so that two processes never wait for each other
+            locks.enter_context(locked(folder))
+        done = [(folder / RESULT).is_file() for folder in folders]
+        missing = [settings for settings, one in zip(cells, done, strict=True) if not one]
+        finished = [
+            _finished(folder, settings) for folder, settings, one in zip(folders, cells, done, strict=True) if one
+        ]
+        if not missing:
+            return finished
+        for folder, result in _fit_together(missing, cells):
+            write_result(folder, result)
+            log.info("finished %s", folder / RESULT)
+    return [read_result(folder) for folder in folders]
+
+
+def _fit_together(settings: Sequence[Plain], every: Sequence[Plain]) -> Iterator[tuple[Path, Plain]]:
+    """Yield folder and result of some cells out of all; all decide on the groups, so that sums can be used again."""
+    from tractprobe.cell import Cell, fit_linear
+    from tractprobe.plan import Plan
+
+    timing_s: dict[str, float] = {"cells": len(settings)}
+    with _timed("prepare", timing_s):
+        plans = Plan.of_each(every)
+    with _timed("encode", timing_s):
+        cells = [Cell(plan, _folder(plan.settings)) for plan in plans if plan.settings in settings]
+    with _timed("fit", timing_s):
+        fits = fit_linear(cells, [plan.split for plan in plans])
+    for one, cell, chosen in zip(settings, cells, fits, strict=True):
+        with build(one["tracking"]).run(run_name(one), cell.folder, one, "fit") as logger:
+            rows = cell.score()
+            cell.save_heads(cell.folder / HEADS)
+            _log(logger, rows)
+        yield cell.folder, _result(cell, timing_s, chosen, rows)
+
+
+def _log(logger: Any, rows: list[Row]) -> None:
+    if logger is not None:
+        from tractprobe.tracking import log_scores
+
+        log_scores(logger, rows, layer_means(rows))
 
 
 def _result(cell: "Cell", timing_s: dict[str, float], fit: Plain, rows: list[Row]) -> Plain:

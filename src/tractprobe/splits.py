@@ -14,6 +14,8 @@ from typing import Literal
 from tractprobe.errors import ConfigError
 from tractprobe.prepared import Entry
 
+_ROUNDING_S = 1e-6
+
 
 @dataclass(frozen=True)
 class Fold:
@@ -73,6 +75,9 @@ class SplitRule:
         Into how many parts ``by=sentence`` divides the texts.
     validation_folds
         Into how many divisions the development side is put, at most one for each speaker.
+    train_min
+        Minutes of speech that are learned from, drawn from the development side in an order that more minutes continue;
+        null: all there are.
     """
 
     by: Literal["language", "speaker", "sentence", "corpus"]
@@ -81,6 +86,7 @@ class SplitRule:
     shared_texts_tested: float = 1.0
     folds: int = 5
     validation_folds: int = 5
+    train_min: float | None = None
 
     def __post_init__(self):
         if self.by not in ("language", "speaker", "sentence", "corpus"):
@@ -89,6 +95,8 @@ class SplitRule:
             raise ConfigError(f"split.shared_texts_tested={self.shared_texts_tested}: more than 0, at most 1")
         if min(self.folds, self.validation_folds) < 2:
             raise ConfigError("split.folds and split.validation_folds are at least 2")
+        if self.train_min is not None and not self.train_min > 0:
+            raise ConfigError(f"split.train_min={self.train_min}: more than 0, or null")
 
     def __call__(self, entries: Sequence[Entry], held_out: str | None, seed: int) -> Split:
         """Divide the entries; ConfigError if ``held_out`` names nothing or leaves nothing to learn from."""
@@ -103,9 +111,16 @@ class SplitRule:
             shared = self.disjoint_text and len(chosen) < len(entries)
             why = ": every other utterance shares its sentence with the test (split.disjoint_text=false allows that)"
             raise ConfigError(f"held_out={held_out} leaves nothing to learn from{why if shared else ''}")
+        development = self._limited(development, seed)
         split = Split(_ids(development), _ids(test), self._folds(development, seed))
         self._check(split, entries, chosen)
         return split
+
+    def values(self, entries: Sequence[Entry]) -> list[str]:
+        """Return every value that ``held_out`` can have."""
+        if self.by == "sentence":
+            return [f"fold{number}" for number in range(self.folds)]
+        return sorted({getattr(entry, self.by) for entry in entries})
 
     def _held_out(self, entries: Sequence[Entry], held_out: str | None, seed: int) -> set[str]:
         if self.by == "sentence":
@@ -148,6 +163,20 @@ class SplitRule:
         inside = [entry for entry in inside if sentence(entry) in stay or sentence(entry) not in elsewhere]
         kept = {sentence(entry) for entry in inside}
         return inside, [entry for entry in outside if sentence(entry) not in kept]
+
+    def _limited(self, development: list[Entry], seed: int) -> list[Entry]:
+        """Return as many utterances as ``train_min`` asks for; ConfigError if there are not so many."""
+        if self.train_min is None:
+            return development
+        by_id, chosen, seconds = {entry.id: entry for entry in development}, [], 0.0
+        for id_ in _drawn(by_id, seed):
+            if seconds >= 60 * self.train_min - _ROUNDING_S:
+                return chosen
+            chosen.append(by_id[id_])
+            seconds += by_id[id_].duration_s
+        if seconds < 60 * self.train_min - _ROUNDING_S:
+            raise ConfigError(f"split.train_min={self.train_min}: there are {seconds / 60:.1f} min to learn from")
+        return chosen
 
     def _folds(self, development: Sequence[Entry], seed: int) -> tuple[Fold, ...]:
         """Put every speaker, or with one speaker every sentence, into the validation of one fold."""

@@ -4,7 +4,7 @@ The run's id is a hash of what identifies it, so that a resumed or repeated run 
 holds the numbers; what is logged here is for looking at.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -98,4 +98,15 @@ def log_scores(logger: "WandbLogger", rows: Sequence[Row], means: dict[int, dict
     run.log({
         "test/layer_x_channel": wandb.Table(columns=columns, data=by_channel),
         "test/scores": wandb.Table(columns=list[Any](rows[0]), data=[list(row.values()) for row in rows]),
+    })  # fmt: skip
+
+
+def log_study(logger: "WandbLogger", tables: Mapping[str, Sequence[Row]], pictures: Sequence[Path]) -> None:
+    """Log the tables of several runs, a row for each layer and what was held out, and their pictures."""
+    import wandb
+
+    logger.experiment.log({
+        **{title: wandb.Table(columns=list[Any](rows[0]), data=[list(row.values()) for row in rows])
+           for title, rows in tables.items()},
+        **{picture.stem: wandb.Image(str(picture)) for picture in pictures},
     })  # fmt: skip

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tractprobe.audit import Audit, Check, SpeakerAudit
-from tractprobe.audit.pictures import example_picture, png, positions_picture
+from tractprobe.audit.pictures import example_picture, positions_picture
+from tractprobe.figures import png
 from tractprobe.files import atomic
 
 if TYPE_CHECKING:

@@ -4,8 +4,6 @@ matplotlib is imported by what draws, so that an audit without pictures does wit
 files that nobody vouches for, and none is taken for TeX.
 """
 
-import io
-import warnings
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
@@ -15,6 +13,7 @@ from tractprobe.articulators import ARTICULATORS, CHANNELS
 from tractprobe.audit.lag import LAGS_MS
 from tractprobe.audit.result import Example, SpeakerAudit
 from tractprobe.audit.timing import LAG_GROWTH
+from tractprobe.figures import new_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -28,31 +27,12 @@ _NAMES = {"td": "dorsum", "tb": "blade", "tt": "tip", "li": "lower incisor", "ul
 _TRACES = ("tt", "td", "ll", "li")
 _CHI2_95 = 5.991
 _DRAWN_MM = 1e5
-_DPI = 110
 _LABEL_LENGTH, _MAX_LABELS = 8, 120
-
-
-def png(figure: "Figure") -> bytes:
-    """Return a figure as PNG."""
-    buffer = io.BytesIO()
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Glyph .* missing", category=UserWarning)  # a phone's symbol: a box
-        figure.savefig(buffer, format="png", dpi=_DPI, metadata={"Software": None})
-    return buffer.getvalue()
-
-
-def _figure(width: float, height: float) -> "Figure":
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(width, height), layout="constrained")
-    FigureCanvasAgg(figure)  # drawn without a display, and without pyplot's global state
-    return figure
 
 
 def positions_picture(speaker: SpeakerAudit) -> "Figure":
     """Draw where each sensor was, with 95 % ellipses and the palate, and how R² hangs on the lag of the audio."""
-    figure = _figure(9.6, 4.6)
+    figure = new_figure(9.6, 4.6)
     plane, lags = figure.subplots(1, 2, width_ratios=[1.55, 1])
     _draw_plane(plane, speaker)
     # With a few utterances the thirds are too short for a peak: nothing to look at.
@@ -125,7 +105,7 @@ def _draw_lags(axes: "Axes", curves: Mapping[str, np.ndarray]) -> None:
 
 def example_picture(example: Example) -> "Figure":
     """Draw waveform, spectrogram and vertical movements of an utterance over one time axis, with its phones."""
-    figure = _figure(9.6, 5.6)
+    figure = new_figure(9.6, 5.6)
     wave, spectrum, movement = figure.subplots(3, 1, sharex=True, height_ratios=[0.7, 1.3, 1.9])
     duration_s = len(example.audio) / example.audio_rate_hz
     _draw_wave(wave, example)
