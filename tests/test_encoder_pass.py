@@ -10,11 +10,11 @@ from tractprobe.encoder_pass import partition, sum_groups
 from tractprobe.encoders import Encoder
 from tractprobe.encoders.untrained import untrained
 from tractprobe.features import cached
-from tractprobe.linear import SumStore
 from tractprobe.prepared import PreparedCorpus
 from tractprobe.results import layer_tables, tidy
 from tractprobe.run import train
 from tractprobe.splits import Split, SplitRule
+from tractprobe.sum_store import SumStore
 from tractprobe.sums import GroupSums
 from tractprobe.targets import Targets
 

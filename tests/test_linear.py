@@ -17,10 +17,11 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from tractprobe.errors import EncoderError
-from tractprobe.linear import Division, Group, LayerSums, SumStore, fit, score, validation_r
+from tractprobe.linear import Division, LayerSums, fit, score, validation_r
 from tractprobe.metrics import Moments
 from tractprobe.ridge import Ridge
 from tractprobe.splits import Fold, Split
+from tractprobe.sum_store import Group, SumStore
 from tractprobe.sums import GroupSums, SavedSums, packed, unpacked
 
 ALPHAS = [0.01, 1.0, 100.0, 1e4]
@@ -112,8 +113,8 @@ def test_sums_too_large_to_be_kept_are_read_in_blocks(tmp_path: Path, monkeypatc
     pieces = world(lost=0.3)
     heads = []
     for kept in (1 << 29, 0):
-        monkeypatch.setattr("tractprobe.linear._KEPT_BYTES", kept)
-        monkeypatch.setattr("tractprobe.linear._BLOCK", 3)
+        monkeypatch.setattr("tractprobe.sum_store._KEPT_BYTES", kept)
+        monkeypatch.setattr("tractprobe.sum_store._BLOCK", 3)
         store = stored(tmp_path, pieces)
         heads.append(fit(LayerSums(store, "0", Division.of(SPLIT, store)), Ridge(1, WIDTH, CHANNELS, ALPHAS)))
     torch.testing.assert_close(heads[0].weight, heads[1].weight, rtol=1e-9, atol=1e-12)

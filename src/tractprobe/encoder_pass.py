@@ -20,9 +20,9 @@ from tractprobe.encoders import Encoder
 from tractprobe.errors import CorpusError
 from tractprobe.features import Storage, states_of
 from tractprobe.files import digest, read_json, staged_folder, write_json
-from tractprobe.linear import Group, SumStore
 from tractprobe.prepared import PreparedCorpus
 from tractprobe.splits import Split
+from tractprobe.sum_store import Group, SumStore
 from tractprobe.sums import GroupSums, SavedSums
 from tractprobe.targets import Targets
 
