@@ -111,3 +111,10 @@ def test_all_held_out_values_at_once_are_the_cells_one_by_one(configure: Callabl
     removed.unlink()
     again = train(configure("study=held_out", *model))  # what is missing comes from the same sums
     assert [result["scores"] for result in again] == [result["scores"] for result in together]
+
+
+def test_cells_of_a_cut_encoder_have_the_identity_that_they_have_alone(configure: Callable[..., Any], tmp_path: Path):
+    cell = ["model=random", "model.layers=2", "model.width=48", "model.channels=16", "layer=1", "features.cache=false"]
+    together = train(configure("held_out=all", *cell))
+    alone = train(configure("held_out=it", *cell, f"paths.runs={tmp_path / 'alone'}"))
+    assert alone["identity"] == together[2]["identity"]

@@ -84,8 +84,6 @@ class Cell:
 
     def fit(self) -> Plain:
         """Fit the heads; return what was chosen on the validation part."""
-        if not self.plan.split.folds:
-            log.warning("too few speakers and sentences to keep any aside for choices: none are made")
         return fit_linear([self])[0] if isinstance(self.module.head, Ridge) else self._train(self.module.head)
 
     def score(self) -> list[Plain]:
@@ -150,6 +148,7 @@ class Cell:
         }
 
     def _train(self, head: Any) -> Plain:
+        _warn_without_folds([self.plan.split])
         self.data.setup()
         last = self.folder / CHECKPOINTS / "last.ckpt"
         if last.exists():
@@ -182,6 +181,7 @@ def fit_linear(cells: Sequence[Cell], splits: Sequence[Split] | None = None) -> 
     assert isinstance(rule, Ridge)
     if not rule.per_channel and len(first.targets.names) > 1:
         raise ConfigError("head.alpha_per_channel=false chooses one alpha for all: give one set of targets")
+    _warn_without_folds([cell.plan.split for cell in cells])
     plan, settings, device = first.plan, first.plan.settings, first.trainer.strategy.root_device
     store = sum_groups(
         plan.encoder,
@@ -211,6 +211,11 @@ def fit_linear(cells: Sequence[Cell], splits: Sequence[Split] | None = None) -> 
         cell.data.scales = dict(division.scales)
         cell.rows = Scores.stacked(by_layer).rows(plan.layers, tuple(division.test), first.targets.channels)
     return [{"alpha": alphas} for alphas in chosen]
+
+
+def _warn_without_folds(splits: Sequence[Split]) -> None:
+    if not all(split.folds for split in splits):
+        log.warning("too few speakers and sentences to keep any aside for choices: none are made")
 
 
 def _trainer(settings: Plain, folder: Path, logger: "WandbLogger | None") -> "pl.Trainer":

@@ -91,7 +91,27 @@ def sum_groups(
         num_workers=num_workers,
     )
     data.setup()
-    identity = {
+    identity = _identity(encoder, corpora, groups, targets, inputs, storage)
+    widths = {name: encoder.width * len(some) for name, some in inputs.items()}
+    place = folder / digest(identity)[:16]
+    names = [f"group-{number:05}.safetensors" for number in range(len(groups))]
+    with staged_folder(place, lambda: _is_whole(place, identity, names, widths), resume=place.name) as staging:
+        if staging is not None:
+            sums = _Pass(data, groups, [staging / name for name in names], inputs, widths, torch.device(device))
+            sums.run(encoder.to(device), layers, storage)
+            write_json(staging / _INDEX, {"identity": identity})
+    return SumStore(groups, [place / name for name in names], widths)
+
+
+def _identity(
+    encoder: Encoder,
+    corpora: Sequence[PreparedCorpus],
+    groups: Sequence[Group],
+    targets: Targets,
+    inputs: Mapping[str, Sequence[int]],
+    storage: Storage,
+) -> dict[str, Any]:
+    return {
         "format": _FORMAT,
         "encoder": encoder.identity,
         "corpora": {corpus.name: corpus.content_hash for corpus in corpora},
@@ -100,17 +120,6 @@ def sum_groups(
         "storage": storage,
         "groups": [list(group.ids) for group in groups],
     }
-    widths = {name: encoder.width * len(some) for name, some in inputs.items()}
-    place = folder / digest(identity)[:16]
-    names = [f"group-{number:05}.safetensors" for number in range(len(groups))]
-    with staged_folder(
-        place, lambda: _is_whole(place, identity, names, widths), resume=digest(identity)[:16]
-    ) as staging:
-        if staging is not None:
-            sums = _Pass(data, groups, [staging / name for name in names], inputs, widths, torch.device(device))
-            sums.run(encoder.to(device), layers, storage)
-            write_json(staging / _INDEX, {"identity": identity})
-    return SumStore(groups, [place / name for name in names], widths)
 
 
 def _is_whole(folder: Path, identity: Any, names: Sequence[str], widths: Mapping[str, int]) -> bool:

@@ -63,7 +63,8 @@ class Plan:
                 first,
                 settings=settings,
                 split=_split(settings, first.corpora),
-                identity=_identity(settings, first.corpora, first.encoder),
+                # The encoder's is the one before it was cut.
+                identity=_identity(settings, first.corpora, first.encoder) | {"encoder": first.identity["encoder"]},
             )
             for settings in cells
         ]
