@@ -56,7 +56,7 @@ def layer_curves(tables: Sequence[LayerTable]) -> "Figure":
         high = [cell.mean if cell.high is None else cell.high for cell in cells] * (2 if single else 1)
         axes.fill_between(x, low, high, color=colour, alpha=0.15, linewidth=0)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.set(xlabel="layer", ylabel="r, mean and 95 % interval over speakers")
+    axes.set(xlabel="layer", ylabel="r (mean, 95 % interval)")
     axes.grid(alpha=0.3)
     figure.legend(loc="outside lower center", fontsize=8, frameon=False)
     return figure
