@@ -188,3 +188,38 @@ def test_sources_come_in_natural_order(tmp_path: Path):
     for number in (10, 9, 100):
         write_utterance(tmp_path, f"u{number}", speaker="a", language="it", text=f"{number}", seed=number)
     assert Folder("lab", tmp_path).sources() == ["u9.json", "u10.json", "u100.json"]
+
+
+def give_f0(root: Path, f0_hz: np.ndarray, rate_hz: float = 400) -> None:
+    np.save(root / "deep/one.f0.npy", f0_hz)
+    edit(root, f0_rate_hz=rate_hz)
+
+
+def test_what_the_vocal_folds_did_is_read_where_it_is_known(folder: Path):
+    assert read_one(folder).f0_hz is None
+    f0_hz = np.where(np.arange(480) < 100, 0, 120.5)
+    give_f0(folder, f0_hz)
+    utterance = read_one(folder)
+    np.testing.assert_array_equal(utterance.f0_hz, f0_hz)
+    assert utterance.f0_rate_hz == 400
+
+
+@pytest.mark.parametrize(
+    ("f0_hz", "rate_hz", "problem"),
+    [
+        (np.full(480, np.nan), 400, "f0 is 0 or"),
+        (np.full(480, -120.0), 400, "f0 is 0 or"),
+        (np.full((480, 1), 120.0), 400, "a row of numbers"),
+        (np.full(480, 120.0), 200, "f0 lasts 2.4"),
+        (np.full(480, 120.0), 0, "f0 at 0"),
+        (np.full(480, 120.0), ..., "both or neither"),
+    ],
+)
+def test_vocal_folds_that_cannot_be(folder: Path, f0_hz: np.ndarray, rate_hz: Any, problem: str):
+    give_f0(folder, f0_hz, rate_hz)
+    with pytest.raises(CorpusError, match=problem):
+        read_one(folder)
+    (folder / "deep/one.f0.npy").unlink()
+    edit(folder, f0_rate_hz=400)
+    with pytest.raises(CorpusError, match="both or neither"):
+        read_one(folder)

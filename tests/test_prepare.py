@@ -503,6 +503,25 @@ def test_the_vocal_folds_are_followed_if_asked(tmp_path: Path):
     )
 
 
+def test_what_the_vocal_folds_did_needs_no_estimate_where_it_is_known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setitem(sys.modules, "pyworld", None)
+    small(tmp_path / "raw")
+
+    class Glottis(Folder):
+        def read(self, source: str) -> list[Utterance]:
+            (utterance,) = super().read(source)
+            f0_hz = np.where(np.arange(480) < 240, 200.0, 0.0)
+            return [replace(utterance, f0_hz=f0_hz, f0_rate_hz=400.0)]
+
+    corpus = prepare(Glottis("lab", tmp_path / "raw"), tmp_path / "data")
+    assert set(corpus.source_origins) == {"given"}
+    folds = corpus.source_track("lab/u0")
+    np.testing.assert_allclose(folds.values[:120, 0], 12, rtol=1e-6)
+    assert np.isnan(folds.values[121:, 0]).all()
+    np.testing.assert_array_equal(folds.values[:, 1], np.arange(240) < 120)
+    assert np.isfinite(folds.values[:, 2]).all()
+
+
 def test_a_broken_palate_does_not_cost_the_corpus(tmp_path: Path):
     small(tmp_path / "raw")
 

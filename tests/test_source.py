@@ -5,6 +5,9 @@ import numpy as np
 import pytest
 import soundfile
 from conftest import real
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 from scipy.signal import lfilter
 
 from tractprobe.source import SOURCE_CHANNELS, SOURCE_UNITS, SourceTrack, source_track
@@ -265,3 +268,20 @@ def test_the_audio_of_a_real_sentence_agrees_with_its_laryngograph():
     assert np.nanmax(differences_st[:, F0]) < 6  # no octave errors
     assert np.nanmean(differences_st[:, VOICING]) < 0.1
     assert 0.6 < np.nansum(measured.values[:, VOICING]) / measured.rate_hz < 0.95
+
+
+@given(
+    f0_hz=arrays(np.float64, st.integers(20, 300), elements=st.sampled_from([0.0, 80.0, 100.0, 310.0])),
+    rate_hz=st.sampled_from([100.0, 200.0, 400.0, 1000.0]),
+)
+def test_what_is_known_of_the_folds_is_neither_changed_nor_estimated(f0_hz: np.ndarray, rate_hz: float):
+    audio = np.sin(np.arange(round(len(f0_hz) / rate_hz * RATE_HZ)) / 10)
+    track = source_track(audio, RATE_HZ, f0_hz=f0_hz, f0_rate_hz=rate_hz, step_s=0.01)
+    assert track.origin == "given"
+    at = np.round(track.times_s * rate_hz).astype(int)
+    inside = at < len(f0_hz)
+    known_hz = f0_hz[at[inside]]
+    pitch_st = np.where(known_hz > 0, 12 * np.log2(np.maximum(known_hz, 1) / 100), np.nan)
+    np.testing.assert_array_equal(track.values[inside, 1], known_hz > 0)
+    np.testing.assert_allclose(track.values[inside, 0], pitch_st, atol=1e-9)
+    assert np.isnan(track.values[~inside, :2]).all() and np.isfinite(track.values[:, 2]).all()

@@ -79,8 +79,9 @@ def _files_of(utterance: Utterance, staging: Path, with_source: bool) -> dict[st
     if utterance.extra:
         arrays[EXTRA] = np.stack(list(utterance.extra.values()), axis=1).astype(np.float32)
     origin = None
-    if with_source:
-        folds = source_track(pcm / 32768, RATE_HZ, utterance.larynx, utterance.larynx_rate_hz)
+    if with_source or utterance.f0_hz is not None:
+        larynx, known = (utterance.larynx, utterance.larynx_rate_hz), (utterance.f0_hz, utterance.f0_rate_hz)
+        folds = source_track(pcm / 32768, RATE_HZ, *larynx, f0_hz=known[0], f0_rate_hz=known[1])
         arrays[SOURCE], origin = folds.values.astype(np.float32), folds.origin
     sounds = {AUDIO: pcm}
     if utterance.larynx is not None:

@@ -1,9 +1,9 @@
-"""What the vocal folds do: pitch, voicing and loudness at even times, from a laryngograph or else from the audio.
+"""What the vocal folds do: pitch, voicing and loudness at even times, as known, from a laryngograph or from the audio.
 
-These channels are targets beside the articulators', never part of their score. Pitch is WORLD's Harvest (pyworld),
-which finds one nearly everywhere; the folds count as vibrating where the signal repeats itself after that period and is
-not far below its own loudest part. A laryngograph's signal goes through the same, as it holds nothing but the folds.
-Loudness is always the audio's.
+These channels are targets beside the articulators', never part of their score. A synthesiser's own glottis is taken as
+it is. Otherwise pitch is WORLD's Harvest (pyworld), which finds one nearly everywhere; the folds count as vibrating
+where the signal repeats itself after that period and is not far below its own loudest part. A laryngograph's signal
+goes through the same, as it holds nothing but the folds. Loudness is always the audio's.
 """
 
 from collections.abc import Iterator
@@ -23,7 +23,7 @@ REFERENCE_HZ = 100.0
 LOUDNESS_WINDOW_S = 0.025
 LOUDNESS_FLOOR_DB = -96.0  # one step of 16 bit
 
-Origin = Literal["laryngograph", "estimated"]
+Origin = Literal["given", "laryngograph", "estimated"]
 Signal = Float[np.ndarray, " sample"]
 
 _MIN_RATE_HZ = 4000
@@ -53,7 +53,7 @@ class SourceTrack:
     start_s
         Time of the first row, in seconds from the start of the audio.
     origin
-        Where pitch and voicing come from.
+        Where pitch and voicing come from; ``given``: known, as from a synthesiser's own glottis.
     """
 
     values: Float[np.ndarray, "time 3"]
@@ -75,6 +75,8 @@ def source_track(
     step_s: float = SOURCE_STEP_S,
     lowest_hz: float = 60.0,
     highest_hz: float = 500.0,
+    f0_hz: Float[np.ndarray, " f0_frame"] | None = None,
+    f0_rate_hz: float = 0.0,
 ) -> SourceTrack:
     """Follow pitch, voicing and loudness at 0, ``step_s``, 2 ``step_s``, ... within the audio.
 
@@ -86,19 +88,25 @@ def source_track(
         The laryngograph's signal from the start of the audio; one that is constant is taken for none.
     lowest_hz, highest_hz
         Range in which pitch is looked for.
+    f0_hz, f0_rate_hz
+        What the folds are known to do, from the start of the audio, 0 where they do not vibrate; nothing else is then
+        asked for pitch and voicing.
     """
     _check(audio, rate_hz, step_s, (lowest_hz, highest_hz))
     times_s = np.arange(int(np.ceil(len(audio) / rate_hz / step_s - 1e-9))) * step_s
     values = np.full((len(times_s), len(SOURCE_CHANNELS)), np.nan)
+    values[:, 2] = _loudness_db(_above(audio, rate_hz, lowest_hz), rate_hz, times_s)
+    if f0_hz is not None:
+        values[:, :2] = _known(f0_hz, f0_rate_hz, times_s)
+        return SourceTrack(values, 1 / step_s, 0.0, "given")
     origin, signal, signal_rate_hz = "estimated", audio, rate_hz
     if larynx is not None and len(larynx) and np.ptp(larynx) > 0:
         _check(larynx, larynx_rate_hz, step_s, (lowest_hz, highest_hz))
         origin, signal, signal_rate_hz = "laryngograph", larynx, larynx_rate_hz
     covered = times_s < len(signal) / signal_rate_hz
-    f0_hz = _pitch(signal, signal_rate_hz, times_s[covered], (lowest_hz, highest_hz), _MIN_LEVEL_DB[origin])
-    values[covered, 0] = 12 * np.log2(f0_hz / REFERENCE_HZ)
-    values[covered, 1] = np.isfinite(f0_hz)
-    values[:, 2] = _loudness_db(_above(audio, rate_hz, lowest_hz), rate_hz, times_s)
+    pitch_hz = _pitch(signal, signal_rate_hz, times_s[covered], (lowest_hz, highest_hz), _MIN_LEVEL_DB[origin])
+    values[covered, 0] = _semitones(pitch_hz)
+    values[covered, 1] = np.isfinite(pitch_hz)
     return SourceTrack(values, 1 / step_s, 0.0, origin)
 
 
@@ -107,6 +115,26 @@ def _check(signal: np.ndarray, rate_hz: float, step_s: float, range_hz: tuple[fl
         raise ValueError(f"{len(signal)} samples at {rate_hz} Hz; finite ones at {_MIN_RATE_HZ} Hz or more are wanted")
     if not (0.001 <= step_s <= 1 and 40 <= range_hz[0] < range_hz[1] <= 800):
         raise ValueError(f"a step of {step_s} s and pitch from {range_hz[0]} to {range_hz[1]} Hz: outside of 40-800 Hz")
+
+
+def _known(
+    f0_hz: Float[np.ndarray, " f0_frame"], f0_rate_hz: float, times_s: Float[np.ndarray, " time"]
+) -> Float[np.ndarray, "time 2"]:
+    """Return pitch and voicing at given times: voicing of the nearest frame, pitch between its voiced neighbours."""
+    clock_s = np.arange(len(f0_hz)) / f0_rate_hz
+    nearest = np.round(times_s * f0_rate_hz).astype(int)
+    covered = nearest < len(f0_hz)
+    voiced = np.zeros(len(times_s), bool)
+    voiced[covered] = f0_hz[nearest[covered]] > 0
+    known = np.full((len(times_s), 2), np.nan)
+    known[covered, 1] = voiced[covered]
+    if voiced.any():
+        known[voiced, 0] = np.interp(times_s[voiced], clock_s[f0_hz > 0], _semitones(f0_hz[f0_hz > 0]))
+    return known
+
+
+def _semitones(f0_hz: Float[np.ndarray, " time"]) -> Float[np.ndarray, " time"]:
+    return 12 * np.log2(f0_hz / REFERENCE_HZ)
 
 
 def _pitch(

@@ -22,6 +22,9 @@ from tractprobe.track import Track
 
 MIN_DURATION_S = 0.1
 MIN_EMA_RATE_HZ = 40.0
+MIN_F0_RATE_HZ, MAX_F0_RATE_HZ = 50.0, 48000.0
+MIN_F0_HZ, MAX_F0_HZ = 20.0, 2000.0
+MAX_F0_ERROR_S = 0.05
 
 Frame = Literal["occlusal", "head", "device", "unknown"]
 """What positions are relative to. ``occlusal``: head-corrected, x along the occlusal (bite) plane, origin at the upper
@@ -70,6 +73,9 @@ class Utterance:
         What positions are relative to.
     larynx, larynx_rate_hz
         The laryngograph's signal, from the start of the audio.
+    f0_hz, f0_rate_hz
+        What the vocal folds are known to do, as from a synthesiser's own glottis: fundamental frequency from the start
+        of the audio, 0 where they do not vibrate.
     """
 
     id: str
@@ -85,6 +91,8 @@ class Utterance:
     frame: Frame = "unknown"
     larynx: Float[np.ndarray, " larynx_sample"] | None = None
     larynx_rate_hz: int = 0
+    f0_hz: Float[np.ndarray, " f0_frame"] | None = None
+    f0_rate_hz: float = 0.0
 
     def __post_init__(self):
         for what, name in (("id", self.id), ("speaker", self.speaker)):
@@ -98,6 +106,7 @@ class Utterance:
         if not np.isfinite(self.audio).all():
             raise ValueError("audio holds NaN or infinity")
         self._check_track()
+        self._check_f0()
         for phone in self.phones:
             phone.label.encode()
             if not 0 <= phone.start_s <= phone.end_s < np.inf:
@@ -114,6 +123,17 @@ class Utterance:
                 raise ValueError(f"extra channel {name!r}: a name such as 'ui_x', and none of the canonical ones")
             if len(values) != len(self.track.values) or np.isinf(values).any():
                 raise ValueError(f"extra channel {name} is infinite somewhere, or not as long as the others")
+
+    def _check_f0(self) -> None:
+        if self.f0_hz is None:
+            return
+        if not MIN_F0_RATE_HZ <= self.f0_rate_hz <= MAX_F0_RATE_HZ:
+            raise ValueError(f"f0 at {self.f0_rate_hz} Hz; {MIN_F0_RATE_HZ} to {MAX_F0_RATE_HZ} are wanted")
+        vibrating = self.f0_hz[self.f0_hz != 0]
+        if not ((vibrating >= MIN_F0_HZ) & (vibrating <= MAX_F0_HZ)).all():
+            raise ValueError(f"f0 is 0 or from {MIN_F0_HZ} to {MAX_F0_HZ} Hz")
+        if abs(len(self.f0_hz) / self.f0_rate_hz - self.duration_s) > MAX_F0_ERROR_S:
+            raise ValueError(f"f0 lasts {len(self.f0_hz) / self.f0_rate_hz:.3f} s, the audio {self.duration_s:.3f} s")
 
     @property
     def duration_s(self) -> float:

@@ -1,7 +1,9 @@
 """The plain corpus folder: for the built-in corpus, and for a laboratory's own data.
 
 For each utterance three files of one name: audio ``<id>.wav`` or ``<id>.flac`` (one channel, any rate), movements
-``<id>.ema.npy`` (array of numbers, time x channel, mm; NaN = missing) and ``<id>.json``:
+``<id>.ema.npy`` (array of numbers, time x channel, mm; NaN = missing) and ``<id>.json``. Where it is known what the
+vocal folds did, as it is to a synthesiser, a fourth, ``<id>.f0.npy``: fundamental frequency in Hz from the start of the
+audio, 0 where they do not vibrate.
 
 =================  =========  =====================================================================================
 field              required   meaning
@@ -13,6 +15,7 @@ ema_rate_hz        yes        rows of ``.ema.npy`` per second
 ema_unit           yes        ``"mm"``
 ema_channels       yes        name of each column, out of ``articulators.CHANNELS``, in any order; others are missing
 ema_start_s        no         time of the first row from the start of the audio; 0 if not given
+f0_rate_hz         no         numbers of ``.f0.npy`` per second; given if and only if there is that file
 phones             no         ``[label, start_s, end_s]`` for each, in order
 id                 no         if given, the name of the file
 sample_rate_hz     no         if given, checked against the audio
@@ -37,7 +40,14 @@ from tractprobe.files import read_json, read_npy
 from tractprobe.track import Track
 
 _REQUIRED = {"speaker": str, "language": str, "text": str, "ema_rate_hz": float, "ema_unit": str, "ema_channels": list}
-_OPTIONAL = {"ema_start_s": float, "phones": list, "id": str, "sample_rate_hz": float, "duration_s": float}
+_OPTIONAL = {
+    "ema_start_s": float,
+    "f0_rate_hz": float,
+    "phones": list,
+    "id": str,
+    "sample_rate_hz": float,
+    "duration_s": float,
+}
 _MAX_DURATION_ERROR_S = 0.01
 
 
@@ -59,6 +69,7 @@ class Folder(Reader):
         fields = _fields(path)
         audio, rate_hz = read_audio(_audio_path(path))
         _check_audio(path, fields, len(audio), rate_hz)
+        f0_hz, f0_rate_hz = _f0(path, fields)
         with naming(path):
             return [
                 Utterance(
@@ -70,6 +81,8 @@ class Folder(Reader):
                     audio_rate_hz=rate_hz,
                     track=_track(path, fields),
                     phones=_phones(path, fields.get("phones", [])),
+                    f0_hz=f0_hz,
+                    f0_rate_hz=f0_rate_hz,
                 )
             ]
 
@@ -124,6 +137,18 @@ def _track(path: Path, fields: dict[str, Any]) -> Track:
         raise CorpusError(array_path, f"shape {values.shape} does not fit the {len(channels)} channels of {path.name}")
     columns = dict(zip(channels, values.astype(np.float64).T, strict=True))
     return Track(in_canonical_order(columns), float(fields["ema_rate_hz"]), float(fields.get("ema_start_s", 0.0)))
+
+
+def _f0(path: Path, fields: dict[str, Any]) -> tuple[np.ndarray | None, float]:
+    array_path = path.with_suffix(".f0.npy")
+    if array_path.exists() != ("f0_rate_hz" in fields):
+        raise CorpusError(path, f"f0_rate_hz and the file {array_path.name}: both or neither", place="f0_rate_hz")
+    if not array_path.exists():
+        return None, 0.0
+    values = read_npy(array_path)
+    if values.ndim != 1:
+        raise CorpusError(array_path, f"shape {values.shape}; a row of numbers is wanted")
+    return values.astype(np.float64), float(fields["f0_rate_hz"])
 
 
 def _phones(path: Path, rows: list) -> tuple[Phone, ...]:
