@@ -40,7 +40,7 @@ if __name__ == "__main__":
     split = SplitRule("language")(corpus.entries, "it", 0)
     data = EmaData([corpus], split, encoder.geometry, encoder.count_frames, layers=[0], batch_size=5)
     data.setup()
-    module = Inversion(encoder, Mlp(1, encoder.width, len(CHANNELS), hidden=8), layers=[0], groups=data.groups)
+    module = Inversion(encoder, Mlp(1, encoder.width, len(CHANNELS), hidden=8), heads=[(0,)], groups=data.groups)
     trainer = pl.Trainer(
         accelerator="cpu", devices=2, strategy="ddp", logger=False,
         enable_progress_bar=False, enable_checkpointing=False, use_distributed_sampler=False,
@@ -67,7 +67,7 @@ def scored_alone(corpus: PreparedCorpus) -> list[dict[str, Any]]:
     split = SplitRule("language")(corpus.entries, "it", 0)
     data = EmaData([corpus], split, encoder.geometry, encoder.count_frames, layers=[0], batch_size=5)
     data.setup()
-    module = Inversion(encoder, Mlp(1, encoder.width, len(CHANNELS), hidden=8), layers=[0], groups=data.groups)
+    module = Inversion(encoder, Mlp(1, encoder.width, len(CHANNELS), hidden=8), heads=[(0,)], groups=data.groups)
     for index, batch in enumerate(data.test_dataloader()):
         with torch.no_grad():
             module.test_step(batch, index)

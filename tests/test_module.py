@@ -42,8 +42,8 @@ def make(toy: PreparedCorpus, encoder: Encoder, tmp_path: Path) -> Make:
         data.setup()
         head = Mlp(len(layers), encoder.width, len(CHANNELS), hidden=16)
         module = Inversion(
-            encoder, head, layers=layers, groups=data.groups, patience=patience, identity=identity,
-            make_optimizer=lambda parameters: torch.optim.AdamW(parameters, lr=lr),
+            encoder, head, heads=[(layer,) for layer in layers], groups=data.groups, patience=patience,
+            identity=identity, make_optimizer=lambda parameters: torch.optim.AdamW(parameters, lr=lr),
         )  # fmt: skip
         head.standardise((module.states(batch), batch.valid) for batch in data.train_dataloader())
         return module, data

@@ -161,7 +161,7 @@ BROKEN: dict[str, Callable[[Path], Any]] = {
     "a list": lambda path: path.write_text("[1]"),
     "identity lacks": lambda path: edit(path, lambda result: result["identity"].pop("corpora")),
     "r is text": lambda path: edit(path, lambda result: result["scores"][3].update(r="=cmd()")),
-    "layer is text": lambda path: edit(path, lambda result: result["scores"][3].update(layer="1")),
+    "layer is text": lambda path: edit(path, lambda result: result["scores"][3].update(layer="one")),
     "speaker is a list": lambda path: edit(path, lambda result: result["scores"][3].update(speaker=["a"])),
 }
 

@@ -17,14 +17,21 @@ import torch
 from conftest import REPOSITORY, real, write_corpus
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
+from sklearn.linear_model import Ridge
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 from tractprobe.articulators import CHANNELS
+from tractprobe.cell import Cell
+from tractprobe.config import plain, run_name
 from tractprobe.corpora.emu import Emu
 from tractprobe.corpora.folder import Folder
 from tractprobe.corpora.hprc import Hprc
 from tractprobe.errors import ConfigError, CorpusError, RunError
+from tractprobe.pictures import write_pictures
+from tractprobe.plan import Plan
 from tractprobe.prepare import prepare
-from tractprobe.results import SCORE_FIELDS, collect, read_result
+from tractprobe.results import SCORE_FIELDS, collect, layer_tables, read_result
 from tractprobe.run import evaluate, train
 
 Configure = Callable[..., Any]
@@ -91,7 +98,37 @@ def test_one_layer_alone_gives_what_it_gives_among_all(configure: Configure):
         assert row["r"] == pytest.approx(other["r"], abs=1e-10) and row["channel"] == other["channel"]
 
 
-@pytest.mark.parametrize("layer", ["3", "-1", "last", "1.5"])
+def test_layers_side_by_side_are_one_input(configure: Configure, tmp_path: Path):
+    result = train(configure("held_out=it", *SMALL, "layer=[2,0]"))
+    assert {row["layer"] for row in result["scores"]} == {"0+2"}
+    assert list((tmp_path / "runs/random/L0+2/ridge/it").glob("s0-*/result.json"))
+    every = [train(configure("held_out=it", *SMALL, f"layer={layer}")) for layer in (0, 2)]
+    best = max(np.mean([row["r"] for row in one["scores"]]) for one in every)
+    assert np.mean([row["r"] for row in result["scores"]]) > best - 0.05
+    train(configure("held_out=it", *SMALL, "layer=[0,2]", "head=mlp", "trainer=debug"))
+    rows = collect(tmp_path / "runs")
+    assert [table.layers for table in layer_tables(rows)] == [["0+2"], [0, 2, "0+2"]]
+    write_pictures(layer_tables(rows), tmp_path)
+
+
+def test_ridge_on_layers_side_by_side_is_that_of_scikit_learn(configure: Configure, tmp_path: Path):
+    config = configure("held_out=it", *SMALL, "layer=[0,2]", "head.alphas=[100]")
+    train(config)
+    cell = Cell(Plan.of(plain(config)), tmp_path / "again")
+    cell.data.setup()
+    batches = list(cell.data.development_dataloader())
+    used = [batch.valid.all(dim=2) for batch in batches]
+    x = np.concatenate(
+        [cell.module.states(batch)[0, one].double().numpy() for batch, one in zip(batches, used, strict=True)]
+    )
+    y = np.concatenate([batch.target[one].numpy() for batch, one in zip(batches, used, strict=True)])
+    head = load_file(tmp_path / "runs" / run_name(plain(config)) / "head.safetensors")
+    expected = make_pipeline(StandardScaler(), Ridge(alpha=100)).fit(x, y).predict(x)
+    assert x.shape[1] == 2 * 48
+    np.testing.assert_allclose(x @ head["weight"][0].numpy() + head["bias"].numpy(), expected, atol=1e-8)
+
+
+@pytest.mark.parametrize("layer", ["3", "-1", "last", "1.5", "[0,3]", "[]", "[1,1]"])
 def test_a_layer_that_is_not_there_is_named(configure: Configure, layer: str):
     with pytest.raises(ConfigError, match="layers 0 to 2, or all"):
         train(configure("held_out=it", *SMALL, f"layer={layer}"))

@@ -20,6 +20,7 @@ from tractprobe.encoder_pass import partition, sum_groups
 from tractprobe.errors import ConfigError, RunError, first_line
 from tractprobe.features import FeatureCache, as_storage, cached
 from tractprobe.files import atomic, digest
+from tractprobe.layers import read_by
 from tractprobe.linear import Division, fit_divisions
 from tractprobe.metrics import Scores
 from tractprobe.module import Inversion
@@ -61,18 +62,19 @@ class Cell:
             plan.split,
             encoder.geometry,
             encoder.count_frames,
-            layers=plan.layers,
+            layers=read_by(plan.heads),
             states=self._states(),
             targets=self.targets,
             seed=settings["seed"],
             **settings["data"],
         )
         self.rows: list[Plain] | None = None
-        size = {"num_layers": len(plan.layers), "width": encoder.width, "num_channels": len(self.targets.channels)}
+        width = encoder.width * len(plan.heads[0])
+        size = {"num_layers": len(plan.heads), "width": width, "num_channels": len(self.targets.channels)}
         self.module = Inversion(
             encoder,
             build(settings["head"], **size),
-            layers=plan.layers,
+            heads=plan.heads,
             groups=self.data.groups,
             targets=self.targets,
             storage=as_storage(settings["features"]["storage"]),
@@ -91,7 +93,7 @@ class Cell:
         if self.rows is None:
             self.trainer.test(self.module, datamodule=self.data, verbose=False)
             assert self.module.scores is not None
-            self.rows = self.module.scores.rows(self.plan.layers, self.data.groups, self.targets.channels)
+            self.rows = self.module.scores.rows(self.plan.labels, self.data.groups, self.targets.channels)
         if not self.rows:
             raise RunError("not one frame of the test set has a target")
         return self.rows
@@ -132,7 +134,7 @@ class Cell:
             "channels": [channel.name for channel in self.targets.channels],
             "units": [channel.unit for channel in self.targets.channels],
             "target": "standardised per speaker",
-            "layers": list(self.plan.layers),
+            "layers": list(self.plan.labels),
             "identity": {key: value for key, value in self.plan.identity.items() if key != "versions"},
         }
 
@@ -188,7 +190,7 @@ def fit_linear(cells: Sequence[Cell], splits: Sequence[Split] | None = None) -> 
         plan.corpora,
         partition(plan.corpora, splits or [cell.plan.split for cell in cells]),
         first.targets,
-        {str(layer): (layer,) for layer in plan.layers},
+        {str(name): layers for name, layers in zip(plan.labels, plan.heads, strict=True)},
         Path(settings["paths"]["cache"], "sums"),
         states=first.data.states,
         storage=as_storage(settings["features"]["storage"]),
@@ -199,8 +201,8 @@ def fit_linear(cells: Sequence[Cell], splits: Sequence[Split] | None = None) -> 
     )
     divisions = [Division.of(cell.plan.split, store) for cell in cells]
     chosen, scores = [[] for _ in cells], [[] for _ in cells]
-    for index, layer in enumerate(progress(plan.layers, "fitting ridge", unit="layer")):
-        solved = fit_divisions(store, str(layer), divisions, rule, device)
+    for index, name in enumerate(progress(plan.labels, "fitting ridge", unit="layer")):
+        solved = fit_divisions(store, str(name), divisions, rule, device)
         for number, (found, reached) in enumerate(solved):
             head = cells[number].module.head
             assert isinstance(head, Ridge)
@@ -209,7 +211,7 @@ def fit_linear(cells: Sequence[Cell], splits: Sequence[Split] | None = None) -> 
             scores[number].append(reached)
     for cell, division, by_layer in zip(cells, divisions, scores, strict=True):
         cell.data.scales = dict(division.scales)
-        cell.rows = Scores.stacked(by_layer).rows(plan.layers, tuple(division.test), first.targets.channels)
+        cell.rows = Scores.stacked(by_layer).rows(plan.labels, tuple(division.test), first.targets.channels)
     return [{"alpha": alphas} for alphas in chosen]
 
 

@@ -86,6 +86,8 @@ def plain(config: DictConfig) -> Plain:
     """Return a configuration as plain values, interpolations resolved; ConfigError names what lacks or cannot be."""
     try:
         settings = {str(key): _plain(config, key) for key in config if key != "hydra"}
+        if isinstance(layers := settings.get("layer"), list):  # side by side, in whatever order
+            settings["layer"] = sorted(layers, key=lambda layer: (str(type(layer)), layer))
         model = settings.get("model", {})
         if "name" in model and Path(model["name"]).expanduser().is_dir():
             model["name"] = str(Path(model["name"]).expanduser().resolve())
@@ -127,6 +129,7 @@ def build(node: Mapping[str, Any], **more: Any) -> Any:
 def run_name(settings: Plain) -> str:
     """Return the run's directory below ``paths.runs``: ``<model>/<layer>/<head>/<held_out>/s<seed>[-<hash>]``."""
     layer = settings["layer"]
+    layer = "+".join(map(str, layer)) if isinstance(layer, list) else layer
     layer = layer if layer == "all" else f"L{layer}"
     held_out = str(settings["held_out"]).replace("/", "-")
     changed = differences(settings)

@@ -20,6 +20,7 @@ from tractprobe.encoders import Encoder
 from tractprobe.errors import CorpusError
 from tractprobe.features import Storage, states_of
 from tractprobe.files import digest, read_json, staged_folder, write_json
+from tractprobe.layers import read_by, side_by_side
 from tractprobe.prepared import PreparedCorpus
 from tractprobe.splits import Split
 from tractprobe.sum_store import Group, SumStore
@@ -75,7 +76,7 @@ def sum_groups(
     states
         Cached hidden states by corpus; where there are none, waves are encoded now.
     """
-    layers = sorted({layer for some in inputs.values() for layer in some})
+    layers = read_by([tuple(some) for some in inputs.values()])
     ids = [id_ for group in groups for id_ in group.ids]
     data = EmaData(
         corpora,
@@ -157,17 +158,13 @@ class _Pass:
             self.data.batching.in_order([self.data.entries[id_] for id_ in group.ids]) for group, _ in self.missing
         ]
         loaded = self._with_progress(iter(self.data.loader([batch for some in batches for batch in some])))
-        place = {layer: index for index, layer in enumerate(layers)}
         for (_, file), own in zip(self.missing, batches, strict=True):
             sums = GroupSums(self.widths, len(self.data.targets.channels), self.device)
             for _ in own:
                 batch = next(loaded).to(self.device)
                 used = batch.valid.any(dim=2)
                 states = states_of(batch, encoder, layers, storage)[:, used]
-                parts = {
-                    name: torch.cat([states[place[layer]] for layer in some], dim=1)
-                    for name, some in self.inputs.items()
-                }
+                parts = {name: side_by_side(states, layers, [tuple(some)])[0] for name, some in self.inputs.items()}
                 sums.include(parts, batch.target[used], batch.valid[used])
             sums.save(file)
         next(loaded, None)

@@ -14,6 +14,7 @@ import torchmetrics
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from tractprobe.layers import Label
 from tractprobe.targets import Channel
 
 Table = Float[Tensor, "layer group channel"]
@@ -49,7 +50,7 @@ class Scores:
         return cls(*(torch.cat([getattr(scores, name) for scores in layers]) for name in cls.__annotations__))
 
     def rows(
-        self, layers: Sequence[int], groups: Sequence[tuple[str, str, str]], channels: Sequence[Channel]
+        self, layers: Sequence[Label], groups: Sequence[tuple[str, str, str]], channels: Sequence[Channel]
     ) -> list[dict[str, Any]]:
         """Return a row for each layer, (corpus, language, speaker) and channel with frames; None where undefined."""
         rows = []

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
 from tractprobe.datamodule import Batch
@@ -16,6 +16,7 @@ from tractprobe.encoders import Encoder
 from tractprobe.errors import ConfigError, RunError
 from tractprobe.features import Storage, states_of
 from tractprobe.heads import Bank
+from tractprobe.layers import Layers, label, read_by, side_by_side
 from tractprobe.metrics import Moments, Scores
 from tractprobe.objective import masked_mse
 from tractprobe.ridge import Ridge
@@ -30,8 +31,8 @@ class Inversion(pl.LightningModule):
 
     Parameters
     ----------
-    layers
-        The encoder's layers that the heads read, in their order.
+    heads
+        The encoder's layers that each head reads.
     groups
         (corpus, language, speaker) of each of the data module's groups.
     targets
@@ -53,7 +54,7 @@ class Inversion(pl.LightningModule):
         encoder: Encoder,
         head: Head,
         *,
-        layers: Sequence[int],
+        heads: Sequence[Layers],
         groups: Sequence[tuple[str, str, str]],
         targets: Targets | None = None,
         storage: Storage = "float16",
@@ -67,16 +68,17 @@ class Inversion(pl.LightningModule):
             raise ConfigError(f"patience={patience}: at least 1")
         self.strict_loading = False  # the encoder is not in the checkpoint; on_load_checkpoint checks the rest
         self.encoder, self.head = encoder, head
-        self.layers, self.groups, self.targets = tuple(layers), tuple(groups), targets or Targets()
+        self.heads, self.layers = tuple(heads), read_by(heads)
+        self.groups, self.targets = tuple(groups), targets or Targets()
         self.storage: Storage = storage
         self.make_optimizer, self.patience, self.seed, self.identity = make_optimizer, patience, seed, identity
         self.history: list[dict[str, float]] = []
-        self.moments = Moments(len(self.layers), len(self.groups), len(self.targets.channels))
+        self.moments = Moments(len(self.heads), len(self.groups), len(self.targets.channels))
         self.scores: Scores | None = None
         self.best_r: Tensor
         self.epochs_without_gain: Tensor
-        self.register_buffer("best_r", torch.full((len(self.layers),), -torch.inf, dtype=torch.float64))
-        self.register_buffer("epochs_without_gain", torch.zeros(len(self.layers), dtype=torch.long))
+        self.register_buffer("best_r", torch.full((len(self.heads),), -torch.inf, dtype=torch.float64))
+        self.register_buffer("epochs_without_gain", torch.zeros(len(self.heads), dtype=torch.long))
         self.best = nn.ParameterDict(
             {
                 _key(name): nn.Parameter(value.detach().clone(), requires_grad=False)
@@ -84,9 +86,9 @@ class Inversion(pl.LightningModule):
             }
         )
 
-    def states(self, batch: Batch) -> Float[Tensor, "layer batch time width"]:
-        """Return the batch's hidden states at the heads' layers."""
-        return states_of(batch, self.encoder, self.layers, self.storage)
+    def states(self, batch: Batch) -> Shaped[Tensor, "head batch time width"]:
+        """Return each head's input on the batch."""
+        return side_by_side(states_of(batch, self.encoder, self.layers, self.storage), self.layers, self.heads)
 
     def forward(self, batch: Batch) -> Float[Tensor, "layer batch time channel"]:
         """Predict standardised targets."""
@@ -110,8 +112,8 @@ class Inversion(pl.LightningModule):
 
     def on_validation_epoch_end(self) -> None:
         r = mean_r(self.moments.take().r[..., self.targets.first], self.groups)
-        for layer, value in zip(self.layers, r.tolist(), strict=True):
-            self.log(f"val/r/layer{layer}", value)
+        for layers, value in zip(self.heads, r.tolist(), strict=True):
+            self.log(f"val/r/layer{label(layers)}", value)
         self.log("val/r/mean", r.nanmean(), prog_bar=True)
         self.history.append({"epoch": self.current_epoch, "val/r/mean": float(r.nanmean())})
         self._keep_best(r)

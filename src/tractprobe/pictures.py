@@ -8,6 +8,7 @@ import numpy as np
 
 from tractprobe.figures import new_figure, png
 from tractprobe.files import atomic, file_safe
+from tractprobe.layers import Label
 from tractprobe.results import LayerTable
 
 if TYPE_CHECKING:
@@ -37,19 +38,21 @@ def write_pictures(tables: Sequence[LayerTable], folder: Path) -> list[Path]:
 
 
 def layer_curves(tables: Sequence[LayerTable]) -> "Figure":
-    """Draw the last column of each table against the layer, with its 95 % interval."""
+    """Draw the last column of each table against the layer, with its 95 % interval; layers side by side as a level."""
     from matplotlib.ticker import MaxNLocator
 
     figure = new_figure(7.2, 4.2)
     axes = figure.subplots()
-    for number, table in enumerate(tables):
+    lines = [(table, layers) for table in tables for layers in _lines(table)]
+    last = max(1, *(layer for table in tables for layer in table.layers if isinstance(layer, int)), 1)
+    for number, (table, layers) in enumerate(lines):
         column = table.columns[-1]
-        layers = [layer for layer in table.layers if (layer, column) in table.cells]
         cells = [table.cells[layer, column] for layer in layers]
         colour, dash = _COLOURS[number % len(_COLOURS)], _DASHES[number // len(_COLOURS) % len(_DASHES)]
-        label = f"{_name(table)} ({column}, n={max((cell.n for cell in cells), default=0)})"
+        together = f", layers {layers[0]}" if isinstance(layers[0], str) else ""
+        label = f"{_name(table)}{together} ({column}, n={max(cell.n for cell in cells)})"
         single = len(layers) == 1  # a spectrum: no curve, a level to compare with
-        x = [min(0, *layers), max(1, *(layer for other in tables for layer in other.layers))] if single else layers
+        x = [0, last] if single else layers
         means = np.array([cell.mean for cell in cells] * (2 if single else 1))
         axes.plot(x, means, dash, color=colour, label=label, marker=None if single else "o", markersize=4)
         low = [cell.mean if cell.low is None else cell.low for cell in cells] * (2 if single else 1)
@@ -60,6 +63,13 @@ def layer_curves(tables: Sequence[LayerTable]) -> "Figure":
     axes.grid(alpha=0.3)
     figure.legend(loc="outside lower center", fontsize=8, frameon=False)
     return figure
+
+
+def _lines(table: LayerTable) -> list[list[Label]]:
+    """Return the layers of each line: the single ones together, each of several side by side by itself."""
+    there = [layer for layer in table.layers if (layer, table.columns[-1]) in table.cells]
+    curve: list[Label] = [layer for layer in there if isinstance(layer, int)]
+    return [line for line in (curve, *([layer] for layer in there if isinstance(layer, str))) if line]
 
 
 def layer_matrix(table: LayerTable) -> "Figure":
@@ -81,7 +91,7 @@ def layer_matrix(table: LayerTable) -> "Figure":
     return figure
 
 
-def _mean(table: LayerTable, layer: int, column: str) -> float:
+def _mean(table: LayerTable, layer: Label, column: str) -> float:
     cell = table.cells.get((layer, column))
     return float("nan") if cell is None else cell.mean
 

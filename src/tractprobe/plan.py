@@ -4,13 +4,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 from tractprobe import __version__
 from tractprobe.config import Plain, build, builtin_corpus, differences, head_label, model_label
 from tractprobe.corpora.folder import Folder
 from tractprobe.encoders import Encoder
 from tractprobe.errors import ConfigError, RunError
+from tractprobe.layers import Label, Layers, as_layers, label, read_by
 from tractprobe.prepare import prepare
 from tractprobe.prepared import PreparedCorpus
 from tractprobe.splits import Split, sentence
@@ -24,6 +24,8 @@ class Plan:
 
     Attributes
     ----------
+    heads
+        The layers that each head reads.
     identity
         What determines the numbers: the axes, content hashes of corpora and encoder, and other settings that differ
         from the shipped ones; and for the record the versions of what computed them.
@@ -33,7 +35,7 @@ class Plan:
     corpora: tuple[PreparedCorpus, ...]
     split: Split
     encoder: Encoder
-    layers: tuple[int, ...]
+    heads: tuple[Layers, ...]
     identity: Plain
 
     @classmethod
@@ -49,10 +51,15 @@ class Plan:
             corpora += [corpus for corpus in foreign if corpus.name not in settings["corpora"]]
         encoder = build(settings["model"])
         identity = _identity(settings, own, encoder)
-        layers = _layers(settings["layer"], encoder)
+        heads = as_layers(settings["layer"], encoder.num_layers, encoder.label)
         if not settings["features"]["cache"]:  # a cache holds every layer
-            encoder.truncate(max(layers))
-        return cls(settings, tuple(corpora), split, encoder, layers, identity)
+            encoder.truncate(max(read_by(heads)))
+        return cls(settings, tuple(corpora), split, encoder, heads, identity)
+
+    @property
+    def labels(self) -> tuple[Label, ...]:
+        """What tables call each head's layers."""
+        return tuple(map(label, self.heads))
 
     @classmethod
     def of_each(cls, cells: Sequence[Plain]) -> "list[Plan]":
@@ -128,11 +135,3 @@ def _foreign_test(
     if not test:
         raise RunError("the run has learned every sentence of these corpora; nothing is left to test on")
     return tuple(test)
-
-
-def _layers(layer: Any, encoder: Encoder) -> tuple[int, ...]:
-    if layer == "all":
-        return tuple(range(encoder.num_layers))
-    if not isinstance(layer, int) or not 0 <= layer < encoder.num_layers:
-        raise ConfigError(f"layer={layer}: {encoder.label} has layers 0 to {encoder.num_layers - 1}, or all")
-    return (layer,)

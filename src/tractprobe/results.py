@@ -10,6 +10,7 @@ from typing import Any
 
 from tractprobe.errors import CorpusError, RunError
 from tractprobe.files import atomic, digest, read_json, write_json
+from tractprobe.layers import Label, is_label, order
 from tractprobe.statistics import Estimate, mean_over_speakers
 
 RESULT = "result.json"
@@ -57,7 +58,8 @@ def _is_row(row: Any) -> bool:
     numbers = [row[name] for name in METRICS]
     return (
         all(isinstance(row[name], str) for name in _TEXTS)
-        and all(type(row[name]) is int for name in ("layer", "n_frames"))
+        and is_label(row["layer"])
+        and type(row["n_frames"]) is int
         and all(number is None or type(number) in (int, float) for number in numbers)
     )
 
@@ -114,12 +116,12 @@ def speaker_means(rows: Iterable[Row], metric: str = "r") -> dict[tuple[str, str
     return {key: math.fsum(some) / len(some) for key, some in values.items()}
 
 
-def layer_means(rows: Sequence[Row]) -> dict[int, dict[str, float]]:
+def layer_means(rows: Sequence[Row]) -> dict[Label, dict[str, float]]:
     """Return each layer's means over speakers, then languages: r of each channel and of all, and the errors.
 
     Those of positions are called ``test/r/mean``, those of other targets ``test/source/r/mean`` and so on.
     """
-    means: dict[int, dict[str, float]] = {}
+    means: dict[Label, dict[str, float]] = {}
     for layer, target in dict.fromkeys((row["layer"], row["target"]) for row in rows):
         same = [row for row in rows if (row["layer"], row["target"]) == (layer, target)]
         stage = "test" if target == "ema" else f"test/{target}"
@@ -143,20 +145,20 @@ class LayerTable:
 
     title: str
     columns: tuple[str, ...]
-    cells: Mapping[tuple[int, str], Estimate]
+    cells: Mapping[tuple[Label, str], Estimate]
     own_scale: tuple[str, ...] = ()
     target: str = "ema"
 
     @property
-    def layers(self) -> list[int]:
-        """The layers that there are."""
-        return sorted({layer for layer, _ in self.cells})
+    def layers(self) -> list[Label]:
+        """The layers that there are, those side by side behind the single ones."""
+        return sorted({layer for layer, _ in self.cells}, key=order)
 
     def rows(self) -> list[Row]:
         """Return a row for each cell."""
         return [
             {"layer": layer, "held_out": column, "mean": cell.mean, "low": cell.low, "high": cell.high, "n": cell.n}
-            for (layer, column), cell in sorted(self.cells.items())
+            for (layer, column), cell in sorted(self.cells.items(), key=lambda item: (order(item[0][0]), item[0][1]))
         ]
 
     def __str__(self) -> str:

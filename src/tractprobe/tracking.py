@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from tractprobe.config import flat
 from tractprobe.files import digest
+from tractprobe.layers import Label
 
 if TYPE_CHECKING:
     from pytorch_lightning.loggers import WandbLogger
@@ -77,7 +78,7 @@ def run_id(name: str, job_type: str) -> str:
     return digest([job_type, name])[:16]
 
 
-def log_scores(logger: "WandbLogger", rows: Sequence[Row], means: dict[int, dict[str, float]]) -> None:
+def log_scores(logger: "WandbLogger", rows: Sequence[Row], means: dict[Label, dict[str, float]]) -> None:
     """Log test scores: metrics as curves over layers, a layer x channel table of r, and every row.
 
     Parameters
@@ -89,7 +90,7 @@ def log_scores(logger: "WandbLogger", rows: Sequence[Row], means: dict[int, dict
 
     run = logger.experiment
     for layer, metrics in means.items():
-        run.log({"layer": layer, **metrics})
+        run.log({"layer": layer, **metrics} if isinstance(layer, int) else metrics)  # several have no place on an axis
     channels = dict.fromkeys(row["channel"] for row in rows)
     names = {name: name.rpartition("/")[2] for metrics in means.values() for name in metrics if "/r/" in name}
     scored = {name: short for name, short in names.items() if short == "mean" or short in channels}
