@@ -21,6 +21,7 @@ from tractprobe.errors import CorpusError
 from tractprobe.features import Storage, states_of
 from tractprobe.files import digest, read_json, staged_folder, write_json
 from tractprobe.layers import read_by, side_by_side
+from tractprobe.memory import give_back
 from tractprobe.prepared import PreparedCorpus
 from tractprobe.splits import Split
 from tractprobe.sum_store import Group, SumStore
@@ -101,6 +102,7 @@ def sum_groups(
             sums = _Pass(data, groups, [staging / name for name in names], inputs, widths, torch.device(device))
             sums.run(encoder.to(device), layers, storage)
             write_json(staging / _INDEX, {"identity": identity})
+    give_back()
     return SumStore(groups, [place / name for name in names], widths)
 
 
@@ -167,6 +169,7 @@ class _Pass:
                 parts = {name: side_by_side(states, layers, [tuple(some)])[0] for name, some in self.inputs.items()}
                 sums.include(parts, batch.target[used], batch.valid[used])
             sums.save(file)
+            give_back()
         next(loaded, None)
 
     def _with_progress(self, batches: Iterator[Batch]) -> Iterator[Batch]:
