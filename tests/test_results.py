@@ -12,6 +12,7 @@ import pytest
 from tractprobe.articulators import CHANNELS
 from tractprobe.cli import main
 from tractprobe.errors import RunError
+from tractprobe.pictures import write_pictures
 from tractprobe.results import RUN_FIELDS, SCORE_FIELDS, collect, layer_means, layer_tables, read_result
 from tractprobe.statistics import mean_over_speakers
 
@@ -107,7 +108,7 @@ def test_the_command_prints_the_table_and_writes_the_tidy_one(tmp_path: Path, ca
     with open(tmp_path / "scores.csv", encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     assert (
-        list(rows[0]) == [*RUN_FIELDS, "material", "settings", "own_scale", *SCORE_FIELDS]
+        list(rows[0]) == [*RUN_FIELDS, "material", "settings", "train_min", "own_scale", *SCORE_FIELDS]
         and len(rows) == 2 * 2 * 3 * 12
     )
     assert rows[0]["run"] == "mel/all/ridge/en/s0" and rows[0]["ccc"] == ""
@@ -176,3 +177,18 @@ def test_a_broken_result_is_named(tmp_path: Path, case: str):
 def test_estimates_print_as_papers_do():
     estimate = mean_over_speakers({("it", "a"): 0.5, ("it", "b"): 0.7})
     assert str(estimate) == ".600 [.500, .700]"
+
+
+def test_runs_that_learned_from_more_or_less_share_a_picture(tmp_path: Path):
+    for number, minutes in enumerate((0.5, 2, None)):
+        differences = {"patience": 3} | ({} if minutes is None else {"split.train_min": minutes})
+        folder = write_run(tmp_path, suffix=f"-{number}")
+        result = json.loads((folder / "result.json").read_text())
+        result["identity"]["differences"] = differences
+        (folder / "result.json").write_text(json.dumps(result))
+    tables = layer_tables(collect(tmp_path))
+    assert {table.train_min for table in tables} == {0.5, 2, None} and len({table.family for table in tables}) == 1
+    names = [path.name for path in write_pictures(tables, tmp_path / "pictures")]
+    assert [name for name in names if name.startswith("minutes")] == [
+        "minutes-mel-ridge-r-by-held-out-language-patience-3.png"
+    ]

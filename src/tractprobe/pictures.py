@@ -20,9 +20,10 @@ _DASHES = ("-", "--", ":", "-.")
 
 
 def write_pictures(tables: Sequence[LayerTable], folder: Path) -> list[Path]:
-    """Draw tables into a folder as ``layers*.png``, one for each target, and ``matrix-<table>.png``; return the files.
+    """Draw tables into a folder; return the files.
 
-    Tables of one target share a picture, so that models can be compared.
+    ``layers*.png``, one for each target, so that models can be compared; ``matrix-<table>.png``; and ``minutes-*.png``
+    where tables differ in how much was learned from.
     """
     pictures = {}
     for target in dict.fromkeys(table.target for table in tables):
@@ -31,6 +32,10 @@ def write_pictures(tables: Sequence[LayerTable], folder: Path) -> list[Path]:
     for table in tables:
         if len(table.columns) > 1:
             pictures[f"matrix-{file_safe(_name(table).replace('/', '-'))}"] = layer_matrix(table)
+    for family in dict.fromkeys(table.family for table in tables):
+        sizes = [table for table in tables if table.family == family]
+        if len({table.train_min for table in sizes}) > 1:
+            pictures[f"minutes-{file_safe(family.replace('/', '-'))}"] = data_size_curves(sizes)
     for name, figure in pictures.items():
         with atomic(folder / f"{name}.png") as temporary:
             temporary.write_bytes(png(figure))
@@ -65,11 +70,42 @@ def layer_curves(tables: Sequence[LayerTable]) -> "Figure":
     return figure
 
 
+def data_size_curves(tables: Sequence[LayerTable]) -> "Figure":
+    """Draw the last column of each table against the minutes that were learned from, a line for each layer."""
+    from matplotlib import colormaps
+
+    known = sorted(table.train_min for table in tables if table.train_min is not None)
+    everything = known[-1] * 1.6  # where "all" stands
+    tables = sorted(tables, key=lambda table: table.train_min or np.inf)
+    figure = new_figure(7.2, 4.2)
+    axes = figure.subplots()
+    layers = tables[0].layers
+    for number, layer in enumerate(layers):
+        there = [table for table in tables if (layer, table.columns[-1]) in table.cells]
+        cells = [table.cells[layer, table.columns[-1]] for table in there]
+        x = [table.train_min or everything for table in there]
+        colour = colormaps["viridis"](number / max(1, len(layers) - 1) * 0.9)
+        axes.plot(x, [cell.mean for cell in cells], "o-", markersize=4, color=colour, label=f"layer {layer}")
+        low, high = ([getattr(cell, end) for cell in cells] for end in ("low", "high"))
+        if None not in low:
+            axes.fill_between(x, low, high, color=colour, alpha=0.1, linewidth=0)
+    axes.set_xscale("log")
+    ticks = [(value, f"{value:g}") for value in known] + [(everything, "all")] * (tables[-1].train_min is None)
+    axes.set_xticks(*zip(*ticks, strict=True), minor=False)
+    axes.set_xticks([], minor=True)
+    axes.set(xlabel="minutes learned from", ylabel="r (mean, 95 % interval)")
+    axes.set_title(f"{tables[0].family} ({tables[0].columns[-1]})", fontsize=9)
+    axes.grid(alpha=0.3)
+    figure.legend(loc="outside right center", fontsize=8, frameon=False)
+    return figure
+
+
 def _lines(table: LayerTable) -> list[list[Label]]:
     """Return the layers of each line: the single ones together, each of several side by side by itself."""
     there = [layer for layer in table.layers if (layer, table.columns[-1]) in table.cells]
     curve: list[Label] = [layer for layer in there if isinstance(layer, int)]
-    return [line for line in (curve, *([layer] for layer in there if isinstance(layer, str))) if line]
+    levels: list[list[Label]] = [[layer] for layer in there if isinstance(layer, str)]
+    return [line for line in (curve, *levels) if line]
 
 
 def layer_matrix(table: LayerTable) -> "Figure":

@@ -14,6 +14,7 @@ from tractprobe.layers import Label, is_label, order
 from tractprobe.statistics import Estimate, mean_over_speakers
 
 RESULT = "result.json"
+TRAIN_MIN = "split.train_min"
 METRICS = ("r", "rmse", "r2", "ccc")
 _TEXTS = ("corpus", "language", "speaker", "target", "channel", "unit")
 SCORE_FIELDS = ("layer", *_TEXTS, "n_frames", *METRICS)
@@ -81,7 +82,9 @@ def tidy(run: str, result: Mapping[str, Any]) -> list[Row]:
     identity, own_scale = result["identity"], set(result.get("scaled_by_own_test_frames", ()))
     about = {"run": run, **{name: identity[name] for name in RUN_FIELDS[1:]}}
     about["material"] = digest([identity["encoder"], identity["corpora"]])[:6]
-    about["settings"] = " ".join(f"{key}={_short(value)}" for key, value in identity.get("differences", {}).items())
+    differences = identity.get("differences", {})
+    about["settings"] = " ".join(f"{key}={_short(value)}" for key, value in differences.items())
+    about["train_min"] = differences.get(TRAIN_MIN)
     return [
         about | {"own_scale": row["speaker"] in own_scale} | {name: row[name] for name in SCORE_FIELDS}
         for row in result["scores"]
@@ -141,13 +144,18 @@ def _averaged(rows: Sequence[Row]) -> list[str]:
 
 @dataclass(frozen=True)
 class LayerTable:
-    """One model and head under one kind of split: layers down, what was held out across, and the mean of these."""
+    """One model and head under one kind of split: layers down, what was held out across, and the mean of these.
+
+    Tables of one ``family`` differ in ``train_min`` only, the minutes learned from; ``None``: all.
+    """
 
     title: str
     columns: tuple[str, ...]
     cells: Mapping[tuple[Label, str], Estimate]
     own_scale: tuple[str, ...] = ()
     target: str = "ema"
+    train_min: float | None = None
+    family: str = ""
 
     @property
     def layers(self) -> list[Label]:
@@ -206,4 +214,6 @@ def _layer_table(kind: tuple[str, ...], rows: Sequence[Row], *, show_material: b
     what = "r" if target == "ema" else f"r of {target}"
     title = f"{model}, {head}: {what} by held-out {split}" + (f" ({', '.join(notes)})" if notes else "")
     own_scale = tuple(sorted({row["speaker"] for row in rows if row["own_scale"]}))
-    return LayerTable(f"{title}, n speakers", columns, cells, own_scale, target)
+    others = " ".join(one for one in rows[0]["settings"].split(" ") if not one.startswith(f"{TRAIN_MIN}="))
+    family = " ".join([f"{model}, {head}: {what} by held-out {split}", others, *notes[bool(suffix) :]]).strip()
+    return LayerTable(f"{title}, n speakers", columns, cells, own_scale, target, rows[0]["train_min"], family)

@@ -58,20 +58,30 @@ class Whisper(Encoder):
         return -(-num_samples // self.geometry.stride)
 
     def encode(self, waves: Sequence[Wave]) -> list[States]:
-        return [torch.cat([self._window(part) for part in wave.split(self.window)], dim=1) for wave in waves]
+        windows = [wave.split(self.window) for wave in waves]
+        parts = [part for some in windows for part in some]
+        lengths = [min(self.positions, self.count_frames(len(part)) + self.silence) for part in parts]
+        states: dict[int, States] = {}
+        for length in set(lengths):
+            same = [index for index, other in enumerate(lengths) if other == length]
+            states |= zip(same, self._encoded([parts[index] for index in same], length), strict=True)
+        encoded = iter([states[index] for index in range(len(parts))])
+        return [torch.cat([next(encoded) for _ in some], dim=1) for some in windows]
 
-    def _window(self, wave: Wave) -> States:
-        count = self.count_frames(len(wave))
-        mel = self.extractor(wave.cpu().numpy(), sampling_rate=RATE_HZ, return_tensors="pt").input_features
-        states = self._embed(mel.to(wave.device, self.dtype))[:, : min(self.positions, count + self.silence)]
-        layers = [states[:, :count]]
+    def _encoded(self, windows: Sequence[Wave], length: int) -> list[States]:
+        """Encode windows of which the blocks see equally many frames."""
+        audio = [window.cpu().numpy() for window in windows]
+        mel = self.extractor(audio, sampling_rate=RATE_HZ, return_tensors="pt").input_features
+        states = self._embed(mel.to(windows[0].device, self.dtype))[:, :length]
+        layers = [states]
         for block in self.model.layers:
             output = block(states, None)
             states = output[0] if isinstance(output, tuple) else output  # releases of transformers differ
-            layers.append(states[:, :count])
+            layers.append(states)
         if len(layers) == self.model.config.encoder_layers + 1:
             layers[-1] = self.model.layer_norm(layers[-1])
-        return torch.cat(layers).float()
+        counts = map(self.count_frames, map(len, windows))
+        return [torch.stack([layer[row, :count] for layer in layers]).float() for row, count in enumerate(counts)]
 
     def _embed(self, mel: Tensor) -> Tensor:
         """Return what enters block 1: the convolved spectrogram with its positions."""
