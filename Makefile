@@ -1,6 +1,7 @@
 # make demo    fresh machine: installs, then runs the main job on the built-in corpus
 # make test    fresh machine: installs, then runs the tests
 # make fuzz    2,000 damaged files for each corpus reader; minutes
+# make chaos   50 runs killed at random moments, all the same in the end; minutes
 # make lint    style, types and the order of imports
 PYTHON ?= python3
 VENV ?= .venv
@@ -8,7 +9,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 DEMO := paths.runs=runs/demo
 
-.PHONY: demo test fuzz lint clean
+.PHONY: demo test fuzz chaos lint clean
 
 demo: $(VENV)/.installed
 	@echo "Two encoders x six held-out languages, every layer; about a minute on 2 cores."
@@ -22,6 +23,9 @@ test: $(VENV)/.installed-dev
 
 fuzz: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest --numprocesses auto --override-ini addopts= -m fuzz tests/test_fuzz.py
+
+chaos: $(VENV)/.installed-dev
+	$(BIN)/python tests/chaos.py
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .

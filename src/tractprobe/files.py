@@ -34,6 +34,12 @@ def atomic(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+def clear_temporaries(folder: Path) -> None:
+    """Remove what ``atomic`` could not, being killed; only for who holds the folder's lock."""
+    for temporary in folder.rglob(".*.tmp"):
+        temporary.unlink(missing_ok=True)
+
+
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
     """Hold a folder to ourselves among the processes that ask for it; a process that dies gives it back."""
@@ -58,6 +64,7 @@ def staged_folder(folder: Path, is_done: Callable[[], bool], *, resume: str | No
             yield None
             return
         staging.mkdir(exist_ok=True)
+        clear_temporaries(staging)
         try:
             yield staging
             if folder.exists():

@@ -21,7 +21,7 @@ from omegaconf import DictConfig
 
 from tractprobe.config import Plain, build, changes, head_label, plain, run_name
 from tractprobe.errors import RunError
-from tractprobe.files import file_sha256, locked, write_json
+from tractprobe.files import clear_temporaries, file_sha256, locked, write_json
 from tractprobe.results import RESULT, Row, layer_means, layer_tables, read_result, tidy, write_csv, write_result
 
 if TYPE_CHECKING:
@@ -73,6 +73,7 @@ def _train(settings: Plain) -> Plain:
         if (folder / RESULT).is_file():
             return _finished(folder, settings)
         log.info("run %s", folder)
+        clear_temporaries(folder)
         result = _run(name, settings, folder)
         write_result(folder, result)
     log.info("finished %s\n%s", folder / RESULT, _table(folder, result))
@@ -131,6 +132,7 @@ def _train_together(cells: Sequence[Plain]) -> list[Plain]:
     with ExitStack() as locks:
         for folder in sorted(folders):  # in one order, so that two processes never wait for each other
             locks.enter_context(locked(folder))
+            clear_temporaries(folder)
         done = [(folder / RESULT).is_file() for folder in folders]
         missing = [settings for settings, one in zip(cells, done, strict=True) if not one]
         finished = [

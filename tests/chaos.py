@@ -1,0 +1,212 @@
+"""Kill the main job at random moments; what it ends with has to be, bit by bit, what it ends with undisturbed.
+
+    python tests/chaos.py [--runs 50] [--seed 0]        (make chaos)
+
+Each run prepares a corpus, encodes it, trains a nonlinear head with checkpoints behind every batch, and fits the linear
+table of every held-out language; half of the runs load with two worker processes. One to three times it is killed (-9,
+with its workers) within a stage drawn at random: preparing, encoding, summing, fitting, or while a checkpoint, heads or
+a result are written. The same job is then started again until it ends. Compared are the prepared corpus, hidden states,
+heads, results (without their timing) and the table; nothing unfinished may be left lying about.
+
+Jobs are forked off one process that has imported everything, so that kills fall into the work, not into imports.
+"""
+
+import argparse
+import hashlib
+import json
+import os
+import random
+import select
+import shutil
+import signal
+import struct
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+os.environ["OMP_NUM_THREADS"] = "1"
+
+import torch
+from conftest import write_corpus
+from hydra import compose, initialize_config_dir
+
+import tractprobe.cell
+import tractprobe.prepare
+import tractprobe.run
+from tractprobe.checkpoint import AtomicCheckpoints
+from tractprobe.config import conf_dir, register_resolvers
+from tractprobe.corpora.folder import Folder
+from tractprobe.results import collect, write_csv
+
+STAGES: dict[str, tuple[Any, str]] = {
+    "prepare": (tractprobe.prepare, "prepare"),
+    "encode": (tractprobe.cell, "cached"),
+    "sum": (tractprobe.cell, "sum_groups"),
+    "fit": (tractprobe.cell.Cell, "_train"),
+    "checkpoint": (AtomicCheckpoints, "save_checkpoint"),
+    "heads": (tractprobe.cell.Cell, "save_heads"),
+    "result": (tractprobe.run, "write_result"),
+}
+NAMES = list(STAGES)
+SMALL = ["model=random", "model.layers=1", "model.width=48", "model.channels=16", "tracking=off", "corpora=[toy]"]
+NONLINEAR = [
+    "head=mlp",
+    "head.hidden=16",
+    "trainer.max_epochs=3",
+    "checkpoint_s=0.001",
+    "held_out=it",
+    "data.batch_size=4",
+]
+JOBS = [[*SMALL, *NONLINEAR], [*SMALL, "held_out=all"]]
+
+
+@dataclass(frozen=True)
+class Event:
+    """When, in seconds from its start, a job entered or left a stage."""
+
+    stage: str
+    entered: bool
+    at_s: float
+
+
+def job(raw: Path, folder: Path, workers: int) -> None:
+    """Do everything, or what of it is not there yet."""
+    tractprobe.prepare.prepare(Folder("toy", raw), folder / "data")
+    register_resolvers()
+    places = [f"paths.{name}={folder / name}" for name in ("data", "runs", "cache")]
+    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+        for overrides in JOBS:
+            tractprobe.run.train(compose("train", [*overrides, *places, f"data.num_workers={workers}"]))
+
+
+def start(raw: Path, folder: Path, workers: int) -> tuple[int, int]:
+    """Fork a job off; return its process and where it tells of its stages."""
+    reading, writing = os.pipe()
+    process = os.fork()
+    if process:
+        os.close(writing)
+        return process, reading
+    code = 1
+    try:
+        os.setsid()
+        os.close(reading)
+        with open(folder.with_suffix(".log"), "ab") as log:
+            os.dup2(log.fileno(), 1)
+            os.dup2(log.fileno(), 2)
+        for number, (owner, name) in enumerate(STAGES.values()):
+            setattr(owner, name, _told(getattr(owner, name), writing, number))
+        job(raw, folder, workers)
+        code = 0
+    finally:
+        os._exit(code)
+
+
+def _told(function: Callable[..., Any], pipe: int, stage: int) -> Callable[..., Any]:
+    def wrapped(*arguments: Any, **more: Any) -> Any:
+        os.write(pipe, struct.pack("BB", stage, 1))
+        try:
+            return function(*arguments, **more)
+        finally:
+            os.write(pipe, struct.pack("BB", stage, 0))
+
+    return wrapped
+
+
+def watched(process: int, pipe: int, kill: tuple[str, int, float] | None = None) -> tuple[list[Event], int | None]:
+    """Return a job's events and its exit status; ``None`` if killed, so long behind the n-th entry to a stage."""
+    began, events, due_s, entries = time.monotonic(), list[Event](), None, 0
+    while True:
+        now_s = time.monotonic() - began
+        if due_s is not None and now_s >= due_s:
+            os.killpg(process, signal.SIGKILL)
+            break
+        ready, _, _ = select.select([pipe], [], [], 60 if due_s is None else due_s - now_s)
+        if not ready:
+            continue
+        if not (told := os.read(pipe, 2)):  # the job has ended
+            break
+        stage, entered = struct.unpack("BB", told)
+        events.append(Event(NAMES[stage], bool(entered), time.monotonic() - began))
+        if kill and entered and NAMES[stage] == kill[0]:
+            entries += 1
+            if entries == kill[1]:
+                due_s = events[-1].at_s + kill[2]
+    os.close(pipe)
+    _, status = os.waitpid(process, 0)
+    return events, None if os.WIFSIGNALED(status) else os.waitstatus_to_exitcode(status)
+
+
+def drawn(events: list[Event], dice: random.Random) -> tuple[str, int, float]:
+    """Draw a stage, one of its times, and a moment within it."""
+    stage = dice.choice(sorted({event.stage for event in events}))
+    entered = [event.at_s for event in events if event.stage == stage and event.entered]
+    left = [event.at_s for event in events if event.stage == stage and not event.entered]
+    number = dice.randrange(len(entered))
+    return stage, number + 1, dice.uniform(0, left[number] - entered[number])
+
+
+def outcome(folder: Path) -> dict[str, str]:
+    """Return a hash of everything that the job has made."""
+    write_csv(folder / "scores.csv", collect(folder / "runs"))
+    found = {}
+    for path in sorted(folder.rglob("*")):
+        relative = path.relative_to(folder).as_posix()
+        if not path.is_file() or path.name.endswith((".lock", ".png", ".ckpt")):
+            continue
+        content = path.read_bytes()
+        if path.name == "result.json":
+            result = json.loads(content)
+            del result["timing_s"], result["settings"]["paths"], result["settings"]["data"]["num_workers"]
+            content = json.dumps(result, sort_keys=True).encode()
+        found[relative] = hashlib.sha256(content.replace(os.fsencode(folder), b"")).hexdigest()
+    return found
+
+
+def chaos(root: Path, runs: int, seed: int, say: Callable[[str], None]) -> int:
+    """Return how many runs ended as undisturbed ones do."""
+    dice = random.Random(seed)
+    raw = write_corpus(root / "raw" / "toy", languages=("en", "it"), sentences=3)
+    events, status = watched(*start(raw, root / "undisturbed", 0))
+    if status != 0:
+        raise SystemExit(f"the undisturbed job failed, see {root / 'undisturbed.log'}")
+    expected, same = outcome(root / "undisturbed"), 0
+    say(f"undisturbed: {events[-1].at_s:.1f} s, {len(expected)} files")
+    for run in range(runs):
+        folder, kills = root / f"run{run}", []
+        for _ in range(dice.randint(1, 3)):
+            moment = drawn(events, dice)
+            _, status = watched(*start(raw, folder, 2 * (run % 2)), moment)
+            kills.append("{} #{} +{:.3f} s".format(*moment) + ("" if status is None else ", not reached"))
+        _, status = watched(*start(raw, folder, 2 * (run % 2)))
+        found = outcome(folder) if status == 0 else {}
+        differing = sorted(name for name in expected | found if expected.get(name) != found.get(name))
+        same += not differing
+        verdict = "identical" if not differing else f"DIFFERS ({status}): {', '.join(differing[:5])}"
+        say(f"run {run}: killed in {'; '.join(kills)}: {verdict}")
+        if not differing:
+            shutil.rmtree(folder)
+    return same
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--runs", type=int, default=50)
+    parser.add_argument("--seed", type=int, default=0)
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    root = Path(tempfile.mkdtemp(prefix="tractprobe-chaos-"))
+    same = chaos(root, arguments.runs, arguments.seed, lambda line: print(line, flush=True))
+    print(f"{same}/{arguments.runs} identical to the undisturbed job")
+    if same == arguments.runs:
+        shutil.rmtree(root)
+        return 0
+    print(f"what differs lies in {root}")
+    return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
