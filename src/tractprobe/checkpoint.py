@@ -1,5 +1,6 @@
 """Checkpoints written whole or not at all, and read without executing anything."""
 
+import io
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +29,10 @@ class AtomicCheckpoints(CheckpointIO):
     """Lightning's reading and writing of checkpoint files: beside the target and then renamed, weights only."""
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
+        content = io.BytesIO()  # torch's own writer does not say why it cannot write
+        torch.save(checkpoint, content)
         with atomic(Path(path)) as temporary:
-            torch.save(checkpoint, temporary)
+            temporary.write_bytes(content.getbuffer())
 
     def load_checkpoint(
         self, path: str | Path, map_location: Any = None, weights_only: bool | None = None

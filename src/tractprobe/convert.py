@@ -3,11 +3,13 @@
 Runs in the processes that preparation starts; lhotse, slow to import, is needed only where the manifest is written.
 """
 
+import io
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +20,8 @@ from jaxtyping import Float, Int16
 
 from tractprobe.corpora import Reader, Utterance
 from tractprobe.corpora.ipa import UNKNOWN, to_ipa
-from tractprobe.errors import ConfigError, CorpusError
-from tractprobe.files import array_sha256
+from tractprobe.errors import ConfigError, CorpusError, StorageError
+from tractprobe.files import array_sha256, writing
 from tractprobe.prepared import AUDIO, EMA, EXTRA, LARYNX, RATE_HZ, SOURCE
 from tractprobe.source import source_track
 
@@ -63,7 +65,7 @@ def _skipping(converted: Converted, path: Path, place: str | None = None) -> Ite
     """Note what goes wrong with a source, or with one of its utterances, instead of raising it."""
     try:
         yield
-    except ConfigError:
+    except (ConfigError, StorageError):
         raise
     except CorpusError as error:
         converted.skip(error)
@@ -88,10 +90,10 @@ def _files_of(utterance: Utterance, staging: Path, with_source: bool) -> dict[st
         sounds[LARYNX] = to_pcm16(utterance.larynx, utterance.larynx_rate_hz)
     files, temporary = [], f".{os.getpid()}-{os.urandom(4).hex()}"
     for kind, samples in sounds.items():
-        soundfile.write(staging / f"{temporary}-{kind}.flac", samples, RATE_HZ, subtype="PCM_16")
+        _write(staging / f"{temporary}-{kind}.flac", partial(_flac, samples))
         files.append([f"{temporary}-{kind}.flac", f"{kind}/{utterance.id}.flac"])
     for kind, values in arrays.items():
-        np.save(staging / f"{temporary}-{kind}.npy", values, allow_pickle=False)
+        _write(staging / f"{temporary}-{kind}.npy", partial(np.save, arr=values, allow_pickle=False))
         files.append([f"{temporary}-{kind}.npy", f"{kind}/{utterance.id}.npy"])
     return _about(utterance) | {
         "num_samples": len(pcm),
@@ -100,6 +102,18 @@ def _files_of(utterance: Utterance, staging: Path, with_source: bool) -> dict[st
         "sha256": {kind: array_sha256(values) for kind, values in (sounds | arrays).items()},
         "files": files,
     }
+
+
+def _write(path: Path, encode: Callable[[io.BytesIO], None]) -> None:
+    """Encode in memory, as an encoder that runs out of disk does not say so, and write."""
+    content = io.BytesIO()
+    encode(content)
+    with writing(path):
+        path.write_bytes(content.getbuffer())
+
+
+def _flac(samples: np.ndarray, file: io.BytesIO) -> None:
+    soundfile.write(file, samples, RATE_HZ, format="FLAC", subtype="PCM_16")
 
 
 def _about(utterance: Utterance) -> dict[str, Any]:

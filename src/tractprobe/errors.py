@@ -1,10 +1,26 @@
 """What a user can get wrong, each with the file, the place in it and what to do."""
 
+import errno
 from pathlib import Path
 
 
 class TractprobeError(ValueError):
     """Base of every error that a user, rather than a bug of ours, can cause."""
+
+
+_STORAGE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM}
+
+
+class StorageError(TractprobeError):
+    """A place that nothing can be written to."""
+
+    @classmethod
+    def of(cls, error: OSError, place: Path) -> "OSError | StorageError":
+        """Return what is to be raised for an error of the system's while something was written."""
+        if error.errno not in _STORAGE:
+            return error
+        problem = f"{error.filename or place}: {error.strerror}. Make room or give another folder, then run the same command again"
+        return cls(f"{problem}: what was finished is kept")
 
 
 class CorpusError(TractprobeError):

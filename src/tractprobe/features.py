@@ -29,7 +29,7 @@ from tqdm import tqdm
 from tractprobe.datamodule import Batch
 from tractprobe.encoders import Encoder
 from tractprobe.errors import ConfigError, CorpusError, EncoderError, first_line
-from tractprobe.files import digest, read_json, staged_folder, write_json
+from tractprobe.files import digest, read_json, staged_folder, write_json, writing
 from tractprobe.prepared import Entry, PreparedCorpus
 
 log = logging.getLogger(__name__)
@@ -183,7 +183,10 @@ def _opened(path: Path, shape: tuple[int, ...], storage: Storage) -> np.memmap:
     except (OSError, ValueError):
         pass
     path.with_name(_JOURNAL).unlink(missing_ok=True)
-    return np.lib.format.open_memmap(path, mode="w+", dtype=np.dtype(storage), shape=shape)
+    states = np.lib.format.open_memmap(path, mode="w+", dtype=np.dtype(storage), shape=shape)
+    with writing(path), open(path, "rb+") as file:  # a disk that is full later would kill the process
+        os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+    return states
 
 
 def _noted(path: Path, states: np.memmap, begin: Mapping[str, int]) -> dict[str, list[Any]]:

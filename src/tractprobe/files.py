@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from filelock import FileLock
 
-from tractprobe.errors import CorpusError
+from tractprobe.errors import CorpusError, StorageError
 
 MAX_JSON_BYTES = 1 << 26
 MAX_TEXT_BYTES = 1 << 28
@@ -23,15 +23,25 @@ MAX_TEXT_BYTES = 1 << 28
 @contextmanager
 def atomic(path: Path) -> Iterator[Path]:
     """Yield a temporary name beside ``path``; on success it replaces ``path``, on error it vanishes."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.urandom(4).hex()}.tmp")
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            yield temporary
+            with open(temporary, "rb+") as file:
+                os.fsync(file.fileno())
+            os.replace(temporary, path)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def writing(place: Path) -> Iterator[None]:
+    """Turn a full disk, or a folder that is not ours to write to, into a StorageError."""
     try:
-        yield temporary
-        with open(temporary, "rb+") as file:
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+        yield
+    except OSError as error:
+        raise StorageError.of(error, place) from None
 
 
 def clear_temporaries(folder: Path) -> None:
@@ -57,7 +67,7 @@ def staged_folder(folder: Path, is_done: Callable[[], bool], *, resume: str | No
     name for what is being made, an unfinished folder is kept and yielded again to whoever makes the same.
     """
     staging = folder.with_name(f".{folder.name}.{resume or 'new'}.partial")
-    with locked(folder):
+    with locked(folder), writing(folder):
         _clear_leftovers(folder, keep=staging if resume else None)
         if is_done():
             shutil.rmtree(staging, ignore_errors=True)
