@@ -17,7 +17,7 @@ from tractprobe.errors import ConfigError, RunError
 from tractprobe.features import Storage, states_of
 from tractprobe.heads import Bank
 from tractprobe.metrics import Moments, Scores
-from tractprobe.objective import masked_mse
+from tractprobe.objective import Mse, Objective
 from tractprobe.ridge import Ridge
 from tractprobe.targets import Targets
 
@@ -38,6 +38,8 @@ class Inversion(pl.LightningModule):
         What the heads predict.
     storage
         Precision that states are rounded to, as the cache does.
+    objective
+        What is minimised; squared errors if nothing else is given.
     make_optimizer
         From parameters to an optimizer; not needed for closed-form heads.
     patience
@@ -57,6 +59,7 @@ class Inversion(pl.LightningModule):
         groups: Sequence[tuple[str, str, str]],
         targets: Targets | None = None,
         storage: Storage = "float16",
+        objective: Objective | None = None,
         make_optimizer: MakeOptimizer | None = None,
         patience: int = 10,
         seed: int = 0,
@@ -65,10 +68,13 @@ class Inversion(pl.LightningModule):
         super().__init__()
         if patience < 1:
             raise ConfigError(f"patience={patience}: at least 1")
+        if isinstance(head, Bank) and head.num_members != len(layers):
+            raise ConfigError(f"{head.num_members} heads for {len(layers)} layers: one for each is wanted")
         self.strict_loading = False  # the encoder is not in the checkpoint; on_load_checkpoint checks the rest
         self.encoder, self.head = encoder, head
         self.layers, self.groups, self.targets = tuple(layers), tuple(groups), targets or Targets()
         self.storage: Storage = storage
+        self.objective = objective or Mse()
         self.make_optimizer, self.patience, self.seed, self.identity = make_optimizer, patience, seed, identity
         self.history: list[dict[str, float]] = []
         self.moments = Moments(len(self.layers), len(self.groups), len(self.targets.channels))
@@ -90,7 +96,7 @@ class Inversion(pl.LightningModule):
 
     def forward(self, batch: Batch) -> Float[Tensor, "layer batch time channel"]:
         """Predict standardised targets."""
-        return self.head(self.states(batch))
+        return self.head(self.states(batch), batch.present)
 
     def on_train_start(self) -> None:
         self._stop_if_stale()  # a run that was killed after its last epoch is not given another
@@ -99,7 +105,7 @@ class Inversion(pl.LightningModule):
         torch.manual_seed(self.seed * 1_000_003 + self.global_step)
 
     def training_step(self, batch: Batch, batch_index: int) -> Tensor:
-        losses = masked_mse(self(batch).float(), batch.target.float(), batch.valid)
+        losses = self.objective(self(batch).float(), batch.target.float(), batch.valid)
         if not torch.isfinite(losses).all():
             raise RunError(f"the loss is not finite on {', '.join(batch.ids)}; lower optimizer.lr or look at these")
         self.log("train/loss", losses.mean(), on_step=False, on_epoch=True, batch_size=len(batch.ids), prog_bar=True)
