@@ -26,7 +26,7 @@ from tractprobe.config import (
 )
 from tractprobe.errors import ConfigError
 
-GROUPS = {"train": ("model", "head", "split", "optimizer", "trainer", "tracking"), "prepare": ("corpus",)}
+GROUPS = {"train": ("model", "head", "split", "objective", "optimizer", "trainer", "tracking"), "prepare": ("corpus",)}
 NEEDS_EXTRA = {"joblib", "slurm"}
 REQUIRED = {
     "hub": ["model.name=facebook/x"],
@@ -104,7 +104,8 @@ def test_the_label_of_each_option_is_its_file_name(group: str):
     label = {"model": model_label, "head": head_label}[group]
     for path in (conf_dir() / group).glob("*.yaml"):
         if path.stem != "hub":
-            assert label({group: OmegaConf.to_container(OmegaConf.load(path))}) == path.stem
+            named = label({group: OmegaConf.to_container(OmegaConf.load(path))})
+            assert named == path.stem or (group == "head" and path.stem.startswith(f"{named}_"))
 
 
 NAMES: dict[str, tuple[list[str], str]] = {

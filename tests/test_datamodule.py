@@ -3,7 +3,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import write_corpus
+from conftest import write_corpus, write_utterance
 
 from tractprobe.articulators import CHANNELS
 from tractprobe.conditioning import Conditioning
@@ -45,6 +45,24 @@ def test_no_frame_lies_outside_the_movements(tmp_path: Path):
     valid = torch.isfinite(example.target).all(dim=1).numpy()
     times_s = (320 * np.arange(59) + 199.5) / 16000
     np.testing.assert_array_equal(valid, times_s <= 0.99)
+
+
+def test_what_is_padded_is_not_present_and_what_has_no_target_is(tmp_path: Path):
+    for number, duration_s in enumerate((1.2, 0.8)):
+        write_utterance(
+            tmp_path / "raw", f"u{number}", speaker="s", language="en", text=f"{number}", seed=number,
+            duration_s=duration_s,
+        )  # fmt: skip
+    tracks = tmp_path / "raw/u1.ema.npy"
+    np.save(tracks, np.load(tracks)[:50])  # movements end 0.3 s before the audio
+    corpus = prepare(Folder("unequal", tmp_path / "raw"), tmp_path / "data")
+    ids = tuple(entry.id for entry in corpus.entries)
+    data = ema_data(corpus, Split(development=ids, test=ids))
+    (batch,) = data.test_dataloader()
+    lengths = {id_: int(present.sum()) for id_, present in zip(batch.ids, batch.present, strict=True)}
+    assert lengths == {"unequal/u0": 59, "unequal/u1": 39} and batch.present.shape == (2, 59)
+    assert all(present[: lengths[id_]].all() for id_, present in zip(batch.ids, batch.present, strict=True))
+    assert batch.valid[batch.ids.index("unequal/u1")].any(dim=1).sum() < 30
 
 
 def test_statistics_of_a_known_speaker_come_from_development_alone(toy: PreparedCorpus):

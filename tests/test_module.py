@@ -9,12 +9,12 @@ from pytorch_lightning.callbacks import Callback, ModelCheckpoint
 
 from tractprobe.articulators import CHANNELS
 from tractprobe.checkpoint import AtomicCheckpoints
-from tractprobe.datamodule import EmaData
+from tractprobe.datamodule import Batch, EmaData
 from tractprobe.encoders import Encoder
 from tractprobe.encoders.untrained import untrained
-from tractprobe.errors import RunError
+from tractprobe.errors import ConfigError, RunError
 from tractprobe.features import cached
-from tractprobe.heads import Mlp
+from tractprobe.heads import Conv, Mlp
 from tractprobe.module import Inversion, mean_r
 from tractprobe.prepared import PreparedCorpus
 from tractprobe.splits import SplitRule
@@ -217,6 +217,30 @@ def test_a_loss_that_is_not_finite_names_the_utterances(make: Make, tmp_path: Pa
         module.head.get_parameter("weights.0").fill_(torch.nan)
     with pytest.raises(RunError, match="toy/s"):
         fit(module, data, tmp_path)
+
+
+def test_heads_that_see_neighbours_do_not_see_the_padding(encoder: Encoder):
+    head = Conv(2, encoder.width, len(CHANNELS), hidden=8)
+    module = Inversion(encoder, head, layers=(0, 1), groups=[("c", "it", "c/a")])
+    states, lengths = torch.randn(2, 2, 30, encoder.width), torch.tensor([30, 12])
+    present = torch.arange(30) < lengths[:, None]
+    states[:, ~present] = 100.0
+
+    def batch(which: slice, time: int) -> Batch:
+        nothing = torch.zeros(2, time, len(CHANNELS), dtype=torch.float64)[which]
+        unit = torch.ones(2, 1, len(CHANNELS), dtype=torch.float64)[which]
+        return Batch(
+            ids=["a", "b"][which], waves=[], states=states[:, which, :time], target=nothing, valid=nothing == 0,
+            present=present[which, :time], mean=unit - 1, sd=unit, group=torch.zeros(2, dtype=torch.long)[which],
+        )  # fmt: skip
+
+    together, alone = module(batch(slice(2), 30)), module(batch(slice(1, 2), 12))
+    torch.testing.assert_close(together[:, 1, :12], alone[:, 0], rtol=1e-5, atol=1e-5)
+
+
+def test_as_many_heads_as_layers_are_wanted(encoder: Encoder):
+    with pytest.raises(ConfigError, match="2 heads for 3 layers"):
+        Inversion(encoder, Mlp(2, encoder.width, len(CHANNELS)), layers=(0, 1, 2), groups=[])
 
 
 def test_mean_r_is_over_channels_then_languages_then_speakers():

@@ -85,6 +85,24 @@ def test_result_holds_identity_timing_and_a_row_per_layer_speaker_and_channel(co
         assert (row["corpus"], row["language"]) == ("toy", "it") and row["n_frames"] == 4 * 59
 
 
+SEQUENCES = {
+    "conv": ["head.hidden=16", "head.dilations=[1,2]", "objective=pearson"],
+    "gru": ["head.hidden=8", "objective=both"],
+    "transformer": ["head.hidden=16", "head.window=10", "head.bottleneck=8"],
+}
+
+
+@pytest.mark.parametrize("head", SEQUENCES)
+def test_heads_that_see_neighbours_learn_and_are_scored_alike_again(configure: Configure, head: str):
+    settings = [f"head={head}", "trainer.max_epochs=6", "data.batch_size=4", "optimizer.lr=0.01"]
+    result = train(configure("held_out=it", NARROW, *settings, *SEQUENCES[head]))
+    assert mean_r(result) > 0.5
+    (path,) = Path(result["settings"]["paths"]["runs"], "mel/all", head, "it").glob("s0-*/result.json")
+    rows = evaluate(configure(f"run={path.parent}", "data.batch_size=3", name="evaluate"))
+    for row, before in zip(rows, result["scores"], strict=True):
+        assert row["r"] == pytest.approx(before["r"], abs=1e-5)
+
+
 def test_languages_can_be_drawn_alike(configure: Configure):
     result = train(configure("held_out=it", *SMALL, *NONLINEAR, "data.temperature=equal"))
     assert result["settings"]["data"]["temperature"] == "equal" and np.isfinite(mean_r(result))

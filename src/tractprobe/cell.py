@@ -78,6 +78,7 @@ class Cell:
             groups=self.data.groups,
             targets=self.targets,
             storage=as_storage(settings["features"]["storage"]),
+            objective=build(settings["objective"]),
             make_optimizer=lambda parameters: build(settings["optimizer"], params=list(parameters)),
             patience=settings["patience"],
             seed=settings["seed"],

@@ -50,7 +50,14 @@ TARGETS = frozenset({
     "tractprobe.encoders.untrained.random_weights",
     "tractprobe.encoders.untrained.untrained",
     "tractprobe.encoders.voice.Voice",
+    "tractprobe.heads.Conv",
+    "tractprobe.heads.Gru",
     "tractprobe.heads.Mlp",
+    "tractprobe.heads.Transformer",
+    "tractprobe.heads.Weighted",
+    "tractprobe.objective.Both",
+    "tractprobe.objective.Mse",
+    "tractprobe.objective.Pearson",
     "tractprobe.ridge.Ridge",
     "tractprobe.splits.SplitRule",
     "tractprobe.tracking.Tracking",
@@ -62,7 +69,7 @@ _WITHOUT_EFFECT = (
     "paths", "tracking", "launcher", "features.cache", "data.num_workers", "trainer.accelerator", "trainer.devices",
     "model.local_files_only", "model.about", "split.default_held_out", "checkpoint_s",
 )  # fmt: skip
-_ONLY_FOR_GRADIENTS = ("optimizer", "trainer", "patience", "data")
+_ONLY_FOR_GRADIENTS = ("objective", "optimizer", "trainer", "patience", "data")
 
 
 def conf_dir() -> Path:
@@ -110,11 +117,15 @@ def clear_errors() -> Iterator[None]:
 
 
 def build(node: Mapping[str, Any], **more: Any) -> Any:
-    """Instantiate a node's ``_target_``, one of TARGETS; its arguments are values and never built themselves."""
+    """Instantiate a node's ``_target_``, one of TARGETS.
+
+    Its arguments are values and never built here; the target may build one of them that is a node, too.
+    """
     target = node.get("_target_")
-    if target not in TARGETS:
-        raise ConfigError(f"_target_ {target} is not one of {', '.join(sorted(TARGETS))}")
-    special = [key for key in flat(node) if re.search(r"(^|\.)_\w+_($|\.)", key) and key != "_target_"]
+    for one in (target, *(value for key, value in flat(node).items() if key.endswith("._target_"))):
+        if one not in TARGETS:
+            raise ConfigError(f"_target_ {one} is not one of {', '.join(sorted(TARGETS))}")
+    special = [key for key in flat(node) if re.search(r"(^|\.)_(?!target_$)\w+_($|\.)", key)]
     if special:
         raise ConfigError(f"{target} takes values, not {', '.join(special)}")
     try:

@@ -55,6 +55,8 @@ class Batch:
         Standardised targets; 0 where not valid.
     valid
         Where target, speaker statistics and frame exist.
+    present
+        Which frames are the utterance's; the others are padding.
     mean, sd
         The speakers' statistics, in the channels' units.
     group
@@ -66,6 +68,7 @@ class Batch:
     states: Shaped[Tensor, "layer batch time width"] | None
     target: Float[Tensor, "batch time channel"]
     valid: Bool[Tensor, "batch time channel"]
+    present: Bool[Tensor, "batch time"]
     mean: Float[Tensor, "batch 1 channel"]
     sd: Float[Tensor, "batch 1 channel"]
     group: Int[Tensor, " batch"]
@@ -243,7 +246,8 @@ def _group(entry: Entry) -> tuple[str, str, str]:
 
 
 def _collate(examples: Sequence[Example], groups: Sequence[tuple[str, str, str]]) -> Batch:
-    longest = max(len(example.target) for example in examples)
+    lengths = torch.tensor([len(example.target) for example in examples])
+    longest = int(lengths.max())
     target = torch.full((len(examples), longest, examples[0].target.shape[1]), torch.nan, dtype=torch.float64)
     for row, example in enumerate(examples):
         target[row, : len(example.target)] = example.target
@@ -254,6 +258,7 @@ def _collate(examples: Sequence[Example], groups: Sequence[tuple[str, str, str]]
         states=_padded([example.states for example in examples if example.states is not None], longest),
         target=target.masked_fill(~valid, 0),
         valid=valid,
+        present=torch.arange(longest) < lengths[:, None],
         mean=torch.from_numpy(np.stack([example.scale.mean for example in examples]))[:, None],
         sd=torch.from_numpy(np.stack([example.scale.sd for example in examples]))[:, None],
         group=torch.tensor([groups.index(_group(example.entry)) for example in examples]),

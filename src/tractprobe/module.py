@@ -18,7 +18,7 @@ from tractprobe.features import Storage, states_of
 from tractprobe.heads import Bank
 from tractprobe.layers import Layers, label, read_by, side_by_side
 from tractprobe.metrics import Moments, Scores
-from tractprobe.objective import masked_mse
+from tractprobe.objective import Mse, Objective
 from tractprobe.ridge import Ridge
 from tractprobe.targets import Targets
 
@@ -39,6 +39,8 @@ class Inversion(pl.LightningModule):
         What the heads predict.
     storage
         Precision that states are rounded to, as the cache does.
+    objective
+        What is minimised; squared errors if nothing else is given.
     make_optimizer
         From parameters to an optimizer; not needed for closed-form heads.
     patience
@@ -58,6 +60,7 @@ class Inversion(pl.LightningModule):
         groups: Sequence[tuple[str, str, str]],
         targets: Targets | None = None,
         storage: Storage = "float16",
+        objective: Objective | None = None,
         make_optimizer: MakeOptimizer | None = None,
         patience: int = 10,
         seed: int = 0,
@@ -66,11 +69,14 @@ class Inversion(pl.LightningModule):
         super().__init__()
         if patience < 1:
             raise ConfigError(f"patience={patience}: at least 1")
+        if isinstance(head, Bank) and head.num_members != len(layers):
+            raise ConfigError(f"{head.num_members} heads for {len(layers)} layers: one for each is wanted")
         self.strict_loading = False  # the encoder is not in the checkpoint; on_load_checkpoint checks the rest
         self.encoder, self.head = encoder, head
         self.heads, self.layers = tuple(heads), read_by(heads)
         self.groups, self.targets = tuple(groups), targets or Targets()
         self.storage: Storage = storage
+        self.objective = objective or Mse()
         self.make_optimizer, self.patience, self.seed, self.identity = make_optimizer, patience, seed, identity
         self.history: list[dict[str, float]] = []
         self.moments = Moments(len(self.heads), len(self.groups), len(self.targets.channels))
@@ -92,7 +98,7 @@ class Inversion(pl.LightningModule):
 
     def forward(self, batch: Batch) -> Float[Tensor, "layer batch time channel"]:
         """Predict standardised targets."""
-        return self.head(self.states(batch))
+        return self.head(self.states(batch), batch.present)
 
     def on_train_start(self) -> None:
         self._stop_if_stale()  # a run that was killed after its last epoch is not given another
@@ -101,7 +107,7 @@ class Inversion(pl.LightningModule):
         torch.manual_seed(self.seed * 1_000_003 + self.global_step)
 
     def training_step(self, batch: Batch, batch_index: int) -> Tensor:
-        losses = masked_mse(self(batch).float(), batch.target.float(), batch.valid)
+        losses = self.objective(self(batch).float(), batch.target.float(), batch.valid)
         if not torch.isfinite(losses).all():
             raise RunError(f"the loss is not finite on {', '.join(batch.ids)}; lower optimizer.lr or look at these")
         self.log("train/loss", losses.mean(), on_step=False, on_epoch=True, batch_size=len(batch.ids), prog_bar=True)

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from scipy.linalg import get_lapack_funcs, solveh_banded
 from torch import Tensor, nn
 
@@ -149,8 +149,10 @@ class Ridge(nn.Module):
         self.register_buffer("weight", torch.zeros(num_layers, width, num_channels, dtype=torch.float64))
         self.register_buffer("bias", torch.full((num_layers, num_channels), torch.nan, dtype=torch.float64))
 
-    def forward(self, states: Float[Tensor, "layer batch time width"]) -> Float[Tensor, "layer batch time channel"]:
-        """Predict standardised targets; NaN for a channel that no fitted frame had."""
+    def forward(
+        self, states: Float[Tensor, "layer batch time width"], mask: Bool[Tensor, "batch time"] | None = None
+    ) -> Float[Tensor, "layer batch time channel"]:
+        """Predict standardised targets, padding included; NaN for a channel that no fitted frame had."""
         layers, batch, time, width = states.shape
         flat = states.to(self.weight).reshape(layers, batch * time, width)
         return torch.baddbmm(self.bias[:, None], flat, self.weight).view(layers, batch, time, -1)
