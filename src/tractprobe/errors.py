@@ -19,8 +19,8 @@ class StorageError(TractprobeError):
         """Return what is to be raised for an error of the system's while something was written."""
         if error.errno not in _STORAGE:
             return error
-        problem = f"{error.filename or place}: {error.strerror}. Make room or give another folder, then run the same command again"
-        return cls(f"{problem}: what was finished is kept")
+        advice = "Make room or give another folder, then run the same command again: what was finished is kept"
+        return cls(f"{error.filename or place}: {error.strerror}. {advice}")
 
 
 class CorpusError(TractprobeError):
