@@ -267,13 +267,14 @@ AXES = {f"{sign}{axis}": (column, factor) for column, axis in enumerate("xyz")
     clock=st.tuples(st.sampled_from([100, 200, 400]), st.integers(0, 999)),
     row_without=st.none() | st.integers(2, 14),
     setup=st.booleans(),
+    own=st.tuples(st.booleans(), st.booleans(), st.none() | st.integers(0, 7)),
     sound=sounds(),
     labels=st.none() | st.tuples(spans(words()), spans(words())),
 )
 def test_any_recording_comes_back(
     tmp_path_factory: pytest.TempPathFactory, courses: Courses, named: tuple[str, list[str]], order: Random,
     by_name: bool, used: list[str], axes: tuple[str, str], clock: tuple[int, int], row_without: int | None,
-    setup: bool, sound: Sound, labels: tuple[list[Span], list[Span]] | None,
+    setup: bool, own: tuple[bool, bool, int | None], sound: Sound, labels: tuple[list[Span], list[Span]] | None,
 ):  # fmt: skip
     root, (dialect, ids), placed = tmp_path_factory.mktemp("any"), named, list(SENSORS)
     order.shuffle(placed)
@@ -284,8 +285,17 @@ def test_any_recording_comes_back(
     if setup:  # two rows with times of the device's set-up
         rows_s, rows = np.concatenate([[4321.5, 4400], rows_s]), np.concatenate([rows[:2] + 1, rows])
         rows_s[2] = max(rows_s[2], 1e-4)  # a clock that is in order again begins after 0
-    table_ = own_table(rows_s, rows, ids=ids) if dialect == "own" else front_table(rows_s, rows, ids)
-    save(root / "deep/ann_001.tsv", table_)
+    has_header, lost_by_value, spoilt = own
+    if dialect == "own":
+        states = {cell: "OK" for cell in np.ndindex(rows.shape[:2])} if lost_by_value else {}
+        if spoilt is not None:  # by the state alone
+            states[1 + 2 * setup, spoilt] = "Interference"
+            courses[placed[spoilt]][1] = np.nan
+        content = own_table(rows_s, rows, states, ids)
+        content = content if has_header else content.partition("\n")[2]
+    else:
+        content = front_table(rows_s, rows, ids)
+    save(root / "deep/ann_001.tsv", content)
     write_sound(root / "deep/ann_001.wav", sound)
     if labels is not None:
         tiers = dict(zip(("phones", "words"), [[(a / 1000, b / 1000, n) for n, a, b in tier] for tier in labels],
