@@ -7,6 +7,21 @@ import pytest
 import soundfile
 from conftest import real
 from damage import Breakages, assert_refused, refusals
+from drawn import (
+    ANYWHERE,
+    FEW,
+    Courses,
+    Sound,
+    assert_extra,
+    assert_sound,
+    assert_track,
+    movements,
+    sentences,
+    sounds,
+    write_sound,
+)
+from hypothesis import given
+from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 from test_carstens import ag500_bytes, ag501_bytes, text_bytes
 from test_hprc import anatomy_is_plausible
@@ -145,6 +160,108 @@ def test_a_corrected_corpus_is_left_as_it_is(tmp_path: Path):
     ]
     assert utterance.frame == "head"
     np.testing.assert_allclose(column(utterance, "td_x"), to_device(in_head(0, REST), 0, 0)["td"][:, 0], atol=1e-3)
+
+
+AXES = {f"{sign}{axis}": (column, factor) for column, axis in enumerate("xyz")
+        for sign, factor in {"": 1, "-": -1}.items()}  # fmt: skip
+FORMS = {
+    "AG500": (12, 200, ag500_bytes),
+    "AG501": (16, 1250, lambda records: ag501_bytes(records, rate_hz=1250, length=4096)),
+    "text": (14, 400, text_bytes),
+    "text without names": (14, 400, lambda records: text_bytes(records, header=False, gap=" ")),
+}
+
+
+@FEW
+@given(
+    courses=movements(ANYWHERE | {"ui": (0.0, 0.0)}, reach_mm=1100, decimals=2, keep=("tt",)),
+    lateral=st.floats(-50, 50),
+    form=st.sampled_from(sorted(FORMS)),
+    axes=st.tuples(st.sampled_from(sorted(AXES)), st.sampled_from(sorted(AXES))).filter(lambda a: a[0][-1] != a[1][-1]),
+    channels=st.permutations(range(1, 13)),
+    lacking=st.sets(st.sampled_from(["td", "li", "ul"])),
+    overridden=st.sampled_from(["speaker", "folder", None]),
+    unsure=st.sets(st.tuples(st.sampled_from(["td", "tb"]), st.integers(0, 15)), max_size=3),
+    max_rms=st.sampled_from([30.0, 6.0, None]),
+    head_corrected=st.booleans(),
+    sound=sounds(),
+    text=sentences(),
+)
+def test_any_sweep_comes_back(
+    tmp_path_factory: pytest.TempPathFactory, courses: Courses, lateral: float, form: str, axes: tuple[str, str],
+    channels: list[int], lacking: set[str], overridden: str | None, unsure: set[tuple[str, int]],
+    max_rms: float | None, head_corrected: bool, sound: Sound, text: str,
+):  # fmt: skip
+    root, (count, rate_hz, as_bytes) = tmp_path_factory.mktemp("any"), FORMS[form]
+    place = dict(zip(courses, channels, strict=False))
+    (front, front_sign), (up, up_sign) = (AXES[axis] for axis in axes)
+    device = {}
+    for name, course in courses.items():
+        device[name] = np.full((len(course), 3), lateral)
+        device[name][:, front], device[name][:, up] = front_sign * course[:, 0], up_sign * course[:, 1]
+    records = as_records(device, place, count)
+    for name, row in unsure:
+        records[row, place[name] - 1, 5] = 31
+        if max_rms is not None:
+            courses[name][row] = np.nan
+    records[np.isnan(records).any(axis=2)] = 0
+    (root / "anna/pos").mkdir(parents=True)
+    (root / "anna/pos/0001.pos").write_bytes(as_bytes(records))
+    write_sound(root / "anna/pos/0001.wav", sound)
+    (root / "texts.txt").write_text(f"0000 Other.\n0001\t{text}\n", encoding="utf-8", newline="")
+    sensors = {name: place[name] for name in ANYWHERE}
+    overrides: dict[str, dict[str, int | None]] = {}
+    if overridden is not None:  # what is said in general is wrong then
+        own = {name: None if name in lacking else place[name] for name in sensors}
+        overrides = {"anna" if overridden == "speaker" else "anna/pos": own}
+        sensors = dict.fromkeys(sensors, 12)
+    else:
+        sensors = {name: place[name] for name in sensors if name not in lacking}
+    reader = Articulograph(
+        "lab", root, "el", sensors, {"ui": place["ui"]}, {}, head_corrected, False, overrides, *axes,
+        prompt_file="texts.txt", rate_hz=400 if form.startswith("text") else None, max_rms=max_rms,
+    )  # fmt: skip
+    (read,) = read_all(reader).values()
+    assert_extra(read, {"ui": courses["ui"]}, atol=0.0001)
+    expected = {name: courses[name] for name in ANYWHERE if name not in lacking}
+    assert_track(read, expected, rate_hz=rate_hz, atol=0.0001)
+    assert_sound(read, sound)
+    assert (read.id, read.speaker, read.text) == ("anna_pos_0001", "anna", text)
+    assert read.frame == ("head" if head_corrected else "device")
+
+
+@FEW
+@given(
+    courses=movements(ANYWHERE, spread_mm=80, reach_mm=200, keep=("tt",)),
+    lateral=st.floats(-20, 20),
+    degrees=st.floats(0, 40),
+    seed=st.integers(0, 99),
+    lost=st.sets(st.tuples(st.sampled_from(["left_ear", "nose", "ui"]), st.integers(1, 15)), max_size=4),
+)
+def test_any_movements_of_the_head_are_taken_out(
+    tmp_path_factory: pytest.TempPathFactory, courses: Courses, lateral: float, degrees: float, seed: int,
+    lost: set[tuple[str, int]],
+):  # fmt: skip
+    root, frames = tmp_path_factory.mktemp("any"), len(courses["tt"])
+    in_space = {name: np.pad(course, ((0, 0), (0, 1)), constant_values=lateral) for name, course in courses.items()}
+    still = {name: np.tile(REST[name], (frames, 1)).astype(float) for name in ("left_ear", "right_ear", "nose", "ui")}
+    device = to_device(in_space | still, seed, degrees)
+    for name, row in lost:
+        device[name][row] = np.nan
+    records = as_records(device, CHANNEL, 16)
+    records[np.isnan(records).any(axis=2)] = 0
+    (root / "anna").mkdir()
+    (root / "anna/0001.pos").write_bytes(ag501_bytes(records))
+    write_audio(root / "anna/0001.wav")
+    references = {name: CHANNEL[name] for name in still}
+    reader = Articulograph("lab", root, "el", {name: CHANNEL[name] for name in ANYWHERE}, references=references,
+                           turn_axes=True)  # fmt: skip
+    (read,) = read_all(reader).values()
+    for row in range(frames):
+        if sum(at == row for _, at in lost) > 1:  # two of four references do not tell how the head turns
+            for course in courses.values():
+                course[row] = np.nan
+    assert_track(read, courses, rate_hz=250, atol=2e-3)
 
 
 def rewrite(path: Path, rows: slice, channel: str, field: slice | int, value: float) -> None:

@@ -5,6 +5,9 @@ import numpy as np
 import pytest
 import soundfile
 from damage import refusals_in_corpus
+from drawn import FEW, Courses, Sound, assert_sound, assert_track, movements, sounds, write_sound
+from hypothesis import given
+from hypothesis import strategies as st
 from test_wave import front_table, save, times, truth
 
 from tractprobe.articulators import CHANNELS
@@ -75,6 +78,42 @@ def test_swapped_sensors_of_one_speaker_are_put_right(tmp_path: Path):
     np.testing.assert_allclose(swapped.track.values[:, dorsum], truth(120, 8)[:, 3, 0], atol=1e-9)
     np.testing.assert_allclose(usual.track.values[:, dorsum], truth(120, 8)[:, 1, 0], atol=1e-9)
     assert np.isnan(swapped.track.values[:, jaw]).all() and np.isfinite(usual.track.values[:, jaw]).all()
+
+
+IN_FILE = ("reference", "TD", "TL", "TB", "UL", "LL", "LC", "MI")
+
+
+@FEW
+@given(
+    courses=movements(dict.fromkeys(IN_FILE, (0.0,) * 3), keep=("UL",)),
+    tongue=st.sampled_from([("td", "tb"), ("td", "tt"), ("tb", "tt")]),
+    lacking=st.sets(st.sampled_from(["TD", "TB", "LL", "MI"])),
+    is_swapped=st.booleans(),
+    start=st.integers(0, 999),
+    sound=sounds(),
+    speaker=st.from_regex(r"[0-9]{2}_(ENGL|MAND)_[FM]", fullmatch=True),
+    task=st.from_regex(r"[a-z]{1,5}[0-9]{0,2}(_[A-Z0-9.-]{1,3})?", fullmatch=True),
+)
+def test_any_recording_comes_back(
+    tmp_path_factory: pytest.TempPathFactory, courses: Courses, tongue: tuple[str, str], lacking: set[str],
+    is_swapped: bool, start: int, sound: Sound, speaker: str, task: str,
+):  # fmt: skip
+    root, order = tmp_path_factory.mktemp("any"), list(IN_FILE)
+    own: dict[str, int | None] = {}
+    if is_swapped:
+        order[1], order[3], own = order[3], order[1], {"TD": 4, "TB": 2}
+    own |= dict.fromkeys(lacking)
+    times_s = np.round(start / 10_000 + np.arange(len(courses["UL"])) / 400, 4)
+    content = front_table(times_s, np.stack([courses[name] for name in order], axis=1), IDS)
+    save(root / speaker / f"Kinematic/Corrected/{speaker}_{task}_BPC.tsv", content)
+    write_sound(root / speaker / f"{speaker}_{task}.wav", sound)
+    read = read_one(EmaMae(root, tongue=tongue, speaker_sensors={speaker: own}))
+    named = {"TD": tongue[0], "TB": tongue[1], "UL": "ul", "LL": "ll", "MI": "li"}
+    expected = {named[name]: courses[name][:, :2] for name in named if name not in lacking}
+    assert read.track.rate_hz == pytest.approx(400, rel=0.01)
+    assert_track(read, expected, rate_hz=read.track.rate_hz, start_s=times_s[0])
+    assert_sound(read, sound)
+    assert (read.id, read.speaker, read.text) == (f"{speaker}_{task}", speaker, task)
 
 
 def test_the_same_task_of_two_speakers_has_the_same_text(tmp_path: Path):

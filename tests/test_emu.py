@@ -1,12 +1,29 @@
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import numpy as np
 import pytest
 import soundfile
 from conftest import real
+from drawn import (
+    FEW,
+    Courses,
+    Sound,
+    Span,
+    assert_phones,
+    assert_sound,
+    assert_track,
+    movements,
+    sounds,
+    spans,
+    words,
+    write_sound,
+)
+from hypothesis import given
+from hypothesis import strategies as st
 from test_hprc import anatomy_is_plausible
 
 from tractprobe.articulators import CHANNELS
@@ -97,6 +114,59 @@ def test_rows_of_zeros_are_lost_and_shorter_tracks_end_earlier(tmp_path: Path):
     missing = ~read_one(tmp_path).track.valid
     assert missing[:, CHANNELS.index("tt_x")].nonzero()[0].tolist() == [40, 41, 42, *range(90, 100)]
     assert not missing[:, CHANNELS.index("td_x")].any()
+
+
+@FEW
+@given(
+    courses=movements(dict.fromkeys(SENSORS, (0.0,) * 3), decimals=None, keep=("tt",)),
+    sensors=st.sets(st.sampled_from(sorted(set(SENSORS) - {"tt"}))).map(lambda names: sorted({*names, "tt"})),
+    shorter=st.dictionaries(st.sampled_from(sorted(set(SENSORS) - {"tt"})), st.integers(1, 15), max_size=2),
+    order=st.randoms(use_true_random=False),
+    ssff=st.fixed_dictionaries(
+        {
+            "rate_hz": st.sampled_from([100, 250.5, "2.0e+002"]),
+            "machine": st.sampled_from(["IBM-PC", "SPARC"]),
+            "kind": st.sampled_from(["FLOAT", "DOUBLE"]),
+            "gap": st.sampled_from([" ", "    "]),
+            "end": st.sampled_from(["\n", "\r\n"]),
+            "start_s": st.sampled_from([0.0, 0.0025, 0.1]),
+        }
+    ),
+    sound=sounds(),
+    annotation_hz=st.sampled_from([1000, 20000, 24000.0]),
+    labels=spans(st.text(st.characters(exclude_categories=["Cs"]), max_size=4), ticks=5000),
+    spoken=st.lists(words(), max_size=4),
+    name=st.from_regex(r"[A-Za-z0-9]{1,6}(_[A-Za-z0-9._-]{1,8})?", fullmatch=True),
+)
+def test_any_bundle_comes_back(
+    tmp_path_factory: pytest.TempPathFactory, courses: Courses, sensors: list[str], shorter: dict[str, int],
+    order: Random, ssff: dict[str, Any], sound: Sound, annotation_hz: float, labels: list[Span], spoken: list[str],
+    name: str,
+):  # fmt: skip
+    root = tmp_path_factory.mktemp("any")
+    folder = root / f"ses/{name}_bndl"
+    folder.mkdir(parents=True)
+    write_sound(folder / f"{name}.wav", sound)
+    expected = {}
+    for sensor in sensors:
+        columns = [f"s_{axis}" for axis in AXES]
+        order.shuffle(columns)
+        there = courses[sensor][: len(courses[sensor]) - shorter.get(sensor, 0)]
+        axes = dict(zip(("s_posx", "s_posy", "s_posz"), np.nan_to_num(there).T, strict=True))
+        rows = np.stack([axes.get(column, np.full(len(there), 99.0)) for column in columns], axis=1)
+        write_ssff(folder / f"{name}.{SENSORS[sensor]}", rows, tuple(columns), **ssff)
+        expected[sensor] = courses[sensor][:, 1:] * (-1, 1)
+        expected[sensor][len(there) :] = np.nan
+    items = [{"sampleStart": start, "sampleDur": end - start, "labels": [{"value": label}]}
+             for label, start, end in labels]  # fmt: skip
+    words_ = [{"labels": [{"name": "Word", "value": word}]} for word in ["", *spoken]]
+    levels = [{"name": "Segment", "items": items}, {"name": "Word", "items": words_}]
+    (folder / f"{name}_annot.json").write_text(json.dumps({"sampleRate": annotation_hz, "levels": levels}))
+    read = read_one(root, sensors={sensor: SENSORS[sensor] for sensor in sensors})
+    assert_track(read, expected, rate_hz=float(ssff["rate_hz"]), start_s=ssff["start_s"])
+    assert_sound(read, sound)
+    assert_phones(read.phones, labels, 1 / annotation_hz)
+    assert (read.id, read.speaker, read.text) == (name, name.split("_")[0], " ".join(spoken))
 
 
 def test_an_articulator_without_a_track_is_missing(tmp_path: Path):

@@ -2,12 +2,28 @@ import json
 import os
 from collections.abc import Callable
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import numpy as np
 import pytest
 import soundfile
 from conftest import write_utterance
+from drawn import (
+    ANYWHERE,
+    FEW,
+    Courses,
+    Sound,
+    Span,
+    assert_phones,
+    assert_sound,
+    assert_track,
+    movements,
+    sounds,
+    spans,
+)
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tractprobe.articulators import CHANNELS
 from tractprobe.corpora import Phone
@@ -62,6 +78,56 @@ def test_integers_and_nan_are_movements_too(folder: Path):
     values[3, 4] = np.nan
     np.save(folder / "deep/one.ema.npy", values)
     assert (~read_one(folder).track.valid).sum() == 1
+
+
+CHARACTERS = st.characters(exclude_categories=["Cs"])
+
+
+@FEW
+@given(
+    courses=movements(ANYWHERE, decimals=None, keep=("tt",)),
+    absent=st.sets(st.sampled_from([name for name in CHANNELS if name != "tt_x"])),
+    order=st.randoms(use_true_random=False),
+    dtype=st.sampled_from([np.float32, np.float64, ">f8"]),
+    by_column=st.booleans(),
+    rate_hz=st.floats(40, 2000),
+    start_s=st.none() | st.floats(-0.002, 0.1),  # or else a short track ends before the audio begins
+    sound=sounds(),
+    suffix=st.sampled_from([".wav", ".flac"]),
+    labels=st.none() | spans(st.text(CHARACTERS, max_size=4)),
+    checked=st.sets(st.sampled_from(["id", "sample_rate_hz", "duration_s"])),
+    about=st.fixed_dictionaries({
+        "speaker": st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._-]{0,9}", fullmatch=True),
+        "language": st.sampled_from(["it", "fi", "zh", "yue"]),
+        "text": st.text(CHARACTERS, max_size=20),
+    }),
+    id_=st.from_regex(r"[A-Za-z0-9][A-Za-z0-9_-]{0,9}", fullmatch=True),
+)  # fmt: skip
+def test_any_utterance_comes_back(
+    tmp_path_factory: pytest.TempPathFactory, courses: Courses, absent: set[str], order: Random, dtype: Any,
+    by_column: bool, rate_hz: float, start_s: float | None, sound: Sound, suffix: str, labels: list[Span] | None,
+    checked: set[str], about: dict[str, str], id_: str,
+):  # fmt: skip
+    root, names = tmp_path_factory.mktemp("any"), [name for name in CHANNELS if name not in absent]
+    order.shuffle(names)
+    columns = {f"{name}_{axis}": course[:, at] for name, course in courses.items() for at, axis in enumerate("xy")}
+    values = np.stack([columns[name] for name in names], axis=1).astype(dtype)
+    np.save(root / f"{id_}.ema.npy", np.asfortranarray(values) if by_column else values)
+    soundfile.write(root / f"{id_}{suffix}", *sound, subtype="PCM_16")
+    fields = about | {"ema_rate_hz": rate_hz, "ema_unit": "mm", "ema_channels": names}
+    facts = {"id": id_, "sample_rate_hz": sound[1], "duration_s": len(sound[0]) / sound[1]}
+    fields |= {key: facts[key] for key in checked}
+    fields |= {} if start_s is None else {"ema_start_s": start_s}
+    fields |= {} if labels is None else {"phones": [(name, start / 1000, end / 1000) for name, start, end in labels]}
+    (root / f"{id_}.json").write_text(json.dumps(fields, ensure_ascii=False), encoding="utf-8")
+    read = read_one(root)
+    for channel in absent:
+        columns[channel] = np.full(len(values), np.nan)
+    expected = {name: np.stack([columns[f"{name}_x"], columns[f"{name}_y"]], axis=1) for name in ANYWHERE}
+    assert_track(read, expected, rate_hz=rate_hz, start_s=start_s or 0.0)
+    assert_sound(read, sound)
+    assert_phones(read.phones, labels or [], 0.001)
+    assert (read.id, {key: getattr(read, key) for key in about}) == (id_, about)
 
 
 WRONG_FIELDS: list[tuple[dict[str, Any], str]] = [

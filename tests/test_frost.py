@@ -5,6 +5,9 @@ from typing import Any
 import numpy as np
 import pytest
 from damage import Breakages, assert_refused, refusals
+from drawn import ANYWHERE, FEW, Courses, Sound, assert_sound, assert_track, movements, sounds, write_sound
+from hypothesis import given
+from hypothesis import strategies as st
 from test_articulograph import column, read_all, write_audio
 from test_carstens import ag501_bytes, text_bytes
 
@@ -58,6 +61,52 @@ def test_each_speakers_sensors_come_back(tmp_path: Path):
             x, y = rows(seed)[:, channel - 1, 0], rows(seed)[:, channel - 1, 2]  # X and Z; Y is lateral
             np.testing.assert_allclose(column(utterance, f"{sensor}_x"), x, atol=0.006)
             np.testing.assert_allclose(column(utterance, f"{sensor}_y"), y, atol=0.006)
+
+
+AXES = {f"{sign}{axis}": (column, factor) for column, axis in enumerate("xyz")
+        for sign, factor in {"": 1, "-": -1}.items()}  # fmt: skip
+
+
+@FEW
+@given(
+    courses=movements({name: (0.0, 0.0) for name in ANYWHERE if name != "li"}, decimals=2, keep=("ul",)),
+    axes=st.tuples(st.sampled_from(sorted(AXES)), st.sampled_from(sorted(AXES))).filter(lambda a: a[0][-1] != a[1][-1]),
+    table_=st.fixed_dictionaries(
+        {
+            "header": st.booleans(),
+            "end": st.sampled_from(["\n", "\r\n"]),
+            "gap": st.sampled_from([" ", "\t"]),
+        }
+    ),
+    rate_hz=st.sampled_from([250.0, 400.0, 1250.0]),
+    speaker=st.sampled_from(["fin_kh5_f", "rus_kh18_m", "fin_kh1_m", "rus_kh2_f"]),
+    task=st.sampled_from("ABC"),
+    suffix=st.sampled_from([".pos", ".txt"]),
+    is_named=st.booleans(),
+    sound=sounds(),
+)
+def test_any_table_comes_back(
+    tmp_path_factory: pytest.TempPathFactory, courses: Courses, axes: tuple[str, str], table_: dict[str, Any],
+    rate_hz: float, speaker: str, task: str, suffix: str, is_named: bool, sound: Sound,
+):  # fmt: skip
+    folder = tmp_path_factory.mktemp("any") / speaker
+    channels = {"td": 8, "tb": 9, "tt": 7, "ul": 12, "ll": 13}
+    channels |= {"fin_kh5_f": {"tt": 14}, "rus_kh18_m": {"td": 14}}.get(speaker, {})
+    records = np.full((len(courses["ul"]), 14, 7), 55.5)
+    for name, channel in channels.items():
+        for values, (axis, sign) in zip(courses[name].T, (AXES[axis] for axis in axes), strict=True):
+            records[:, channel - 1, axis] = sign * values
+    records[np.isnan(records).any(axis=2)] = 0
+    stem = f"{speaker}_{task}_01" if is_named else f"{task}1"
+    (folder / "pos").mkdir(parents=True)
+    (folder / f"pos/{stem}{suffix}").write_bytes(text_bytes(records, **table_))
+    write_sound(folder / f"wav/{stem}.wav", sound)
+    tasks = {"A": "first", "B": "first", "C": "second"}
+    (read,) = read_all(FrostEma(folder.parent, tasks=tasks, front=axes[0], up=axes[1], rate_hz=rate_hz)).values()
+    assert_track(read, courses, rate_hz=rate_hz)
+    assert_sound(read, sound)
+    assert (read.id, read.speaker) == (f"{speaker}_{stem.removeprefix(f'{speaker}_')}", speaker)
+    assert read.language == ("fi" if speaker.startswith("fin") == (task != "C") else "ru")
 
 
 def test_there_is_no_jaw_sensor(tmp_path: Path):

@@ -1,11 +1,29 @@
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import numpy as np
 import pytest
 from conftest import real
 from damage import read_utterances, refusals
+from drawn import (
+    ANY,
+    FEW,
+    Courses,
+    Sound,
+    Span,
+    assert_phones,
+    assert_sound,
+    assert_track,
+    movements,
+    sentences,
+    sounds,
+    spans,
+    words,
+)
+from hypothesis import given
+from hypothesis import strategies as st
 from scipy.io import savemat
 
 from tractprobe.articulators import CHANNELS
@@ -126,6 +144,48 @@ def test_lost_samples_stay_lost(tmp_path: Path):
     write_hprc(tmp_path, tracks={"TT": lost})
     missing = ~read_one(tmp_path).track.valid
     assert missing.sum() == 6 and missing[10:13, CHANNELS.index("tt_x")].all()
+
+
+@FEW
+@given(
+    courses=movements(dict.fromkeys(SENSORS, (0.0,) * 3), decimals=None, keep=("TT",)),
+    sensors=st.sets(st.sampled_from(["ML", "JAWL"])),
+    order=st.randoms(use_true_random=False),
+    rate=st.tuples(st.sampled_from([np.uint8, np.uint16, np.int32, np.float64]), st.sampled_from([100, 125, 200])),
+    sound=sounds(),
+    coding=st.sampled_from([np.int16, np.int32, np.float32, np.float64]),
+    as_row=st.booleans(),
+    phones=spans(words(ANY)),
+    text=sentences(ANY),
+    in_words=st.booleans(),
+    name=st.from_regex(r"[FM][0-9]{2}_B[0-9]{2}_S[0-9]{2}_R[0-9]{2}_[NF]", fullmatch=True),
+)
+def test_any_utterance_comes_back(
+    tmp_path_factory: pytest.TempPathFactory, courses: Courses, sensors: set[str], order: Random,
+    rate: tuple[type, int], sound: Sound, coding: type, as_row: bool, phones: list[Span], text: str, in_words: bool,
+    name: str,
+):  # fmt: skip
+    root = tmp_path_factory.mktemp("any")
+    scale = {np.int16: 1, np.int32: 1 << 16}.get(coding, 1 / 32768)
+    audio = (sound[0] * np.float64(scale)).astype(coding)[None]
+    tracks = {sensor: np.pad(course, ((0, 0), (0, 3))).astype(np.float32) for sensor, course in courses.items()}
+    present, fields = [sensor for sensor in SENSORS if sensor not in sensors], list(FIELDS)
+    order.shuffle(present)
+    order.shuffle(fields)
+    about: dict[str, Any] = {"SENTENCE": text}
+    if in_words:
+        about = {"SENTENCE": " ", "WORDS": labelled([("sp", 0, 0.1), *((word, 0.1, 0.2) for word in text.split())])}
+    rows = [(label, start / 1000, end / 1000) for label, start, end in phones]
+    write_hprc(root, present, name=name, fields=fields, ema_rate_hz=rate[0](rate[1]), SRATE=np.float64(sound[1]),
+               audio=audio if as_row else audio.T, PHONES=labelled(rows), tracks=tracks, **about)  # fmt: skip
+    read = read_one(root)
+    named = {"td": "TR", "tb": "TB", "tt": "TT", "li": "JAW", "ul": "UL", "ll": "LL"}
+    expected = {articulator: courses[sensor][:, [0, 2]] for articulator, sensor in named.items()}
+    assert_track(read, expected, rate_hz=rate[1])
+    assert_sound(read, sound)
+    assert_phones(read.phones, phones, 0.001)
+    spoken = [word for word in text.split() if word != "sp" or not in_words]
+    assert (read.id, read.speaker, read.text) == (name, name[:3], " ".join(spoken))
 
 
 def test_palates_and_other_files_are_no_utterances(tmp_path: Path):

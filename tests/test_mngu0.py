@@ -1,12 +1,33 @@
 from collections.abc import Callable
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import numpy as np
 import pytest
 import soundfile
 from damage import read_utterances, refusals
-from test_est import MNGU0_NORM, replaced, write_est
+from drawn import (
+    ANYWHERE,
+    FEW,
+    LATIN,
+    Courses,
+    Sound,
+    Span,
+    assert_extra,
+    assert_phones,
+    assert_sound,
+    assert_track,
+    movements,
+    sentences,
+    sounds,
+    spans,
+    words,
+    write_sound,
+)
+from hypothesis import given
+from hypothesis import strategies as st
+from test_est import MNGU0_NORM, MOCHA, SPEECH_TOOLS, replaced, write_est
 
 from tractprobe.articulators import CHANNELS
 from tractprobe.corpora import Phone, Utterance
@@ -55,6 +76,13 @@ def sentence(id_: str) -> str:
     return f'He said, "prompt {id_[9:13]}".'
 
 
+def festival_text(text: str) -> str:
+    """A string that is itself quoted, as Festival saves it."""
+    for _ in range(2):
+        text = '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
+    return text
+
+
 def write_speech(root: Path) -> None:
     (root / WAV).mkdir(parents=True)
     (root / LAB).mkdir()
@@ -62,10 +90,9 @@ def write_speech(root: Path) -> None:
     for id_ in IDS:
         soundfile.write(root / WAV / f"{id_}.wav", samples(id_), 16000, subtype="PCM_16")
         (root / LAB / f"{id_}.lab").write_text(LABELS)
-        # As Festival saves a string that is itself quoted.
-        quoted = '"' + sentence(id_).replace('"', '\\"') + '"'
-        quoted = quoted.replace("\\", "\\\\").replace('"', '\\"')
-        features = f'Features max_id 117 ; type Text ; iform "{quoted}" ; filename x ; \nStream_Items\n'
+        features = (
+            f"Features max_id 117 ; type Text ; iform {festival_text(sentence(id_))} ; filename x ; \nStream_Items\n"
+        )
         (root / LAB / f"{id_}.utt").write_text(
             f'EST_File utterance\nDataType ascii\nversion 2\nEST_Header_End\n{features}1 id _1 ; iform "word" ;\n'
         )
@@ -203,6 +230,107 @@ def test_a_fileset_may_name_a_part(tmp_path: Path):
     write(tmp_path)
     (tmp_path / "mngu0_s1_ema_filesets_1.0.0/testfiles.txt").write_text("mngu0_s1_0020b")
     assert [Path(source).stem for source in Mngu0(tmp_path, fileset="test").sources()] == ["mngu0_s1_0020b"]
+
+
+IN_PACKAGE = {
+    "id_": st.from_regex(r"mngu0_s1_[0-9]{4}[a-f]?", fullmatch=True),
+    "sound": sounds(),
+    "labels": spans(words(LATIN), touching=True),
+    "header": st.lists(sentences(LATIN).filter(lambda line: line != "#"), max_size=2),
+    "text": sentences(LATIN),
+}
+EST = {
+    "rate_hz": st.sampled_from([100, 200, 250]),
+    "kind": st.sampled_from(["binary", "ascii"]),
+    "order": st.sampled_from(["01", "10"]),
+    "keys": st.sampled_from([MOCHA, SPEECH_TOOLS, MNGU0_NORM]),
+}
+
+
+def write_package(root: Path, id_: str, sound: Sound, labels: list[Span], header: list[str], text: str) -> None:
+    """Write what goes with the movements of an utterance; the first label begins at 0, whatever is drawn."""
+    write_sound(root / WAV / f"{id_}.wav", sound)
+    (root / LAB).mkdir()
+    lines = [*header, "#", *(f"\t{end / 1000:.5f} 26 \t{label}" for label, _, end in labels)]
+    utt = f'EST_File utterance\nFeatures max_id 117 ; iform {festival_text(text)} ; \n1 id _1 ; iform "word" ;\n'
+    for suffix, content in ((".lab", "\n".join(lines)), (".utt", utt)):
+        (root / LAB / f"{id_}{suffix}").write_text(content, encoding="latin-1", newline="")
+
+
+def assert_package(utterance: Utterance, id_: str, sound: Sound, labels: list[Span], header: list[str], text: str):
+    assert (utterance.id, utterance.text) == (id_, text)
+    assert_sound(utterance, sound)
+    edges = [0, *(end for *_, end in labels)]
+    assert_phones(utterance.phones, list(zip([label for label, *_ in labels], edges, edges[1:], strict=False)), 0.001)
+
+
+@FEW
+@given(
+    courses=movements(
+        dict.fromkeys([*COILS.values(), "ref"], (0.0,) * 3),
+        spread_mm=9,
+        reach_mm=90,
+        decimals=None,
+        keep=("T1",),
+        least=50,
+    ),
+    order=st.randoms(use_true_random=False),
+    has_reference=st.booleans(),
+    start_s=st.sampled_from([0.0, 0.005, 0.1]),
+    est=st.fixed_dictionaries(EST),
+    package=st.fixed_dictionaries(IN_PACKAGE),
+)
+def test_any_basic_utterance_comes_back(
+    tmp_path_factory: pytest.TempPathFactory, courses: Courses, order: Random, has_reference: bool, start_s: float,
+    est: dict[str, Any], package: dict[str, Any],
+):  # fmt: skip
+    root, frames = tmp_path_factory.mktemp("any"), len(courses["T1"])
+    columns = {
+        f"{coil}_{axis}": values
+        for coil, course in courses.items()
+        for axis, values in zip(AXES[:3], course.T, strict=True)
+    }
+    names = [name for name in BASIC if has_reference or not name.startswith("ref")]
+    order.shuffle(names)
+    values = np.stack([columns.get(name, np.full(frames, 7e9)) for name in names], axis=1)
+    write_est(root / EMA.format("basic") / f"{package['id_']}.ema", values, names, start_s=start_s, **est)
+    write_package(root, **package)
+    read = read_first(Mngu0(root))
+    expected = {name: courses[coil][:, 1:] * (-10, 10) for name, coil in COILS.items()}
+    assert_track(read, expected, rate_hz=est["rate_hz"], start_s=start_s, atol=1e-5)
+    assert_extra(read, {"ui": courses["ref"][:, 1:] * (-10, 10)} if has_reference else {}, atol=1e-5)
+    assert_package(read, **package)
+
+
+@FEW
+@given(
+    courses=movements(ANYWHERE, spread_mm=90, reach_mm=200, keep=("tt",), least=50),
+    scales_cm=st.lists(st.tuples(st.floats(-15, 15), st.floats(0.01, 3)), min_size=36, max_size=36),
+    silence=st.none() | st.integers(0, 150),
+    est=st.fixed_dictionaries(EST),
+    package=st.fixed_dictionaries(IN_PACKAGE),
+)
+def test_any_normalised_utterance_comes_back(
+    tmp_path_factory: pytest.TempPathFactory, courses: Courses, scales_cm: list[tuple[float, float]],
+    silence: int | None, est: dict[str, Any], package: dict[str, Any],
+):  # fmt: skip
+    root, (means, deviations) = tmp_path_factory.mktemp("any"), np.array(scales_cm).T
+    folder = root / EMA.format("norm")
+    (folder / "norm_parms").mkdir(parents=True)
+    (folder / "norm_parms/ema_means.txt").write_text("\n".join(map(str, means)))
+    (folder / "norm_parms/ema_stds.txt").write_text(" ".join(map(str, deviations)))
+    positions = np.concatenate([courses[name] * (-0.1, 0.1) for name in COILS], axis=1)
+    values = np.ones((len(positions), 36))
+    values[:, :12] = (positions - means[:12]) / (4 * deviations[:12])
+    write_est(folder / f"{package['id_']}.ema", values, NORM, **est)
+    labels = [(label, start, end) for label, start, end in package["labels"] if label != "#"]
+    if silence is not None:
+        labels = [("#", 0, silence), *((label, start + silence, end + silence) for label, start, end in labels)]
+    package["labels"] = labels
+    write_package(root, **package)
+    read = read_first(Mngu0(root, variant="norm"))
+    assert_track(read, courses, rate_hz=est["rate_hz"], start_s=(silence or 0) / 1000, atol=1e-3)
+    assert_package(read, **package)
 
 
 def test_packages_may_lie_a_folder_deeper(tmp_path: Path):

@@ -1,6 +1,7 @@
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import numpy as np
@@ -8,7 +9,27 @@ import pytest
 import soundfile
 from conftest import real
 from damage import read_utterances, refusals
-from test_est import MOCHA, SPEECH_TOOLS, replaced, rows_as_text, write_est
+from drawn import (
+    ANYWHERE,
+    FEW,
+    LATIN,
+    Courses,
+    Sound,
+    Span,
+    assert_extra,
+    assert_phones,
+    assert_sound,
+    assert_track,
+    movements,
+    sentences,
+    sounds,
+    spans,
+    words,
+    write_sound,
+)
+from hypothesis import example, given
+from hypothesis import strategies as st
+from test_est import MNGU0_NORM, MOCHA, SPEECH_TOOLS, replaced, rows_as_text, write_est
 from test_hprc import anatomy_is_plausible
 
 from tractprobe.articulators import CHANNELS
@@ -42,9 +63,9 @@ def samples(seed: int, count: int = 4800) -> np.ndarray:
     return np.random.default_rng(seed).integers(-(1 << 15), 1 << 15, count).astype(np.int16)
 
 
-def write_sphere(path: Path, values: np.ndarray, order: str = "01", **changes: Any) -> None:
+def write_sphere(path: Path, values: np.ndarray, order: str = "01", rate_hz: int = 16000, **changes: Any) -> None:
     fields = {
-        "channel_count": 1, "sample_count": len(values), "sample_rate": 16000, "sample_n_bytes": 2,
+        "channel_count": 1, "sample_count": len(values), "sample_rate": rate_hz, "sample_n_bytes": 2,
         "sample_byte_format": order, "sample_coding": "pcm",
     } | changes  # fmt: skip
     lines = [
@@ -59,8 +80,8 @@ def write_sphere(path: Path, values: np.ndarray, order: str = "01", **changes: A
 def write(root: Path, **est: Any) -> Mocha:
     """Write two speakers as MOCHA-TIMIT has them, in SPHERE and RIFF, with and without labels and laryngograph."""
     fsew0, maps0 = root / "fsew0_v1.1", root / "maps0"
-    for folder, names, sentences, keys in ((fsew0, FSEW0, (1, 2), MOCHA), (maps0, MAPS0, (1, 460), SPEECH_TOOLS)):
-        for number in sentences:
+    for folder, names, numbers, keys in ((fsew0, FSEW0, (1, 2), MOCHA), (maps0, MAPS0, (1, 460), SPEECH_TOOLS)):
+        for number in numbers:
             path = folder / f"{folder.name[:5]}_{number:03d}.ema"
             values = np.stack([raw(name) for name in names], axis=1)
             write_est(path, values, names, **{"keys": keys, **est})
@@ -157,6 +178,97 @@ def test_an_articulator_whose_coil_was_not_used_is_missing(tmp_path: Path):
     write_est(tmp_path / "fsew0_v1.1/fsew0_001.ema", values, names)
     utterance = utterances(reader)["fsew0_001"]
     assert [name for name in CHANNELS if np.isnan(channel(utterance, name)).all()] == ["li_x", "li_y"]
+
+
+POINTS = ANYWHERE | {"ui": (0.0, 0.0), "bn": (0.0, 0.0), "v": (0.0, 0.0)}
+SPHERE_OR_RIFF = st.sampled_from(["01", "10", "RIFF"])
+
+
+def write_recording(path: Path, sound: Sound, form: str) -> None:
+    if form == "RIFF":
+        soundfile.write(path, *sound, format="WAV", subtype="PCM_16")
+    else:
+        write_sphere(path, sound[0], form, sound[1])
+
+
+@FEW
+@given(
+    courses=movements(POINTS, decimals=None, keep=("tt",)),
+    absent=st.sets(st.sampled_from(sorted(set(POINTS) - {"tt"}))),
+    order=st.randoms(use_true_random=False),
+    clock=st.tuples(st.sampled_from([100, 200, 250, 500, 1000]), st.sampled_from([0.0, 0.002, 0.05])),
+    est=st.fixed_dictionaries({
+        "kind": st.sampled_from(["binary", "ascii"]),
+        "order": st.sampled_from(["01", "10"]),
+        "keys": st.sampled_from([MOCHA, SPEECH_TOOLS, MNGU0_NORM]),
+    }),
+    breaks=st.sets(st.integers(1, 14), max_size=3),
+    speech=st.tuples(sounds(), SPHERE_OR_RIFF),
+    larynx=st.none() | st.tuples(sounds(), SPHERE_OR_RIFF),
+    labels=st.none() | spans(words(LATIN)),
+    name=st.tuples(st.from_regex(r"[A-Za-z]{1,6}[0-9]{1,3}", fullmatch=True), st.integers(1, 460)),
+    text=sentences(LATIN),
+)  # fmt: skip
+def test_any_recording_comes_back(
+    tmp_path_factory: pytest.TempPathFactory, courses: Courses, absent: set[str], order: Random,
+    clock: tuple[float, float], est: dict[str, Any], breaks: set[int], speech: tuple[Sound, str],
+    larynx: tuple[Sound, str] | None, labels: list[Span] | None, name: tuple[str, int], text: str,
+):  # fmt: skip
+    root, (speaker, number) = tmp_path_factory.mktemp("any"), name
+    path = root / f"deep/{speaker}_{number:03d}.ema"
+    columns = {f"{point}_{axis} ": course[:, at] for point, course in courses.items() for at, axis in enumerate("xy")}
+    columns = {column: values for column, values in columns.items() if column[:-3] not in absent}
+    names = [*columns, "****", "****"]
+    order.shuffle(names)
+    frames = len(courses["tt"])
+    values = np.stack([columns.get(column, np.full(frames, 7e9)) for column in names], axis=1)
+    times_s, flags = clock[1] + np.arange(frames) / clock[0], np.ones(frames)
+    for row in breaks:
+        flags[row], times_s[row] = [(0, times_s[row]), (np.nan, np.nan), (0, np.nan)][row % 3]
+    write_est(path, values, names, times_s=times_s, flags=flags, **est)
+    write_recording(path.with_suffix(".wav"), *speech)
+    if larynx is not None:
+        write_recording(path.with_suffix(".lar"), *larynx)
+    if labels is not None:
+        lines = [f"{start / 1000} {end / 1000} {label}\n" for label, start, end in labels]
+        path.with_suffix(".lab").write_text("".join(lines), encoding="latin-1", newline="")
+    listed = f"{number:03d}. {text}\n{number % 460 + 1:03d}. Other.\n"
+    (root / "mocha-timit.txt").write_text(listed, encoding="latin-1", newline="")
+
+    (read,) = utterances(Mocha(root)).values()
+    expected = {point: course * (-0.01, 0.01) for point, course in courses.items() if point not in absent}
+    for course in expected.values():
+        course[sorted(breaks)] = np.nan
+    extra = {point: expected.pop(point) for point in ("ui", "bn", "v") if point in expected}
+    assert_track(read, expected, rate_hz=clock[0], start_s=clock[1], atol=1e-7)
+    assert_extra(read, extra, atol=1e-7)
+    assert_sound(read, speech[0])
+    assert_phones(read.phones, labels or [], 0.001)
+    assert (read.id, read.speaker, read.text) == (path.stem, speaker, text)
+    assert (read.larynx is None, read.larynx_rate_hz) == (larynx is None, larynx[0][1] if larynx else 0)
+    if larynx is not None:
+        np.testing.assert_array_equal(read.larynx, larynx[0][0].astype(np.float32) / 32768)
+
+
+@FEW
+@given(courses=movements(POINTS, keep=("tt",)), sound=sounds())
+@example(  # a coil that is lost in the first row
+    courses={point: np.full((16, 2), np.nan if point == "ui" else 1.0) for point in POINTS},
+    sound=(np.zeros(8000, np.int16), 16000),
+)
+def test_any_rows_without_a_header_come_back(tmp_path_factory: pytest.TempPathFactory, courses: Courses, sound: Sound):
+    root = tmp_path_factory.mktemp("any")
+    frames = len(courses["tt"])
+    columns = [courses.get(name[:2].strip("_ "), np.zeros((frames, 2)))[:, int("y" in name)] for name in FSEW0]
+    rows = np.column_stack([np.arange(frames) / 500, np.ones(frames), *columns])
+    (root / "msak0_001.ema").write_bytes(rows_as_text(rows))
+    write_sound(root / "msak0_001.wav", sound)
+    (root / "mocha-timit.txt").write_text("001. This was easy for us.\n")
+    (read,) = utterances(Mocha(root)).values()
+    expected = {point: course * (-0.01, 0.01) for point, course in courses.items()}
+    extra = {point: expected.pop(point) for point in ("ui", "bn", "v")}
+    assert_track(read, expected, rate_hz=500)
+    assert_extra(read, extra)
 
 
 def test_what_is_no_utterance_is_no_source(tmp_path: Path):

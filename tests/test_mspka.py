@@ -1,3 +1,4 @@
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -5,6 +6,24 @@ import numpy as np
 import pytest
 import soundfile
 from damage import Breakages, assert_refused, refusals_in_corpus
+from drawn import (
+    FEW,
+    Courses,
+    Sound,
+    Span,
+    assert_extra,
+    assert_phones,
+    assert_sound,
+    assert_track,
+    movements,
+    sentences,
+    sounds,
+    spans,
+    words,
+    write_sound,
+)
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tractprobe.articulators import CHANNELS
 from tractprobe.corpora import Phone
@@ -27,14 +46,17 @@ def truth(seed: int, frames: int = 200) -> dict[str, np.ndarray]:
     return values
 
 
+def write_rows(path: Path, rows: Sequence[np.ndarray]) -> None:
+    path.write_text("".join(" ".join(f"{value:.4f}" for value in row) + " \n" for row in rows))
+
+
 def write_utterance(root: Path, speaker: str, number: int, sign: int = 1, **changes: np.ndarray) -> Path:
     session, stem = root / f"{speaker}_1.0.0", f"{speaker}_{number}"
     for kind in ("ema", "wav", "lab"):
         (session / f"{kind}_1.0.0").mkdir(parents=True, exist_ok=True)
     values = truth(number) | changes
-    rows = [sign * values[name] if name.startswith("x") else values[name] for name in ROWS]
     ema = session / f"ema_1.0.0/{stem}.ema"
-    ema.write_text("".join(" ".join(f"{value:.4f}" for value in row) + " \n" for row in rows))
+    write_rows(ema, [sign * values[name] if name.startswith("x") else values[name] for name in ROWS])
     soundfile.write(session / f"wav_1.0.0/{stem}.wav", np.random.default_rng(number).normal(size=11025) * 0.1, 22050)
     lab = "0 0.05 sil sil\n0.05 0.1 tt citt\\303\\240\n0.1 0.25 E1\n0.25 0.3 nf \\\\n\n0.3 0.5 sil sil\n"
     (session / f"lab_1.0.0/{stem}.lab").write_text(lab)
@@ -89,6 +111,57 @@ def test_rows_are_channels_and_x_and_z_are_taken_whichever_way_x_points(tmp_path
     assert set(utterance.extra) == {"ui_x", "ui_y"}
     np.testing.assert_array_equal(utterance.extra["ui_x"], values["xui"])
     np.testing.assert_array_equal(utterance.extra["ui_y"], values["zui"])
+
+
+def escaped(text: str, escapes: int) -> bytes:
+    """Return UTF-8 in which bytes outside ASCII are octal escapes: in none, every second or all of the characters."""
+    written = b""
+    for index, character in enumerate(text):
+        content = character.encode()
+        is_plain = character.isascii() or index % 2 >= escapes
+        written += content if is_plain else b"".join(b"\\%03o" % byte for byte in content)
+    return written
+
+
+LETTERS = st.characters(exclude_categories=["Cs"], exclude_characters="\0\r\n\\")  # or else an escape of our own
+
+
+@FEW
+@given(
+    courses=movements({name: (x, 400, z) for name, (x, z) in PLACES.items()}, spread_mm=3, keep=("ll", "td")),
+    sign=st.sampled_from([1, -1]),
+    unit_mm=st.sampled_from([1.0, 10.0]),
+    sound=sounds((16000, 22050)),
+    labels=spans(words(LETTERS)).filter(bool),
+    escapes=st.integers(0, 2),
+    speaker=st.from_regex(r"[A-Za-z]{1,5}", fullmatch=True),
+    number=st.integers(0, 10**9 - 1),
+    text=sentences(LETTERS),
+)
+def test_any_utterance_comes_back(
+    tmp_path_factory: pytest.TempPathFactory, courses: Courses, sign: int, unit_mm: float, sound: Sound,
+    labels: list[Span], escapes: int, speaker: str, number: int, text: str,
+):  # fmt: skip
+    root = tmp_path_factory.mktemp("any")
+    session, stem = root / f"{speaker}_1.0.0", f"{speaker}_{number}"
+    for kind in ("ema", "lab"):
+        (session / f"{kind}_1.0.0").mkdir(parents=True)
+    rows = [course[:, at] * factor / unit_mm for name in ("ul", "ll", "ui", "li", "td", "tb", "tt")
+            for course in [courses[name]] for at, factor in enumerate((sign, 1, 1))]  # fmt: skip
+    write_rows(session / f"ema_1.0.0/{stem}.ema", rows)
+    write_sound(session / f"wav_1.0.0/{stem}.wav", sound)
+    lines = [f"{start / 1000} {end / 1000} {label}{' una parola' * (start % 2)}" for label, start, end in labels]
+    (session / f"lab_1.0.0/{stem}.lab").write_bytes(escaped("\n".join(lines), escapes))
+    listed = escaped(f"Frasi\n{number + 1}) Altro.\n{number}) {text}\n", escapes)
+    (session / "list_sentences").write_bytes(listed)
+    read = read_one(root, unit_mm=unit_mm)
+    expected = {name: course[:, [0, 2]] for name, course in courses.items()}
+    atol = 0.5001e-4 * unit_mm
+    assert_extra(read, {"ui": expected.pop("ui")}, atol=atol)
+    assert_track(read, expected, rate_hz=400, atol=atol)
+    assert_sound(read, sound)
+    assert_phones(read.phones, labels, 0.001)
+    assert (read.id, read.speaker, read.text) == (stem, speaker, text)
 
 
 def test_another_unit_can_be_set_and_a_wrong_one_is_refused(tmp_path: Path):

@@ -1,3 +1,4 @@
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -5,6 +6,23 @@ import numpy as np
 import pytest
 import soundfile
 from damage import Breakages, assert_refused, refusals_in_corpus
+from drawn import (
+    ANY,
+    FEW,
+    Courses,
+    Sound,
+    Span,
+    assert_phones,
+    assert_sound,
+    assert_track,
+    movements,
+    sounds,
+    spans,
+    words,
+    write_sound,
+)
+from hypothesis import given
+from hypothesis import strategies as st
 from test_mspka import edit
 
 from tractprobe.articulators import CHANNELS
@@ -33,14 +51,22 @@ def write_audio(path: Path, number: int) -> None:
     soundfile.write(path, np.random.default_rng(number).normal(size=9700) * 0.1, 16000)
 
 
+def write_seq(path: Path, values: dict[str, np.ndarray], header: str | None, coils: Sequence[str] = COILS) -> None:
+    """Write positions (mm) in cm: x of all coils, then y."""
+    rows = np.concatenate([np.stack([values[coil][:, axis] for coil in coils], axis=1) for axis in (0, 1)], axis=1) / 10
+    lines = [
+        *([] if header is None else [header]),
+        *("  #" + "".join(f" {value:11.6f}" for value in row) for row in rows),
+    ]
+    path.write_text("".join(f"{line}\n" for line in lines))
+
+
 def write_original(root: Path, number: int, header: str = "  12 60  100", **changes: np.ndarray) -> Path:
-    values, stem = truth(number) | changes, f"item_{number:04d}"
-    rows = np.concatenate([np.stack([values[coil][:, axis] for coil in COILS], axis=1) for axis in (0, 1)], axis=1) / 10
+    stem = f"item_{number:04d}"
     seq, lab = root / f"_seq/{stem}.seq", root / f"_lab/{stem}.lab"
     for path in (seq, lab):
         path.parent.mkdir(parents=True, exist_ok=True)
-    lines = [header, *("  #" + "".join(f" {value:11.6f}" for value in row) for row in rows)]
-    seq.write_text("".join(f"{line}\n" for line in lines))
+    write_seq(seq, truth(number) | changes, header)
     lab.write_text("".join(f"{start * 100_000} {end * 100_000} {label}\n" for start, end, label in phones_of(number)))
     write_audio(root / f"_wav16/{stem}.wav", number)
     return seq
@@ -98,6 +124,44 @@ def test_processed_items_come_back_whichever_lip_is_first_and_wherever_x_points(
     utterance = read_one(tmp_path)
     check_positions(utterance, 2, 1e-4)
     assert utterance.phones[4] == Phone("x~", 0.4, 0.5) and utterance.text == "a p x~"
+
+
+@FEW
+@given(
+    courses=movements({name: (-x, y) for name, (x, y) in PLACES_MM.items()}, spread_mm=0.9, keep=("ul", "ll", "td")),
+    form=st.sampled_from(["original", "processed"]),
+    sign=st.sampled_from([1, -1]),
+    lips=st.sampled_from([("ul", "ll"), ("ll", "ul")]),
+    header=st.sampled_from([None, "#", "", "x y z", "  12 60  100"]),
+    sound=sounds((16000,)),
+    labels=spans(words(ANY), ticks=40).filter(bool),
+    number=st.integers(0, 9999),
+)
+def test_any_item_comes_back(
+    tmp_path_factory: pytest.TempPathFactory, courses: Courses, form: str, sign: int, lips: tuple[str, str],
+    header: str | None, sound: Sound, labels: list[Span], number: int,
+):  # fmt: skip
+    root, stem, coils = tmp_path_factory.mktemp("any"), f"item_{number:04d}", (*COILS[:4], *lips)
+    written = {coil: course * (sign, 1) for coil, course in courses.items()}
+    for name in ("_seq", "_lab", "pb"):
+        (root / name).mkdir()
+    if form == "original":
+        write_seq(root / f"_seq/{stem}.seq", written, header, coils)
+        write_sound(root / f"_wav16/{stem}.wav", sound)
+        lab, ticks = root / f"_lab/{stem}.lab", 100_000
+    else:
+        rows = np.concatenate([written[coil] for coil in coils], axis=1)
+        (root / f"pb/{stem}.ema").write_bytes(rows.astype("<f4").tobytes())
+        write_sound(root / f"pb/{stem}.wav", sound)
+        lab, ticks = root / f"pb/{stem}.phone", 1
+    lines = [f"{start * ticks} {end * ticks} {label}\n" for label, start, end in labels]
+    lab.write_text("".join(lines), encoding="utf-8", newline="")
+    read = read_one(root)
+    assert_track(read, courses, rate_hz=100, atol=1e-4)
+    assert_sound(read, sound)
+    assert_phones(read.phones, labels, 0.01)
+    spoken = [label for label, *_ in labels if label not in ("_", "__")]
+    assert (read.id, read.speaker, read.text) == (stem, "pb", " ".join(spoken))
 
 
 def test_lab_times_are_tenths_of_microseconds(tmp_path: Path):

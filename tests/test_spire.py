@@ -7,6 +7,23 @@ import pytest
 import soundfile
 import torch
 from damage import Breakages, assert_refused, refusals_in_corpus
+from drawn import (
+    FEW,
+    LATIN,
+    Courses,
+    Sound,
+    Span,
+    assert_phones,
+    assert_sound,
+    assert_track,
+    movements,
+    sentences,
+    sounds,
+    words,
+    write_sound,
+)
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tractprobe.articulators import CHANNELS
 from tractprobe.corpora import Phone
@@ -94,6 +111,46 @@ def test_the_track_and_the_phones_start_where_the_trimmed_part_does(tmp_path: Pa
     assert utterance.phones == (
         Phone("sil", 0.15, 0.19), Phone("dh", 0.19, 0.25), Phone("ih1", 0.25, 0.36), Phone("s", 0.36, 0.45),
     )  # fmt: skip
+
+
+@FEW
+@given(
+    courses=movements(PLACES, spread_mm=2, decimals=None, keep=("ll", "td")),
+    sign=st.sampled_from([1, -1]),
+    unit_mm=st.sampled_from([1.0, 10.0]),
+    places=st.permutations(range(9)),
+    kind=st.sampled_from([np.asarray, torch.from_numpy, np.asfortranarray]),
+    dtype=st.sampled_from([np.float32, np.float64]),
+    sound=sounds((16000,)),
+    begin=st.integers(0, 9),
+    labels=st.lists(words(), min_size=1, max_size=5),
+    cuts=st.lists(st.floats(0, 1), min_size=4, max_size=4).map(sorted),
+    name=st.tuples(st.integers(1, 9999), st.sampled_from(["m_", "xf", "", "2_F-"]), st.integers(0, 9999)),
+    text=sentences(LATIN),
+)
+def test_any_utterance_comes_back(
+    tmp_path_factory: pytest.TempPathFactory, courses: Courses, sign: int, unit_mm: float, places: list[int],
+    kind: Callable[[np.ndarray], Any], dtype: type, sound: Sound, begin: int, labels: list[str], cuts: list[float],
+    name: tuple[int, str, int], text: str,
+):  # fmt: skip
+    root, columns = tmp_path_factory.mktemp("any"), {key: 2 * at for key, at in zip(PLACES, places, strict=False)}
+    speaker, stem, frames = name[0], f"{name[1]}{name[2]:04d}", len(courses["td"])
+    trimmed = np.full((frames, 18), 300 / unit_mm)
+    for articulator, column in columns.items():
+        trimmed[:, column : column + 2] = courses[articulator] * (sign, 1) / unit_mm
+    edges = [0, *(int(cut * frames) for cut in cuts[: len(labels) - 1]), frames]
+    write_utterance(root, speaker, stem, ema_trimmed=kind(trimmed.astype(dtype)), phonemes=labels,
+                    durations=np.diff(edges).tolist(), begin_end=[begin, begin + frames])  # fmt: skip
+    sound = np.pad(sound[0], (0, 8000)), sound[1]  # as long as the movements
+    write_sound(root / f"audios/spk{speaker}/{stem}.wav", sound)
+    (root / "mocha-timit.txt").write_text(f"{name[2]:03d}. {text}\n10000. Other.\n", encoding="latin-1", newline="")
+    read = read_one(root, columns=columns, unit_mm=unit_mm)
+    assert_track(read, courses, rate_hz=100, start_s=begin / 100, atol=1e-4)
+    assert_sound(read, sound)
+    written: list[Span] = [(label, begin + start, begin + end)
+                           for label, start, end in zip(labels, edges[:-1], edges[1:], strict=True)]  # fmt: skip
+    assert_phones(read.phones, written, 0.01)
+    assert (read.id, read.speaker, read.text) == (f"spk{speaker}_{stem}", f"spk{speaker}", text)
 
 
 @pytest.mark.parametrize("kind", [torch.from_numpy, lambda rows: rows.astype(np.float32), np.asfortranarray])

@@ -4,6 +4,20 @@ from typing import Any
 import numpy as np
 import pytest
 from damage import Breakages, assert_refused, refusals
+from drawn import (
+    FEW,
+    Courses,
+    Sound,
+    assert_extra,
+    assert_sound,
+    assert_track,
+    movements,
+    sentences,
+    sounds,
+    write_sound,
+)
+from hypothesis import given
+from hypothesis import strategies as st
 from test_articulograph import as_records, column, in_head, read_all, to_device, write_audio
 from test_carstens import ag500_bytes, ag501_bytes
 
@@ -53,6 +67,56 @@ def test_each_coil_comes_back_in_the_plane_of_the_head(tmp_path: Path):
             expected = truth[name[:2]][:, "xy".index(name[-1])]
             np.testing.assert_allclose(column(utterance, name), expected, atol=1e-3)
         assert np.abs(utterance.extra["bn_x"]).max() < 1e-3 and np.abs(utterance.extra["bn_y"]).max() < 1e-3
+
+
+TONGUE_LIPS_JAW = {name: REST[name] for name in ("td", "tb", "tt", "ul", "ll", "li")}
+
+
+@FEW
+@given(
+    courses=movements(TONGUE_LIPS_JAW, spread_mm=20, reach_mm=200, keep=("tt",)),
+    seed=st.integers(0, 99),
+    pitch_deg=st.floats(-40, 40),
+    lost=st.sets(st.tuples(st.sampled_from(["nose", "left_ear", "forehead"]), st.integers(1, 15)), max_size=4),
+    name=st.tuples(st.sampled_from(DYSARTHRIC + CONTROLS), st.integers(1, 12), st.integers(0, 9999)),
+    microphone=st.sampled_from(["array", "head"]),
+    sound=sounds(),
+    text=sentences(st.characters(exclude_categories=["Cs"], exclude_characters="\0[]")),
+    remark=st.sampled_from(["", " [say it twice]", " [as in"]),
+)
+def test_any_recording_comes_back(
+    tmp_path_factory: pytest.TempPathFactory, courses: Courses, seed: int, pitch_deg: float,
+    lost: set[tuple[str, int]], name: tuple[str, int, int], microphone: str, sound: Sound, text: str, remark: str,
+):  # fmt: skip
+    session = tmp_path_factory.mktemp("any") / f"{name[0]}/Session{name[1]}"
+    stem, frames = f"{name[2]:04d}", len(courses["tt"])
+    still = {coil: np.tile(REST[coil], (frames, 1)).astype(float) for coil in COILS if coil not in courses}
+    device = to_device(courses | still, seed)
+    for coil, row in lost:
+        device[coil][row] = np.nan
+    records = as_records(device, COILS, 12)
+    records[np.isnan(records).any(axis=2)] = 0
+    for folder in ("pos", "prompts"):
+        (session / folder).mkdir(parents=True)
+    (session / f"pos/{stem}.pos").write_bytes(ag500_bytes(records))
+    (session / f"prompts/{stem}.txt").write_text(f"{text}{remark}\n", encoding="utf-8", newline="")
+    write_sound(session / f"wav_{microphone}Mic/{stem}.wav", sound)
+    (read,) = read_all(Torgo(session.parents[1], microphone=microphone, pitch_deg=pitch_deg)).values()
+
+    angle = np.radians(pitch_deg)
+    turned = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
+    expected = {coil: course[:, :2] @ turned for coil, course in courses.items()}
+    nose = np.zeros((frames, 2))
+    for coil, row in lost:
+        too_few = sum(at == row for _, at in lost) > 1  # two of four references do not tell how the head turns
+        for course in expected.values():
+            course[row] = np.nan if too_few else course[row]
+        nose[row] = np.nan if too_few or coil == "nose" else nose[row]
+    assert_track(read, expected, rate_hz=200, atol=2e-3)
+    assert_extra(read, {"bn": nose}, atol=2e-3)
+    assert_sound(read, sound)
+    assert (read.id, read.speaker) == (f"{name[0]}_{session.name}_{stem}", name[0])
+    assert read.text == " ".join(text.split())
 
 
 def test_the_tongue_tip_is_not_the_forehead(tmp_path: Path):

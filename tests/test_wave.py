@@ -3,6 +3,7 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import numpy as np
@@ -10,11 +11,29 @@ import pytest
 import soundfile
 from conftest import real
 from damage import refusals_in_corpus
+from drawn import (
+    ANYWHERE,
+    FEW,
+    Courses,
+    Sound,
+    Span,
+    assert_extra,
+    assert_phones,
+    assert_sound,
+    assert_track,
+    movements,
+    sounds,
+    spans,
+    words,
+    write_sound,
+)
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from test_textgrid import short_form
 
 from tractprobe.articulators import CHANNELS
 from tractprobe.corpora.ndi_wave import NdiWave
+from tractprobe.corpora.textgrid import PAUSES
 from tractprobe.corpora.wave import read_wave
 from tractprobe.errors import ConfigError, CorpusError
 
@@ -48,14 +67,19 @@ def front_table(times_s: Any, positions: np.ndarray, ids: Sequence[str] = FRONT_
     return "\n".join(lines) + "\n"
 
 
-def own_table(times_s: Any, positions: np.ndarray, states: dict[tuple[int, int], str] | None = None) -> str:
+def own_table(
+    times_s: Any, positions: np.ndarray, states: dict[tuple[int, int], str] | None = None,
+    ids: Sequence[str] = OWN_IDS,
+) -> str:  # fmt: skip
     """The Wave's own dialect: quaternion before position, a column named by a blank between its two units."""
     block = ["Frame", "State", "Q0", "Qx", "Qy", "Qz", "Tx", "Ty", "Tz"]
-    header = ["Wav Time", OWN_IDS[0], *block, OWN_IDS[1], *block, " ", OWN_IDS[2], *block]
+    header = ["Wav Time"]
+    for index, id_ in enumerate(ids):
+        header += [" "] * (index == 2) + [id_, *block]
     lines = ["\t".join(header) + "\r"]
     for number, (time, row) in enumerate(zip(times_s, positions, strict=True)):
         cells = [f"{time:.6f}"]
-        for index, (id_, place) in enumerate(zip(OWN_IDS, row, strict=True)):
+        for index, (id_, place) in enumerate(zip(ids, row, strict=True)):
             lost = np.isnan(place).any()
             state = (states or {}).get((number, index), "Tool Missing" if lost else "OK")
             cells += [" "] * (index == 2) + [id_, str(268572 + 8 * number), state]
@@ -223,6 +247,77 @@ def test_sensors_go_by_name_as_well_and_differ_between_speakers(tmp_path: Path):
     assert np.isnan(ann.track.values[:, dorsum]).all()
     (lacking,) = write(tmp_path, speaker_sensors={"ann": {"tt": None}}).read("ann_001.tsv")
     assert np.isnan(lacking.track.values[:, tip]).all() and lacking.track.valid[:, dorsum].all()
+
+
+IDS = st.lists(st.from_regex(r"[A-Z][0-9]-[0-9]{1,5}-P0[12]", fullmatch=True), min_size=8, max_size=8, unique=True)
+NUMBERS = st.lists(st.integers(1, 16).map(str), min_size=8, max_size=8, unique=True)
+SENSORS = (*ANYWHERE, "ui", "unused")
+AXES = {f"{sign}{axis}": (column, factor) for column, axis in enumerate("xyz")
+        for sign, factor in {"": 1, "-": -1}.items()}  # fmt: skip
+
+
+@FEW
+@given(
+    courses=movements(dict.fromkeys(SENSORS, (0.0,) * 3), keep=("tt",)),
+    named=st.tuples(st.just("own"), IDS) | st.tuples(st.just("front"), NUMBERS),
+    order=st.randoms(use_true_random=False),
+    by_name=st.booleans(),
+    used=st.sets(st.sampled_from(sorted(ANYWHERE)), min_size=1).map(lambda names: sorted({*names, "tt"})),
+    axes=st.tuples(st.sampled_from(sorted(AXES)), st.sampled_from(sorted(AXES))).filter(lambda a: a[0][-1] != a[1][-1]),
+    clock=st.tuples(st.sampled_from([100, 200, 400]), st.integers(0, 999)),
+    row_without=st.none() | st.integers(2, 14),
+    setup=st.booleans(),
+    own=st.tuples(st.booleans(), st.booleans(), st.none() | st.integers(0, 7)),
+    sound=sounds(),
+    labels=st.none() | st.tuples(spans(words()), spans(words())),
+)
+def test_any_recording_comes_back(
+    tmp_path_factory: pytest.TempPathFactory, courses: Courses, named: tuple[str, list[str]], order: Random,
+    by_name: bool, used: list[str], axes: tuple[str, str], clock: tuple[int, int], row_without: int | None,
+    setup: bool, own: tuple[bool, bool, int | None], sound: Sound, labels: tuple[list[Span], list[Span]] | None,
+):  # fmt: skip
+    root, (dialect, ids), placed = tmp_path_factory.mktemp("any"), named, list(SENSORS)
+    order.shuffle(placed)
+    rate_hz, start_s = clock[0], clock[1] / 10_000
+    times_s, positions = np.arange(len(courses["tt"])) / rate_hz + start_s, np.stack([courses[n] for n in placed], 1)
+    kept = np.array([row for row in range(len(times_s)) if row != row_without])
+    rows_s, rows = np.round(times_s[kept], 4), positions[kept]
+    if setup:  # two rows with times of the device's set-up
+        rows_s, rows = np.concatenate([[4321.5, 4400], rows_s]), np.concatenate([rows[:2] + 1, rows])
+        rows_s[2] = max(rows_s[2], 1e-4)  # a clock that is in order again begins after 0
+    has_header, lost_by_value, spoilt = own
+    if dialect == "own":
+        states = {cell: "OK" for cell in np.ndindex(rows.shape[:2])} if lost_by_value else {}
+        if spoilt is not None:  # by the state alone
+            states[1 + 2 * setup, spoilt] = "Interference"
+            courses[placed[spoilt]][1] = np.nan
+        content = own_table(rows_s, rows, states, ids)
+        content = content if has_header else content.partition("\n")[2]
+    else:
+        content = front_table(rows_s, rows, ids)
+    save(root / "deep/ann_001.tsv", content)
+    write_sound(root / "deep/ann_001.wav", sound)
+    if labels is not None:
+        tiers = dict(zip(("phones", "words"), [[(a / 1000, b / 1000, n) for n, a, b in tier] for tier in labels],
+                         strict=True))  # fmt: skip
+        save(root / "deep/ann_001.TextGrid", short_form(tiers))
+    place = {name: ids[placed.index(name)] if by_name else placed.index(name) + 1 for name in SENSORS}
+    reader = NdiWave("lab", root, "en", {name: place[name] for name in used}, *axes, extra={"ui": place["ui"]},
+                     word_tier="words", phone_tier="phones")  # fmt: skip
+    (read,) = reader.read(*reader.sources())
+
+    (front, front_sign), (up, up_sign) = (AXES[axis] for axis in axes)
+    expected = {name: courses[name][:, [front, up]] * (front_sign, up_sign) for name in [*used, "ui"]}
+    for course in expected.values():
+        course[[row for row in [row_without] if row is not None]] = np.nan
+    assert_extra(read, {"ui": expected.pop("ui")})
+    assert read.track.rate_hz == pytest.approx(rate_hz, rel=0.01)
+    assert read.track.start_s == pytest.approx(rows_s[2 * setup], abs=1e-9)
+    assert_track(read, expected, rate_hz=read.track.rate_hz, start_s=read.track.start_s)
+    assert_sound(read, sound)
+    phones, spoken = labels or ([], [])
+    assert_phones(read.phones, phones, 0.001)
+    assert read.text == " ".join(label for label, *_ in spoken if label not in PAUSES)
 
 
 def test_what_is_excluded_is_no_source(tmp_path: Path):

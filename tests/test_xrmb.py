@@ -7,6 +7,24 @@ import pytest
 import soundfile
 from conftest import real
 from damage import refusals_in_corpus
+from drawn import (
+    FEW,
+    Courses,
+    Sound,
+    Span,
+    assert_extra,
+    assert_phones,
+    assert_sound,
+    assert_track,
+    movements,
+    sentences,
+    sounds,
+    spans,
+    words,
+    write_sound,
+)
+from hypothesis import given
+from hypothesis import strategies as st
 from test_textgrid import TIERS, long_form
 
 from tractprobe.articulators import CHANNELS
@@ -79,6 +97,57 @@ def test_round_trip(tmp_path: Path, tb: str, other: str):
         assert sorted(utterance.extra) == ["mnm_x", "mnm_y", f"{lower}_x", f"{lower}_y"]
         np.testing.assert_allclose(utterance.extra["mnm_y"], written[:, 7, 1], atol=1e-9)
         np.testing.assert_allclose(utterance.extra[f"{lower}_x"], written[:, PELLETS.index(other), 0], atol=1e-9)
+
+
+@FEW
+@given(
+    courses=movements(dict.fromkeys(PELLETS, (0.0, 0.0)), reach_mm=999.999, decimals=3, keep=("UL",)),
+    half_lost=st.sets(
+        st.tuples(st.sampled_from(["T1", "T2", "T3"]), st.integers(0, 15), st.integers(0, 1)), max_size=3
+    ),
+    tb=st.sampled_from(["T2", "T3"]),
+    clock=st.tuples(st.integers(0, 90_000), st.integers(2000, 25_000)),
+    sound=sounds((21739, 22050)),
+    labels=st.none() | spans(words()),
+    speaker=st.from_regex(r"(JW|jw)[0-9]{1,4}", fullmatch=True),
+    task=st.tuples(st.from_regex(r"tp[0-9]{1,3}", fullmatch=True), st.sampled_from(["", "_2", "_13"])),
+    text=st.none() | sentences(),
+    palate=movements({"palate": (0.0, 0.0)}, decimals=3, keep=("palate",)),
+)
+def test_any_recording_comes_back(
+    tmp_path_factory: pytest.TempPathFactory, courses: Courses, half_lost: set[tuple[str, int, int]], tb: str,
+    clock: tuple[int, int], sound: Sound, labels: list[Span] | None, speaker: str, task: tuple[str, str],
+    text: str | None, palate: Courses,
+):  # fmt: skip
+    root, stem = tmp_path_factory.mktemp("any"), "".join(task)
+    for pellet, row, axis in half_lost:
+        courses[pellet][row, axis] = np.nan
+    positions = micrometres(np.stack([courses[pellet] for pellet in PELLETS], axis=1))
+    write_sound(root / f"{speaker}/{stem}.wav", sound)
+    (root / f"{speaker}/{stem}.txy").write_bytes(txy(positions, *clock))
+    lines = [f"  {x} {y}\r\n" for x, y in micrometres(palate["palate"])]
+    (root / f"{speaker}/PAL.DAT").write_bytes("".join(lines).encode())
+    if labels is not None:
+        tiers = {"word": [], "phone": [(start / 1000, end / 1000, label) for label, start, end in labels]}
+        (root / f"{speaker}/{stem}.TextGrid").write_text(long_form(tiers), encoding="utf-8", newline="")
+    listed = f"tp9999 Other.\n{task[0]}:\t{text}\n" if text is not None else "\n"
+    (root / "tasks.txt").write_text(listed, encoding="utf-8", newline="")
+    reader = Xrmb(root, tb=tb, tasks="tasks.txt", textgrids=".")
+    read = read_one(reader, 0)
+    places = {"td": "T4", "tb": tb, "tt": "T1", "li": "MNI", "ul": "UL", "ll": "LL"}
+    others = {pellet.lower(): courses[pellet] for pellet in PELLETS if pellet not in places.values()}
+    assert_track(read, {name: courses[pellet] for name, pellet in places.items()}, rate_hz=1e6 / clock[1],
+                 start_s=clock[0] / 1e6)  # fmt: skip
+    assert_extra(read, others)
+    assert_sound(read, sound)
+    assert_phones(read.phones, labels or [], 0.001)
+    assert (read.id, read.speaker, read.text) == (f"{speaker}_{stem}", speaker, text or task[0])
+    trace = palate["palate"][np.isfinite(palate["palate"]).all(axis=1)]
+    np.testing.assert_allclose(reader.palates()[speaker], trace if trace[0, 0] <= trace[-1, 0] else trace[::-1])
+
+
+def micrometres(positions_mm: np.ndarray) -> np.ndarray:
+    return np.where(np.isnan(positions_mm), 1_000_000, np.round(1000 * positions_mm)).astype(int)
 
 
 def test_a_million_is_missing_in_coordinates_but_not_on_the_clock(tmp_path: Path):

@@ -23,6 +23,7 @@ _MAGIC = b"EST_File Track"
 _END = re.compile(rb"\r?\nEST_Header_End[ \t]*\r?\n")
 _MAX_HEADER_BYTES = 1 << 18
 _MAX_CHANNELS = 4096
+_ROW_BYTES = frozenset(b"0123456789.+-eE \t\r\nnaN")
 _ORDERS = {"01": "<", "10": ">"}
 _LEAD = 2  # time and flag
 
@@ -82,7 +83,9 @@ def read_est(path: Path, headerless_channels: Sequence[str] = ()) -> EstTrack:
     content = read_bytes(path, MAX_FILE_BYTES)
     if content.startswith(_MAGIC):
         channels, rows = _with_header(path, content)
-    elif headerless_channels and content[:64].strip() and not set(content[:64]) - set(b"0123456789.+-eE \t\r\n"):
+    elif (
+        headerless_channels and content[:64].strip() and not set(content[:64].lower()) - set(b"0123456789.+-ena \t\r\n")
+    ):
         channels = tuple(headerless_channels)
         rows = _text_rows(path, content, len(channels), first_line=1)
     else:
