@@ -69,8 +69,8 @@ class Inversion(pl.LightningModule):
         super().__init__()
         if patience < 1:
             raise ConfigError(f"patience={patience}: at least 1")
-        if isinstance(head, Bank) and head.num_members != len(layers):
-            raise ConfigError(f"{head.num_members} heads for {len(layers)} layers: one for each is wanted")
+        if isinstance(head, Bank) and head.num_members != len(heads):
+            raise ConfigError(f"{head.num_members} heads for {len(heads)} layers: one for each is wanted")
         self.strict_loading = False  # the encoder is not in the checkpoint; on_load_checkpoint checks the rest
         self.encoder, self.head = encoder, head
         self.heads, self.layers = tuple(heads), read_by(heads)

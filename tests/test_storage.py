@@ -1,0 +1,75 @@
+"""A disk that is full or not ours to write to: one clear error, and what was finished is kept."""
+
+import errno
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import write_corpus
+
+from tractprobe.corpora.folder import Folder
+from tractprobe.errors import StorageError
+from tractprobe.files import atomic
+from tractprobe.prepare import prepare
+from tractprobe.run import train
+
+TRAINED = ["held_out=it", "model=random", "model.layers=1", "model.width=48", "model.channels=16", "head=mlp"]
+
+
+class FullDisk:
+    """Let writing to files of some name fail from the n-th on."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, name: str, after: int = 0):
+        self.name, self.left, self.write = name, after, Path.write_bytes
+        monkeypatch.setattr(Path, "write_bytes", lambda path, content: self.fail(path, content))
+
+    def fail(self, path: Path, content: Any) -> int:
+        if self.name in path.name:
+            if self.left == 0:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+            self.left -= 1
+        return self.write(path, content)
+
+
+@pytest.mark.parametrize("name", [".last.ckpt", ".head.safetensors"])
+def test_a_disk_that_fills_up_during_training_loses_nothing(
+    configure: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str
+):
+    config = configure(*TRAINED, "trainer.max_epochs=3")
+    with monkeypatch.context() as patch:
+        FullDisk(patch, name, after=1 if name == ".last.ckpt" else 0)
+        with pytest.raises(StorageError, match=rf"{name}.*No space left on device\. Make room"):
+            train(config)
+    assert len(list(tmp_path.rglob("last.ckpt"))) == 1 and not list(tmp_path.rglob("result.json"))
+    resumed = train(config)
+    elsewhere = configure(*TRAINED, "trainer.max_epochs=3", f"paths.runs={tmp_path / 'undisturbed'}")
+    assert resumed["scores"] == train(elsewhere)["scores"]
+
+
+def test_a_disk_that_fills_up_during_preparation_loses_nothing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    reader = Folder("lab", write_corpus(tmp_path / "raw", languages=["en"], speakers=2, sentences=2))
+    with monkeypatch.context() as patch:
+        FullDisk(patch, ".flac", after=2)
+        with pytest.raises(StorageError, match="No space left"):
+            prepare(reader, tmp_path / "data")
+    assert not (tmp_path / "data/lab").exists()
+    assert prepare(reader, tmp_path / "data").description["skipped"] == []
+
+
+def test_states_that_do_not_fit_are_refused_before_the_first(
+    configure: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+):
+    def full(*_: Any) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    with pytest.raises(StorageError, match=r"states\.npy: No space left"):
+        train(configure(*TRAINED))
+
+
+def test_other_errors_of_the_system_stay_what_they_are(tmp_path: Path):
+    with pytest.raises(IsADirectoryError), atomic(tmp_path / "x") as temporary:
+        temporary.mkdir()
+        temporary.write_text("a folder cannot be written to")
