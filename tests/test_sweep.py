@@ -2,15 +2,15 @@
 
 import importlib.util
 import json
+import re
 import shutil
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import REPOSITORY
+from test_config import composed
 from test_run import SMALL, assert_alike, command
 from test_tracking import offline_runs
 
@@ -150,7 +150,7 @@ def test_a_cell_that_fails_among_all_held_out_values_stops_no_other(
 
 
 def test_a_study_ends_with_its_models_compared(places: list[str], tmp_path: Path):
-    overrides = ["study=controls", "model=mel_frame,mfcc_frame", "corpora=[toy]", "tracking=offline", *places]
+    overrides = ["study=controls", "model=mel_frame,mfcc_frame", "corpora=[toy]", "tracking.examples=0", *places]
     process = sweep(tmp_path, *overrides)
     assert process.returncode == 0, process.stdout + process.stderr
     assert "sweep: 6 done, 0 running, 0 failed, 0 missing" in process.stdout
@@ -174,14 +174,11 @@ def test_a_study_says_what_it_is_for_how_long_it_takes_and_what_comes_out(path: 
     assert header[0] == "# @package _global_" and header[1].startswith("# ")
     text = "\n".join(header)
     assert f"# python train.py study={path.stem}" in text
-    assert "Built-in corpus" in text and " s on 2 cores" in text and "r = ." in text
+    assert "Built-in corpus" in text and re.search(r"\d+ s (on|of)|a minute", text) and "r = ." in text
+    assert max(map(len, header)) <= 130
 
 
 @pytest.mark.parametrize("path", STUDIES, ids=lambda path: path.stem)
 def test_each_study_is_understood_and_groups_its_runs_under_its_name(path: Path):
-    arguments = [f"study={path.stem}", "--cfg", "job"]
-    process = subprocess.run(
-        [sys.executable, str(REPOSITORY / "train.py"), *arguments], capture_output=True, text=True, check=False
-    )
-    assert process.returncode == 0, process.stderr
-    assert f"group: {path.stem}\n" in process.stdout
+    assert composed("train", f"study={path.stem}")["tracking"]["group"] == path.stem
+    assert composed("train", f"study={path.stem}", "tracking.group=pilot")["tracking"]["group"] == "pilot"
