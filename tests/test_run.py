@@ -180,9 +180,9 @@ def test_nothing_of_the_held_out_language_reaches_the_heads(
 
 def test_a_finished_run_is_skipped_and_returns_what_it_has(configure: Configure, tmp_path: Path):
     first = train(configure("held_out=it", NARROW))
-    times = {path: path.stat().st_mtime_ns for path in (tmp_path / "runs").rglob("*")}
+    times = {path: path.stat().st_mtime_ns for path in (tmp_path / "runs").rglob("*") if path.suffix != ".lock"}
     assert train(configure("held_out=it", NARROW)) == first
-    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "runs").rglob("*")} == times
+    assert {path: path.stat().st_mtime_ns for path in times} == times
 
 
 def test_a_finished_run_on_other_data_is_not_taken_for_this_one(configure: Configure, raw_corpus: Path, tmp_path: Path):

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,10 @@ import pytest
 import wandb
 
 from tractprobe.articulators import CHANNELS
+from tractprobe.cli import main
 from tractprobe.errors import ConfigError, RunError
+from tractprobe.pictures import prediction_curves
+from tractprobe.results import mean_r
 from tractprobe.run import train
 from tractprobe.tracking import run_id
 
@@ -23,10 +27,10 @@ Configure = Callable[..., Any]
 
 
 def read_back(file: Path) -> dict[str, Any]:
-    """Return id, group, config, exit code and history rows of one offline run, through W&B's own reader."""
+    """Return what one offline run holds, through W&B's own reader."""
     command = [sys.executable, "-m", "wandb", "leet", "inspect", "--json", str(file)]
     output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    found: dict[str, Any] = {"history": [], "exit": None}
+    found: dict[str, Any] = {"history": [], "exit": None, "summary": {}, "stats": {}, "artifacts": []}
     for record in map(json.loads, output.splitlines()):
         content = record.get(record["type"], {})
         match record["type"]:
@@ -35,6 +39,12 @@ def read_back(file: Path) -> dict[str, Any]:
                 found["config"] = content["config"]["update"]
             case "history":
                 found["history"].append(content["item"])
+            case "summary":
+                found["summary"] |= content.get("update", {})
+            case "stats":
+                found["stats"] |= content["item"]
+            case "artifact":
+                found["artifacts"].append(content)
             case "exit":
                 found["exit"] = content.get("exit_code", 0)
     return found
@@ -68,6 +78,72 @@ def test_an_offline_run_holds_config_curves_scores_and_tables(configure: Configu
             [np.mean([row["r"] for row in result["scores"] if (row["layer"], row["channel"]) == (layer, channel)])
              for channel in CHANNELS]
         )  # fmt: skip
+
+
+def test_a_run_has_what_dashboards_draw_compare_and_trace(configure: Configure, tmp_path: Path):
+    """The chosen layer is validation's; r at each layer is a summary value; heads name the hashes of their corpora."""
+    result = train(configure("held_out=it", *SMALL))
+    (run,) = offline_runs(tmp_path)
+    assert (run["config"]["model_label"], run["config"]["head_label"]) == ("random", "ridge")
+    plain_types = (str, int, float, bool, list, type(None))
+    assert all(isinstance(value, plain_types) for key, value in run["config"].items() if key != "_wandb")
+    means = {layer: mean_r(result, layer).mean for layer in range(3)}  # type: ignore[union-attr]
+    assert {layer: run["summary"][f"layers/r/{layer}"] for layer in range(3)} == pytest.approx(means)
+    r = result["fit"]["best_validation_r"]
+    assert run["summary"]["best/layer"] == r.index(max(r))
+    assert run["summary"]["best/r/mean"] == pytest.approx(means[r.index(max(r))])
+    assert "test/r/mean" not in run["summary"]  # it would be the last layer's
+    assert "memory_percent" in run["stats"]
+    (head,) = [artifact for artifact in run["artifacts"] if artifact["type"] == "head"]
+    about = json.loads(head["metadata"])
+    assert about["corpora/toy"] == result["identity"]["corpora"]["toy"] and about["held_out"] == "it"
+    (content,) = head["manifest"]["contents"]
+    assert Path(content["local_path"]) == next((tmp_path / "runs").rglob("head.safetensors"))
+
+
+def test_predictions_of_always_the_same_utterances_are_drawn_as_they_are_scored(
+    configure: Configure, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    drawn = {}
+
+    def keep(times_s: Any, predicted: Any, truth: Any, channels: Any, title: str) -> Any:
+        drawn[title] = times_s, predicted, truth
+        return prediction_curves(times_s, predicted, truth, channels, title)
+
+    monkeypatch.setattr("tractprobe.pictures.prediction_curves", keep)
+    result = train(configure("held_out=it", "model=mel_frame", "tracking=offline"))
+    assert sorted(drawn) == [f"toy/s{speaker}_it_0, layer 0" for speaker in range(3)]
+    for times_s, predicted, truth in drawn.values():
+        assert predicted.shape == truth.shape == (len(times_s), len(CHANNELS))
+        known = np.isfinite(truth[:, 0])
+        assert np.corrcoef(predicted[known, 0], truth[known, 0])[0, 1] > 0.9
+        assert np.sqrt(np.mean((predicted - truth)[known] ** 2)) < 2 * max(row["rmse"] for row in result["scores"])
+    (run,) = offline_runs(tmp_path)
+    logged = {key.partition(".")[0] for row in run["history"] for key in row}
+    assert {f"predictions/example-{number}" for number in range(3)} <= logged
+
+
+def test_a_run_without_examples_draws_none(configure: Configure, tmp_path: Path):
+    train(configure("held_out=it", "model=mel_frame", "tracking=offline", "tracking.examples=0"))
+    assert not list((tmp_path / "runs").rglob("*.png"))
+
+
+def test_all_offline_runs_are_handed_to_wandb_at_once(
+    configure: Configure, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    for held_out in ("it", "en"):
+        train(configure(f"held_out={held_out}", "model=mel_frame", "tracking=offline"))
+    runs, calls = str(tmp_path / "runs"), []
+    assert main(["wandb-sync", runs, "--dry-run"]) == 0
+    printed = capsys.readouterr().out.split()
+    assert printed[1:4] == ["-m", "wandb", "sync"] and len(printed) == 6
+    process = subprocess.run([*printed[:4], "--dry-run", *printed[4:]], capture_output=True, text=True, check=True)
+    assert "Would sync 2 run(s)" in process.stderr
+    monkeypatch.setattr(subprocess, "run", lambda command, **_: calls.append(command) or SimpleNamespace(returncode=3))
+    assert main(["wandb-sync", runs]) == 3
+    assert calls == [printed]
+    assert main(["wandb-sync", str(tmp_path / "cache")]) == 1
+    assert "no offline runs" in capsys.readouterr().err
 
 
 def test_a_run_that_fails_is_recorded_as_failed_and_the_next_try_keeps_its_id(

@@ -13,6 +13,8 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import torch
+
 from tractprobe.checkpoint import AtomicCheckpoints, WithinEpochs
 from tractprobe.config import Plain, build
 from tractprobe.datamodule import EmaData
@@ -20,7 +22,7 @@ from tractprobe.encoder_pass import partition, sum_groups
 from tractprobe.errors import ConfigError, RunError, first_line
 from tractprobe.features import FeatureCache, as_storage, cached
 from tractprobe.files import atomic, digest
-from tractprobe.layers import read_by
+from tractprobe.layers import Label, read_by
 from tractprobe.linear import Division, fit_divisions
 from tractprobe.metrics import Scores
 from tractprobe.module import Inversion
@@ -31,6 +33,7 @@ from tractprobe.splits import Split
 from tractprobe.targets import Targets
 
 if TYPE_CHECKING:
+    import numpy as np
     import pytorch_lightning as pl
     from pytorch_lightning.loggers import WandbLogger
 
@@ -98,6 +101,22 @@ class Cell:
         if not self.rows:
             raise RunError("not one frame of the test set has a target")
         return self.rows
+
+    def examples(self, most: int) -> list[str]:
+        """Return the first test utterance of each of the first speakers, always the same."""
+        by_speaker = {self.data.entries[id_].speaker: id_ for id_ in sorted(self.plan.split.test, reverse=True)}
+        return [by_speaker[speaker] for speaker in sorted(by_speaker)[:most]]
+
+    @torch.no_grad()
+    def predicted(self, utterance_id: str, layer: Label) -> "tuple[np.ndarray, np.ndarray, np.ndarray]":
+        """Return frame times in s, predictions and truth (time, channel) in the channels' units, NaN where unknown."""
+        device = self.trainer.strategy.root_device
+        self.data.setup()
+        (batch,) = (batch.to(device) for batch in self.data.loader([(utterance_id,)]))
+        sd, mean = batch.sd[0], batch.mean[0]
+        predicted = self.module.to(device).eval()(batch)[self.plan.labels.index(layer), 0] * sd + mean
+        truth = (batch.target[0] * sd + mean).masked_fill(~batch.valid[0], torch.nan)
+        return self.plan.encoder.geometry.times_s(len(truth)), predicted.cpu().numpy(), truth.cpu().numpy()
 
     def own_scale(self) -> list[str]:
         """Return the speakers whose means and scales come, at least in part, from their own test frames."""
@@ -201,7 +220,7 @@ def fit_linear(cells: Sequence[Cell], splits: Sequence[Split] | None = None) -> 
         num_workers=settings["data"]["num_workers"],
     )
     divisions = [Division.of(cell.plan.split, store) for cell in cells]
-    chosen, scores = [[] for _ in cells], [[] for _ in cells]
+    chosen, validated, scores = [[] for _ in cells], [[] for _ in cells], [[] for _ in cells]
     for index, name in enumerate(progress(plan.labels, "fitting ridge", unit="layer")):
         solved = fit_divisions(store, str(name), divisions, rule, device)
         for number, (found, reached) in enumerate(solved):
@@ -209,11 +228,13 @@ def fit_linear(cells: Sequence[Cell], splits: Sequence[Split] | None = None) -> 
             assert isinstance(head, Ridge)
             head.take(index, found.weight, found.bias)
             chosen[number].append([alpha if alpha == alpha else None for alpha in found.alpha.tolist()])
+            r = float(found.validation_r[first.targets.first].nanmean())
+            validated[number].append(r if r == r else None)
             scores[number].append(reached)
     for cell, division, by_layer in zip(cells, divisions, scores, strict=True):
         cell.data.scales = dict(division.scales)
         cell.rows = Scores.stacked(by_layer).rows(plan.labels, tuple(division.test), first.targets.channels)
-    return [{"alpha": alphas} for alphas in chosen]
+    return [{"alpha": alphas, "best_validation_r": r} for alphas, r in zip(chosen, validated, strict=True)]
 
 
 def _warn_without_folds(splits: Sequence[Split]) -> None:

@@ -1,4 +1,4 @@
-"""The ``tractprobe`` command: prepare, audit and export corpora, tabulate results."""
+"""The ``tractprobe`` command: prepare, audit and export corpora, look after runs."""
 
 import argparse
 import os
@@ -45,6 +45,13 @@ def _parser() -> argparse.ArgumentParser:
     )
     table.add_argument("--pictures", type=Path, metavar="FOLDER", help="also draw r against layer, and each table")
     table.set_defaults(run=_table)
+    status = commands.add_parser("status", help="which runs are done, running, failed (and why) or missing")
+    status.add_argument("runs", type=Path, help="folder of run directories, such as runs/")
+    status.set_defaults(run=_status)
+    sync = commands.add_parser("wandb-sync", help="upload all offline runs of W&B by one `wandb sync`")
+    sync.add_argument("runs", type=Path, help="folder of run directories, such as runs/")
+    sync.add_argument("--dry-run", action="store_true", help="only print the command")
+    sync.set_defaults(run=_wandb_sync)
     audit = commands.add_parser("audit", help="does a prepared corpus, as read, look like human speech movements?")
     audit.add_argument("corpus", help="its name, looked for under TRACTPROBE_DATA (data/), or its folder")
     audit.add_argument("--page", type=Path, metavar="FILE", help="also write pictures and the table as an HTML page")
@@ -71,6 +78,27 @@ def _table(arguments: argparse.Namespace) -> int:
 
         print("\n" + "\n".join(map(str, write_pictures(tables, arguments.pictures))))
     return 0
+
+
+def _status(arguments: argparse.Namespace) -> int:
+    from tractprobe.status import statuses, summary, table
+
+    found = statuses(arguments.runs)
+    print(f"{table(found)}\n\n{summary(found)}" if found else f"no runs below {arguments.runs}")
+    return 0
+
+
+def _wandb_sync(arguments: argparse.Namespace) -> int:
+    import shlex
+    import subprocess
+
+    from tractprobe.tracking import sync_command
+
+    command = sync_command(arguments.runs)
+    if arguments.dry_run:
+        print(shlex.join(command))
+        return 0
+    return subprocess.run(command, check=False).returncode
 
 
 def _audit(arguments: argparse.Namespace) -> int:

@@ -2,19 +2,24 @@
 
 import hashlib
 import json
+import logging
 import os
 import re
 import shutil
+import socket
 import stat
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from filelock import FileLock
+from filelock import FileLock, SoftFileLock, Timeout
 
 from tractprobe.errors import CorpusError, StorageError
+
+log = logging.getLogger(__name__)
 
 MAX_JSON_BYTES = 1 << 26
 MAX_TEXT_BYTES = 1 << 28
@@ -52,10 +57,53 @@ def clear_temporaries(folder: Path) -> None:
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Hold a folder to ourselves among the processes that ask for it; a process that dies gives it back."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(folder.with_name(f".{folder.name}.lock"), mode=0o644):
+    """Hold a folder to ourselves among the processes that ask for it; a process that dies gives it back.
+
+    The lock is the kernel's (flock) on a file beside the folder, which says who holds it.
+    """
+    file = _lock_file(folder)
+    lock = FileLock(file, mode=0o644)
+    with writing(folder):
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            hold = lock.acquire(blocking=False)
+        except Timeout:
+            log.info("waiting for %s, held by %s", folder, _holder(file))
+            hold = lock.acquire()
+    with hold:
+        if not isinstance(lock, SoftFileLock):  # which keeps notes of its own, where there is no flock
+            with writing(file):
+                file.write_text(json.dumps({"process": os.getpid(), "host": socket.gethostname(), "since": now()}))
         yield
+
+
+def held_by(folder: Path) -> str | None:
+    """Return which process holds a folder, where and since when; ``None`` if none does."""
+    file = _lock_file(folder)
+    if not file.is_file():
+        return None
+    try:
+        with FileLock(file, blocking=False):
+            return None
+    except Timeout:
+        return _holder(file)
+
+
+def _holder(lock_file: Path) -> str:
+    try:
+        about = json.loads(lock_file.read_text())
+        return f"process {about['process']} on {about['host']} since {about['since']}"
+    except (OSError, ValueError, KeyError, TypeError):  # it has just begun, or filelock notes something else
+        return "a process"
+
+
+def _lock_file(folder: Path) -> Path:
+    return folder.with_name(f".{folder.name}.lock")
+
+
+def now() -> str:
+    """Return the date and time, as ``2026-11-23 19:03:11 UTC``."""
+    return time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime())
 
 
 @contextmanager

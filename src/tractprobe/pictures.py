@@ -1,4 +1,4 @@
-"""Pictures of tables: r against layer, and layer x what was held out."""
+"""Pictures: r against layer, layer or model x what was held out, and predictions over what was measured."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,7 +9,7 @@ import numpy as np
 from tractprobe.figures import new_figure, png
 from tractprobe.files import atomic, file_safe
 from tractprobe.layers import Label
-from tractprobe.results import LayerTable
+from tractprobe.results import LayerTable, Row
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -36,10 +36,14 @@ def write_pictures(tables: Sequence[LayerTable], folder: Path) -> list[Path]:
         sizes = [table for table in tables if table.family == family]
         if len({table.train_min for table in sizes}) > 1:
             pictures[f"minutes-{file_safe(family.replace('/', '-'))}"] = data_size_curves(sizes)
-    for name, figure in pictures.items():
-        with atomic(folder / f"{name}.png") as temporary:
-            temporary.write_bytes(png(figure))
-    return [folder / f"{name}.png" for name in pictures]
+    return [write_picture(folder / f"{name}.png", figure) for name, figure in pictures.items()]
+
+
+def write_picture(path: Path, figure: "Figure") -> Path:
+    """Write a figure as PNG; return the file."""
+    with atomic(path) as temporary:
+        temporary.write_bytes(png(figure))
+    return path
 
 
 def layer_curves(tables: Sequence[LayerTable]) -> "Figure":
@@ -112,17 +116,50 @@ def layer_matrix(table: LayerTable) -> "Figure":
     """Draw a table's means as colours with their numbers, layers down and what was held out across."""
     layers = table.layers
     values = np.array([[_mean(table, layer, column) for column in table.columns] for layer in layers])
-    figure = new_figure(1.6 + 0.75 * len(table.columns), 1.3 + 0.34 * len(layers))
+    figure = _matrix(values, [str(layer) for layer in layers], table.columns, _name(table))
+    figure.axes[0].set(ylabel="layer")
+    return figure
+
+
+def model_matrix(rows: Sequence[Row]) -> "Figure":
+    """Draw rows of ``results.transfer`` as colours with their numbers, models down, what was held out across."""
+    found = {(row["probe"], row["held_out"]): row["r"] for row in rows}
+    probes, columns = list(dict.fromkeys(probe for probe, _ in found)), sorted({column for _, column in found})
+    values = np.array([[found.get((probe, column), np.nan) for column in columns] for probe in probes])
+    return _matrix(values, probes, columns, "r, layer chosen on the other columns")
+
+
+def prediction_curves(
+    times_s: np.ndarray, predicted: np.ndarray, truth: np.ndarray, channels: Sequence[str], title: str
+) -> "Figure":
+    """Draw predictions over truth, (time, channel), channel above channel, each by the spread of its truth."""
+    figure = new_figure(7.2, 0.5 + 0.42 * len(channels))
+    axes = figure.subplots()
+    known = [index for index in range(len(channels)) if np.isfinite(truth[:, index]).any()]
+    for height, index in enumerate(known):
+        low, high = np.nanmin(truth[:, index]), np.nanmax(truth[:, index])
+        for values, colour, label in ((truth, "#000000", "measured"), (predicted, _COLOURS[1], "predicted")):
+            course = (values[:, index] - (low + high) / 2) / max(high - low, 1e-9) - 1.2 * height
+            axes.plot(times_s, course, color=colour, linewidth=1, label=None if height else label)
+    axes.set_yticks([-1.2 * height for height in range(len(known))], [channels[index] for index in known])
+    axes.set(xlabel="s")
+    axes.set_title(title, fontsize=9)
+    figure.legend(loc="outside upper right", fontsize=8, frameon=False, ncols=2)
+    return figure
+
+
+def _matrix(values: np.ndarray, rows: Sequence[str], columns: Sequence[str], title: str) -> "Figure":
+    widest = max(len(row) for row in rows)
+    figure = new_figure(1.4 + 0.07 * widest + 0.75 * len(columns), 1.3 + 0.34 * len(rows))
     axes = figure.subplots()
     image = axes.imshow(values, aspect="auto", cmap="cividis", vmin=min(0.0, float(np.nanmin(values))), vmax=1)
     for (row, column), value in np.ndenumerate(values):
         if np.isfinite(value):
             colour = "black" if value > 0.55 else "white"
             axes.text(column, row, f"{value:.2f}", ha="center", va="center", fontsize=8, color=colour)
-    axes.set_xticks(range(len(table.columns)), table.columns)
-    axes.set_yticks(range(len(layers)), [str(layer) for layer in layers])
-    axes.set(ylabel="layer")
-    axes.set_title(_name(table), fontsize=9)
+    axes.set_xticks(range(len(columns)), columns)
+    axes.set_yticks(range(len(rows)), rows)
+    axes.set_title(title, fontsize=9)
     figure.colorbar(image, label="r")
     return figure
 

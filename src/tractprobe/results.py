@@ -119,6 +119,24 @@ def speaker_means(rows: Iterable[Row], metric: str = "r") -> dict[tuple[str, str
     return {key: math.fsum(some) / len(some) for key, some in values.items()}
 
 
+def chosen_layer(result: Mapping[str, Any]) -> Label | None:
+    """Return a run's layer with the best validation r, or its only one; ``None`` if there is nothing to choose by."""
+    layers = list(dict.fromkeys(row["layer"] for row in result["scores"]))
+    if len(layers) == 1:
+        return layers[0]
+    r = result.get("fit", {}).get("best_validation_r") or []
+    known = {value: layer for layer, value in zip(layers, r, strict=False) if value is not None}
+    return known[max(known)] if known and len(r) == len(layers) else None
+
+
+def mean_r(result: Mapping[str, Any], layer: Label) -> Estimate | None:
+    """Return the mean r of positions, or of the first targets there are, at one of a run's layers."""
+    target = result["scores"][0]["target"]
+    same = [row for row in result["scores"] if (row["layer"], row["target"]) == (layer, target)]
+    values = speaker_means(same)
+    return mean_over_speakers(values) if values else None
+
+
 def layer_means(rows: Sequence[Row]) -> dict[Label, dict[str, float]]:
     """Return each layer's means over speakers, then languages: r of each channel and of all, and the errors.
 
@@ -156,6 +174,16 @@ class LayerTable:
     target: str = "ema"
     train_min: float | None = None
     family: str = ""
+
+    @property
+    def probe(self) -> str:
+        """Model and head, with what else tells them from others."""
+        return self.title.removesuffix(", n speakers").replace(": r by held-out ", ", by ")
+
+    @property
+    def held_out(self) -> tuple[str, ...]:
+        """What was held out, without the mean of these."""
+        return self.columns[:-1] if len(self.columns) > 1 else self.columns
 
     @property
     def layers(self) -> list[Label]:
@@ -217,3 +245,26 @@ def _layer_table(kind: tuple[str, ...], rows: Sequence[Row], *, show_material: b
     others = " ".join(one for one in rows[0]["settings"].split(" ") if not one.startswith(f"{TRAIN_MIN}="))
     family = " ".join([f"{model}, {head}: {what} by held-out {split}", others, *notes[bool(suffix) :]]).strip()
     return LayerTable(f"{title}, n speakers", columns, cells, own_scale, target, rows[0]["train_min"], family)
+
+
+def transfer(rows: Sequence[Row]) -> list[Row]:
+    """Return r of each model, head and value held out, at the layer that is best for the other values.
+
+    So no layer is chosen by what it is scored on. Where one value alone was held out, only a single layer has a row.
+    """
+    found = []
+    for table in layer_tables([row for row in rows if row["target"] == "ema"]):
+        for column in (columns := table.held_out):
+            layer = _best_layer(table, [other for other in columns if other != column])
+            if layer is not None and (cell := table.cells.get((layer, column))) is not None:
+                about = {"probe": table.probe, "held_out": column, "layer": layer}
+                found.append(about | {"r": cell.mean, "low": cell.low, "high": cell.high, "n": cell.n})
+    return found
+
+
+def _best_layer(table: LayerTable, columns: Sequence[str]) -> Label | None:
+    if len(table.layers) == 1:
+        return table.layers[0]
+    cells = {layer: [table.cells.get((layer, column)) for column in columns] for layer in table.layers}
+    r = {layer: sum(cell.mean for cell in some if cell) for layer, some in cells.items() if some and all(some)}
+    return max(r, key=lambda layer: r[layer]) if r else None

@@ -5,24 +5,38 @@ What a directory holds::
     result.json          identity, settings, timing and test scores; written last
     head.safetensors     the heads that were scored
     checkpoints/         where an interrupted fit goes on
+    predictions/         a few test utterances, predicted and measured, if the run was logged
     evaluations/         scores of later evaluations
+    failure.json         why the last attempt failed; traceback.txt says where
     .hydra/, train.log   what was asked for, and what happened
     wandb/               files of W&B
 """
 
 import logging
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig
 
 from tractprobe.config import Plain, build, changes, head_label, plain, run_name
-from tractprobe.errors import RunError
+from tractprobe.errors import RunError, first_line
 from tractprobe.files import clear_temporaries, file_sha256, locked, write_json
-from tractprobe.results import RESULT, Row, layer_means, layer_tables, read_result, tidy, write_csv, write_result
+from tractprobe.layers import Label
+from tractprobe.results import (
+    RESULT,
+    Row,
+    chosen_layer,
+    layer_means,
+    layer_tables,
+    read_result,
+    tidy,
+    write_result,
+)
+from tractprobe.status import ask_for, failure_noted
 
 if TYPE_CHECKING:
     from tractprobe.cell import Cell
@@ -40,27 +54,40 @@ def train(config: DictConfig) -> Plain | list[Plain]:
         return _train(settings)
     from tractprobe.plan import each_held_out
 
-    cells = each_held_out(settings)
-    results = _train_together(cells) if head_label(settings) == "ridge" else [_train(cell) for cell in cells]
+    with failure_noted([_folder(settings)]):
+        cells = each_held_out(settings)
+    ask_for(Path(settings["paths"]["runs"]), map(run_name, cells), study=run_name(settings))
+    if head_label(settings) == "ridge":
+        results = _train_together(cells)
+    else:
+        results = _each({run_name(cell): partial(_train, cell) for cell in cells})
     _summarise(settings, cells, results)
+    return results
+
+
+def _each(jobs: Mapping[str, Callable[[], Plain]]) -> list[Plain]:
+    """Do every job, whatever becomes of the others; RunError names those that failed."""
+    results, failed = [], {}
+    for name, job in jobs.items():
+        try:
+            results.append(job())
+        except Exception as error:
+            failed[name] = first_line(error)
+            log.error("%s: %s", name, failed[name])
+    if failed:
+        each = "; ".join(f"{name}: {reason}" for name, reason in failed.items())
+        raise RunError(f"{len(failed)} of {len(jobs)} cells failed, the others are done: {each}")
     return results
 
 
 def _summarise(settings: Plain, cells: Sequence[Plain], results: Sequence[Plain]) -> None:
     """Print, draw and log the table of all cells, into a directory of its own beside theirs."""
-    from tractprobe.pictures import write_pictures
+    from tractprobe.study import summarise
 
-    names = [run_name(cell) for cell in cells]
-    rows = [row for name, result in zip(names, results, strict=True) for row in tidy(name, result)]
-    tables, folder = layer_tables(rows), _folder(settings)
-    write_csv(folder / "scores.csv", rows)
-    pictures = write_pictures(tables, folder)
-    log.info("%d cells, %s\n%s", len(cells), folder, "\n".join(map(str, tables)))
-    with build(settings["tracking"]).run(run_name(settings), folder, settings, "study") as logger:
-        if logger is not None:
-            from tractprobe.tracking import log_study
-
-            log_study(logger, {table.title: table.rows() for table in tables}, pictures)
+    rows = [row for cell, result in zip(cells, results, strict=True) for row in tidy(run_name(cell), result)]
+    folder = _folder(settings)
+    log.info("%d cells, %s\n%s", len(cells), folder, "\n".join(map(str, layer_tables(rows))))
+    summarise(run_name(settings), folder, settings, build(settings["tracking"]), rows)
 
 
 def _folder(settings: Plain) -> Path:
@@ -69,7 +96,7 @@ def _folder(settings: Plain) -> Path:
 
 def _train(settings: Plain) -> Plain:
     name, folder = run_name(settings), _folder(settings)
-    with locked(folder):  # another process may be at work on the same run; then wait, and find it finished
+    with locked(folder), failure_noted([folder]):  # whoever waited for the lock finds the run finished
         if (folder / RESULT).is_file():
             return _finished(folder, settings)
         log.info("run %s", folder)
@@ -121,9 +148,7 @@ def _run(name: str, settings: Plain, folder: Path) -> Plain:
             fit = cell.fit()
         with _timed("score", timing_s):
             rows = cell.score()
-        cell.save_heads(folder / HEADS)
-        _log(logger, rows)
-    return _result(cell, timing_s, fit, rows)
+        return _concluded(cell, timing_s, fit, rows, logger)
 
 
 def _train_together(cells: Sequence[Plain]) -> list[Plain]:
@@ -133,21 +158,21 @@ def _train_together(cells: Sequence[Plain]) -> list[Plain]:
         for folder in sorted(folders):  # in one order, so that two processes never wait for each other
             locks.enter_context(locked(folder))
             clear_temporaries(folder)
-        done = [(folder / RESULT).is_file() for folder in folders]
-        missing = [settings for settings, one in zip(cells, done, strict=True) if not one]
-        finished = [
-            _finished(folder, settings) for folder, settings, one in zip(folders, cells, done, strict=True) if one
-        ]
-        if not missing:
-            return finished
-        for folder, result in _fit_together(missing, cells):
-            write_result(folder, result)
-            log.info("finished %s", folder / RESULT)
-    return [read_result(folder) for folder in folders]
+        missing = [settings for settings in cells if not (_folder(settings) / RESULT).is_file()]
+        with failure_noted([_folder(settings) for settings in missing]):
+            fitted = _fit_together(missing, cells) if missing else []
+        jobs = {run_name(settings): partial(_known, settings) for settings in cells}
+        jobs |= {run_name(fit[0].plan.settings): partial(_score_together, *fit) for fit in fitted}
+        return _each(jobs)
 
 
-def _fit_together(settings: Sequence[Plain], every: Sequence[Plain]) -> Iterator[tuple[Path, Plain]]:
-    """Yield folder and result of some cells out of all; all decide on the groups, so that sums can be used again."""
+def _known(settings: Plain) -> Plain:
+    with failure_noted([_folder(settings)]):
+        return _finished(_folder(settings), settings)
+
+
+def _fit_together(settings: Sequence[Plain], every: Sequence[Plain]) -> "list[tuple[Cell, dict[str, float], Plain]]":
+    """Return some cells out of all, fitted; all decide on the groups, so that sums can be used again."""
     from tractprobe.cell import Cell, fit_linear
     from tractprobe.plan import Plan
 
@@ -158,19 +183,45 @@ def _fit_together(settings: Sequence[Plain], every: Sequence[Plain]) -> Iterator
         cells = [Cell(plan, _folder(plan.settings)) for plan in plans if plan.settings in settings]
     with _timed("fit", timing_s):
         fits = fit_linear(cells, [plan.split for plan in plans])
-    for one, cell, chosen in zip(settings, cells, fits, strict=True):
-        with build(one["tracking"]).run(run_name(one), cell.folder, one, "fit") as logger:
-            rows = cell.score()
-            cell.save_heads(cell.folder / HEADS)
-            _log(logger, rows)
-        yield cell.folder, _result(cell, timing_s, chosen, rows)
+    return [(cell, timing_s, fit) for cell, fit in zip(cells, fits, strict=True)]
 
 
-def _log(logger: Any, rows: list[Row]) -> None:
+def _score_together(cell: "Cell", timing_s: dict[str, float], fit: Plain) -> Plain:
+    settings = cell.plan.settings
+    with (
+        failure_noted([cell.folder]),
+        build(settings["tracking"]).run(run_name(settings), cell.folder, settings, "fit") as logger,
+    ):
+        result = _concluded(cell, timing_s, fit, cell.score(), logger)
+        write_result(cell.folder, result)
+    log.info("finished %s", cell.folder / RESULT)
+    return result
+
+
+def _concluded(cell: "Cell", timing_s: dict[str, float], fit: Plain, rows: list[Row], logger: Any) -> Plain:
+    """Write the heads of a scored cell, log all that there is to see, and return its result."""
+    cell.save_heads(cell.folder / HEADS)
+    result = _result(cell, timing_s, fit, rows)
     if logger is not None:
-        from tractprobe.tracking import log_scores
+        from tractprobe.tracking import log_heads, log_pictures, log_scores
 
-        log_scores(logger, rows, layer_means(rows))
+        chosen = chosen_layer(result)
+        log_scores(logger, rows, layer_means(rows), chosen)
+        log_pictures(logger, _draw_examples(cell, cell.plan.labels[-1] if chosen is None else chosen))
+        log_heads(logger, cell.folder / HEADS, result["identity"])
+    return result
+
+
+def _draw_examples(cell: "Cell", layer: Label) -> list[Path]:
+    """Draw the predictions of one layer over the measured courses, for always the same few test utterances."""
+    from tractprobe.pictures import prediction_curves, write_picture
+
+    names = [channel.name for channel in cell.targets.channels]
+    pictures = []
+    for number, id_ in enumerate(cell.examples(build(cell.plan.settings["tracking"]).examples)):
+        figure = prediction_curves(*cell.predicted(id_, layer), names, f"{id_}, layer {layer}")
+        pictures.append(write_picture(cell.folder / "predictions" / f"example-{number}.png", figure))
+    return pictures
 
 
 def _result(cell: "Cell", timing_s: dict[str, float], fit: Plain, rows: list[Row]) -> Plain:

@@ -1,0 +1,82 @@
+"""What Hydra calls around a sweep: notes what it asks for, and ends it with what has become of that.
+
+Launchers go on when a job fails and exit with status 1 in the end, but name the first failure only; and a job that dies
+without a word is known by its run directory alone. So the list at the end is made from directories.
+"""
+
+import atexit
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.experimental.callback import Callback
+from omegaconf import DictConfig
+
+from tractprobe.config import Plain, build, plain, run_name
+from tractprobe.errors import ConfigError
+from tractprobe.files import digest
+from tractprobe.status import ask_for, statuses, summary, table
+
+
+class Sweep(Callback):
+    """Of one sweep."""
+
+    def __init__(self) -> None:
+        self.wanted: dict[Path, list[str]] = {}
+
+    def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
+        """Note the runs that the sweep asks for; what became of them is printed whatever ends it."""
+        for settings in _jobs(config):
+            self.wanted.setdefault(Path(settings["paths"]["runs"]), []).append(run_name(settings))
+        line = [*_parameters(config), *config.hydra.overrides.task]
+        for runs, names in self.wanted.items():
+            ask_for(runs, names, sweep=line)
+            atexit.register(_print_end, runs, names)
+
+    def on_multirun_end(self, config: DictConfig, **_: Any) -> None:
+        """Compare all models of a study that is whole, in a table, pictures and a W&B run of its own."""
+        study = config.hydra.runtime.choices.get("study")
+        for runs, names in self.wanted.items():
+            if study and len(names) > 1:
+                _compare(study, plain(config), runs, names)
+
+
+def _jobs(config: DictConfig) -> Iterator[Plain]:
+    """Yield the settings of each job, in the sweeper's order; those that cannot be resolved fail as jobs."""
+    hydra = GlobalHydra.instance().hydra
+    assert hydra is not None
+    parser = OverridesParser.create(config_loader=hydra.config_loader)
+    parsed = parser.parse_overrides([*_parameters(config), *config.hydra.overrides.task])
+    for overrides in BasicSweeper.split_arguments(parsed, None)[0]:
+        try:
+            yield plain(hydra.config_loader.load_sweep_config(config, list(overrides)))
+        except ConfigError:
+            continue
+
+
+def _parameters(config: DictConfig) -> list[str]:
+    """Return what the sweeper itself sweeps over, as a study says, in the form of overrides."""
+    return [f"{key}={value}" for key, value in (config.hydra.sweeper.get("params") or {}).items()]
+
+
+def _print_end(runs: Path, names: Sequence[str]) -> None:
+    found = statuses(runs, only=set(names))
+    print(f"\nsweep: {summary(found)} (tractprobe status {runs})")
+    if unfinished := [one for one in found if one.state != "done"]:
+        print(f"{table(unfinished)}\nThe same line again runs what is missing and what failed.", flush=True)
+
+
+def _compare(study: str, settings: Plain, runs: Path, names: Sequence[str]) -> None:
+    """Write a study's tables and pictures below ``studies``, in a folder named by the runs that it is made of."""
+    from tractprobe.results import read_result, tidy
+    from tractprobe.study import summarise
+
+    done = [one.run for one in statuses(runs, only=set(names)) if one.state == "done"]
+    rows = [row for name in done for row in tidy(name, read_result(runs / name))]
+    name = f"studies/{study}-{digest(done)[:6]}"
+    about = {"study": study, "corpora": settings["corpora"], "runs": done}
+    summarise(name, runs / name, about, build(settings["tracking"]), rows)
+    print(f"\n{study}: {len(done)} runs compared in {runs / name}")

@@ -1,0 +1,131 @@
+"""Who holds a run, what became of it, and what is still asked for."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tractprobe.cli import main
+from tractprobe.errors import CorpusError, RunError
+from tractprobe.files import held_by, locked
+from tractprobe.run import train
+from tractprobe.status import FAILURE, TRACEBACK, ask_for, failure_noted, statuses
+
+Configure = Callable[..., Any]
+FRAME = "model=mel_frame"
+HOLD = """
+import sys, time
+from pathlib import Path
+from tractprobe.files import locked
+with locked(Path(sys.argv[1])):
+    print("held", flush=True)
+    time.sleep(600)
+"""
+
+
+def holder_of(folder: Path) -> subprocess.Popen[str]:
+    process = subprocess.Popen([sys.executable, "-c", HOLD, str(folder)], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None and process.stdout.readline() == "held\n"
+    return process
+
+
+def test_a_lock_says_who_holds_it_and_a_holder_that_is_killed_gives_it_back(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
+    folder = tmp_path / "mel/all/ridge/it/s0"
+    folder.mkdir(parents=True)
+    process = holder_of(folder)
+    try:
+        (one,) = statuses(tmp_path)
+        assert (one.run, one.state) == ("mel/all/ridge/it/s0", "running")
+        assert one.note.startswith(f"process {process.pid} on {os.uname().nodename} since 20")
+    finally:
+        os.kill(process.pid, signal.SIGKILL)
+        process.communicate()
+    assert held_by(folder) is None
+    assert [(one.state, one.note) for one in statuses(tmp_path)] == [("missing", "begun, then stopped")]
+    with locked(folder):
+        assert f"process {os.getpid()} on" in (held_by(folder) or "")
+    assert held_by(folder) is None and "waiting" not in caplog.text
+
+
+def test_who_waits_for_a_lock_is_told_for_whom(tmp_path: Path, caplog: pytest.LogCaptureFixture):
+    process = holder_of(tmp_path / "s0")
+    caplog.set_level("INFO")
+    killer = subprocess.Popen(["sh", "-c", f"sleep 1; kill -9 {process.pid}"])
+    with locked(tmp_path / "s0"):
+        pass
+    killer.wait()
+    process.communicate()
+    assert f"waiting for {tmp_path / 's0'}, held by process {process.pid} on " in caplog.text
+
+
+def test_nobody_holds_what_was_never_locked(tmp_path: Path):
+    assert held_by(tmp_path / "s0") is None and not list(tmp_path.iterdir())
+
+
+def test_a_run_that_fails_leaves_the_reason_until_it_is_tried_again(configure: Configure, tmp_path: Path):
+    runs = tmp_path / "runs"
+    with pytest.raises(CorpusError):
+        train(configure("held_out=it", FRAME, "corpora=[nope]"))
+    (one,) = statuses(runs)
+    assert one.state == "failed" and "nope" in one.note and "\n" not in one.note
+    assert "Traceback" in (runs / one.run / TRACEBACK).read_text()
+    with failure_noted([runs / one.run]):
+        assert not (runs / one.run / FAILURE).exists()
+    assert statuses(runs)[0].state == "missing"
+
+
+def test_being_stopped_is_no_failure(tmp_path: Path):
+    with pytest.raises(KeyboardInterrupt), failure_noted([tmp_path]):
+        raise KeyboardInterrupt
+    assert not list(tmp_path.iterdir())
+
+
+def test_done_runs_show_r_at_the_layer_that_validation_chose(configure: Configure, tmp_path: Path):
+    result = train(configure("held_out=it", "model=random", "model.layers=2", "model.width=48", "model.channels=16"))
+    r = result["fit"]["best_validation_r"]
+    assert len(r) == 3 and all(-1 < value < 1 for value in r)
+    (one,) = statuses(tmp_path / "runs")
+    assert one.state == "done" and one.note.endswith(f"at layer {r.index(max(r))} of 2")
+    file = tmp_path / "runs" / one.run / "result.json"
+    result = json.loads(file.read_text())
+    result["fit"].pop("best_validation_r")  # as an earlier version wrote it
+    file.write_text(json.dumps(result))
+    assert statuses(tmp_path / "runs")[0].note.endswith("over 3 layers")
+
+
+def test_what_was_asked_for_and_is_not_there_is_missing(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    ask_for(tmp_path / "demo", ["mel/all/ridge/it/s0", "mel/all/ridge/all/s0"], sweep=["held_out=it,all"])
+    ask_for(tmp_path / "demo", [f"mel/all/ridge/{one}/s0" for one in ("de", "it")], study="mel/all/ridge/all/s0")
+    found = statuses(tmp_path)
+    assert [(one.run, one.state) for one in found] == [
+        ("demo/mel/all/ridge/de/s0", "missing"),
+        ("demo/mel/all/ridge/it/s0", "missing"),
+    ]
+    only = statuses(tmp_path / "demo", only={"mel/all/ridge/all/s0"})
+    assert [one.run for one in only] == ["mel/all/ridge/de/s0", "mel/all/ridge/it/s0"]
+    assert main(["status", str(tmp_path)]) == 0
+    assert capsys.readouterr().out.endswith("\n0 done, 0 running, 0 failed, 2 missing\n")
+
+
+def test_a_study_that_fails_before_it_knows_its_cells_is_shown_itself(configure: Configure, tmp_path: Path):
+    with pytest.raises(CorpusError):
+        train(configure("held_out=all", FRAME, "corpora=[nope]"))
+    (one,) = statuses(tmp_path / "runs")
+    assert one.run.startswith("mel_frame/all/ridge/all/s0") and one.state == "failed"
+
+
+def test_a_list_of_what_is_asked_for_that_is_none_is_named(tmp_path: Path):
+    (tmp_path / ".sweeps").mkdir()
+    (tmp_path / ".sweeps/x.json").write_text("[]")
+    with pytest.raises(CorpusError, match=r"x\.json"):
+        statuses(tmp_path)
+    with pytest.raises(RunError, match="no such folder"):
+        statuses(tmp_path / "nowhere")
