@@ -16,16 +16,17 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from tractprobe.checkpoint import AtomicCheckpoints, WithinEpochs
-from tractprobe.config import Plain, build
+from tractprobe.config import Plain, build, head_label
 from tractprobe.datamodule import EmaData
 from tractprobe.encoder_pass import partition, sum_groups
 from tractprobe.errors import ConfigError, RunError, first_line
 from tractprobe.features import FeatureCache, as_storage, cached
 from tractprobe.files import atomic, digest
+from tractprobe.heads import Weighted
 from tractprobe.layers import Label, read_by
 from tractprobe.linear import Division, fit_divisions
 from tractprobe.metrics import Scores
-from tractprobe.module import Inversion
+from tractprobe.module import Head, Inversion
 from tractprobe.plan import Plan
 from tractprobe.progress import progress
 from tractprobe.ridge import Ridge
@@ -72,11 +73,9 @@ class Cell:
             **settings["data"],
         )
         self.rows: list[Plain] | None = None
-        width = encoder.width * len(plan.heads[0])
-        size = {"num_layers": len(plan.heads), "width": width, "num_channels": len(self.targets.channels)}
         self.module = Inversion(
             encoder,
-            build(settings["head"], **size),
+            self._head(),
             heads=plan.heads,
             groups=self.data.groups,
             targets=self.targets,
@@ -87,6 +86,14 @@ class Cell:
             seed=settings["seed"],
             identity=digest({key: value for key, value in plan.identity.items() if key != "versions"}),
         )
+
+    def _head(self) -> Head:
+        settings, heads, width = self.plan.settings, self.plan.heads, self.plan.encoder.width
+        together = head_label(settings) == "weighted"  # it adds layers up, others read them side by side
+        size = {"num_layers": len(heads[0]), "width": width} if together else {
+            "num_layers": len(heads), "width": width * len(heads[0])
+        }  # fmt: skip
+        return build(settings["head"], **size, num_channels=len(self.targets.channels))
 
     def fit(self) -> Plain:
         """Fit the heads; return what was chosen on the validation part."""
@@ -189,7 +196,8 @@ class Cell:
             raise RunError("interrupted; the same command goes on")
         self.module.restore_best()
         best_r = [r if r > -1 else None for r in self.module.best_r.tolist()]
-        return {"best_validation_r": best_r, "history": self.module.history}
+        chosen = {"best_validation_r": best_r, "history": self.module.history}
+        return chosen | ({"layer_weights": head.layer_weights.tolist()} if isinstance(head, Weighted) else {})
 
 
 def fit_linear(cells: Sequence[Cell], splits: Sequence[Split] | None = None) -> list[Plain]:

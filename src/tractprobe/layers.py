@@ -13,10 +13,10 @@ from tractprobe.errors import ConfigError
 Layers = tuple[int, ...]
 """The layers that one head reads, side by side."""
 Label = int | str
-"""What tables call them: a number, or for several such as ``0+3``."""
+"""What tables call them: a number, or for several such as ``0+3`` and ``0-12``."""
 
 ALL = "all"
-_SEVERAL = re.compile(r"\d+(\+\d+)+")
+_SEVERAL = re.compile(r"\d+([+-]\d+)+")
 
 
 def as_layers(value: Any, count: int, encoder: str) -> tuple[Layers, ...]:
@@ -37,10 +37,18 @@ def as_layers(value: Any, count: int, encoder: str) -> tuple[Layers, ...]:
 def label(layers: Layers) -> Label:
     """Return what tables call some layers.
 
-    >>> label((3,)), label((0, 3))
-    (3, '0+3')
+    >>> label((3,)), label((0, 3)), label((0, 1, 2, 3, 6, 7))
+    (3, '0+3', '0-3+6+7')
     """
-    return layers[0] if len(layers) == 1 else "+".join(map(str, layers))
+    if len(layers) == 1:
+        return layers[0]
+    parts: list[list[int]] = []
+    for layer in layers:
+        if parts and parts[-1][-1] == layer - 1:
+            parts[-1].append(layer)
+        else:
+            parts.append([layer])
+    return "+".join(f"{part[0]}-{part[-1]}" if len(part) > 2 else "+".join(map(str, part)) for part in parts)
 
 
 def is_label(value: Any) -> bool:
@@ -54,7 +62,7 @@ def order(value: Label) -> tuple[bool, Any]:
     >>> sorted([10, "0+10", 2, "0+2"], key=order)
     [2, 10, '0+2', '0+10']
     """
-    return (False, value) if isinstance(value, int) else (True, [int(part) for part in value.split("+")])
+    return (False, value) if isinstance(value, int) else (True, [int(part) for part in re.findall(r"\d+", value)])
 
 
 def read_by(heads: Sequence[Layers]) -> Layers:

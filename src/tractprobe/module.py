@@ -15,7 +15,7 @@ from tractprobe.datamodule import Batch
 from tractprobe.encoders import Encoder
 from tractprobe.errors import ConfigError, RunError
 from tractprobe.features import Storage, states_of
-from tractprobe.heads import Bank
+from tractprobe.heads import Bank, Weighted
 from tractprobe.layers import Layers, label, read_by, side_by_side
 from tractprobe.metrics import Moments, Scores
 from tractprobe.objective import Mse, Objective
@@ -93,7 +93,9 @@ class Inversion(pl.LightningModule):
         )
 
     def states(self, batch: Batch) -> Shaped[Tensor, "head batch time width"]:
-        """Return each head's input on the batch."""
+        """Return each head's input on the batch; of one that adds up layers, these."""
+        if isinstance(self.head, Weighted):
+            return states_of(batch, self.encoder, self.layers, self.storage)
         return side_by_side(states_of(batch, self.encoder, self.layers, self.storage), self.layers, self.heads)
 
     def forward(self, batch: Batch) -> Float[Tensor, "layer batch time channel"]:

@@ -52,6 +52,8 @@ class Plan:
         encoder = build(settings["model"])
         identity = _identity(settings, own, encoder)
         heads = as_layers(settings["layer"], encoder.num_layers, encoder.label)
+        if head_label(settings) == "weighted":  # one head that reads them all
+            heads = (read_by(heads),)
         if not settings["features"]["cache"]:  # a cache holds every layer
             encoder.truncate(max(read_by(heads)))
         return cls(settings, tuple(corpora), split, encoder, heads, identity)
