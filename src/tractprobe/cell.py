@@ -100,6 +100,11 @@ class Cell:
         """Return the speakers whose means and scales come, at least in part, from their own test frames."""
         return sorted(name for name, scale in self.data.scales.items() if scale.from_test.any())
 
+    def scales(self) -> Plain:
+        """Return what each speaker's numbers in units were made with; None for a channel that cannot be used."""
+        known = {name: scale.plain() for name, scale in sorted(self.data.scales.items())}
+        return {"channels": [channel.name for channel in self.targets.channels], "speakers": known}
+
     def source_origins(self) -> dict[str, dict[str, int]]:
         """Return of each corpus where pitch and voicing come from, if they are decoded."""
         wanted = self.plan.corpora if "source" in self.targets.names else ()
@@ -198,7 +203,7 @@ def fit_linear(cells: Sequence[Cell], splits: Sequence[Split] | None = None) -> 
         num_workers=settings["data"]["num_workers"],
     )
     divisions = [Division.of(cell.plan.split, store) for cell in cells]
-    chosen, scores = [[] for _ in cells], [[] for _ in cells]
+    chosen, reached_r, scores = ([[] for _ in cells] for _ in range(3))
     for index, layer in enumerate(progress(plan.layers, "fitting ridge", unit="layer")):
         solved = fit_divisions(store, str(layer), divisions, rule, device)
         for number, (found, reached) in enumerate(solved):
@@ -206,11 +211,13 @@ def fit_linear(cells: Sequence[Cell], splits: Sequence[Split] | None = None) -> 
             assert isinstance(head, Ridge)
             head.take(index, found.weight, found.bias)
             chosen[number].append([alpha if alpha == alpha else None for alpha in found.alpha.tolist()])
+            mean_r = found.validation_r[first.targets.first].nanmean().item()
+            reached_r[number].append(mean_r if mean_r == mean_r else None)
             scores[number].append(reached)
     for cell, division, by_layer in zip(cells, divisions, scores, strict=True):
         cell.data.scales = dict(division.scales)
         cell.rows = Scores.stacked(by_layer).rows(plan.layers, tuple(division.test), first.targets.channels)
-    return [{"alpha": alphas} for alphas in chosen]
+    return [{"alpha": alphas, "best_validation_r": best} for alphas, best in zip(chosen, reached_r, strict=True)]
 
 
 def _warn_without_folds(splits: Sequence[Split]) -> None:

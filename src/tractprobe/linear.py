@@ -74,11 +74,15 @@ class Division:
 
 @dataclass(frozen=True, eq=False)
 class Fit:
-    """A fitted head of one layer; NaN for a channel that no fitted frame had."""
+    """A fitted head of one layer; NaN for a channel that no fitted frame had.
+
+    ``validation_r`` is what each channel's alpha reached on what the folds keep aside, NaN where nothing was compared.
+    """
 
     weight: Float[Tensor, "width channel"]
     bias: Float[Tensor, " channel"]
     alpha: Float[Tensor, " channel"]
+    validation_r: Float[Tensor, " channel"]
 
 
 class LayerSums:
@@ -160,9 +164,9 @@ def fit_divisions(
 
 def fit(sums: LayerSums, rule: Ridge) -> Fit:
     """Choose alphas by r on what the folds keep aside, then fit the whole development side."""
-    chosen = _choose(sums, rule)
+    chosen, reached = _choose(sums, rule)
     nothing = torch.full_like(chosen, torch.nan)
-    found = Fit(chosen.new_zeros(sums.width, sums.num_channels), nothing, nothing.clone())
+    found = Fit(chosen.new_zeros(sums.width, sums.num_channels), nothing, nothing.clone(), reached)
     (development,) = sums.of([sums.division.development])
     for channels, part in development:
         if part.n > 1:
@@ -175,16 +179,17 @@ def fit(sums: LayerSums, rule: Ridge) -> Fit:
     return found
 
 
-def _choose(sums: LayerSums, rule: Ridge) -> Float[Tensor, " channel"]:
-    """Return an alpha for each channel."""
+def _choose(sums: LayerSums, rule: Ridge) -> tuple[Float[Tensor, " channel"], Float[Tensor, " channel"]]:
+    """Return an alpha for each channel, and the r on what was kept aside that it was chosen for."""
     alphas = torch.tensor(rule.alphas, dtype=torch.float64, device=sums.device)
     if len(alphas) == 1:
-        return alphas.repeat(sums.num_channels)
+        return alphas.repeat(sums.num_channels), torch.full_like(alphas, torch.nan).repeat(sums.num_channels)
     r = validation_r(sums, rule.alphas)
     if not rule.per_channel:
         r = r.nanmean(dim=1, keepdim=True).expand_as(r)
-    best = alphas[r.nan_to_num(-2).argmax(dim=0)]
-    return torch.where(torch.isfinite(r).any(dim=0), best, rule.alpha_without_validation)
+    reached, best = r.nan_to_num(-2).max(dim=0)
+    known = torch.isfinite(r).any(dim=0)
+    return torch.where(known, alphas[best], rule.alpha_without_validation), torch.where(known, reached, torch.nan)
 
 
 def validation_r(sums: LayerSums, alphas: Sequence[float]) -> Float[Tensor, "alpha channel"]:

@@ -48,7 +48,7 @@ class Whisper(Encoder):
             raise ConfigError(f"model.silence_s={silence_s}: seconds, or null for all that training had")
         self.model: Any = encoder
         self.extractor, self.dtype = extractor, execution.torch_dtype
-        self.window = int(extractor.n_samples)
+        self.span = int(extractor.n_samples)
         self.positions = int(config.max_source_positions)
         self.silence = self.positions if silence_s is None else round(silence_s * geometry.rate_hz)
         execution.apply(encoder, self.model.layers)
@@ -58,7 +58,7 @@ class Whisper(Encoder):
         return -(-num_samples // self.geometry.stride)
 
     def encode(self, waves: Sequence[Wave]) -> list[States]:
-        return [torch.cat([self._window(part) for part in wave.split(self.window)], dim=1) for wave in waves]
+        return [torch.cat([self._window(part) for part in wave.split(self.span)], dim=1) for wave in waves]
 
     def _window(self, wave: Wave) -> States:
         count = self.count_frames(len(wave))
