@@ -74,7 +74,7 @@ class Inverter:
         """Give movements with a training speaker's mean and scale; ``None``: with the average over all of them."""
         return replace(self, scale=speaker_scale(self.file, name), speaker=name)
 
-    def __call__(self, wave: Float[np.ndarray, " sample"], rate_hz: float) -> Track:
+    def __call__(self, wave: np.ndarray, rate_hz: float) -> Track:
         """Return the movements in a wave (full scale 1) at the encoder's frames, in mm or the channel's unit.
 
         Raises

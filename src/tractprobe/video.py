@@ -21,7 +21,7 @@ from tractprobe.track import Track
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-FRAMES_PER_S = 25
+FRAMES_PER_S, CODEC = 25, "libx264"
 _SIZE_INCHES, _ENVELOPE = (6.4, 5.12), 1000
 
 
@@ -42,7 +42,7 @@ def write_video(path: Path, track: Track, audio: Float[np.ndarray, " sample"], t
         sound = Path(folder, "audio.wav")
         soundfile.write(sound, audio, RATE_HZ, subtype="PCM_16")
         writer = library.write_frames(
-            str(temporary), frames.size, fps=FRAMES_PER_S, codec="libx264", audio_path=str(sound), audio_codec="aac",
+            str(temporary), frames.size, fps=FRAMES_PER_S, codec=CODEC, audio_path=str(sound), audio_codec="aac",
             ffmpeg_log_level="error", output_params=["-f", "mp4", "-movflags", "+faststart"],
         )  # fmt: skip
         try:
