@@ -14,6 +14,7 @@ from test_run import NARROW, NONLINEAR, SMALL
 
 import tractprobe
 from tractprobe.articulators import CHANNELS
+from tractprobe.cli import main
 from tractprobe.config import conf_dir
 from tractprobe.errors import HeadError, RunError
 from tractprobe.export import export
@@ -160,6 +161,14 @@ def test_a_run_that_cannot_be_exported_is_named(run: Path, case: str):
         export(run)
     assert str(run) in str(raised.value)
     assert not list(run.glob("head-layer*"))
+
+
+@pytest.mark.parametrize("prefix", ["", "run="])
+def test_the_command_takes_a_run_as_it_is_written_elsewhere(run: Path, prefix: str, capsys: pytest.CaptureFixture[str]):
+    assert main(["export", f"{prefix}{run}", "--layer", "0", "--output", str(run / "a/h.safetensors")]) == 0
+    assert f"--head {run / 'a/h.safetensors'}" in capsys.readouterr().out
+    assert main(["export", f"{prefix}{run}", "--layer", "1"]) == 1
+    assert "has no layer 1; it has 0" in capsys.readouterr().err
 
 
 def test_an_export_never_overwrites(run: Path):
