@@ -54,10 +54,10 @@ def drawn(config: Any, seed: int) -> Any:
     """Return a model with the initial weights that a seed gives; the global generator stays where it was."""
     from transformers import AutoModel
 
-    with torch.device("meta"):  # shapes without memory
-        size = sum(weights.numel() for weights in AutoModel.from_config(config).parameters())
-    if size > _MAX_DRAWN:
-        raise EncoderError(f"a model of {size:.2g} weights; at most {_MAX_DRAWN:.2g} are drawn")
     with torch.random.fork_rng(devices=[]):
+        with torch.device("meta"):  # shapes without memory
+            size = sum(weights.numel() for weights in AutoModel.from_config(config).parameters())
+        if size > _MAX_DRAWN:
+            raise EncoderError(f"a model of {size:.2g} weights; at most {_MAX_DRAWN:.2g} are drawn")
         torch.manual_seed(seed)
         return AutoModel.from_config(config, dtype=torch.float32)
