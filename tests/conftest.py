@@ -11,12 +11,15 @@ import numpy as np
 import pytest
 import soundfile
 import torch
+from head_files import about_of, random_ridge
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 
 from tractprobe.articulators import CHANNELS
 from tractprobe.config import conf_dir, register_resolvers
 from tractprobe.corpora.folder import Folder
+from tractprobe.encoders.mel import LogMel
+from tractprobe.head_file import write_head
 from tractprobe.prepare import prepare
 from tractprobe.prepared import PreparedCorpus
 
@@ -117,3 +120,14 @@ def configure(data: Path, tmp_path: Path) -> Callable[..., Any]:
             return compose(name, overrides=[*own, *paths, *overrides])
 
     return make
+
+
+@pytest.fixture
+def mel() -> LogMel:
+    return LogMel(bands=20, context=2)
+
+
+@pytest.fixture
+def head(tmp_path: Path, mel: LogMel) -> Path:
+    write_head(tmp_path / "f.safetensors", random_ridge(100), about_of(mel))
+    return tmp_path / "f.safetensors"

@@ -175,6 +175,11 @@ def test_random_weights_are_the_same_for_the_same_seed():
     assert torch.equal(one(waves(4000))[0], same(waves(4000))[0])
 
 
+def test_a_model_beyond_any_memory_is_refused_before_it_is_drawn():
+    with pytest.raises(EncoderError, match=r"a model of 5\.\de\+11 weights; at most 4e\+09"):
+        untrained(layers=100, width=65536 // 3 // 48 * 48, heads=8)
+
+
 def test_random_weights_leave_the_global_generator_alone():
     torch.manual_seed(5)
     expected = torch.rand(3)

@@ -129,6 +129,11 @@ class Cell:
         """Return the speakers whose means and scales come, at least in part, from their own test frames."""
         return sorted(name for name, scale in self.data.scales.items() if scale.from_test.any())
 
+    def scales(self) -> Plain:
+        """Return what each speaker's numbers in units were made with; None for a channel that cannot be used."""
+        known = {name: scale.plain() for name, scale in sorted(self.data.scales.items())}
+        return {"channels": [channel.name for channel in self.targets.channels], "speakers": known}
+
     def source_origins(self) -> dict[str, dict[str, int]]:
         """Return of each corpus where pitch and voicing come from, if they are decoded."""
         wanted = self.plan.corpora if "source" in self.targets.names else ()

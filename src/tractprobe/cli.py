@@ -1,4 +1,4 @@
-"""The ``tractprobe`` command: prepare, audit and export corpora, look after runs."""
+"""The ``tractprobe`` command: prepare, audit and export corpora, look after runs, invert audio."""
 
 import argparse
 import os
@@ -61,7 +61,42 @@ def _parser() -> argparse.ArgumentParser:
     shar.add_argument("output", type=Path, help="folder to be made")
     shar.add_argument("--shard-size", type=int, default=1000, metavar="N", help="utterances in a shard (1000)")
     shar.set_defaults(run=_shar)
+    _add_inversion(commands)
     return parser
+
+
+def _add_inversion(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    export = commands.add_parser("export", help="finished run -> head file: one layer with all that inversion takes")
+    export.add_argument("directory", type=_run_directory, metavar="RUN", help="its directory, also as run=DIRECTORY")
+    export.add_argument("--layer", type=int, metavar="N", help="which (the best by validation)")
+    export.add_argument("--output", type=Path, metavar="FILE", help="head-layer<N>.safetensors in the run's directory")
+    export.set_defaults(run=_export)
+    invert = commands.add_parser("invert", help="audio -> movements of tongue, lips and jaw in mm, also as pictures")
+    add = invert.add_argument
+    add("audio", type=Path, nargs="+", help="files, or folders whose audio is taken with its place in the folder")
+    add("--head", type=Path, required=True, metavar="FILE", help="what `tractprobe export` has written")
+    add("--output", type=Path, default=Path("inverted"), metavar="FOLDER", help="where files go (inverted/)")
+    add(
+        "--format",
+        default="csv",
+        metavar="F[,F...]",
+        help="csv, npz, phones (which a TextGrid beside it brings)",
+    )
+    add("--html", action="store_true", help="also a page per file: the midsagittal plane moving, with the sound")
+    add("--video", action="store_true", help='also an MP4 per file; needs pip install "tractprobe[video]"')
+    add("--rate", type=float, metavar="HZ", help="of the tracks, on multiples of its period (the encoder's frames)")
+    add("--lowpass", type=float, metavar="HZ", help="remove faster movements first; heads learn those below 10 Hz")
+    add("--speaker", metavar="NAME", help="training speaker whose mm they are (the average of all)")
+    add("--encoder", metavar="NAME", help="Hub id or folder of the encoder, where it is not where it was")
+    add("--device", default="cpu", help="cpu, cuda, cuda:1 ... (cpu)")
+    add("--existing", choices=["refuse", "skip", "replace"], default="refuse", help="outputs that are there (refuse)")
+    add("--tier", metavar="NAME", help="of TextGrids, the one with phones (phones, phone, MAU ..., or the only one)")
+    add("--channel", type=int, metavar="N", help="of audio with several, from 0")
+    invert.set_defaults(run=_invert)
+
+
+def _run_directory(text: str) -> Path:
+    return Path(text.removeprefix("run="))
 
 
 def _table(arguments: argparse.Namespace) -> int:
@@ -131,6 +166,33 @@ def _shar(arguments: argparse.Namespace) -> int:
     count = export_shar(_opened(arguments.corpus), arguments.output, arguments.shard_size)
     print(f"{count} shards in {arguments.output}; lhotse.CutSet.from_shar(in_dir={str(arguments.output)!r}) reads them")
     return 0
+
+
+def _export(arguments: argparse.Namespace) -> int:
+    from tractprobe.export import export
+
+    path = export(arguments.directory, arguments.layer, arguments.output)
+    print(f"{path}\ntractprobe invert AUDIO --head {path}")
+    return 0
+
+
+def _invert(arguments: argparse.Namespace) -> int:
+    from tractprobe.invert_files import Wanted, invert_files
+    from tractprobe.inverter import load_head
+
+    shown = [name for name in ("html", "video") if getattr(arguments, name)]
+    wanted = Wanted(
+        formats=(*arguments.format.split(","), *shown),
+        rate_hz=arguments.rate,
+        lowpass_hz=arguments.lowpass,
+        existing=arguments.existing,
+        tier=arguments.tier,
+        channel=arguments.channel,
+    )
+    inverter = load_head(arguments.head, arguments.device, arguments.encoder, arguments.speaker)
+    report = invert_files(inverter, arguments.audio, arguments.output, wanted)
+    print(f"{report} in {arguments.output}")
+    return 1 if report.problems else 0
 
 
 def _prepare(overrides: list[str]) -> int:

@@ -48,6 +48,11 @@ class SpeakerScale:
     sd: Float[np.ndarray, " channel"]
     from_test: Bool[np.ndarray, " channel"]
 
+    def plain(self) -> dict[str, list]:
+        """Return the numbers as JSON has them, None for NaN."""
+        known = {name: getattr(self, name).tolist() for name in ("mean", "sd", "from_test")}
+        return {name: [None if value != value else value for value in values] for name, values in known.items()}
+
     @classmethod
     def unit(cls, channels: int) -> "SpeakerScale":
         """Leave channels as they are."""

@@ -55,6 +55,10 @@ class RunError(TractprobeError):
     """A run directory that does not hold what is asked of it."""
 
 
+class HeadError(TractprobeError):
+    """A head file that is not whole, not ours, or not what it says."""
+
+
 def first_line(error: BaseException) -> str:
     r"""Return the first line of what an exception says, or its type if it says nothing.
 

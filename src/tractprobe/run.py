@@ -233,6 +233,7 @@ def _result(cell: "Cell", timing_s: dict[str, float], fit: Plain, rows: list[Row
         "fit": fit,
         "utterances": {name: len(getattr(split, name)) for name in ("development", "train", "validation", "test")},
         "scaled_by_own_test_frames": cell.own_scale(),
+        "scales": cell.scales(),
         "source_origins": cell.source_origins(),
         "model_files": _model_files(cell.plan.settings),
         "scores": rows,

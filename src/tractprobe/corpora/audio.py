@@ -1,5 +1,8 @@
 """Audio files in, one channel of float32 samples out."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -20,28 +23,66 @@ def read_audio(path: Path, channel: int | None = None) -> tuple[Float[np.ndarray
     Which one, from 0, must be said if there are several. Decoded block by block: a header that promises more than the
     file holds allocates nothing.
     """
+    with opened_audio(path, channel) as audio:
+        limit = min(MAX_DURATION_S * audio.rate_hz, MAX_SAMPLES)
+        blocks, count = [], 0
+        for block in audio.blocks:
+            blocks.append(block)
+            count += len(block)
+            if count > limit:
+                raise CorpusError(path, f"longer than {limit / audio.rate_hz:.0f} s; cut it into utterances")
+        if not blocks:
+            raise CorpusError(path, "holds no audio")
+        return np.concatenate(blocks), audio.rate_hz
+
+
+@dataclass(frozen=True)
+class AudioBlocks:
+    """An audio file of any length, read once from its start.
+
+    Attributes
+    ----------
+    num_samples
+        As the header says.
+    """
+
+    blocks: Iterator[Float[np.ndarray, " sample"]]
+    rate_hz: int
+    num_samples: int
+
+
+@contextmanager
+def opened_audio(path: Path, channel: int | None = None) -> Iterator[AudioBlocks]:
+    """Yield one channel of an audio file, to be read block by block; the rest as in ``read_audio``."""
     check_regular(path)
+    with _naming(path):
+        file = soundfile.SoundFile(path)
+    with file:
+        _check(path, file, channel)
+        yield AudioBlocks(_blocks(path, file, channel or 0), int(file.samplerate), file.frames)
+
+
+def _blocks(path: Path, file: soundfile.SoundFile, channel: int) -> Iterator[Float[np.ndarray, " sample"]]:
+    while True:
+        with _naming(path):
+            block = file.read(1 << 18, dtype="float32", always_2d=True)
+        if not len(block):
+            return
+        yield block[:, channel]
+
+
+@contextmanager
+def _naming(path: Path) -> Iterator[None]:
     try:
-        with soundfile.SoundFile(path) as file:
-            return _decode(path, file, channel), int(file.samplerate)
+        yield
     except (soundfile.SoundFileError, OSError, RuntimeError) as error:
         raise CorpusError(path, f"not readable as audio: {error}") from None
 
 
-def _decode(path: Path, file: soundfile.SoundFile, channel: int | None) -> Float[np.ndarray, " sample"]:
+def _check(path: Path, file: soundfile.SoundFile, channel: int | None) -> None:
     if file.channels != 1 and channel is None:
         raise CorpusError(path, f"{file.channels} audio channels, and which holds the speech is not ours to guess")
     if not 0 <= (channel or 0) < file.channels:
         raise CorpusError(path, f"no audio channel {channel}; there are {file.channels}, from 0")
     if file.samplerate > MAX_RATE_HZ:
         raise CorpusError(path, f"a rate of {file.samplerate} Hz; at most {MAX_RATE_HZ} are read")
-    limit = min(MAX_DURATION_S * file.samplerate, MAX_SAMPLES)
-    blocks, count = [], 0
-    while len(block := file.read(1 << 18, dtype="float32", always_2d=True)):
-        blocks.append(block[:, channel or 0])
-        count += len(block)
-        if count > limit:
-            raise CorpusError(path, f"longer than {limit / file.samplerate:.0f} s; cut it into utterances")
-    if not blocks:
-        raise CorpusError(path, "holds no audio")
-    return np.concatenate(blocks)

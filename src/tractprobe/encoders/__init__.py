@@ -41,7 +41,14 @@ class Encoder(nn.Module):
         Where frames sit in time.
     identity
         Plain values that name everything that determines the output; equal identities mean equal features.
+    context_frames
+        How many frames on either side a frame depends on beside its own field; ``None`` if on the whole wave.
+    span
+        Samples of the windows that longer waves are cut into, each encoded by itself; ``None`` if they are not cut.
     """
+
+    context_frames: int | None = None
+    span: int | None = None
 
     def __init__(self, label: str, num_layers: int, width: int, geometry: FrameGeometry, identity: dict[str, Any]):
         super().__init__()

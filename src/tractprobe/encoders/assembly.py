@@ -12,6 +12,7 @@ from tractprobe.encoders.whisper import Whisper
 from tractprobe.errors import EncoderError
 
 READABLE = (*FAMILY, "wav2vec2-bert", "whisper")
+_MAX_DRAWN = 4_000_000_000
 
 
 def check_readable(model_type: str, name: str) -> None:
@@ -54,5 +55,9 @@ def drawn(config: Any, seed: int) -> Any:
     from transformers import AutoModel
 
     with torch.random.fork_rng(devices=[]):
+        with torch.device("meta"):  # shapes without memory
+            size = sum(weights.numel() for weights in AutoModel.from_config(config).parameters())
+        if size > _MAX_DRAWN:
+            raise EncoderError(f"a model of {size:.2g} weights; at most {_MAX_DRAWN:.2g} are drawn")
         torch.manual_seed(seed)
         return AutoModel.from_config(config, dtype=torch.float32)

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from tractprobe.errors import ConfigError
 from tractprobe.prepared import RATE_HZ
 
-_DELTA_REACH = 2
+DELTA_REACH = 2
 
 
 @dataclass(frozen=True)
@@ -53,11 +53,11 @@ def with_deltas(frames: Float[Tensor, "_time _width"], order: int) -> Float[Tens
     """Append the slope of each value over five frames (HTK's formula), ``order`` times over."""
     parts = [frames]
     for _ in range(order):
-        padded = nn.functional.pad(parts[-1].T[None], (_DELTA_REACH, _DELTA_REACH), mode="replicate")[0].T
+        padded = nn.functional.pad(parts[-1].T[None], (DELTA_REACH, DELTA_REACH), mode="replicate")[0].T
         count = len(frames)
-        steps = range(1, _DELTA_REACH + 1)
+        steps = range(1, DELTA_REACH + 1)
         slopes = sum(
-            step * (padded[_DELTA_REACH + step :][:count] - padded[_DELTA_REACH - step :][:count]) for step in steps
+            step * (padded[DELTA_REACH + step :][:count] - padded[DELTA_REACH - step :][:count]) for step in steps
         )
         parts.append(torch.as_tensor(slopes / (2 * sum(step**2 for step in steps))))
     return torch.cat(parts, dim=1)

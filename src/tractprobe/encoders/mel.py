@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from tractprobe.encoders import Encoder, States, Wave
-from tractprobe.encoders.context import Context, with_deltas
+from tractprobe.encoders.context import DELTA_REACH, Context, with_deltas
 from tractprobe.errors import ConfigError, EncoderError
 from tractprobe.frames import Convolution, FrameGeometry, count_frames
 from tractprobe.prepared import RATE_HZ
@@ -54,6 +54,7 @@ class LogMel(Encoder):
         width = bands * (1 + deltas) * neighbours.count
         super().__init__(label, 1, width, FrameGeometry.of(self.stack), identity)
         self.hop, self.neighbours, self.deltas = hop, neighbours, deltas
+        self.context_frames = neighbours.reach + DELTA_REACH * deltas
         self.filters: Tensor
         self.window: Tensor
         self.register_buffer("filters", _mel_filters(bands), persistent=False)

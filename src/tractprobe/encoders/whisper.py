@@ -48,7 +48,7 @@ class Whisper(Encoder):
             raise ConfigError(f"model.silence_s={silence_s}: seconds, or null for all that training had")
         self.model: Any = encoder
         self.extractor, self.dtype = extractor, execution.torch_dtype
-        self.window = int(extractor.n_samples)
+        self.span = int(extractor.n_samples)
         self.positions = int(config.max_source_positions)
         self.silence = self.positions if silence_s is None else round(silence_s * geometry.rate_hz)
         execution.apply(encoder, self.model.layers)
@@ -58,7 +58,7 @@ class Whisper(Encoder):
         return -(-num_samples // self.geometry.stride)
 
     def encode(self, waves: Sequence[Wave]) -> list[States]:
-        windows = [wave.split(self.window) for wave in waves]
+        windows = [wave.split(self.span) for wave in waves]
         parts = [part for some in windows for part in some]
         lengths = [min(self.positions, self.count_frames(len(part)) + self.silence) for part in parts]
         states: dict[int, States] = {}

@@ -1,0 +1,207 @@
+"""Inversion: audio of any length in, movements of the articulators out, in bounded memory.
+
+Audio goes through as a stream. It is resampled and rounded to 16 bit as prepared corpora are, cut into pieces that
+overlap by what the encoder's frames depend on, and the states are cut again by what the head depends on. Where these
+contexts are bounded the result is that of one pass over the whole. Where they are not (attention over the whole wave)
+each piece gets ``context_s`` on either side; what that costs is in docs/inversion.md.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+import soxr
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from tractprobe.conditioning import SpeakerScale
+from tractprobe.encoders import Encoder
+from tractprobe.errors import EncoderError, HeadError
+from tractprobe.features import rounded
+from tractprobe.head_file import HeadFile, read_head
+from tractprobe.prepared import RATE_HZ
+from tractprobe.track import Track
+
+CHUNK_S, CONTEXT_S = 30.0, 5.0
+_BLOCK, _LOUDEST = 1 << 18, 100.0
+
+Block = Float[np.ndarray, " _sample"]
+Samples = Float[Tensor, " _sample"]
+States = Float[Tensor, "_time width"]
+
+
+@dataclass(frozen=True, eq=False)
+class Inverter:
+    """A head on its encoder; call it with a wave and its rate.
+
+    Attributes
+    ----------
+    scale
+        Mean and standard deviation that the movements are given in; a channel that it lacks comes out as NaN.
+    speaker
+        Whose they are; ``None``: the average of all training speakers.
+    chunk_s
+        Up to this length audio is encoded in one piece, longer audio in pieces of so much.
+    context_s
+        What a piece gets on either side where encoder or head have no bounded context.
+    """
+
+    file: HeadFile
+    encoder: Encoder
+    scale: SpeakerScale
+    speaker: str | None = None
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+    chunk_s: float = CHUNK_S
+    context_s: float = CONTEXT_S
+
+    def __post_init__(self):
+        if not (0 < self.chunk_s < np.inf and 0 <= self.context_s < np.inf):
+            raise EncoderError(f"pieces of {self.chunk_s} s with {self.context_s} s on either side")
+
+    @property
+    def channels(self) -> tuple[str, ...]:
+        """Names of the track's columns."""
+        return tuple(channel.name for channel in self.file.channels)
+
+    @property
+    def units(self) -> tuple[str, ...]:
+        """Unit of each column: mm, unless the head also decodes other targets than positions."""
+        return tuple(channel.unit for channel in self.file.channels)
+
+    def of_speaker(self, name: str | None) -> "Inverter":
+        """Give movements with a training speaker's mean and scale; ``None``: with the average over all of them."""
+        return replace(self, scale=speaker_scale(self.file, name), speaker=name)
+
+    def __call__(self, wave: np.ndarray, rate_hz: float) -> Track:
+        """Return the movements in a wave (full scale 1) at the encoder's frames, in mm or the channel's unit.
+
+        Raises
+        ------
+        EncoderError
+            No one-dimensional array of finite floats up to full scale, or one shorter than a frame.
+        """
+        wave = np.asarray(wave)
+        if wave.ndim != 1 or wave.dtype.kind != "f":
+            raise EncoderError(f"a wave is one row of floats, full scale 1; not {wave.dtype} of shape {wave.shape}")
+        return self.of_blocks((wave[start : start + _BLOCK] for start in range(0, len(wave), _BLOCK)), rate_hz)
+
+    @torch.inference_mode()
+    def of_blocks(self, blocks: Iterable[Block], rate_hz: float) -> Track:
+        """Return the movements in a wave that comes in blocks, none of which is kept."""
+        predicted = [part.cpu().numpy() for part in self._predicted(self._states(resampled(blocks, rate_hz)))]
+        if not predicted:
+            raise EncoderError(f"audio shorter than one frame of {self.file.geometry.field / RATE_HZ * 1000:g} ms")
+        values = np.concatenate(predicted).astype(np.float64) * self.scale.sd + self.scale.mean
+        geometry = self.file.geometry
+        return Track(values, geometry.rate_hz, geometry.first / RATE_HZ, self.channels)
+
+    def _states(self, samples: Iterable[Samples]) -> Iterator[States]:
+        geometry, span, reach = self.file.geometry, self.encoder.span, self.encoder.context_frames
+        if span:
+            cut = overlapping(samples, span * max(1, round(self.chunk_s * RATE_HZ / span)), 0)
+        else:
+            reach = round(self.context_s * geometry.rate_hz) if reach is None else reach
+            core = max(1, round(self.chunk_s * geometry.rate_hz))
+            cut = overlapping(samples, core, reach, geometry.stride, geometry.field)
+        for wave, own in cut:
+            (states,) = self.encoder([wave.to(self.device)])
+            yield rounded(states[self.file.layer], self.file.storage)[slice(None) if span else own]
+
+    def _predicted(self, states: Iterable[States]) -> Iterator[Float[Tensor, "_time channel"]]:
+        reach = getattr(self.file.head, "context_frames", 0)
+        reach = round(self.context_s * self.file.geometry.rate_hz) if reach is None else reach
+        for part, own in overlapping(states, max(1, round(self.chunk_s * self.file.geometry.rate_hz)), reach):
+            yield self.file.head(part[None, None])[0, 0, own]
+
+
+def load_head(
+    path: str | Path,
+    device: str | torch.device = "cpu",
+    encoder: str | Path | Encoder | None = None,
+    speaker: str | None = None,
+    chunk_s: float = CHUNK_S,
+    context_s: float = CONTEXT_S,
+) -> Inverter:
+    """Load a head file that ``tractprobe export`` has written, and the encoder that it is for.
+
+    Parameters
+    ----------
+    encoder
+        Hub id or folder of the encoder where it is not where it was, or the encoder itself if it is loaded already.
+    speaker
+        Training speaker whose mean and scale movements are given in; the average of all if not given.
+    chunk_s, context_s
+        See :class:`Inverter`.
+    """
+    file = read_head(Path(path))
+    scale = speaker_scale(file, speaker)
+    if isinstance(encoder, Encoder):
+        file.check_encoder(encoder)
+    else:
+        encoder = file.encoder(None if encoder is None else str(encoder))
+        file.check_encoder(encoder)
+        encoder.truncate(file.layer)
+    device = torch.device(device)
+    file.head.to(device)
+    return Inverter(file, encoder.to(device), scale, speaker, device, chunk_s, context_s)
+
+
+def speaker_scale(file: HeadFile, name: str | None = None) -> SpeakerScale:
+    """Return the mean and scale of a training speaker, or their averages over all that have the channel."""
+    if name is not None:
+        if name not in file.scales:
+            raise HeadError(f"{file.path} has no speaker {name}; it has {', '.join(sorted(file.scales))}")
+        return file.scales[name]
+    mean, sd = (np.stack([getattr(scale, what) for scale in file.scales.values()]) for what in ("mean", "sd"))
+    known = np.isfinite(mean) & np.isfinite(sd)
+    count = np.maximum(known.sum(axis=0), np.where(known.any(axis=0), 1, np.nan))
+    mean, sd = (np.where(known, values, 0).sum(axis=0) / count for values in (mean, sd))
+    return SpeakerScale(mean, sd, np.zeros(len(mean), bool))
+
+
+def resampled(blocks: Iterable[Block], rate_hz: float) -> Iterator[Samples]:
+    """Resample a wave to 16 kHz and round it to 16 bit, block by block, as corpora are prepared.
+
+    Other than there, a wave beyond full scale is not scaled down, since its peak is known at its end only.
+    """
+    if not 0 < rate_hz <= 10_000_000:
+        raise EncoderError(f"audio at {rate_hz} Hz")
+    stream = None if rate_hz == RATE_HZ else soxr.ResampleStream(rate_hz, RATE_HZ, 1, dtype="float32", quality="HQ")
+    for block in blocks:
+        if not np.isfinite(peak := np.abs(block).max(initial=0)) or peak > _LOUDEST:
+            raise EncoderError(f"audio with a peak of {peak:g}; samples are finite, full scale is 1")
+        block = np.ascontiguousarray(block, np.float32)
+        yield _as_16_bit(block if stream is None else stream.resample_chunk(block))
+    if stream is not None:
+        yield _as_16_bit(stream.resample_chunk(np.zeros(0, np.float32), last=True))
+
+
+def _as_16_bit(block: Block) -> Samples:
+    return torch.from_numpy(np.round(block.astype(np.float64) * 32768).astype(np.float32) / 32768)
+
+
+def overlapping(
+    blocks: Iterable[Tensor], core: int, reach: int, step: int = 1, seen: int = 1
+) -> Iterator[tuple[Tensor, slice]]:
+    """Cut a stream into pieces that overlap; of each yield the frames that no other piece has.
+
+    Parameters
+    ----------
+    blocks
+        Any cut of the stream along its first axis.
+    core, reach
+        Frames of a piece's own, and of its context on either side. The last piece takes what is left.
+    step, seen
+        From one frame to the next, and how much one sees, in rows of the stream.
+    """
+    rest, before = None, 0
+    for block in blocks:
+        rest = block if rest is None else torch.cat([rest, block])
+        while len(rest) >= (size := (before + core + reach - 1) * step + seen):
+            yield rest[:size], slice(before, before + core)
+            dropped = max(0, before + core - reach)
+            rest, before = rest[dropped * step :], before + core - dropped
+    if rest is not None and len(rest) >= before * step + seen:
+        yield rest, slice(before, None)

@@ -1,0 +1,156 @@
+"""Audio of any length to movements: pieces, rates, and what is no audio."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from conftest import real
+from head_files import RATE_HZ, about_of, noise, random_ridge
+
+from tractprobe.conditioning import SpeakerScale
+from tractprobe.encoders.mel import LogMel
+from tractprobe.encoders.untrained import untrained
+from tractprobe.errors import EncoderError
+from tractprobe.head_file import HeadFile, read_head, write_head
+from tractprobe.heads import Bank
+from tractprobe.inverter import Inverter, load_head, overlapping, resampled
+from tractprobe.track import Track
+
+
+@pytest.mark.parametrize(("core", "reach", "step", "seen"), [(10, 3, 4, 7), (10, 0, 1, 1), (5, 20, 3, 5), (1, 0, 7, 9)])
+@pytest.mark.parametrize("block", [1, 13, 5000])
+def test_overlapping_pieces_have_each_frame_once(core: int, reach: int, step: int, seen: int, block: int):
+    stream = torch.arange(1003)
+    frames = stream.unfold(0, seen, step).sum(dim=1)
+    found, longest = [], 0
+    for piece, own in overlapping(stream.split(block), core, reach, step, seen):
+        found.append(piece.unfold(0, seen, step).sum(dim=1)[own])
+        longest = max(longest, len(piece))
+    assert torch.equal(torch.cat(found), frames)
+    assert longest < (core + 2 * reach + core) * step + seen
+
+
+@pytest.mark.parametrize("settings", [{"context": 2}, {"context": 0, "deltas": 2}, {"window_s": 0.3, "every": 3}])
+def test_a_spectrum_in_pieces_is_that_of_one_pass(tmp_path: Path, settings: dict[str, Any]):
+    encoder = LogMel(bands=20, **settings)
+    about = about_of(encoder)
+    about["encoder"]["settings"] = {"_target_": "tractprobe.encoders.mel.LogMel", "bands": 20, **settings}
+    write_head(tmp_path / "f.safetensors", random_ridge(encoder.width), about)
+    wave = noise(7.3)
+    whole = load_head(tmp_path / "f.safetensors", chunk_s=60)(wave, RATE_HZ)
+    for chunk_s in (0.1, 3.1):
+        parts = load_head(tmp_path / "f.safetensors", chunk_s=chunk_s, context_s=0)(wave, RATE_HZ)
+        assert parts.values.shape == whole.values.shape == (encoder.count_frames(len(wave)), 12)
+        np.testing.assert_allclose(parts.values, whole.values, atol=1e-4)
+
+
+class Smooth(Bank):
+    """A head that sees three frames on either side."""
+
+    context_frames = 3
+
+    def forward(self, states: torch.Tensor) -> torch.Tensor:
+        padded = torch.nn.functional.pad(states.double()[..., :12], (0, 0, 3, 3))
+        return padded.unfold(2, 7, 1).mean(dim=-1)
+
+
+def test_a_head_that_sees_neighbours_gets_them(head: Path, mel: LogMel):
+    file = HeadFile(**{**vars(read_head(head)), "head": Smooth(1, 100, 12)})
+    wave, scale = noise(5), SpeakerScale.unit(12)
+    whole = Inverter(file, mel, scale, chunk_s=60)(wave, RATE_HZ).values
+    parts = Inverter(file, mel, scale, chunk_s=0.5)(wave, RATE_HZ).values
+    np.testing.assert_allclose(parts, whole, atol=1e-4)
+    Smooth.context_frames = 2  # too little is not enough
+    try:
+        assert np.abs(Inverter(file, mel, scale, chunk_s=0.5)(wave, RATE_HZ).values - whole).max() > 1e-3
+    finally:
+        Smooth.context_frames = 3
+
+
+def test_memory_does_not_grow_with_the_audio(head: Path, mel: LogMel):
+    """No piece is longer for a longer wave, and no block is kept."""
+    seen: list[int] = []
+
+    class Counting(LogMel):
+        def encode(self, waves: Any) -> Any:
+            seen.append(len(waves[0]))
+            return super().encode(waves)
+
+    inverter = load_head(head, encoder=Counting(bands=20, context=2), chunk_s=1.0)
+    blocks = (noise(0.7, seed) for seed in range(60))
+    track = inverter.of_blocks(blocks, RATE_HZ)
+    assert len(track.values) == mel.count_frames(60 * 11200)
+    assert max(seen) < 2.1 * RATE_HZ and len(seen) > 35
+
+
+def test_attention_gets_context_and_short_audio_is_one_piece(tmp_path: Path):
+    encoder = untrained(layers=2, width=48, channels=16)
+    about = about_of(encoder)
+    settings = {"_target_": "tractprobe.encoders.untrained.untrained", "layers": 2, "width": 48, "channels": 16}
+    about["encoder"]["settings"] = settings
+    write_head(tmp_path / "f.safetensors", random_ridge(48), about)
+    wave = noise(6)
+    (states,) = encoder([torch.from_numpy(np.round(wave * 32768) / 32768).float()])
+    expected = states[2].double().numpy() @ random_ridge(48)["weight"][0].numpy() * 2 + 1
+    whole = load_head(tmp_path / "f.safetensors")(wave, RATE_HZ).values
+    np.testing.assert_allclose(whole, expected, atol=1e-4)
+    parts = [load_head(tmp_path / "f.safetensors", chunk_s=2, context_s=s)(wave, RATE_HZ).values for s in (0, 1.5)]
+    errors = [np.abs(part - whole).mean() for part in parts]
+    assert parts[0].shape == whole.shape and 1e-4 < errors[1] < errors[0]
+
+
+def test_whisper_in_pieces_is_whisper_in_its_own_windows(tmp_path: Path):
+    """A real encoder: its windows of 30 s are encoded by themselves in any case."""
+    from tractprobe.encoders.pretrained import pretrained
+
+    encoder = pretrained(str(real("TRACTPROBE_MODELS", "whisper-tiny.en-encoder"))).truncate(1)
+    whole_encoder = pretrained(str(real("TRACTPROBE_MODELS", "whisper-tiny.en-encoder")))
+    about = about_of(whole_encoder) | {"layer": 1}
+    write_head(tmp_path / "f.safetensors", random_ridge(384), about)
+    wave = noise(61.3)
+    track = load_head(tmp_path / "f.safetensors", encoder=encoder, chunk_s=10)(wave, RATE_HZ)
+    (states,) = encoder([torch.from_numpy(np.round(wave * 32768) / 32768).float()])
+    expected = states[1].double().numpy() @ random_ridge(384)["weight"][0].numpy() * 2 + 1
+    np.testing.assert_allclose(track.values, expected, atol=1e-4)
+
+
+@pytest.mark.parametrize("rate_hz", [8000, 22050, 44100, 48000])
+def test_audio_is_resampled_as_corpora_are_whatever_the_blocks(rate_hz: int):
+    from tractprobe.convert import to_pcm16
+
+    wave = noise(2, rate_hz=rate_hz) * 0.5
+    expected = to_pcm16(wave, rate_hz) / 32768
+    blocks = (wave[start : start + 7001] for start in range(0, len(wave), 7001))
+    np.testing.assert_array_equal(torch.cat(list(resampled(blocks, rate_hz))).numpy(), expected.astype(np.float32))
+
+
+WAVES: dict[str, tuple[Any, float, str]] = {
+    "integers": (np.zeros(16000, np.int16), 16000, "floats, full scale 1; not int16"),
+    "two channels": (np.zeros((16000, 2)), 16000, r"shape \(16000, 2\)"),
+    "not finite": (np.array([0.0, np.nan] * 8000), 16000, "peak of nan"),
+    "integers as floats": (np.full(16000, 20000.0), 16000, "peak of 20000; .* full scale is 1"),
+    "too short": (np.zeros(399), 16000, "shorter than one frame of 25 ms"),
+    "none": (np.zeros(0), 16000, "shorter than one frame"),
+    "no rate": (np.zeros(16000), 0, "audio at 0 Hz"),
+}
+
+
+@pytest.mark.parametrize("case", WAVES)
+def test_what_is_no_wave_is_named(head: Path, case: str):
+    wave, rate_hz, problem = WAVES[case]
+    with pytest.raises(EncoderError, match=problem):
+        load_head(head)(wave, rate_hz)
+
+
+def test_a_track_at_another_rate_is_on_its_multiples():
+    times_s = 199.5 / 16000 + np.arange(100) / 50
+    wave = np.stack([np.sin(2 * np.pi * 3 * times_s), np.cos(2 * np.pi * 2 * times_s)], axis=1)
+    track = Track(wave, 50.0, times_s[0], ("a", "b"))
+    fine = track.resampled(100)
+    assert fine.start_s == 0.02 and fine.times_s[-1] == pytest.approx(1.99) and fine.rate_hz == 100
+    inner = slice(5, -5)
+    np.testing.assert_allclose(fine.values[inner, 0], np.sin(2 * np.pi * 3 * fine.times_s)[inner], atol=2e-3)
+    fast = Track(np.sin(2 * np.pi * 18 * times_s)[:, None], 50.0, times_s[0], ("a",))
+    assert np.abs(fast.resampled(20).values[10:-10]).max() < 0.05  # would otherwise come back as 2 Hz

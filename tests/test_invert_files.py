@@ -1,0 +1,290 @@
+"""Files and folders in, tables, pages and videos out."""
+
+import csv
+import json
+import re
+import shutil
+import subprocess
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from conftest import REPOSITORY
+from head_files import RATE_HZ, noise
+from test_textgrid import TIERS, long_form
+
+from tractprobe.articulators import CHANNELS
+from tractprobe.cli import main
+from tractprobe.corpora import Phone
+from tractprobe.errors import ConfigError, CorpusError
+from tractprobe.inverter import load_head
+from tractprobe.midsagittal import Film
+from tractprobe.player import player
+from tractprobe.track import Track
+from tractprobe.track_files import read_phones
+from tractprobe.video import require_video, write_video
+
+
+@pytest.fixture
+def recordings(tmp_path: Path) -> Path:
+    """Three recordings below a folder, one with an alignment, one at another rate."""
+    folder = tmp_path / "in"
+    (folder / "sub.dir").mkdir(parents=True)
+    soundfile.write(folder / "a.wav", noise(1.0), RATE_HZ)
+    (folder / "a.TextGrid").write_text(long_form(TIERS))
+    soundfile.write(folder / "sub.dir/a.FLAC", noise(1.5, 1), RATE_HZ, format="FLAC")
+    soundfile.write(folder / "sub.dir/b.c.wav", noise(1.2, 2, rate_hz=44100), 44100)
+    return folder
+
+
+def invert(*arguments: object) -> int:
+    return main(["invert", *map(str, arguments)])
+
+
+def rows_of(path: Path) -> list[dict[str, str]]:
+    with open(path, newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def files_below(folder: Path) -> list[str]:
+    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+
+
+def test_folder_in_folder_out(recordings: Path, head: Path, tmp_path: Path, capsys: pytest.CaptureFixture):
+    out = tmp_path / "out"
+    assert invert(recordings, "--head", head, "--output", out, "--format", "csv,npz") == 0
+    assert files_below(out) == [
+        "a.csv", "a.npz", "a.phones.csv", "sub.dir/a.csv", "sub.dir/a.npz", "sub.dir/b.c.csv", "sub.dir/b.c.npz",
+    ]  # fmt: skip
+    assert re.match(r"3 files; 4 s of audio in .* x real time\) in ", capsys.readouterr().out)
+    track = load_head(head)(*soundfile.read(recordings / "sub.dir/a.FLAC", dtype="float32"))
+    with np.load(out / "sub.dir/a.npz", allow_pickle=False) as arrays:
+        np.testing.assert_allclose(arrays["values"], track.values)
+        np.testing.assert_allclose(arrays["times_s"], track.times_s)
+        assert arrays["channels"].tolist() == list(CHANNELS) and set(arrays["units"].tolist()) == {"mm"}
+        assert (arrays["rate_hz"], arrays["start_s"]) == (50, 199.5 / 16000)
+    rows = rows_of(out / "sub.dir/a.csv")
+    assert list(rows[0]) == ["time_s", *(f"{name}_mm" for name in CHANNELS)]
+    found = np.array([[float(value) for value in row.values()] for row in rows])
+    np.testing.assert_allclose(found[:, 1:], track.values, atol=1e-4)
+    np.testing.assert_allclose(found[:, 0], track.times_s, atol=1e-6)
+
+
+def test_an_alignment_beside_the_audio_is_used(recordings: Path, head: Path, tmp_path: Path):
+    assert invert(recordings / "a.wav", "--head", head, "--output", tmp_path / "out", "--rate", 200) == 0
+    track = load_head(head)(*soundfile.read(recordings / "a.wav", dtype="float32")).resampled(200)
+    rows = rows_of(tmp_path / "out/a.phones.csv")
+    assert [(row["phone"], float(row["start_s"]), float(row["end_s"])) for row in rows] == [
+        ("HH", 0.2, 0.3), ("AY1", 0.3, 0.45)  # pauses are none
+    ]  # fmt: skip
+    for row, (start_s, end_s) in zip(rows, [(0.2, 0.3), (0.3, 0.45)], strict=True):
+        inside = (track.times_s >= start_s - 1e-9) & (track.times_s < end_s - 1e-9)
+        middle = track.at(np.array([(start_s + end_s) / 2]))[0]
+        np.testing.assert_allclose([float(row[f"{name}_mm"]) for name in CHANNELS], middle, atol=1e-4)
+        expected = track.values[inside].mean(axis=0)
+        np.testing.assert_allclose([float(row[f"{name}_mm_mean"]) for name in CHANNELS], expected, atol=1e-4)
+    labels = {round(float(row["time_s"]), 3): row["phone"] for row in rows_of(tmp_path / "out/a.csv")}
+    assert labels[0.25] == "HH" and labels[0.3] == "AY1" and labels[0.5] == "" and labels[0.1] == ""
+    assert len(labels) == len(track.values)
+
+
+def test_the_tier_of_phones_is_found_or_asked_for(tmp_path: Path):
+    def written(*names: str) -> Path:
+        path = tmp_path / "a.TextGrid"
+        path.write_text(long_form({name: TIERS["phone"] for name in names}))
+        return path
+
+    assert [phone.label for phone in read_phones(written("word", "MAU"))] == ["HH", "AY1"]
+    assert len(read_phones(written("only"))) == 2
+    assert len(read_phones(written("x", "y"), "y")) == 2
+    with pytest.raises(CorpusError, match=r"which tier holds the phones\? It has x, y; give --tier"):
+        read_phones(written("x", "y"))
+    with pytest.raises(CorpusError, match="has 0 interval tiers 'z'"):
+        read_phones(written("x", "y"), "z")
+
+
+def test_one_bad_file_is_reported_and_the_others_are_made(
+    recordings: Path, head: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+):
+    (recordings / "bad.wav").write_bytes(b"RIFF no")
+    soundfile.write(recordings / "short.wav", np.zeros(100), RATE_HZ)
+    soundfile.write(recordings / "stereo.wav", np.zeros((16000, 2)), RATE_HZ)
+    (recordings / "sub.dir/a.TextGrid").write_text("nothing")
+    assert invert(recordings, "--head", head, "--output", tmp_path / "out") == 1
+    said = capsys.readouterr()
+    assert "2 files, 4 with problems" in said.out
+    for name, problem in {
+        "bad.wav": "not readable as audio", "short.wav": "shorter than one frame", "stereo.wav": "2 audio channels",
+        "a.TextGrid": "a text is wanted",
+    }.items():  # fmt: skip
+        assert re.search(rf"^tractprobe: .*{re.escape(name)}.*{problem}", said.err, re.MULTILINE)
+    assert "Traceback" not in said.err
+    assert files_below(tmp_path / "out") == ["a.csv", "a.phones.csv", "sub.dir/b.c.csv"]
+    assert invert(recordings / "stereo.wav", "--head", head, "--output", tmp_path / "out", "--channel", 1) == 0
+
+
+def test_outputs_that_are_there_are_kept_unless_asked(
+    recordings: Path, head: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+):
+    line = [recordings, "--head", head, "--output", tmp_path / "out"]
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out/a.csv").write_text("mine")
+    assert invert(*line) == 1 and "out/a.csv is there already" in capsys.readouterr().err
+    assert files_below(tmp_path / "out") == ["a.csv"]
+    shutil.copy(tmp_path / "out/a.csv", tmp_path / "out/a.phones.csv")
+    assert invert(*line, "--existing", "skip") == 0
+    assert (tmp_path / "out/a.csv").read_text() == "mine" and "2 files, 1 there already" in capsys.readouterr().out
+    assert invert(*line, "--existing", "replace") == 0
+    assert (tmp_path / "out/a.csv").read_text().startswith("time_s")
+
+
+WRONG = {
+    "no audio": (["{in}/none"], "no audio"),
+    "one name twice": (["{in}/a.wav", "{in}/sub.dir/a.FLAC"], "would both become a"),
+    "a format": (["{in}/a.wav", "--format", "xls"], "--format xls: some of csv, npz, phones"),
+    "a rate": (["{in}/a.wav", "--rate", "0"], "--rate 0.0: up to 10000 Hz"),
+    "a cutoff": (["{in}/a.wav", "--lowpass", "25"], "--lowpass 25.0: between 0 and 25 Hz"),
+    "a speaker": (["{in}/a.wav", "--speaker", "x"], "no speaker x; it has s"),
+    "no alignment": (["{in}/sub.dir/b.c.wav", "--format", "phones"], "has no TextGrid beside it"),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_what_cannot_be_asked_is_named(
+    recordings: Path, head: Path, tmp_path: Path, capsys: pytest.CaptureFixture, case: str
+):
+    arguments, problem = WRONG[case]
+    (recordings / "none").mkdir()
+    line = [argument.replace("{in}", str(recordings)) for argument in arguments]
+    assert invert(*line, "--head", head, "--output", tmp_path / "out") == 1
+    assert problem in capsys.readouterr().err and not (tmp_path / "out").exists()
+
+
+def test_fast_movements_are_removed_if_asked(recordings: Path, head: Path, tmp_path: Path):
+    assert invert(recordings / "a.wav", "--head", head, "--output", tmp_path, "--format", "npz", "--lowpass", 8) == 0
+    track = load_head(head)(*soundfile.read(recordings / "a.wav", dtype="float32")).lowpassed(8)
+    np.testing.assert_allclose(np.load(tmp_path / "a.npz")["values"], track.values)
+
+
+# Moving pictures.
+
+
+def moving(duration_s: float = 1.0) -> Track:
+    """Articulators on circles about places of a mouth; the upper lip is lost in the second half."""
+    times_s = np.arange(round(duration_s * 100)) / 100
+    places = np.array([[10, 5], [22, 8], [32, 2], [35, -8], [45, 2], [44, -10]], float)
+    circles = np.stack([np.cos(6 * times_s), np.sin(6 * times_s)], axis=1)[:, None] * 3
+    values = (places + circles).reshape(len(times_s), -1)
+    values[len(values) // 2 :, CHANNELS.index("ul_x")] = np.nan
+    return Track(values, 100.0)
+
+
+class Elements(HTMLParser):
+    """What a browser would take for elements."""
+
+    def __init__(self, page: str):
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+
+HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(2)>\"'&{{data}}"
+
+
+def test_a_page_loads_nothing_and_takes_no_text_for_markup():
+    page = player(moving(), noise(1), HOSTILE, HOSTILE, [Phone(HOSTILE, 0.1, 0.5)])
+    tags = Elements(page).tags
+    assert [attributes.get("id") for tag, attributes in tags if tag == "script"] == ["data", "audio", None]
+    assert not [tag for tag, _ in tags if tag in ("img", "link", "iframe", "object")]
+    assert not [value for _, attributes in tags for name, value in attributes.items() if name in ("src", "href")]
+    assert not re.search(r"https?://", page)
+    policy = next(a["content"] for tag, a in tags if tag == "meta" and "http-equiv" in a)
+    assert policy is not None and policy.startswith("default-src 'none'")
+
+
+def test_a_page_draws_the_points_where_they_are_and_moves(tmp_path: Path):
+    """The page's own script, without a browser."""
+    if not shutil.which("node"):
+        pytest.skip("no node")
+    path, track = tmp_path / "p.html", moving()
+    path.write_text(player(track, noise(1), "t", "", [Phone("a", 0.2, 0.3)]), encoding="utf-8")
+    harness = REPOSITORY / "tests/page_in_node.js"
+    printed = subprocess.run(["node", harness, path, "0.25"], capture_output=True, text=True, check=True).stdout
+    drawn = json.loads(printed)
+    dots = np.array([given[1:3] for given in drawn["first"]["plane"] if given[0] == "arc"])
+    expected = track.values[25].reshape(6, 2)
+    assert dots.shape == (6, 2)
+    # From mm to pixels both axes have one scale, y turned upside down.
+    scale = np.diff(dots[[0, 4], 0])[0] / np.diff(expected[[0, 4], 0])[0]
+    np.testing.assert_allclose(dots[:, 0] - dots[0, 0], scale * (expected[:, 0] - expected[0, 0]), atol=0.3)
+    np.testing.assert_allclose(dots[:, 1] - dots[0, 1], -scale * (expected[:, 1] - expected[0, 1]), atol=0.3)
+    texts = [given[1] for given in drawn["first"]["plane"] if given[0] == "fillText"]
+    assert {"tip", "upper lip", "10 mm", "a"} <= set(texts)
+    assert drawn["clock"].startswith("0.50 / 1.00 s")  # a click in the middle of the waveform
+    later = [given[1] for given in drawn["moved"]["plane"] if given[0] == "fillText"]
+    assert "upper lip" not in later and "a" not in later and "tip" in later
+
+
+def test_a_film_shows_what_there_is():
+    film = Film.of(moving(), 100)
+    left, right, bottom, top = film.bounds
+    known = film.points[np.isfinite(film.points).all(axis=2)]
+    assert (known > [left, bottom]).all() and (known < [right, top]).all()
+    assert len(film.trail(50)) == 11 and len(film.trail(3)) == 4
+    curve = film.tongue(0)
+    for place in range(3):  # through the points
+        assert np.abs(curve - film.points[0, place]).sum(axis=1).min() < 1e-9
+    with pytest.raises(CorpusError, match="no articulator"):
+        Film.of(Track(np.zeros((10, 1)), 100.0, channels=("LA",)), 25)
+
+
+def test_pages_of_files_have_the_sound(recordings: Path, head: Path, tmp_path: Path):
+    assert invert(recordings, "--head", head, "--output", tmp_path / "out", "--html") == 0
+    assert len(list((tmp_path / "out").rglob("*.html"))) == 3
+
+
+def test_a_video_without_ffmpeg_says_what_to_install(
+    recordings: Path, head: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setitem(__import__("sys").modules, "imageio_ffmpeg", None)
+    assert invert(recordings, "--head", head, "--video") == 1
+    assert 'pip install "tractprobe[video]"' in capsys.readouterr().err
+
+
+# imageio-ffmpeg leaves the ends of its pipes to the garbage collector.
+UNCLOSED = pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
+
+
+@UNCLOSED
+def test_a_video_has_moving_pictures_and_sound(tmp_path: Path):
+    try:
+        library = require_video()
+    except ConfigError as error:
+        pytest.skip(str(error))
+    write_video(tmp_path / "v.mp4", moving(), noise(1), "$x$ <b>")
+    reader = library.read_frames(str(tmp_path / "v.mp4"))
+    about = next(reader)
+    frames = [np.frombuffer(frame, np.uint8).reshape(*about["size"][::-1], 3) for frame in reader]
+    assert about["fps"] == 25 and about["duration"] == pytest.approx(1, abs=0.1) and len(frames) == 25
+    assert about["audio_codec"] == "aac" and about["codec"] == "h264"
+    changed = np.abs(frames[0].astype(int) - frames[12]).max(axis=2) > 60
+    assert 100 < changed.sum() < changed.size / 10
+    assert files_below(tmp_path) == ["v.mp4"]
+
+
+@UNCLOSED
+def test_a_video_that_cannot_be_written_is_one_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    try:
+        library = require_video()
+    except ConfigError as error:
+        pytest.skip(str(error))
+    monkeypatch.setattr("tractprobe.video.CODEC", "none")
+    assert library
+    with pytest.raises(CorpusError, match="ffmpeg could not write it"):
+        write_video(tmp_path / "v.mp4", moving(), noise(1), "t")
+    assert files_below(tmp_path) == []
