@@ -54,7 +54,18 @@ def run(finished: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(finished, tmp_path / "run"))
 
 
-@pytest.mark.parametrize("overrides", [[NARROW], [NARROW, *NONLINEAR], [*SMALL, "features.storage=float32"]])
+SEVERAL = {
+    "spectrum, ridge": [NARROW],
+    "spectrum, perceptron": [NARROW, *NONLINEAR],
+    "best of layers": [*SMALL, "features.storage=float32"],
+    "side by side": [*SMALL, "features.storage=float32", "layer=[0,2]"],
+    "added up": [*SMALL, "features.storage=float32", "head=weighted", "head.head.hidden=16", "trainer.max_epochs=2"],
+    "convolutions": [NARROW, "head=conv", "head.hidden=16", "trainer.max_epochs=2"],
+    "both ways": [NARROW, "head=gru", "head.hidden=8", "trainer.max_epochs=2"],
+}
+
+
+@pytest.mark.parametrize("overrides", SEVERAL.values(), ids=SEVERAL)
 def test_an_exported_head_gives_the_runs_own_numbers(configure: Configure, toy: PreparedCorpus, overrides: list[str]):
     """Audio in, mm out, compared with the targets: r, RMSE, R² and CCC of each speaker and channel are the run's."""
     run = a_run(configure, *overrides)

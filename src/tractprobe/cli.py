@@ -65,10 +65,14 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _label(text: str) -> "int | str":
+    return int(text) if text.isdecimal() else text
+
+
 def _add_inversion(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     export = commands.add_parser("export", help="finished run -> head file: one layer with all that inversion takes")
     export.add_argument("directory", type=_run_directory, metavar="RUN", help="its directory, also as run=DIRECTORY")
-    export.add_argument("--layer", type=int, metavar="N", help="which (the best by validation)")
+    export.add_argument("--layer", type=_label, metavar="N", help="which (the best by validation)")
     export.add_argument("--output", type=Path, metavar="FILE", help="head-layer<N>.safetensors in the run's directory")
     export.set_defaults(run=_export)
     invert = commands.add_parser("invert", help="audio -> movements of tongue, lips and jaw in mm, also as pictures")

@@ -9,7 +9,8 @@ from tractprobe import __version__
 from tractprobe.config import Plain
 from tractprobe.errors import RunError, first_line
 from tractprobe.head_file import write_head
-from tractprobe.results import METRICS, RESULT, Row, read_result, speaker_means
+from tractprobe.layers import Label
+from tractprobe.results import METRICS, RESULT, Row, chosen_layer, read_result, speaker_means
 from tractprobe.run import HEADS
 from tractprobe.statistics import mean_over_speakers
 
@@ -20,7 +21,7 @@ LICENCE = (
 _AGAIN = "remove it and run the command again, which starts from the cached states"
 
 
-def export(run: Path, layer: int | None = None, output: Path | None = None) -> Path:
+def export(run: Path, layer: Label | None = None, output: Path | None = None) -> Path:
     """Write a head file of one layer of a finished run and return its path.
 
     Without ``layer`` the best by validation is taken, never by test; ``output`` is ``head-layer<N>.safetensors`` in
@@ -46,7 +47,7 @@ def export(run: Path, layer: int | None = None, output: Path | None = None) -> P
     return output
 
 
-def _heads(run: Path, result: Plain) -> tuple[dict[str, Any], list[int], list[dict[str, str]]]:
+def _heads(run: Path, result: Plain) -> tuple[dict[str, Any], list[Label], list[dict[str, str]]]:
     """Return a run's tensors, the layers that are their first axis, and their channels."""
     from safetensors import SafetensorError, safe_open
     from safetensors.torch import load_file
@@ -72,20 +73,19 @@ def _sets(targets: Sequence[str]) -> list[str]:
     return [name for name in targets for _ in SETS[name][0]]
 
 
-def _chosen(run: Path, result: Plain, layers: Sequence[int], asked: int | None) -> int:
+def _chosen(run: Path, result: Plain, layers: Sequence[Label], asked: Label | None) -> Label:
     """Return the layer that is asked for, the only one, or the one that validated best."""
     if asked is not None and asked not in layers:
         raise RunError(f"{run} has no layer {asked}; it has {', '.join(map(str, layers))}")
     if asked is not None or len(layers) == 1:
         return layers[0] if asked is None else asked
-    best = result.get("fit", {}).get("best_validation_r") or []
-    known = {layer: r for layer, r in zip(layers, best, strict=False) if r is not None}
-    if len(best) != len(layers) or not known:
+    chosen = chosen_layer(result)
+    if chosen is None:
         raise RunError(f"{run} has no validation r to choose among layers {', '.join(map(str, layers))}; give --layer")
-    return max(known, key=lambda layer: known[layer])
+    return chosen
 
 
-def _about(run: Path, result: Plain, layer: int, channels: list[dict[str, str]]) -> Plain:
+def _about(run: Path, result: Plain, layer: Label, channels: list[dict[str, str]]) -> Plain:
     from tractprobe.config import build
 
     identity, settings = result["identity"], result["settings"]

@@ -26,6 +26,7 @@ from tractprobe.features import Storage, as_storage
 from tractprobe.files import atomic, digest, read_bytes
 from tractprobe.frames import FrameGeometry
 from tractprobe.heads import Bank
+from tractprobe.layers import Label, Layers, is_label, label, of_label
 from tractprobe.ridge import Ridge
 from tractprobe.targets import Channel
 
@@ -37,6 +38,7 @@ _ENCODERS = frozenset(name for name in TARGETS if name.startswith("tractprobe.en
 _MAX_SETTING, _MAX_LAYERS, _MAX_CHANNELS = 1 << 16, 512, 64
 _WITHOUT_SIZE = ("seed", "random_seed", "alphas", "alpha_without_validation")
 # Of an encoder's identity: what a release of transformers or pyworld may write differently for the same weights.
+_WEIGHTED = "tractprobe.heads.Weighted"
 _BY_RELEASE = ("config_sha256", "extractor_sha256", "pyworld", "revision", "deepest")
 
 
@@ -56,13 +58,18 @@ class HeadFile:
 
     path: Path
     head: Bank | Ridge
-    layer: int
+    layers: Layers
     width: int
     channels: tuple[Channel, ...]
     geometry: FrameGeometry
     storage: Storage
     scales: Mapping[str, SpeakerScale]
     about: Plain
+
+    @property
+    def layer(self) -> Label:
+        """What tables call the layers."""
+        return label(self.layers)
 
     def encoder(self, name: str | None = None) -> Encoder:
         """Build the encoder that the head was fitted on; ``name`` says where its model is if not where it was."""
@@ -82,7 +89,8 @@ class HeadFile:
                          for identity in (self.about["encoder"]["identity"], encoder.identity))  # fmt: skip
         if wanted != given:
             raise EncoderError(f"{self.path} is of another encoder: {wanted}, not {given}")
-        if not self.layer < encoder.num_layers or (encoder.width, encoder.geometry) != (self.width, self.geometry):
+        known = max(self.layers) < encoder.num_layers
+        if not known or (encoder.width, encoder.geometry) != (self.width, self.geometry):
             raise EncoderError(f"{self.path}: layer, width or frames are not those of {encoder.label}")
 
 
@@ -142,7 +150,9 @@ def _built(path: Path, tensors: Mapping[str, Tensor], about: Plain) -> HeadFile:
     _require(all(re.fullmatch(r"\w{1,32}", name, re.ASCII) for name in names), "channels with other names than words")
     _require(all(isinstance(one.unit, str) and len(one.unit) <= 64 for one in channels), "a unit that is no text")
     layer, width = about["layer"], about["encoder"]["width"]
-    _require(type(layer) is int and 0 <= layer < _MAX_LAYERS, f"layer {layer!r:.20}")
+    _require(is_label(layer) and len(str(layer)) <= _MAX_LAYERS, f"layer {layer!r:.20}")
+    _require(max(map(int, re.findall(r"\d+", str(layer)))) < _MAX_LAYERS, f"layer {layer!r:.20}")
+    layers = of_label(layer)
     _require(type(width) is int and 0 < width <= max(max(value.shape, default=0) for value in tensors.values()),
              f"a width of {width!r:.20}")  # fmt: skip
     settings = about["encoder"]["settings"]
@@ -150,8 +160,8 @@ def _built(path: Path, tensors: Mapping[str, Tensor], about: Plain) -> HeadFile:
     _require(isinstance(about["encoder"]["identity"], dict), "no identity of an encoder")
     return HeadFile(
         path=path,
-        head=_head(about["head"], tensors, width, len(channels)),
-        layer=layer,
+        head=_head(about["head"], tensors, layers, width, len(channels)),
+        layers=layers,
         width=width,
         channels=channels,
         geometry=_geometry(about["frames"]),
@@ -161,10 +171,16 @@ def _built(path: Path, tensors: Mapping[str, Tensor], about: Plain) -> HeadFile:
     )
 
 
-def _head(settings: Plain, tensors: Mapping[str, Tensor], width: int, num_channels: int) -> Bank | Ridge:
+def _head(
+    settings: Plain, tensors: Mapping[str, Tensor], layers: Layers, width: int, num_channels: int
+) -> Bank | Ridge:
     """Build a head, without memory first to compare its tensors' sizes with those that are there."""
     _check_settings(settings, _HEADS)
-    size = {"num_layers": 1, "width": width, "num_channels": num_channels}
+    added = settings["_target_"] == _WEIGHTED
+    if added:
+        _check_settings(settings.get("head"), _HEADS - {_WEIGHTED})
+    inputs = {"num_layers": len(layers), "width": width} if added else {"num_layers": 1, "width": width * len(layers)}
+    size = {**inputs, "num_channels": num_channels}
     with torch.device("meta"):
         empty = build(settings, **size)
     kind, wanted = type(empty), {name: (value.shape, value.dtype) for name, value in empty.state_dict().items()}

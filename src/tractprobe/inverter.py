@@ -21,6 +21,7 @@ from tractprobe.encoders import Encoder
 from tractprobe.errors import EncoderError, HeadError
 from tractprobe.features import rounded
 from tractprobe.head_file import HeadFile, read_head
+from tractprobe.heads import Weighted
 from tractprobe.prepared import RATE_HZ
 from tractprobe.track import Track
 
@@ -107,13 +108,18 @@ class Inverter:
             cut = overlapping(samples, core, reach, geometry.stride, geometry.field)
         for wave, own in cut:
             (states,) = self.encoder([wave.to(self.device)])
-            yield rounded(states[self.file.layer], self.file.storage)[slice(None) if span else own]
+            states = states[list(self.file.layers)].transpose(0, 1).flatten(1)  # side by side
+            yield rounded(states, self.file.storage)[slice(None) if span else own]
 
     def _predicted(self, states: Iterable[States]) -> Iterator[Float[Tensor, "_time channel"]]:
         reach = getattr(self.file.head, "context_frames", 0)
         reach = round(self.context_s * self.file.geometry.rate_hz) if reach is None else reach
         for part, own in overlapping(states, max(1, round(self.chunk_s * self.file.geometry.rate_hz)), reach):
-            yield self.file.head(part[None, None])[0, 0, own]
+            if isinstance(self.file.head, Weighted):  # it adds layers up
+                inputs = part.unflatten(1, (len(self.file.layers), -1)).transpose(0, 1)[:, None]
+            else:
+                inputs = part[None, None]
+            yield self.file.head(inputs)[0, 0, own]
 
 
 def load_head(
@@ -142,7 +148,7 @@ def load_head(
     else:
         encoder = file.encoder(None if encoder is None else str(encoder))
         file.check_encoder(encoder)
-        encoder.truncate(file.layer)
+        encoder.truncate(max(file.layers))
     device = torch.device(device)
     file.head.to(device)
     return Inverter(file, encoder.to(device), scale, speaker, device, chunk_s, context_s)

@@ -51,6 +51,16 @@ def label(layers: Layers) -> Label:
     return "+".join(f"{part[0]}-{part[-1]}" if len(part) > 2 else "+".join(map(str, part)) for part in parts)
 
 
+def of_label(value: Label) -> Layers:
+    """Return the layers that a label names.
+
+    >>> of_label("0-3+6+7")
+    (0, 1, 2, 3, 6, 7)
+    """
+    ends = [[int(end) for end in part.split("-")] for part in str(value).split("+")]
+    return tuple(layer for part in ends for layer in range(part[0], part[-1] + 1))
+
+
 def is_label(value: Any) -> bool:
     """Whether something is a label."""
     return type(value) is int or (isinstance(value, str) and bool(_SEVERAL.fullmatch(value)))
