@@ -14,7 +14,6 @@ from tractprobe.encoders.mel import LogMel
 from tractprobe.encoders.untrained import untrained
 from tractprobe.errors import EncoderError
 from tractprobe.head_file import HeadFile, read_head, write_head
-from tractprobe.heads import Bank
 from tractprobe.inverter import Inverter, load_head, overlapping, resampled
 from tractprobe.track import Track
 
@@ -46,27 +45,19 @@ def test_a_spectrum_in_pieces_is_that_of_one_pass(tmp_path: Path, settings: dict
         np.testing.assert_allclose(parts.values, whole.values, atol=1e-4)
 
 
-class Smooth(Bank):
-    """A head that sees three frames on either side."""
+@pytest.mark.parametrize("kind", ["Conv", "Transformer"])
+def test_a_head_that_sees_neighbours_gets_them(head: Path, mel: LogMel, kind: str):
+    from tractprobe import heads
 
-    context_frames = 3
-
-    def forward(self, states: torch.Tensor) -> torch.Tensor:
-        padded = torch.nn.functional.pad(states.double()[..., :12], (0, 0, 3, 3))
-        return padded.unfold(2, 7, 1).mean(dim=-1)
-
-
-def test_a_head_that_sees_neighbours_gets_them(head: Path, mel: LogMel):
-    file = HeadFile(**{**vars(read_head(head)), "head": Smooth(1, 100, 12)})
+    settings = {"Conv": {"hidden": 8, "dilations": [1, 2]}, "Transformer": {"hidden": 8, "depth": 2, "window": 6}}[kind]
+    bank = getattr(heads, kind)(1, 100, 12, **settings).eval()
+    file = HeadFile(**{**vars(read_head(head)), "head": bank})
     wave, scale = noise(5), SpeakerScale.unit(12)
     whole = Inverter(file, mel, scale, chunk_s=60)(wave, RATE_HZ).values
     parts = Inverter(file, mel, scale, chunk_s=0.5)(wave, RATE_HZ).values
     np.testing.assert_allclose(parts, whole, atol=1e-4)
-    Smooth.context_frames = 2  # too little is not enough
-    try:
-        assert np.abs(Inverter(file, mel, scale, chunk_s=0.5)(wave, RATE_HZ).values - whole).max() > 1e-3
-    finally:
-        Smooth.context_frames = 3
+    bank.context_frames = 0  # too little is not enough
+    assert np.abs(Inverter(file, mel, scale, chunk_s=0.5)(wave, RATE_HZ).values - whole).max() > 1e-3
 
 
 def test_memory_does_not_grow_with_the_audio(head: Path, mel: LogMel):

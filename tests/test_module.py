@@ -221,7 +221,7 @@ def test_a_loss_that_is_not_finite_names_the_utterances(make: Make, tmp_path: Pa
 
 def test_heads_that_see_neighbours_do_not_see_the_padding(encoder: Encoder):
     head = Conv(2, encoder.width, len(CHANNELS), hidden=8)
-    module = Inversion(encoder, head, layers=(0, 1), groups=[("c", "it", "c/a")])
+    module = Inversion(encoder, head, heads=[(0,), (1,)], groups=[("c", "it", "c/a")])
     states, lengths = torch.randn(2, 2, 30, encoder.width), torch.tensor([30, 12])
     present = torch.arange(30) < lengths[:, None]
     states[:, ~present] = 100.0
@@ -240,7 +240,7 @@ def test_heads_that_see_neighbours_do_not_see_the_padding(encoder: Encoder):
 
 def test_as_many_heads_as_layers_are_wanted(encoder: Encoder):
     with pytest.raises(ConfigError, match="2 heads for 3 layers"):
-        Inversion(encoder, Mlp(2, encoder.width, len(CHANNELS)), layers=(0, 1, 2), groups=[])
+        Inversion(encoder, Mlp(2, encoder.width, len(CHANNELS)), heads=[(0,), (1,), (2,)], groups=[])
 
 
 def test_mean_r_is_over_channels_then_languages_then_speakers():

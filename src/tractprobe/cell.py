@@ -22,7 +22,7 @@ from tractprobe.encoder_pass import partition, sum_groups
 from tractprobe.errors import ConfigError, RunError, first_line
 from tractprobe.features import FeatureCache, as_storage, cached
 from tractprobe.files import atomic, digest
-from tractprobe.heads import Weighted
+from tractprobe.heads import Bank, Weighted
 from tractprobe.layers import Label, read_by
 from tractprobe.linear import Division, fit_divisions
 from tractprobe.metrics import Scores
@@ -59,45 +59,58 @@ class Cell:
     def __init__(self, plan: Plan, folder: Path, logger: "WandbLogger | None" = None):
         settings, encoder = plan.settings, plan.encoder
         self.plan, self.folder = plan, folder
-        self.trainer = _trainer(settings, folder, logger)
+        self.trainer = trainer_of(settings, folder, logger)
         self.targets = Targets(settings["targets"], build(settings["ema"]))
-        self.data = EmaData(
-            plan.corpora,
-            plan.split,
-            encoder.geometry,
-            encoder.count_frames,
-            layers=read_by(plan.heads),
-            states=self._states(),
-            targets=self.targets,
-            seed=settings["seed"],
-            **settings["data"],
-        )
+        self.states = self._states()
+        self.data = self.new_data(plan.split)
         self.rows: list[Plain] | None = None
         self.module = Inversion(
             encoder,
-            self._head(),
+            self.new_head(len(plan.heads)),
             heads=plan.heads,
             groups=self.data.groups,
-            targets=self.targets,
-            storage=as_storage(settings["features"]["storage"]),
-            objective=build(settings["objective"]),
-            make_optimizer=lambda parameters: build(settings["optimizer"], params=list(parameters)),
-            patience=settings["patience"],
-            seed=settings["seed"],
             identity=digest({key: value for key, value in plan.identity.items() if key != "versions"}),
+            **inversion_settings(plan),
         )
 
-    def _head(self) -> Head:
-        settings, heads, width = self.plan.settings, self.plan.heads, self.plan.encoder.width
-        together = head_label(settings) == "weighted"  # it adds layers up, others read them side by side
-        size = {"num_layers": len(heads[0]), "width": width} if together else {
-            "num_layers": len(heads), "width": width * len(heads[0])
-        }  # fmt: skip
-        return build(settings["head"], **size, num_channels=len(self.targets.channels))
+    @property
+    def head_reads_several(self) -> bool:
+        """Whether one head adds up several layers."""
+        return head_label(self.plan.settings) == "weighted"
+
+    def new_data(self, split: Split, *, standardise: bool = True) -> EmaData:
+        """Return the batches of a split of the plan's corpora."""
+        encoder, settings = self.plan.encoder, self.plan.settings
+        return EmaData(
+            self.plan.corpora,
+            split,
+            encoder.geometry,
+            encoder.count_frames,
+            layers=read_by(self.plan.heads),
+            states=self.states,
+            targets=self.targets,
+            standardise=standardise,
+            seed=settings["seed"],
+            **settings["data"],
+        )
+
+    def new_head(self, count: int) -> Head:
+        """Return so many heads, before they have learned anything."""
+        layers, width = len(self.plan.heads[0]), self.plan.encoder.width
+        if self.head_reads_several:
+            count = layers
+        else:
+            width *= layers  # side by side
+        size = {"num_layers": count, "width": width, "num_channels": len(self.targets.channels)}
+        return build(self.plan.settings["head"], **size)
 
     def fit(self) -> Plain:
         """Fit the heads; return what was chosen on the validation part."""
-        return fit_linear([self])[0] if isinstance(self.module.head, Ridge) else self._train(self.module.head)
+        if isinstance(self.module.head, Ridge):
+            return fit_linear([self])[0]
+        warn_without_folds([self.plan.split])
+        self.data.setup()
+        return fit_heads(self.module, self.data, self.trainer, self.folder)
 
     def score(self) -> list[Plain]:
         """Return the test set's scores, one row for each layer, speaker and channel."""
@@ -181,28 +194,42 @@ class Cell:
             for corpus in self.plan.corpora
         }
 
-    def _train(self, head: Any) -> Plain:
-        _warn_without_folds([self.plan.split])
-        self.data.setup()
-        last = self.folder / CHECKPOINTS / "last.ckpt"
-        if last.exists():
-            log.info("going on from %s", last)
-        else:
-            batches = self.data.standardisation_dataloader()
-            head.standardise((self.module.states(batch), batch.valid) for batch in batches)
-        self.trainer.fit(
-            self.module,
-            train_dataloaders=self.data.train_dataloader(),
-            val_dataloaders=self.data.val_dataloader() if self.plan.split.validation else None,
-            ckpt_path=last if last.exists() else None,
-            weights_only=True,
-        )
-        if self.trainer.interrupted:
-            raise RunError("interrupted; the same command goes on")
-        self.module.restore_best()
-        best_r = [r if r > -1 else None for r in self.module.best_r.tolist()]
-        chosen = {"best_validation_r": best_r, "history": self.module.history}
-        return chosen | ({"layer_weights": head.layer_weights.tolist()} if isinstance(head, Weighted) else {})
+
+def fit_heads(module: Inversion, data: EmaData, trainer: "pl.Trainer", folder: Path) -> Plain:
+    """Train nonlinear heads, or go on with that; return what was chosen on the validation part."""
+    last, head = folder / CHECKPOINTS / "last.ckpt", module.head
+    assert isinstance(head, Bank)
+    if last.exists():
+        log.info("going on from %s", last)
+    else:
+        batches = data.standardisation_dataloader()
+        head.standardise((module.states(batch), module.truth(batch, "train").valid) for batch in batches)
+    trainer.fit(
+        module,
+        train_dataloaders=data.train_dataloader(),
+        val_dataloaders=data.val_dataloader() if data.split.validation else None,
+        ckpt_path=last if last.exists() else None,
+        weights_only=True,
+    )
+    if trainer.interrupted:
+        raise RunError("interrupted; the same command goes on")
+    module.restore_best()
+    best_r = [r if r > -1 else None for r in module.best_r.tolist()]
+    chosen = {"best_validation_r": best_r, "history": module.history}
+    return chosen | ({"layer_weights": head.layer_weights.tolist()} if isinstance(head, Weighted) else {})
+
+
+def inversion_settings(plan: Plan) -> dict[str, Any]:
+    """Return the arguments of Inversion that the settings decide."""
+    settings = plan.settings
+    return {
+        "targets": Targets(settings["targets"], build(settings["ema"])),
+        "storage": as_storage(settings["features"]["storage"]),
+        "objective": build(settings["objective"]),
+        "make_optimizer": lambda parameters: build(settings["optimizer"], params=list(parameters)),
+        "patience": settings["patience"],
+        "seed": settings["seed"],
+    }
 
 
 def fit_linear(cells: Sequence[Cell], splits: Sequence[Split] | None = None) -> list[Plain]:
@@ -216,7 +243,7 @@ def fit_linear(cells: Sequence[Cell], splits: Sequence[Split] | None = None) -> 
     assert isinstance(rule, Ridge)
     if not rule.per_channel and len(first.targets.names) > 1:
         raise ConfigError("head.alpha_per_channel=false chooses one alpha for all: give one set of targets")
-    _warn_without_folds([cell.plan.split for cell in cells])
+    warn_without_folds([cell.plan.split for cell in cells])
     plan, settings, device = first.plan, first.plan.settings, first.trainer.strategy.root_device
     store = sum_groups(
         plan.encoder,
@@ -250,12 +277,14 @@ def fit_linear(cells: Sequence[Cell], splits: Sequence[Split] | None = None) -> 
     return [{"alpha": alphas, "best_validation_r": r} for alphas, r in zip(chosen, validated, strict=True)]
 
 
-def _warn_without_folds(splits: Sequence[Split]) -> None:
+def warn_without_folds(splits: Sequence[Split]) -> None:
+    """Say that nothing can be chosen where nothing is kept aside."""
     if not all(split.folds for split in splits):
         log.warning("too few speakers and sentences to keep any aside for choices: none are made")
 
 
-def _trainer(settings: Plain, folder: Path, logger: "WandbLogger | None") -> "pl.Trainer":
+def trainer_of(settings: Plain, folder: Path, logger: "WandbLogger | None") -> "pl.Trainer":
+    """Return Lightning's trainer, whose checkpoints lie in a run's folder."""
     from pytorch_lightning.callbacks import ModelCheckpoint
 
     if settings["trainer"]["devices"] not in (1, "1"):

@@ -69,7 +69,7 @@ _WITHOUT_EFFECT = (
     "paths", "tracking", "launcher", "features.cache", "data.num_workers", "trainer.accelerator", "trainer.devices",
     "model.local_files_only", "model.about", "split.default_held_out", "checkpoint_s",
 )  # fmt: skip
-_ONLY_FOR_GRADIENTS = ("objective", "optimizer", "trainer", "patience", "data")
+_ONLY_FOR_GRADIENTS = ("together", "objective", "optimizer", "trainer", "patience", "data")
 
 
 def conf_dir() -> Path:

@@ -142,6 +142,7 @@ class EmaData(pl.LightningDataModule):
         self.entries = {entry.id: entry for corpus in corpora for entry in corpus.entries}
         self.groups = tuple(sorted({_group(self.entries[id_]) for id_ in {*split.development, *split.test}}))
         self.scales: dict[str, SpeakerScale] = {}
+        self.utterance_sums: dict[str, Float[np.ndarray, "3 channel"]] = {}
 
     def setup(self, stage: str | None = None) -> None:
         """Compute speaker statistics, once."""
@@ -217,11 +218,13 @@ class EmaData(pl.LightningDataModule):
         """Return each speaker's count, sum and sum of squares of the frames that count in fitting and scoring."""
         totals: dict[str, np.ndarray] = {}
         for entry in progress(self._entries(ids), "describing speakers", unit="utterance"):
-            targets = self._targets(entry)
-            valid = np.isfinite(targets)
-            known = np.where(valid, targets, 0)
-            sums = np.stack([valid.sum(axis=0), known.sum(axis=0), np.square(known).sum(axis=0)])
-            totals[entry.speaker] = totals.get(entry.speaker, 0) + sums
+            if entry.id not in self.utterance_sums:
+                targets = self._targets(entry)
+                valid = np.isfinite(targets)
+                known = np.where(valid, targets, 0)
+                sums = [valid.sum(axis=0), known.sum(axis=0), np.square(known).sum(axis=0)]
+                self.utterance_sums[entry.id] = np.stack(sums)
+            totals[entry.speaker] = totals.get(entry.speaker, 0) + self.utterance_sums[entry.id]
         return totals
 
 

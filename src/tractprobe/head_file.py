@@ -199,6 +199,7 @@ def _check_settings(settings: Any, targets: frozenset[str]) -> None:
     _require(isinstance(settings, dict) and settings.get("_target_") in targets, "what it names is not ours to build")
     for key, value in flat(settings).items():
         name = key.rpartition(".")[2]
+        _require(name != "_target_" or value in TARGETS, "what it names is not ours to build")
         limit = _MAX_LAYERS if "layers" in name else _MAX_SETTING
         for one in value if isinstance(value, list) else [value]:
             _require(one is None or isinstance(one, (str, int, float)), f"a setting {key} of another kind than numbers")

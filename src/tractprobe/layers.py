@@ -63,7 +63,7 @@ def of_label(value: Label) -> Layers:
 
 def is_label(value: Any) -> bool:
     """Whether something is a label."""
-    return type(value) is int or (isinstance(value, str) and bool(_SEVERAL.fullmatch(value)))
+    return (type(value) is int and value >= 0) or (isinstance(value, str) and bool(_SEVERAL.fullmatch(value)))
 
 
 def order(value: Label) -> tuple[bool, Any]:

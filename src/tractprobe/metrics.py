@@ -88,18 +88,18 @@ class Moments(torchmetrics.Metric):
     def update(
         self,
         prediction: Float[Tensor, "layer batch time channel"],
-        target: Float[Tensor, "batch time channel"],
-        valid: Bool[Tensor, "batch time channel"],
+        target: Float[Tensor, "... batch time channel"],
+        valid: Bool[Tensor, "... batch time channel"],
         group: Int[Tensor, " batch"],
     ) -> None:
-        """Add a batch; what is not valid may hold anything."""
+        """Add a batch; what is not valid may hold anything. Each layer may have targets of its own."""
         weight = valid.double()
         y = torch.where(valid, target, 0).double()
         x = torch.where(valid, prediction, 0).double()
         of_target = {"n": weight, "y": y, "yy": y * y}
         of_both = {"x": x, "xx": x * x, "xy": x * y}
         for name, values in of_target.items():
-            getattr(self, name).index_add_(1, group, values.sum(dim=1).expand(len(x), -1, -1))
+            getattr(self, name).index_add_(1, group, values.sum(dim=-2).expand(len(x), -1, -1))
         for name, values in of_both.items():
             getattr(self, name).index_add_(1, group, values.sum(dim=2))
 

@@ -4,11 +4,11 @@ Checkpoints hold heads only. Heads of different layers never meet: losses are su
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from typing import Any, Literal, NamedTuple
 
 import pytorch_lightning as pl
 import torch
-from jaxtyping import Float, Shaped
+from jaxtyping import Bool, Float, Shaped
 from torch import Tensor, nn
 
 from tractprobe.datamodule import Batch
@@ -26,6 +26,15 @@ Head = Bank | Ridge
 MakeOptimizer = Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer]
 
 
+class Truth(NamedTuple):
+    """What a batch's predictions are held against, the same for all heads or with the head as first axis."""
+
+    target: Float[Tensor, "... batch time channel"]
+    valid: Bool[Tensor, "... batch time channel"]
+    mean: Float[Tensor, "... batch 1 channel"]
+    sd: Float[Tensor, "... batch 1 channel"]
+
+
 class Inversion(pl.LightningModule):
     """Articulator positions, or other targets, from a frozen encoder's states.
 
@@ -33,6 +42,8 @@ class Inversion(pl.LightningModule):
     ----------
     heads
         The encoder's layers that each head reads.
+    names
+        What learning curves call each head.
     groups
         (corpus, language, speaker) of each of the data module's groups.
     targets
@@ -57,6 +68,7 @@ class Inversion(pl.LightningModule):
         head: Head,
         *,
         heads: Sequence[Layers],
+        names: Sequence[str] | None = None,
         groups: Sequence[tuple[str, str, str]],
         targets: Targets | None = None,
         storage: Storage = "float16",
@@ -74,6 +86,7 @@ class Inversion(pl.LightningModule):
         self.strict_loading = False  # the encoder is not in the checkpoint; on_load_checkpoint checks the rest
         self.encoder, self.head = encoder, head
         self.heads, self.layers = tuple(heads), read_by(heads)
+        self.names = tuple(names or (f"layer{label(layers)}" for layers in heads))
         self.groups, self.targets = tuple(groups), targets or Targets()
         self.storage: Storage = storage
         self.objective = objective or Mse()
@@ -98,6 +111,10 @@ class Inversion(pl.LightningModule):
             return states_of(batch, self.encoder, self.layers, self.storage)
         return side_by_side(states_of(batch, self.encoder, self.layers, self.storage), self.layers, self.heads)
 
+    def truth(self, batch: Batch, part: Literal["train", "validation", "test"]) -> Truth:
+        """Return what the batch's predictions are held against."""
+        return Truth(batch.target, batch.valid, batch.mean, batch.sd)
+
     def forward(self, batch: Batch) -> Float[Tensor, "layer batch time channel"]:
         """Predict standardised targets."""
         return self.head(self.states(batch), batch.present)
@@ -109,26 +126,27 @@ class Inversion(pl.LightningModule):
         torch.manual_seed(self.seed * 1_000_003 + self.global_step)
 
     def training_step(self, batch: Batch, batch_index: int) -> Tensor:
-        losses = self.objective(self(batch).float(), batch.target.float(), batch.valid)
+        truth = self.truth(batch, "train")
+        losses = self.objective(self(batch).float(), truth.target.float(), truth.valid)
         if not torch.isfinite(losses).all():
             raise RunError(f"the loss is not finite on {', '.join(batch.ids)}; lower optimizer.lr or look at these")
         self.log("train/loss", losses.mean(), on_step=False, on_epoch=True, batch_size=len(batch.ids), prog_bar=True)
         return losses.sum()
 
     def validation_step(self, batch: Batch, batch_index: int) -> None:
-        self._score(batch)
+        self._score(batch, self.truth(batch, "validation"))
 
     def on_validation_epoch_end(self) -> None:
         r = mean_r(self.moments.take().r[..., self.targets.first], self.groups)
-        for layers, value in zip(self.heads, r.tolist(), strict=True):
-            self.log(f"val/r/layer{label(layers)}", value)
+        for name, value in zip(self.names, r.tolist(), strict=True):
+            self.log(f"val/r/{name}", value)
         self.log("val/r/mean", r.nanmean(), prog_bar=True)
         self.history.append({"epoch": self.current_epoch, "val/r/mean": float(r.nanmean())})
         self._keep_best(r)
         self._stop_if_stale()
 
     def test_step(self, batch: Batch, batch_index: int) -> None:
-        self._score(batch)
+        self._score(batch, self.truth(batch, "test"))
 
     def on_test_epoch_end(self) -> None:
         self.scores = self.moments.take()
@@ -170,9 +188,9 @@ class Inversion(pl.LightningModule):
         if (self.epochs_without_gain >= self.patience).all():
             self.trainer.should_stop = True
 
-    def _score(self, batch: Batch) -> None:
-        predicted = self(batch) * batch.sd + batch.mean
-        self.moments.update(predicted, batch.target * batch.sd + batch.mean, batch.valid, batch.group)
+    def _score(self, batch: Batch, truth: Truth) -> None:
+        predicted = self(batch) * truth.sd + truth.mean
+        self.moments.update(predicted, truth.target * truth.sd + truth.mean, truth.valid, batch.group)
 
 
 def mean_r(r: Float[Tensor, "layer group channel"], groups: Sequence[tuple[str, str, str]]) -> Float[Tensor, " layer"]:

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import DictConfig
 
 from tractprobe.config import Plain, build, changes, head_label, plain, run_name
-from tractprobe.errors import RunError, first_line
+from tractprobe.errors import ConfigError, RunError, first_line
 from tractprobe.files import clear_temporaries, file_sha256, locked, write_json
 from tractprobe.layers import Label
 from tractprobe.results import (
@@ -51,14 +51,16 @@ def train(config: DictConfig) -> Plain | list[Plain]:
     """Run one cell, or with ``held_out=all`` one for each value; return the results, also those there already."""
     settings = plain(config)
     if settings["held_out"] != ALL:
+        if settings["together"] and head_label(settings) != "ridge":
+            raise ConfigError("together=true trains the heads of every held-out value in one bank: say held_out=all")
         return _train(settings)
     from tractprobe.plan import each_held_out
 
     with failure_noted([_folder(settings)]):
         cells = each_held_out(settings)
     ask_for(Path(settings["paths"]["runs"]), map(run_name, cells), study=run_name(settings))
-    if head_label(settings) == "ridge":
-        results = _train_together(cells)
+    if head_label(settings) == "ridge" or settings["together"]:
+        results = _train_together(cells, settings)
     else:
         results = _each({run_name(cell): partial(_train, cell) for cell in cells})
     _summarise(settings, cells, results)
@@ -151,7 +153,7 @@ def _run(name: str, settings: Plain, folder: Path) -> Plain:
         return _concluded(cell, timing_s, fit, rows, logger)
 
 
-def _train_together(cells: Sequence[Plain]) -> list[Plain]:
+def _train_together(cells: Sequence[Plain], study: Plain) -> list[Plain]:
     """Return the results of cells that differ in what is held out; those that lack one are fitted from one pass."""
     folders = [_folder(settings) for settings in cells]
     with ExitStack() as locks:
@@ -160,7 +162,7 @@ def _train_together(cells: Sequence[Plain]) -> list[Plain]:
             clear_temporaries(folder)
         missing = [settings for settings in cells if not (_folder(settings) / RESULT).is_file()]
         with failure_noted([_folder(settings) for settings in missing]):
-            fitted = _fit_together(missing, cells) if missing else []
+            fitted = _fit_together(missing, cells, study) if missing else []
         jobs = {run_name(settings): partial(_known, settings) for settings in cells}
         jobs |= {run_name(fit[0].plan.settings): partial(_score_together, *fit) for fit in fitted}
         return _each(jobs)
@@ -171,19 +173,29 @@ def _known(settings: Plain) -> Plain:
         return _finished(_folder(settings), settings)
 
 
-def _fit_together(settings: Sequence[Plain], every: Sequence[Plain]) -> "list[tuple[Cell, dict[str, float], Plain]]":
-    """Return some cells out of all, fitted; all decide on the groups, so that sums can be used again."""
+def _fit_together(
+    settings: Sequence[Plain], every: Sequence[Plain], study: Plain
+) -> "list[tuple[Cell, dict[str, float], Plain]]":
+    """Return some cells out of all, fitted; all decide on groups and batches, so that each is what it always is."""
     from tractprobe.cell import Cell, fit_linear
+    from tractprobe.joint import fit_jointly
     from tractprobe.plan import Plan
 
     timing_s: dict[str, float] = {"cells": len(settings)}
     with _timed("prepare", timing_s):
         plans = Plan.of_each(every)
     with _timed("encode", timing_s):
-        cells = [Cell(plan, _folder(plan.settings)) for plan in plans if plan.settings in settings]
+        linear = head_label(study) == "ridge"
+        chosen = [plan for plan in plans if not linear or plan.settings in settings]
+        cells = [Cell(plan, _folder(plan.settings)) for plan in chosen]
     with _timed("fit", timing_s):
-        fits = fit_linear(cells, [plan.split for plan in plans])
-    return [(cell, timing_s, fit) for cell, fit in zip(cells, fits, strict=True)]
+        if linear:
+            fits = fit_linear(cells, [plan.split for plan in plans])
+        else:
+            with build(study["tracking"]).run(run_name(study), _folder(study), study, "fit") as logger:
+                fits = fit_jointly(cells, study, _folder(study), logger)
+    fitted = [(cell, timing_s, fit) for cell, fit in zip(cells, fits, strict=True)]
+    return [one for one in fitted if one[0].plan.settings in settings]
 
 
 def _score_together(cell: "Cell", timing_s: dict[str, float], fit: Plain) -> Plain:
