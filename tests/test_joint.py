@@ -30,7 +30,7 @@ def heads(runs: Path) -> dict[str, dict[str, torch.Tensor]]:
 
 
 def test_every_cell_of_a_linear_world_is_recovered(configure: Configure, tmp_path: Path):
-    results = train(configure(*TOGETHER))
+    results = train(configure(*TOGETHER, "trainer.max_epochs=25", "optimizer.lr=0.02"))
     assert [result["identity"]["held_out"] for result in results] == ["de", "en", "it"]
     for result in results:
         assert {row["language"] for row in result["scores"]} == {result["identity"]["held_out"]}
