@@ -2,11 +2,12 @@
 
     python tests/chaos.py [--runs 50] [--seed 0]        (make chaos)
 
-Each run prepares a corpus, encodes it, trains a nonlinear head with checkpoints behind every batch, and fits the linear
-table of every held-out language; half of the runs load with two worker processes. One to three times it is killed (-9,
-with its workers) within a stage drawn at random: preparing, encoding, summing, fitting, or while a checkpoint, heads or
-a result are written. The same job is then started again until it ends. Compared are the prepared corpus, hidden states,
-heads, results (without their timing) and the table; nothing unfinished may be left lying about.
+Each run prepares a corpus, encodes it, trains nonlinear heads with checkpoints behind every batch, for one held-out
+language and for all in one bank, and fits the linear table of every held-out language; half of the runs load with two
+worker processes. One to three times it is killed (-9, with its workers) within a stage drawn at random: preparing,
+encoding, summing, fitting, or while a checkpoint, heads or a result are written. The same job is then started again
+until it ends. Compared are the prepared corpus, hidden states, heads, results (without their timing) and the table;
+nothing unfinished may be left lying about.
 
 Jobs are forked off one process that has imported everything, so that kills fall into the work, not into imports.
 """
@@ -35,6 +36,7 @@ from conftest import write_corpus
 from hydra import compose, initialize_config_dir
 
 import tractprobe.cell
+import tractprobe.joint
 import tractprobe.prepare
 import tractprobe.run
 from tractprobe.checkpoint import AtomicCheckpoints
@@ -46,22 +48,17 @@ STAGES: dict[str, tuple[Any, str]] = {
     "prepare": (tractprobe.prepare, "prepare"),
     "encode": (tractprobe.cell, "cached"),
     "sum": (tractprobe.cell, "sum_groups"),
-    "fit": (tractprobe.cell.Cell, "_train"),
+    "fit": (tractprobe.cell, "fit_heads"),
+    "joint fit": (tractprobe.joint, "fit_heads"),
     "checkpoint": (AtomicCheckpoints, "save_checkpoint"),
     "heads": (tractprobe.cell.Cell, "save_heads"),
     "result": (tractprobe.run, "write_result"),
 }
 NAMES = list(STAGES)
 SMALL = ["model=random", "model.layers=1", "model.width=48", "model.channels=16", "tracking=off", "corpora=[toy]"]
-NONLINEAR = [
-    "head=mlp",
-    "head.hidden=16",
-    "trainer.max_epochs=3",
-    "checkpoint_s=0.001",
-    "held_out=it",
-    "data.batch_size=4",
-]
-JOBS = [[*SMALL, *NONLINEAR], [*SMALL, "held_out=all"]]
+NONLINEAR = ["head=mlp", "head.hidden=16", "trainer.max_epochs=3", "checkpoint_s=0.001", "data.batch_size=4"]
+TOGETHER = ["held_out=all", "together=true"]
+JOBS = [[*SMALL, *NONLINEAR, "held_out=it"], [*SMALL, *NONLINEAR, *TOGETHER], [*SMALL, "held_out=all"]]
 
 
 @dataclass(frozen=True)
