@@ -11,6 +11,7 @@ import pytest
 
 from tractprobe.articulators import CHANNELS
 from tractprobe.cli import main
+from tractprobe.differences import differences
 from tractprobe.errors import RunError
 from tractprobe.pictures import write_pictures
 from tractprobe.results import RUN_FIELDS, SCORE_FIELDS, collect, layer_means, layer_tables, read_result
@@ -192,3 +193,23 @@ def test_runs_that_learned_from_more_or_less_share_a_picture(tmp_path: Path):
     assert [name for name in names if name.startswith("minutes")] == [
         "minutes-mel-ridge-r-by-held-out-language-patience-3.png"
     ]
+
+
+def test_heads_are_compared_within_speakers_where_both_were_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    """The perceptron gains .1, .2 and .3 over ridge for the three speakers, in the one language that both have."""
+    for head, held_out in (("ridge", "it"), ("ridge", "en"), ("mlp", "it")):
+        folder = write_run(tmp_path, held_out=held_out, suffix=f"-{head}")
+        result = json.loads((folder / "result.json").read_text())
+        result["identity"] |= {"head": head, "differences": {"optimizer.lr": 0.1} if head == "mlp" else {}}
+        for row in result["scores"]:
+            row["r"] = 0.3 + (0.1 * (1 + SPEAKERS.index(row["speaker"])) if head == "mlp" else 0)
+        (folder / "result.json").write_text(json.dumps(result))
+    found = differences(collect(tmp_path), "ridge")
+    assert [(one.head, one.layer, one.held_out, one.difference.n) for one in found] == [
+        ("mlp", layer, ("it",), 3) for layer in (0, 1)
+    ]
+    assert found[0].difference.mean == pytest.approx(0.2) and found[0].r.mean == pytest.approx(0.5)
+    assert found[0].difference.low == pytest.approx(0.1) and found[0].difference.high == pytest.approx(0.3)
+    assert main(["table", str(tmp_path), "--against", "ridge"]) == 0
+    assert ".200 [.100, .300]" in capsys.readouterr().out
+    assert differences(collect(tmp_path), "gru") == []

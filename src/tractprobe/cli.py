@@ -44,6 +44,7 @@ def _parser() -> argparse.ArgumentParser:
         "--csv", type=Path, metavar="FILE", help="also write the tidy table: a row per speaker and channel"
     )
     table.add_argument("--pictures", type=Path, metavar="FOLDER", help="also draw r against layer, and each table")
+    table.add_argument("--against", metavar="HEAD", help="also compare the other heads with one, such as ridge")
     table.set_defaults(run=_table)
     status = commands.add_parser("status", help="which runs are done, running, failed (and why) or missing")
     status.add_argument("runs", type=Path, help="folder of run directories, such as runs/")
@@ -109,6 +110,10 @@ def _table(arguments: argparse.Namespace) -> int:
     rows = collect(arguments.runs)
     tables = layer_tables(rows)
     print("\n\n".join(map(str, tables)))
+    if arguments.against:
+        from tractprobe.differences import differences, table
+
+        print("\n" + table(differences(rows, arguments.against), arguments.against))
     if arguments.csv:
         write_csv(arguments.csv, rows)
         print(f"\n{len(rows)} rows in {arguments.csv}")
