@@ -49,6 +49,7 @@ _EXPECTED_WARNINGS = (
     ".*does not have many workers.*",
     "Support for mismatched key_padding_mask and attn_mask.*",  # WavLM in transformers 5
     "Checkpoint directory .* exists and is not empty.*",  # it is the one we resume from
+    "It is recommended to use .self.log.*sync_dist=True.*",  # what we log is the same on all ranks
     "You defined a `validation_step` but have no `val_dataloader`.*",  # too small a corpus to be divided
 )
 
@@ -184,10 +185,11 @@ class Cell:
     def _train(self, head: Any) -> Plain:
         _warn_without_folds([self.plan.split])
         self.data.setup()
+        self.data.trainer = self.trainer  # whose ranks share the batches
         last = self.folder / CHECKPOINTS / "last.ckpt"
         if last.exists():
             log.info("going on from %s", last)
-        else:
+        elif self.trainer.is_global_zero:  # from which the others are given parameters and buffers
             batches = self.data.standardisation_dataloader()
             head.standardise((self.module.states(batch), batch.valid) for batch in batches)
         self.trainer.fit(
@@ -258,8 +260,6 @@ def _warn_without_folds(splits: Sequence[Split]) -> None:
 def _trainer(settings: Plain, folder: Path, logger: "WandbLogger | None") -> "pl.Trainer":
     from pytorch_lightning.callbacks import ModelCheckpoint
 
-    if settings["trainer"]["devices"] not in (1, "1"):
-        raise ConfigError("trainer.devices=1: a run uses one device; spread a sweep with launcher=joblib or slurm")
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
     for message in _EXPECTED_WARNINGS:
         warnings.filterwarnings("ignore", message)
