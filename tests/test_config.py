@@ -164,6 +164,23 @@ def test_training_settings_name_only_heads_that_are_trained(override: str):
     assert run_name(composed("train", "head=mlp", "trainer=gpu")) == "mel/all/mlp/it/s0"
 
 
+def test_the_number_of_ranks_names_a_run_but_not_where_they_are():
+    named = {
+        devices: run_name(composed("train", "head=mlp", "trainer=ddp", *devices))
+        for devices in [
+            ("trainer.devices=1",),
+            (),
+            ("trainer.devices=1", "trainer.num_nodes=2"),
+            ("trainer.devices=4",),
+        ]
+    }
+    alone, two, apart, four = named.values()
+    assert alone == run_name(composed("train", "head=mlp")) == "mel/all/mlp/it/s0"
+    assert two == apart == run_name(composed("train", "head=mlp", "trainer=gpu", "trainer.devices=2"))
+    assert len({alone, two, four}) == 3
+    assert differences(composed("train", "head=mlp", "trainer=ddp")) == {"trainer.ranks": 2}
+
+
 def test_differences_are_what_was_overridden():
     settings = composed("train", "ema.lowpass_hz=20", "corpora=[hprc,mspka]")
     assert differences(settings) == {"ema.lowpass_hz": 20.0, "corpora": ["hprc", "mspka"]}

@@ -1,14 +1,19 @@
-"""Evaluation over several processes gives what one gives: no frame dropped, none counted twice."""
+"""Several processes give what one gives: no frame is dropped or counted twice, in scoring as in training."""
 
 import json
+import os
+import signal
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from conftest import REPOSITORY
+from safetensors.torch import load_file
 
 from tractprobe.articulators import CHANNELS
 from tractprobe.datamodule import EmaData
@@ -16,6 +21,8 @@ from tractprobe.encoders.mel import LogMel
 from tractprobe.heads import Mlp
 from tractprobe.module import Inversion
 from tractprobe.prepared import PreparedCorpus
+from tractprobe.results import read_result
+from tractprobe.run import evaluate, train
 from tractprobe.splits import SplitRule
 
 SCRIPT = """
@@ -72,3 +79,87 @@ def scored_alone(corpus: PreparedCorpus) -> list[dict[str, Any]]:
         with torch.no_grad():
             module.test_step(batch, index)
     return module.moments.take().rows([0], data.groups, module.targets.channels)
+
+
+# A batch of 7 utterances and one of 1, which leaves one of the ranks without. A large eps keeps AdamW from
+# hiding gradients of the wrong size.
+TRAINING = [
+    "held_out=it", "model=mel", "model.context=1", "head=mlp", "head.hidden=16", "trainer.max_epochs=6", "patience=100",
+    "data.batch_size=7", "optimizer.lr=0.1", "+optimizer.eps=0.1", "checkpoint_s=0.001",
+]  # fmt: skip
+
+
+def script(name: str, folder: Path, data: Path, *overrides: str) -> list[str]:
+    places = {"data": data, "runs": folder / "runs", "cache": folder / "cache"}
+    return [str(REPOSITORY / name), *(f"paths.{place}={path}" for place, path in places.items()), *overrides]
+
+
+def training(folder: Path, data: Path) -> list[str]:
+    return [
+        sys.executable,
+        *script("train.py", folder, data, "corpora=[toy]", "tracking=off", "trainer=ddp", *TRAINING),
+    ]
+
+
+@pytest.fixture(scope="module")
+def together(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The directory of a run that two processes did."""
+    folder = tmp_path_factory.mktemp("together")
+    subprocess.run(training(folder, data), check=True, capture_output=True, timeout=300, cwd=folder)
+    (path,) = folder.rglob("result.json")
+    return path.parent
+
+
+def test_ranks_together_learn_what_one_process_learns(together: Path, configure: Callable[..., Any], tmp_path: Path):
+    alone = train(configure(*TRAINING))
+    result = read_result(together)
+    assert result["fit"]["history"][-1]["val/r/mean"] > result["fit"]["history"][0]["val/r/mean"] + 0.05
+    for one, other in zip(alone["fit"]["history"], result["fit"]["history"], strict=True):
+        assert one == pytest.approx(other, abs=1e-6)
+    for one, other in zip(alone["scores"], result["scores"], strict=True):
+        assert one == pytest.approx(other, abs=2e-6)
+    (path,) = tmp_path.rglob("head.safetensors")
+    for name, weights in load_file(path).items():
+        torch.testing.assert_close(weights, load_file(together / path.name)[name], atol=1e-6, rtol=1e-6)
+
+
+def test_the_other_rank_leaves_nothing_but_its_log(together: Path):
+    found = {path.name for path in together.iterdir()}
+    logs = {"train.log", "train_ddp_process_1.log", ".hydra"}
+    assert found == {"result.json", "head.safetensors", "checkpoints"} | logs
+    assert [path.name for path in (together / "checkpoints").iterdir()] == ["last.ckpt"]
+
+
+def test_ranks_that_were_killed_go_on_to_the_same_bits(together: Path, data: Path, tmp_path: Path):
+    process = subprocess.Popen(
+        training(tmp_path, data),
+        start_new_session=True,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        cwd=tmp_path,
+    )
+    deadline = time.monotonic() + 120
+    while not list(tmp_path.rglob("last.ckpt")) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    (checkpoint,) = tmp_path.rglob("last.ckpt")
+    assert torch.load(checkpoint, weights_only=True)["epoch"] < 5 and not list(tmp_path.rglob("result.json"))
+    subprocess.run(training(tmp_path, data), check=True, capture_output=True, timeout=300, cwd=tmp_path)
+    resumed, undisturbed = read_result(checkpoint.parents[1]), read_result(together)
+    assert resumed["scores"] == undisturbed["scores"] and resumed["fit"] == undisturbed["fit"]
+    weights, expected = (load_file(folder / "head.safetensors") for folder in (checkpoint.parents[1], together))
+    assert all(torch.equal(weights[name], expected[name]) for name in expected)
+
+
+def test_ranks_started_by_torchrun_score_what_one_process_scores(
+    together: Path, data: Path, configure: Callable[..., Any], tmp_path: Path
+):
+    own = together / "evaluations/own.json"
+    line = script("evaluate.py", tmp_path, data, f"run={together}", "trainer=ddp", "data.batch_size=3")
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    subprocess.run([*torchrun, *line], check=True, capture_output=True, timeout=300, cwd=tmp_path)
+    found = json.loads(own.read_text())["scores"]
+    expected = evaluate(configure(f"run={together}", "data.batch_size=5", name="evaluate"))
+    for one, other in zip(found, expected, strict=True):
+        assert one == pytest.approx(other, abs=1e-10)

@@ -49,6 +49,7 @@ _EXPECTED_WARNINGS = (
     ".*does not have many workers.*",
     "Support for mismatched key_padding_mask and attn_mask.*",  # WavLM in transformers 5
     "Checkpoint directory .* exists and is not empty.*",  # it is the one we resume from
+    "It is recommended to use .self.log.*sync_dist=True.*",  # what we log is the same on all ranks
     "You defined a `validation_step` but have no `val_dataloader`.*",  # too small a corpus to be divided
 )
 
@@ -197,11 +198,12 @@ class Cell:
 
 def fit_heads(module: Inversion, data: EmaData, trainer: "pl.Trainer", folder: Path) -> Plain:
     """Train nonlinear heads, or go on with that; return what was chosen on the validation part."""
+    data.trainer = trainer  # whose ranks share the batches
     last, head = folder / CHECKPOINTS / "last.ckpt", module.head
     assert isinstance(head, Bank)
     if last.exists():
         log.info("going on from %s", last)
-    else:
+    elif trainer.is_global_zero:  # from which the others are given parameters and buffers
         batches = data.standardisation_dataloader()
         head.standardise((module.states(batch), module.truth(batch, "train").valid) for batch in batches)
     trainer.fit(
@@ -287,8 +289,6 @@ def trainer_of(settings: Plain, folder: Path, logger: "WandbLogger | None") -> "
     """Return Lightning's trainer, whose checkpoints lie in a run's folder."""
     from pytorch_lightning.callbacks import ModelCheckpoint
 
-    if settings["trainer"]["devices"] not in (1, "1"):
-        raise ConfigError("trainer.devices=1: a run uses one device; spread a sweep with launcher=joblib or slurm")
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
     for message in _EXPECTED_WARNINGS:
         warnings.filterwarnings("ignore", message)

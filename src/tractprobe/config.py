@@ -67,6 +67,7 @@ TARGETS = frozenset({
 _NAMED = ("model.label", "layer", "held_out", "seed", "head._target_")
 _WITHOUT_EFFECT = (
     "paths", "tracking", "launcher", "features.cache", "data.num_workers", "trainer.accelerator", "trainer.devices",
+    "trainer.num_nodes", "trainer.strategy",
     "model.local_files_only", "model.about", "split.default_held_out", "checkpoint_s",
 )  # fmt: skip
 _ONLY_FOR_GRADIENTS = ("together", "objective", "optimizer", "trainer", "patience", "data")
@@ -166,7 +167,8 @@ def changes(before: Plain, now: Plain) -> list[str]:
 
 def _effective(settings: Plain) -> Plain:
     ignored = (*_WITHOUT_EFFECT, *(_ONLY_FOR_GRADIENTS if head_label(settings) == "ridge" else ()))
-    return {key: value for key, value in flat(settings).items() if not _under(key, ignored)}
+    ranks = {"trainer.ranks": number} if (number := num_ranks(settings)) > 1 else {}  # wherever they are
+    return {key: value for key, value in (flat(settings) | ranks).items() if not _under(key, ignored)}
 
 
 def _under(key: str, names: Sequence[str]) -> bool:
@@ -181,6 +183,19 @@ def model_label(settings: Plain) -> str:
 def head_label(settings: Plain) -> str:
     """Return the head's short name: its class, in lower case."""
     return settings["head"]["_target_"].rpartition(".")[2].lower()
+
+
+def num_ranks(settings: Plain) -> int:
+    """Return how many processes train together: one for each device of each node."""
+    count = 1
+    for name in ("devices", "num_nodes"):
+        number = settings["trainer"].get(name, 1)
+        if not isinstance(number, int) or number < 1:
+            raise ConfigError(f"trainer.{name}={number}: a number, 1 or more; CUDA_VISIBLE_DEVICES says which devices")
+        count *= number
+    if count > 1 and (strategy := settings["trainer"].get("strategy", "auto")) not in ("auto", "ddp"):
+        raise ConfigError(f"trainer.strategy={strategy}: ddp is the one that several devices train by")
+    return count
 
 
 def _run_name_of_root(*, _root_: DictConfig) -> str:

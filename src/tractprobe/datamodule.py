@@ -27,7 +27,7 @@ from tractprobe.errors import ConfigError
 from tractprobe.frames import FrameGeometry
 from tractprobe.prepared import Entry, PreparedCorpus
 from tractprobe.progress import progress
-from tractprobe.sampling import BatchRule, EpochBatches, ResumableLoader
+from tractprobe.sampling import BatchRule, EpochBatches, ResumableLoader, StandIn, stand_in
 from tractprobe.splits import Split
 from tractprobe.targets import Targets
 
@@ -182,7 +182,8 @@ class EmaData(pl.LightningDataModule):
         return self._loader(list(batches), DataLoader)
 
     def _once(self, ids: Sequence[str], rank: int = 0, ranks: int = 1) -> "DataLoader[Any]":
-        return self._loader(self.batching.in_order(self._entries(ids))[rank::ranks], DataLoader)
+        batches = self.batching.in_order(self._entries(ids))
+        return self._loader(batches[rank::ranks] or [stand_in(batch) for batch in batches[-1:]], DataLoader)
 
     def _loader(self, batches: Any, kind: Any) -> Any:
         return kind(
@@ -235,7 +236,8 @@ class _Utterances(Dataset[Example]):
         self.data = data
 
     def __getitem__(self, index: str) -> Example:
-        return self.data.example(index)
+        example = self.data.example(index)
+        return replace(example, target=example.target * torch.nan) if isinstance(index, StandIn) else example
 
 
 def _temperature(value: Any) -> float:

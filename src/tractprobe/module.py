@@ -19,6 +19,7 @@ from tractprobe.heads import Bank, Weighted
 from tractprobe.layers import Layers, label, read_by, side_by_side
 from tractprobe.metrics import Moments, Scores
 from tractprobe.objective import Mse, Objective
+from tractprobe.ranks import ids_of_all_ranks, of_all_ranks, world_size
 from tractprobe.ridge import Ridge
 from tractprobe.targets import Targets
 
@@ -127,11 +128,12 @@ class Inversion(pl.LightningModule):
 
     def training_step(self, batch: Batch, batch_index: int) -> Tensor:
         truth = self.truth(batch, "train")
-        losses = self.objective(self(batch).float(), truth.target.float(), truth.valid)
+        losses = self.objective(*of_all_ranks(self(batch).float(), truth.target.float(), truth.valid))
         if not torch.isfinite(losses).all():
-            raise RunError(f"the loss is not finite on {', '.join(batch.ids)}; lower optimizer.lr or look at these")
+            ids = ", ".join(ids_of_all_ranks(batch.ids))
+            raise RunError(f"the loss is not finite on {ids}; lower optimizer.lr or look at these")
         self.log("train/loss", losses.mean(), on_step=False, on_epoch=True, batch_size=len(batch.ids), prog_bar=True)
-        return losses.sum()
+        return losses.sum() * world_size()
 
     def validation_step(self, batch: Batch, batch_index: int) -> None:
         self._score(batch, self.truth(batch, "validation"))

@@ -8,7 +8,7 @@ What a directory holds::
     predictions/         a few test utterances, predicted and measured, if the run was logged
     evaluations/         scores of later evaluations
     failure.json         why the last attempt failed; traceback.txt says where
-    .hydra/, train.log   what was asked for, and what happened
+    .hydra/, train.log   what was asked for, and what happened; train_ddp_process_<rank>.log to other ranks
     wandb/               files of W&B
 """
 
@@ -26,6 +26,7 @@ from tractprobe.config import Plain, build, changes, head_label, plain, run_name
 from tractprobe.errors import ConfigError, RunError, first_line
 from tractprobe.files import clear_temporaries, file_sha256, locked, write_json
 from tractprobe.layers import Label
+from tractprobe.ranks import check_ranks, is_first
 from tractprobe.results import (
     RESULT,
     Row,
@@ -56,6 +57,7 @@ def train(config: DictConfig) -> Plain | list[Plain]:
         return _train(settings)
     from tractprobe.plan import each_held_out
 
+    check_ranks(settings)
     with failure_noted([_folder(settings)]):
         cells = each_held_out(settings)
     ask_for(Path(settings["paths"]["runs"]), map(run_name, cells), study=run_name(settings))
@@ -98,15 +100,30 @@ def _folder(settings: Plain) -> Path:
 
 def _train(settings: Plain) -> Plain:
     name, folder = run_name(settings), _folder(settings)
+    if not is_first(settings):
+        return _take_part(settings, folder)
     with locked(folder), failure_noted([folder]):  # whoever waited for the lock finds the run finished
         if (folder / RESULT).is_file():
             return _finished(folder, settings)
+        check_ranks(settings)
         log.info("run %s", folder)
         clear_temporaries(folder)
         result = _run(name, settings, folder)
         write_result(folder, result)
     log.info("finished %s\n%s", folder / RESULT, _table(folder, result))
     return result
+
+
+def _take_part(settings: Plain, folder: Path) -> Plain:
+    """Fit and test with the process that has the run directory; nothing is written from here."""
+    from tractprobe.cell import Cell
+    from tractprobe.plan import Plan
+
+    if (folder / RESULT).is_file():
+        return _finished(folder, settings)
+    check_ranks(settings)
+    cell = Cell(Plan.of(settings), folder)
+    return {"fit": cell.fit(), "scores": cell.score()}
 
 
 def evaluate(config: DictConfig) -> list[Row]:
@@ -126,6 +143,8 @@ def evaluate(config: DictConfig) -> list[Row]:
     cell = Cell(plan, folder)
     cell.load_heads(folder / HEADS)
     rows = cell.score()
+    if not is_first(settings):
+        return rows
     on = "+".join(others) or "own"
     identity = plan.identity | ({"split": "corpus", "held_out": on} if others else {})
     evaluation = {"identity": identity, "scaled_by_own_test_frames": cell.own_scale(), "scores": rows}

@@ -84,10 +84,19 @@ class BatchRule:
         return [tuple(batch) for batch in batches]
 
 
+class StandIn(str):
+    """The id of an utterance that another rank has: it keeps busy a rank that would have none, and counts nowhere."""
+
+
+def stand_in(batch: Sequence[str]) -> tuple[str, ...]:
+    """Return a batch's shortest utterance for a rank that has none of its own."""
+    return (StandIn(batch[-1]),)
+
+
 class EpochBatches(Sampler[tuple[str, ...]]):
     """The batches of one epoch after another, from any of them on; Lightning sets the epoch.
 
-    With several ranks each has its own of the batches, all equally many: what does not go into the ranks is left out.
+    Several ranks share each batch, so that a step has the utterances that it has in one process.
     """
 
     def __init__(self, entries: Sequence[Entry], rule: BatchRule, seed: int, *, rank: int = 0, ranks: int = 1):
@@ -106,11 +115,9 @@ class EpochBatches(Sampler[tuple[str, ...]]):
             self.epoch, self.start = epoch, 0
 
     def batches(self) -> list[tuple[str, ...]]:
-        """Return this rank's batches of the epoch."""
+        """Return this rank's part of each batch of the epoch."""
         batches = self.rule.of_epoch(self.entries, self.seed, self.epoch)
-        if len(batches) < self.ranks:
-            raise ConfigError(f"{len(batches)} batches for {self.ranks} devices; lower data.batch_size")
-        return batches[self.rank : len(batches) - len(batches) % self.ranks : self.ranks]
+        return [batch[self.rank :: self.ranks] or stand_in(batch) for batch in batches]
 
     def __len__(self) -> int:
         return len(self.batches())
