@@ -211,6 +211,7 @@ def _fit_together(
         if linear:
             fits = fit_linear(cells, [plan.split for plan in plans])
         else:
+            clear_temporaries(_folder(study))
             with build(study["tracking"]).run(run_name(study), _folder(study), study, "fit") as logger:
                 fits = fit_jointly(cells, study, _folder(study), logger)
     fitted = [(cell, timing_s, fit) for cell, fit in zip(cells, fits, strict=True)]
