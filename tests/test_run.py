@@ -415,29 +415,6 @@ def kill_once_there_is(process: subprocess.Popen, root: Path, name: str) -> None
     process.wait()
 
 
-def test_a_killed_fit_goes_on_to_the_same_result(places: list[str], tmp_path: Path, configure: Configure):
-    """Saved behind each batch, and killed wherever it is."""
-    arguments = [
-        "checkpoint_s=0.001",
-        "held_out=it",
-        *SMALL,
-        "head=mlp",
-        "trainer.max_epochs=12",
-        "patience=100",
-        *places,
-    ]
-    process = subprocess.Popen(command(*arguments), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=tmp_path)
-    kill_once_there_is(process, tmp_path, "last.ckpt")
-    (checkpoint,) = tmp_path.rglob("last.ckpt")
-    assert not list(tmp_path.rglob("result.json"))
-    epochs_done = torch.load(checkpoint, weights_only=True)["epoch"] + 1
-    assert 0 < epochs_done < 12
-    resumed = train(configure(*arguments))
-    assert [one["epoch"] for one in resumed["fit"]["history"]] == list(range(12))
-    undisturbed = train(configure(*arguments, f"paths.runs={tmp_path / 'undisturbed'}"))
-    assert resumed["scores"] == undisturbed["scores"] and resumed["fit"] == undisturbed["fit"]
-
-
 def test_real_hprc_goes_the_whole_way(configure: Configure, tmp_path: Path):
     root = real("TRACTPROBE_SAMPLES", "hprc_haskins")
     prepare(Hprc(root), tmp_path / "data")
