@@ -26,7 +26,10 @@ from tractprobe.config import (
 )
 from tractprobe.errors import ConfigError
 
-GROUPS = {"train": ("model", "head", "split", "objective", "optimizer", "trainer", "tracking"), "prepare": ("corpus",)}
+GROUPS = {
+    "train": ("model", "head", "split", "objective", "optimizer", "schedule", "trainer", "tracking"),
+    "prepare": ("corpus",),
+}
 NEEDS_EXTRA = {"joblib", "slurm"}
 REQUIRED = {
     "hub": ["model.name=facebook/x"],
@@ -69,7 +72,7 @@ def test_every_option_of_every_group_binds_to_its_target(root: str, group: str, 
     target = get_object(node.pop("_target_"))
     signature = inspect.signature(target)
     given = dict.fromkeys(("num_layers", "width", "num_channels")) if group == "head" else {}
-    given |= {"params": []} if group == "optimizer" else {}
+    given |= {"optimizer": {"params": []}, "schedule": {"optimizer": None}}.get(group, {})
     signature.bind(**node, **given)
     required = {name for name, p in signature.parameters.items() if p.default is p.empty}
     assert required <= set(node) | set(given) or group == "trainer"

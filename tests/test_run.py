@@ -28,6 +28,7 @@ from tractprobe.corpora.emu import Emu
 from tractprobe.corpora.folder import Folder
 from tractprobe.corpora.hprc import Hprc
 from tractprobe.errors import ConfigError, CorpusError, RunError
+from tractprobe.module import Inversion
 from tractprobe.pictures import write_pictures
 from tractprobe.plan import Plan
 from tractprobe.prepare import prepare
@@ -114,6 +115,20 @@ def test_one_layer_alone_gives_what_it_gives_among_all(configure: Configure):
     expected = [row for row in everything["scores"] if row["layer"] == 1]
     for row, other in zip(alone["scores"], expected, strict=True):
         assert row["r"] == pytest.approx(other["r"], abs=1e-10) and row["channel"] == other["channel"]
+
+
+@pytest.mark.parametrize(("schedule", "rates"), [
+    ("constant", [0.01, 0.01, 0.01]), ("cosine", [0.01, 0.0075, 0.0025]), ("warmup", [0.001, 0.0028, 0.0046]),
+])  # fmt: skip
+def test_the_rate_follows_its_schedule(
+    configure: Configure, monkeypatch: pytest.MonkeyPatch, schedule: str, rates: list[float]
+):
+    seen: list[float] = []
+    monkeypatch.setattr(
+        Inversion, "on_train_epoch_start", lambda self: seen.append(self.trainer.optimizers[0].param_groups[0]["lr"])
+    )
+    train(configure("held_out=it", NARROW, *NONLINEAR, "optimizer.lr=0.01", f"schedule={schedule}"))
+    assert seen == pytest.approx(rates)
 
 
 def test_layers_side_by_side_are_one_input(configure: Configure, tmp_path: Path):

@@ -229,6 +229,7 @@ def inversion_settings(plan: Plan) -> dict[str, Any]:
         "storage": as_storage(settings["features"]["storage"]),
         "objective": build(settings["objective"]),
         "make_optimizer": lambda parameters: build(settings["optimizer"], params=list(parameters)),
+        "make_schedule": lambda optimizer: build(settings["schedule"], optimizer=optimizer),
         "patience": settings["patience"],
         "seed": settings["seed"],
     }

@@ -28,6 +28,9 @@ log = logging.getLogger(__name__)
 TARGETS = frozenset({
     "pytorch_lightning.Trainer",
     "torch.optim.AdamW",
+    "torch.optim.lr_scheduler.ConstantLR",
+    "torch.optim.lr_scheduler.CosineAnnealingLR",
+    "torch.optim.lr_scheduler.LinearLR",
     "tractprobe.conditioning.Conditioning",
     "tractprobe.corpora.articulograph.Articulograph",
     "tractprobe.corpora.ema_mae.EmaMae",
@@ -70,7 +73,7 @@ _WITHOUT_EFFECT = (
     "trainer.num_nodes", "trainer.strategy",
     "model.local_files_only", "model.about", "split.default_held_out", "checkpoint_s",
 )  # fmt: skip
-_ONLY_FOR_GRADIENTS = ("together", "objective", "optimizer", "trainer", "patience", "data")
+_ONLY_FOR_GRADIENTS = ("together", "objective", "optimizer", "schedule", "trainer", "patience", "data")
 
 
 def conf_dir() -> Path:

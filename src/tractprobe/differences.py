@@ -7,7 +7,7 @@ from tractprobe.layers import Label, order
 from tractprobe.results import Row, speaker_means
 from tractprobe.statistics import Estimate, mean_over_speakers
 
-_OF_GRADIENTS = ("together=", "objective.", "optimizer.", "trainer.", "patience=", "data.", "head.")
+_OF_GRADIENTS = ("together=", "objective.", "optimizer.", "schedule.", "trainer.", "patience=", "data.", "head.")
 Cells = Mapping[tuple[str, str], float]
 
 

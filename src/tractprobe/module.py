@@ -25,6 +25,7 @@ from tractprobe.targets import Targets
 
 Head = Bank | Ridge
 MakeOptimizer = Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer]
+MakeSchedule = Callable[[torch.optim.Optimizer], torch.optim.lr_scheduler.LRScheduler]
 
 
 class Truth(NamedTuple):
@@ -53,6 +54,8 @@ class Inversion(pl.LightningModule):
         Precision that states are rounded to, as the cache does.
     objective
         What is minimised; squared errors if nothing else is given.
+    make_schedule
+        From an optimizer to its schedule, which takes a step behind each epoch; a constant rate if not given.
     make_optimizer
         From parameters to an optimizer; not needed for closed-form heads.
     patience
@@ -75,6 +78,7 @@ class Inversion(pl.LightningModule):
         storage: Storage = "float16",
         objective: Objective | None = None,
         make_optimizer: MakeOptimizer | None = None,
+        make_schedule: MakeSchedule | None = None,
         patience: int = 10,
         seed: int = 0,
         identity: str = "",
@@ -91,7 +95,8 @@ class Inversion(pl.LightningModule):
         self.groups, self.targets = tuple(groups), targets or Targets()
         self.storage: Storage = storage
         self.objective = objective or Mse()
-        self.make_optimizer, self.patience, self.seed, self.identity = make_optimizer, patience, seed, identity
+        self.make_optimizer, self.make_schedule = make_optimizer, make_schedule
+        self.patience, self.seed, self.identity = patience, seed, identity
         self.history: list[dict[str, float]] = []
         self.moments = Moments(len(self.heads), len(self.groups), len(self.targets.channels))
         self.scores: Scores | None = None
@@ -153,9 +158,10 @@ class Inversion(pl.LightningModule):
     def on_test_epoch_end(self) -> None:
         self.scores = self.moments.take()
 
-    def configure_optimizers(self) -> torch.optim.Optimizer:
+    def configure_optimizers(self) -> Any:
         assert self.make_optimizer is not None
-        return self.make_optimizer(self.head.parameters())
+        optimizer = self.make_optimizer(self.head.parameters())
+        return optimizer if self.make_schedule is None else ([optimizer], [self.make_schedule(optimizer)])
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         weights = checkpoint["state_dict"]
