@@ -2,12 +2,14 @@
 
 import errno
 import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import write_corpus
+from conftest import REPOSITORY, write_corpus
 
 from tractprobe.corpora.folder import Folder
 from tractprobe.errors import StorageError
@@ -73,3 +75,12 @@ def test_other_errors_of_the_system_stay_what_they_are(tmp_path: Path):
     with pytest.raises(IsADirectoryError), atomic(tmp_path / "x") as temporary:
         temporary.mkdir()
         temporary.write_text("a folder cannot be written to")
+
+
+def test_a_run_directory_that_is_none_is_one_line(tmp_path: Path):
+    """A file in its place; what a read-only disk gives is the same, but for the reason."""
+    (tmp_path / "runs").write_text("")
+    command = [sys.executable, str(REPOSITORY / "train.py"), f"paths.runs={tmp_path / 'runs'}", "model=mel_frame"]
+    process = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False)
+    assert process.returncode == 1 and process.stderr.count("\n") == 1
+    assert "Not a directory. Make room or give another folder" in process.stderr

@@ -8,7 +8,7 @@ class TractprobeError(ValueError):
     """Base of every error that a user, rather than a bug of ours, can cause."""
 
 
-_STORAGE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM}
+_STORAGE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR}
 
 
 class StorageError(TractprobeError):

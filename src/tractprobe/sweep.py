@@ -5,6 +5,7 @@ without a word is known by its run directory alone. So the list at the end is ma
 """
 
 import atexit
+import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,8 +17,8 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
 from tractprobe.config import Plain, build, plain, run_name
-from tractprobe.errors import ConfigError
-from tractprobe.files import digest
+from tractprobe.errors import ConfigError, StorageError
+from tractprobe.files import digest, writing
 from tractprobe.status import ask_for, statuses, summary, table
 
 
@@ -27,8 +28,13 @@ class Sweep(Callback):
     def __init__(self) -> None:
         self.wanted: dict[Path, list[str]] = {}
 
+    def on_run_start(self, config: DictConfig, **_: Any) -> None:
+        """Leave with one line where the run's directory cannot be written to, before Hydra fails at it."""
+        _check_writable(Path(config.hydra.run.dir))
+
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
         """Note the runs that the sweep asks for; what became of them is printed whatever ends it."""
+        _check_writable(Path(config.hydra.sweep.dir))
         for settings in _jobs(config):
             self.wanted.setdefault(Path(settings["paths"]["runs"]), []).append(run_name(settings))
         line = [*_parameters(config), *config.hydra.overrides.task]
@@ -42,6 +48,16 @@ class Sweep(Callback):
         for runs, names in self.wanted.items():
             if study and len(names) > 1:
                 _compare(study, plain(config), runs, names)
+
+
+def _check_writable(folder: Path) -> None:
+    try:
+        with writing(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / ".writable").touch()
+            (folder / ".writable").unlink(missing_ok=True)
+    except StorageError as error:
+        sys.exit(str(error))  # Hydra would warn of any other exception, and go on
 
 
 def _jobs(config: DictConfig) -> Iterator[Plain]:

@@ -1,0 +1,63 @@
+"""How the pass and the table grow: python benchmarks/growth.py
+
+With small HuBERTs of random weights on the built-in corpus: seconds of our pass (sums of all groups to disk), and of
+the table from the sums, for more layers, wider layers and more held-out values (languages, speakers, both).
+"""
+
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from linear import ALPHAS, opened
+
+CASES = [
+    *({"layers": layers, "width": 192, "by": ("language",)} for layers in (2, 4, 8)),
+    *({"layers": 2, "width": width, "by": ("language",)} for width in (384, 768)),
+    *({"layers": 2, "width": 192, "by": by} for by in (("speaker",), ("language", "speaker"))),
+]
+
+
+def measured(root: Path, layers: int, width: int, by: Sequence[str]) -> dict[str, Any]:
+    """Return the seconds of a pass and of a table."""
+    from tractprobe.encoder_pass import partition, sum_groups
+    from tractprobe.encoders.untrained import untrained
+    from tractprobe.linear import Division, fit_divisions
+    from tractprobe.ridge import Ridge
+    from tractprobe.splits import SplitRule
+    from tractprobe.targets import Targets
+
+    corpus, _ = opened(root)
+    rules = [SplitRule(name) for name in by]
+    splits = [rule(corpus.entries, value, 0) for rule in rules for value in rule.values(corpus.entries)]
+    encoder = untrained(layers=layers - 1, width=width)
+    inputs = {str(layer): (layer,) for layer in range(layers)}
+    groups = partition([corpus], splits)
+    began = time.perf_counter()
+    store = sum_groups(encoder, [corpus], groups, Targets(), inputs, root / f"sums-{layers}-{width}-{'-'.join(by)}")
+    passed = time.perf_counter()
+    divisions = [Division.of(split, store) for split in splits]
+    for name in store.widths:
+        fit_divisions(store, name, divisions, Ridge(1, width, store.count.shape[1], ALPHAS))
+    done = time.perf_counter()
+    return {"groups": len(groups), "held-out": len(splits), "pass s": passed - began, "table s": done - passed}
+
+
+def main() -> None:
+    import shutil
+
+    from tractprobe.config import builtin_corpus
+
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder)
+        shutil.copytree(builtin_corpus(), root / "raw")
+        opened(root)
+        for case in CASES:
+            found = measured(root, **case)
+            numbers = "  ".join(f"{name} {value:,.4g}" for name, value in found.items())
+            print(f"{case['layers']} layers x {case['width']:4}, by {'+'.join(case['by']):<17} {numbers}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
