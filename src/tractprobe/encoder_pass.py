@@ -31,6 +31,7 @@ from tractprobe.targets import Targets
 log = logging.getLogger(__name__)
 
 _FORMAT, _INDEX = 1, "index.json"
+_GIVEN_BACK = 32  # groups behind which freed memory is given back: behind each, it would be asked for again at once
 
 
 def partition(corpora: Sequence[PreparedCorpus], splits: Sequence[Split]) -> tuple[Group, ...]:
@@ -160,7 +161,7 @@ class _Pass:
             self.data.batching.in_order([self.data.entries[id_] for id_ in group.ids]) for group, _ in self.missing
         ]
         loaded = self._with_progress(iter(self.data.loader([batch for some in batches for batch in some])))
-        for (_, file), own in zip(self.missing, batches, strict=True):
+        for number, ((_, file), own) in enumerate(zip(self.missing, batches, strict=True), start=1):
             sums = GroupSums(self.widths, len(self.data.targets.channels), self.device)
             for _ in own:
                 batch = next(loaded).to(self.device)
@@ -169,7 +170,8 @@ class _Pass:
                 parts = {name: side_by_side(states, layers, [tuple(some)])[0] for name, some in self.inputs.items()}
                 sums.include(parts, batch.target[used], batch.valid[used])
             sums.save(file)
-            give_back()
+            if number % _GIVEN_BACK == 0:
+                give_back()
         next(loaded, None)
 
     def _with_progress(self, batches: Iterator[Batch]) -> Iterator[Batch]:
