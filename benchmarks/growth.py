@@ -21,9 +21,10 @@ CASES = [
 
 def measured(root: Path, layers: int, width: int, by: Sequence[str]) -> dict[str, Any]:
     """Return the seconds of a pass and of a table."""
+    from tractprobe.division import Division
     from tractprobe.encoder_pass import partition, sum_groups
     from tractprobe.encoders.untrained import untrained
-    from tractprobe.linear import Division, fit_divisions
+    from tractprobe.linear import fit_divisions
     from tractprobe.ridge import Ridge
     from tractprobe.splits import SplitRule
     from tractprobe.targets import Targets

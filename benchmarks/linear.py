@@ -1,9 +1,10 @@
 """The whole linear table against a plain script.
 
-    python benchmarks/linear.py [--model MODEL] [--copies 1 2 4] [--script-cells N]
+    python benchmarks/linear.py [--model MODEL] [--copies 1 2 4] [--same-speakers] [--script-cells N]
 
 MODEL is a local folder or Hub id, or ``hubert-base`` for that architecture with random weights. The built-in corpus is
-copied N times. For each size, in processes of their own:
+copied N times, as more speakers or with ``--same-speakers`` as more sentences of the same. For each size, in processes
+of their own:
 
 bare      untouched transformers, one wave at a time (nothing is padded), waves in memory: seconds of the forward loop
 pass      our pass without a feature cache: decoding, encoding, sums of all layers and groups to disk
@@ -64,12 +65,16 @@ def opened(root: Path) -> tuple[Any, list[Any]]:
 
 
 def summed(root: Path, model: str) -> tuple[Any, list[Any]]:
+    encoder, (corpus, splits) = encoder_of(model), opened(root)
+    return sums_of(root, encoder, corpus, splits), splits
+
+
+def sums_of(root: Path, encoder: Any, corpus: Any, splits: list[Any]) -> Any:
     from tractprobe.encoder_pass import partition, sum_groups
     from tractprobe.targets import Targets
 
-    encoder, (corpus, splits) = encoder_of(model), opened(root)
     inputs = {str(layer): (layer,) for layer in range(encoder.num_layers)}
-    return sum_groups(encoder, [corpus], partition([corpus], splits), Targets(), inputs, root / "sums"), splits
+    return sum_groups(encoder, [corpus], partition([corpus], splits), Targets(), inputs, root / "sums")
 
 
 def bare(root: Path, model: str) -> dict[str, float]:
@@ -92,9 +97,11 @@ def bare(root: Path, model: str) -> dict[str, float]:
 
 
 def one_pass(root: Path, model: str) -> dict[str, float]:
-    encoder_of(model), opened(root)
+    import tractprobe.encoder_pass  # noqa: F401
+
+    encoder, (corpus, splits) = encoder_of(model), opened(root)
     began = time.perf_counter()
-    store, _ = summed(root, model)
+    store = sums_of(root, encoder, corpus, splits)
     elapsed_s = time.perf_counter() - began
     size = sum(path.stat().st_size for path in (root / "sums").rglob("group-*"))
     frames = int(store.frames[~store.lost.any(axis=1)].sum())
@@ -108,7 +115,8 @@ def one_pass(root: Path, model: str) -> dict[str, float]:
 
 
 def table(root: Path, model: str) -> dict[str, float]:
-    from tractprobe.linear import Division, fit_divisions
+    from tractprobe.division import Division
+    from tractprobe.linear import fit_divisions
     from tractprobe.ridge import Ridge
 
     store, splits = summed(root, model)
@@ -180,6 +188,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default="hubert-base")
     parser.add_argument("--copies", type=int, nargs="+", default=[1, 2, 4])
+    parser.add_argument("--same-speakers", action="store_true", help="copies are more sentences of the same speakers")
     parser.add_argument("--script-cells", type=int, default=1, help="cells that the script is timed on; 0: none")
     arguments = parser.parse_args()
     from tractprobe.config import builtin_corpus
@@ -188,7 +197,7 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as folder:
             root = Path(folder)
             (root / "raw").mkdir()
-            copies(Path(builtin_corpus()), root / "raw", count)
+            copies(Path(builtin_corpus()), root / "raw", count, arguments.same_speakers)
             opened(root)
             found = {step: measured(step, root, arguments.model) for step in STEPS}
             if count == arguments.copies[0] and arguments.script_cells:

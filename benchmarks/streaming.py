@@ -14,13 +14,14 @@ import time
 from pathlib import Path
 
 
-def copies(builtin: Path, root: Path, count: int) -> None:
-    """Copy a corpus folder so many times, with names and texts of their own."""
+def copies(builtin: Path, root: Path, count: int, same_speakers: bool = False) -> None:
+    """Copy a corpus folder so many times, with names and texts of their own, and speakers unless they are the same."""
     for source in sorted(builtin.rglob("*.json")):
         fields = json.loads(source.read_text(encoding="utf-8"))
         for number in range(count):
             name = f"{source.stem}_{number:03}"
-            more = {"id": name, "text": f"{fields['text']} {number}", "speaker": f"{fields['speaker']}n{number}"}
+            speaker = fields["speaker"] if same_speakers else f"{fields['speaker']}n{number}"
+            more = {"id": name, "text": f"{fields['text']} {number}", "speaker": speaker}
             for suffix in (".flac", ".ema.npy"):
                 shutil.copyfile(source.with_suffix(suffix), root / f"{name}{suffix}")
             (root / f"{name}.json").write_text(json.dumps(fields | more), encoding="utf-8")

@@ -16,13 +16,15 @@ from sklearn.model_selection import GridSearchCV, PredefinedSplit
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from tractprobe.division import Division, LayerSums
 from tractprobe.errors import EncoderError
-from tractprobe.linear import Division, LayerSums, fit, score, validation_r
+from tractprobe.linear import fit, score, validation_r
 from tractprobe.metrics import Moments
 from tractprobe.ridge import Ridge
+from tractprobe.scatter import packed, unpacked
 from tractprobe.splits import Fold, Split
 from tractprobe.sum_store import Group, SumStore
-from tractprobe.sums import GroupSums, SavedSums, packed, unpacked
+from tractprobe.sums import GroupSums, SavedSums
 
 ALPHAS = [0.01, 1.0, 100.0, 1e4]
 WIDTH, CHANNELS = 12, 4
@@ -126,7 +128,7 @@ def test_validation_r_and_the_alpha_chosen_are_scikit_learns_over_grouped_folds(
     store = stored(tmp_path, pieces)
     sums = LayerSums(store, "0", Division.of(SPLIT, store))
     targets = standardised(pieces, range(6))
-    ours = validation_r(sums, ALPHAS)
+    ours = validation_r(sums, sums.fitted()[:-1], ALPHAS)
     expected = np.zeros((len(ALPHAS), CHANNELS))
     for channel in range(CHANNELS):
         for row, alpha in enumerate(ALPHAS):
@@ -257,7 +259,7 @@ def test_sums_are_those_of_the_frames_however_they_come_and_whenever_a_channel_f
     division = Division.of(Split(ids(0), ()), store)
     for some in (store, whole):
         sums = LayerSums(some, "0", division)
-        found = {channel: (part, channels) for channels, part in sums.of([np.ones(1, bool)])[0] for channel in channels}
+        found = {channel: (part, channels) for channels, part in sums.fitted()[-1] for channel in channels}
         assert set(found) == {0, 1, 2}
         for channel, (part, channels) in found.items():
             known, column = one.valid[:, channel], channels.index(channel)

@@ -22,7 +22,7 @@ def frames(seed: int = 0, count: int = 300, width: int = 20, channels: int = 4, 
 
 def sums_of(x: np.ndarray, y: np.ndarray) -> Sums:
     x, y = torch.from_numpy(x), torch.from_numpy(y)
-    return Sums(len(x), x.sum(0), y.sum(0), x.T @ x, x.T @ y, y.square().sum(0))
+    return Sums(len(x), x.sum(0), y.sum(0), x.T @ y, y.square().sum(0), x.T @ x)
 
 
 def sklearn_ridge(x: np.ndarray, y: np.ndarray, alpha: float):

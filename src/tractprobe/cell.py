@@ -18,13 +18,14 @@ import torch
 from tractprobe.checkpoint import AtomicCheckpoints, WithinEpochs
 from tractprobe.config import Plain, build, head_label
 from tractprobe.datamodule import EmaData
+from tractprobe.division import Division
 from tractprobe.encoder_pass import partition, sum_groups
 from tractprobe.errors import ConfigError, RunError, first_line
 from tractprobe.features import FeatureCache, as_storage, cached
 from tractprobe.files import atomic, digest
 from tractprobe.heads import Bank, Weighted
 from tractprobe.layers import Label, read_by
-from tractprobe.linear import Division, fit_divisions
+from tractprobe.linear import fit_divisions
 from tractprobe.metrics import Scores
 from tractprobe.module import Head, Inversion
 from tractprobe.plan import Plan

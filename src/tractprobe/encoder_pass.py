@@ -1,14 +1,15 @@
 """One pass over prepared corpora: frames in, the sums of every group out (``linear`` takes them from there).
 
-Groups come one after another and each is written when its last frame was added, so that memory holds one group however
-many there are, a group's sums do not depend on what else is passed over, and a pass that was killed goes on behind the
-last group that was written, to the same bits.
+Groups come one after another and each is written, while the next is encoded, when its last frame was added. So memory
+holds two groups however many there are, a group's sums do not depend on what else is passed over, and a pass that was
+killed goes on behind the last group that was written, to the same bits.
 """
 
 import logging
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -161,17 +162,23 @@ class _Pass:
             self.data.batching.in_order([self.data.entries[id_] for id_ in group.ids]) for group, _ in self.missing
         ]
         loaded = self._with_progress(iter(self.data.loader([batch for some in batches for batch in some])))
-        for number, ((_, file), own) in enumerate(zip(self.missing, batches, strict=True), start=1):
-            sums = GroupSums(self.widths, len(self.data.targets.channels), self.device)
-            for _ in own:
-                batch = next(loaded).to(self.device)
-                used = batch.valid.any(dim=2)
-                states = states_of(batch, encoder, layers, storage)[:, used]
-                parts = {name: side_by_side(states, layers, [tuple(some)])[0] for name, some in self.inputs.items()}
-                sums.include(parts, batch.target[used], batch.valid[used])
-            sums.save(file)
-            if number % _GIVEN_BACK == 0:
-                give_back()
+        with ThreadPoolExecutor(1) as writer:
+            written: Future[None] | None = None
+            for number, ((_, file), own) in enumerate(zip(self.missing, batches, strict=True), start=1):
+                sums = GroupSums(self.widths, len(self.data.targets.channels), self.device)
+                for _ in own:
+                    batch = next(loaded).to(self.device)
+                    used = batch.valid.any(dim=2)
+                    states = states_of(batch, encoder, layers, storage)[:, used]
+                    parts = {name: side_by_side(states, layers, [tuple(some)])[0] for name, some in self.inputs.items()}
+                    sums.include(parts, batch.target[used], batch.valid[used])
+                if written is not None:
+                    written.result()
+                written = writer.submit(sums.save, file)
+                if number % _GIVEN_BACK == 0:
+                    give_back()
+            if written is not None:
+                written.result()
         next(loaded, None)
 
     def _with_progress(self, batches: Iterator[Batch]) -> Iterator[Batch]:

@@ -6,7 +6,7 @@ speaker afterwards, as (y - m) / s only moves and scales Σxy and Σy. Ridge sol
 transformation of each set's Σxxᵀ, correlations and errors on groups kept aside from their sums.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -16,60 +16,12 @@ from jaxtyping import Float
 from threadpoolctl import threadpool_limits
 from torch import Tensor
 
-from tractprobe.conditioning import SpeakerScale
+from tractprobe.division import Division, Fitted, LayerSums
 from tractprobe.metrics import Scores, scores_from_sums
-from tractprobe.ridge import Ridge, Sums, correlation, solve
-from tractprobe.splits import Split
-from tractprobe.sum_store import Selection, SumStore
-from tractprobe.sums import unpacked
+from tractprobe.ridge import Held, Ridge, correlation, solve
+from tractprobe.sum_store import SumStore
 
-
-@dataclass(frozen=True, eq=False)
-class Division:
-    """A split in terms of groups, with the speakers' statistics that it allows.
-
-    Attributes
-    ----------
-    folds
-        What is fitted and what is validated on, by speaker.
-    test
-        What is tested on, by (corpus, language, speaker).
-    mean, sd
-        Of each group's speaker, in the channels' units; NaN for a channel that cannot be used.
-    """
-
-    development: Selection
-    folds: tuple[tuple[Selection, tuple[Selection, ...]], ...]
-    test: Mapping[tuple[str, str, str], Selection]
-    scales: Mapping[str, SpeakerScale]
-    mean: Float[np.ndarray, "group channel"]
-    sd: Float[np.ndarray, "group channel"]
-
-    @classmethod
-    def of(cls, split: Split, store: SumStore) -> "Division":
-        """Divide the groups of a store as a split divides their utterances."""
-        development, test = store.selection(split.development), store.selection(split.test)
-        speakers = np.array([group.speaker for group in store.groups])
-        scales = {}
-        for speaker in sorted({*speakers[development], *speakers[test]}):
-            sides = [_moments(store, side & (speakers == speaker)) for side in (development, test)]
-            scales[str(speaker)] = SpeakerScale.of(*sides)
-        nothing = np.full(store.count.shape[1], np.nan)
-        mean, sd = (
-            np.stack([getattr(scales[name], what) if name in scales else nothing for name in speakers])
-            for what in ("mean", "sd")
-        )
-        folds = [(store.selection(fold.train), store.selection(fold.validation)) for fold in split.folds]
-        by_speaker = [
-            (train, tuple(kept & (speakers == speaker) for speaker in sorted({*speakers[kept]})))
-            for train, kept in folds
-        ]
-        keys = [(group.corpus, group.language, group.speaker) for group in store.groups]
-        tested = {
-            key: test & np.array([other == key for other in keys])
-            for key in sorted({key for key, one in zip(keys, test, strict=True) if one})
-        }
-        return cls(development, tuple(by_speaker), tested, scales, mean, sd)
+_ADDED_BYTES = 1 << 29  # of Σxxᵀ of the sets that are fitted, at a time
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,58 +40,6 @@ class Fit:
     validation_r: Float[Tensor, " channel"]
 
 
-class LayerSums:
-    """One input's sums under one division: of any set of groups, with standardised targets."""
-
-    def __init__(self, store: SumStore, name: str, division: Division, device: torch.device | str = "cpu"):
-        self.store, self.division, self.device = store, division, device
-        self.width, self.num_channels = store.widths[name], store.count.shape[1]
-        self._rows = store.layer(name)
-        self._usable = (store.count > 0) & np.isfinite(division.mean)
-
-    def of(self, selections: Sequence[Selection]) -> list[list[tuple[list[int], Sums]]]:
-        """Return for each set of groups (channels, their sums), for each set of channels that have the same frames."""
-        weights, classes = [], []
-        for selection in selections:
-            distinct, which = np.unique(self._row_weights(selection), axis=0, return_inverse=True)
-            classes.append([np.flatnonzero(which.reshape(-1) == index) for index in range(len(distinct))])
-            weights.append(distinct)
-        scatter = iter(self._rows.scatter(np.concatenate(weights)))
-        found = []
-        for selection, some, distinct in zip(selections, classes, weights, strict=True):
-            parts = [self._sums(selection, part, row, next(scatter)) for part, row in zip(some, distinct, strict=True)]
-            together = [(part.tolist(), sums) for part, sums in zip(some, parts, strict=True)]
-            found.append([(part, sums) for part, sums in together if sums.n > 0])
-        return found
-
-    def _row_weights(self, selection: Selection) -> Float[np.ndarray, "channel row"]:
-        """Return 1 for the frames of a group that a channel takes part in, -1 for those that it was lost in."""
-        store = self.store
-        used = (selection[:, None] & self._usable)[store.group_of]
-        every = ~store.lost.any(axis=1, keepdims=True)
-        return np.where(every, used, -(used & store.lost).astype(float)).T
-
-    def _sums(self, selection: Selection, channels: np.ndarray, row_weights: np.ndarray, scatter: np.ndarray) -> Sums:
-        store, division = self.store, self.division
-        chosen = (selection[:, None] & self._usable)[:, channels]
-        scale = np.where(chosen, 1 / division.sd[:, channels], 0)
-        shift = np.where(chosen, division.mean[:, channels] / division.sd[:, channels], 0)
-        count, y, yy = (values[:, channels] for values in (store.count, store.y, store.yy))
-        xy = np.einsum("gc,gwc->wc", scale, self._rows.xy[:, :, channels])
-        xy -= ((row_weights[:, None] * shift[store.group_of]).T @ self._rows.x).T
-        return Sums(
-            int(row_weights @ store.frames),
-            self._tensor(row_weights @ self._rows.x),
-            self._tensor((y * scale - count * shift).sum(axis=0)),
-            unpacked(torch.from_numpy(scatter), self.width).to(self.device),
-            self._tensor(xy),
-            self._tensor((yy * scale**2 - 2 * y * scale * shift + count * shift**2).sum(axis=0)),
-        )
-
-    def _tensor(self, values: np.ndarray) -> Tensor:
-        return torch.from_numpy(np.ascontiguousarray(values)).to(self.device)
-
-
 def fit_divisions(
     store: SumStore, name: str, divisions: Sequence[Division], rule: Ridge, device: torch.device | str = "cpu"
 ) -> list[tuple[Fit, Scores]]:
@@ -148,29 +48,47 @@ def fit_divisions(
     Each fit has one thread, since the libraries of torch and of scipy would otherwise wait for each other's.
     """
 
-    def solved(division: Division) -> tuple[Fit, Scores]:
-        sums = LayerSums(store, name, division, device)
-        found = fit(sums, rule)
+    def solved(sums: LayerSums, triangles: Float[np.ndarray, "set half"]) -> tuple[Fit, Scores]:
+        found = fit(sums, rule, triangles)
         return found, score(sums, found)
 
-    store.layer(name)  # read once, before it is shared
+    every = [LayerSums(store, name, division, device) for division in divisions]
+    return [found for some, triangles in _added_up(every) for found in _side_by_side(solved, some, triangles, device)]
+
+
+def _added_up(every: Sequence[LayerSums]) -> Iterator[tuple[list[LayerSums], list[Float[np.ndarray, "set half"]]]]:
+    """Yield divisions of one store with Σxxᵀ of all that each fits, as many from one reading as memory should hold."""
+    left = list(every)
+    while left:
+        sizes = np.cumsum([len(one.row_weights) * 4 * one.width * (one.width + 1) for one in left])
+        some = left[: max(1, int((sizes <= _ADDED_BYTES).sum()))]
+        left = left[len(some) :]
+        yield some, some[0].rows.triangles([one.row_weights for one in some])
+
+
+def _side_by_side(
+    solved: Callable[[LayerSums, np.ndarray], tuple[Fit, Scores]],
+    some: Sequence[LayerSums],
+    triangles: Sequence[np.ndarray],
+    device: torch.device | str,
+) -> list[tuple[Fit, Scores]]:
     if torch.device(device).type != "cpu":
-        return [solved(division) for division in divisions]
+        return list(map(solved, some, triangles))
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
         with threadpool_limits(1), ThreadPoolExecutor(threads) as pool:
-            return list(pool.map(solved, divisions))
+            return list(pool.map(solved, some, triangles))
     finally:
         torch.set_num_threads(threads)
 
 
-def fit(sums: LayerSums, rule: Ridge) -> Fit:
+def fit(sums: LayerSums, rule: Ridge, triangles: Float[np.ndarray, "set half"] | None = None) -> Fit:
     """Choose alphas by r on what the folds keep aside, then fit the whole development side."""
-    chosen, reached = _choose(sums, rule)
+    *folds, development = sums.fitted(triangles)
+    chosen, reached = _choose(sums, folds, rule)
     nothing = torch.full_like(chosen, torch.nan)
     found = Fit(chosen.new_zeros(sums.width, sums.num_channels), nothing, nothing.clone(), reached)
-    (development,) = sums.of([sums.division.development])
     for channels, part in development:
         if part.n > 1:
             alphas, which = chosen[channels].unique(return_inverse=True)
@@ -182,13 +100,15 @@ def fit(sums: LayerSums, rule: Ridge) -> Fit:
     return found
 
 
-def _choose(sums: LayerSums, rule: Ridge) -> tuple[Float[Tensor, " channel"], Float[Tensor, " channel"]]:
+def _choose(
+    sums: LayerSums, folds: Sequence[Fitted], rule: Ridge
+) -> tuple[Float[Tensor, " channel"], Float[Tensor, " channel"]]:
     """Return an alpha for each channel, and the validation r that it was chosen for."""
     alphas = torch.tensor(rule.alphas, dtype=torch.float64, device=sums.device)
     if len(alphas) == 1:
         alpha = alphas.repeat(sums.num_channels)
         return alpha, torch.full_like(alpha, torch.nan)
-    r = validation_r(sums, rule.alphas)
+    r = validation_r(sums, folds, rule.alphas)
     if not rule.per_channel:
         r = r.nanmean(dim=1, keepdim=True).expand_as(r)
     reached, which = r.nan_to_num(-2).max(dim=0)
@@ -197,19 +117,18 @@ def _choose(sums: LayerSums, rule: Ridge) -> tuple[Float[Tensor, " channel"], Fl
     return alpha, reached.masked_fill(~chosen, torch.nan)
 
 
-def validation_r(sums: LayerSums, alphas: Sequence[float]) -> Float[Tensor, "alpha channel"]:
+def validation_r(sums: LayerSums, folds: Sequence[Fitted], alphas: Sequence[float]) -> Float[Tensor, "alpha channel"]:
     """Return the mean over folds and speakers of r under each alpha; NaN where there is none."""
     nothing = torch.full((len(alphas), sums.num_channels), torch.nan, dtype=torch.float64, device=sums.device)
     found = [nothing]
-    for train, speakers in sums.division.folds:
-        fitted, *validated = sums.of([train, *speakers])
+    for fitted, (_, speakers) in zip(folds, sums.division.folds, strict=True):
         weights = nothing.new_full((len(alphas), sums.width, sums.num_channels), torch.nan)
         for channels, part in fitted:
             if part.n > 1:
                 weights[:, :, channels], _ = solve(part, alphas)
-        for speaker in validated:
+        for speaker in speakers:
             r = nothing.clone()
-            for channels, part in speaker:
+            for channels, part in sums.held(speaker):
                 if part.n > 1:
                     r[:, channels] = correlation(part, weights[:, :, channels])
             found.append(r)
@@ -220,9 +139,9 @@ def score(sums: LayerSums, fit: Fit) -> Scores:
     """Return a head's scores on each test group of the division, (1, group, channel), in the channels' units."""
     division, tested = sums.division, list(sums.division.test.values())
     moments = np.zeros((6, 1, len(tested), sums.num_channels))
-    for number, (selection, parts) in enumerate(zip(tested, sums.of(tested), strict=True)):
+    for number, selection in enumerate(tested):
         group = int(np.flatnonzero(selection)[0])  # all are of one speaker
-        for channels, part in parts:
+        for channels, part in sums.held(selection):
             mean, sd = division.mean[group, channels], division.sd[group, channels]
             standardised = [one.cpu().numpy() for one in _predicted(part, fit.weight[:, channels], fit.bias[channels])]
             moments[:, 0, number, channels] = _in_units(part.n, *standardised, mean=mean, sd=sd)
@@ -230,13 +149,12 @@ def score(sums: LayerSums, fit: Fit) -> Scores:
 
 
 def _predicted(
-    part: Sums, weight: Float[Tensor, "width channel"], bias: Float[Tensor, " channel"]
+    part: Held, weight: Float[Tensor, "width channel"], bias: Float[Tensor, " channel"]
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
     """Return Σp, Σy, Σp², Σy², Σpy of predictions p = xw + b and standardised targets y."""
     along = part.x @ weight
-    squares = (weight * (part.xx @ weight)).sum(dim=0) + 2 * bias * along + part.n * bias.square()
     products = (weight * part.xy).sum(dim=0) + bias * part.y
-    return along + part.n * bias, part.y, squares, part.yy, products
+    return along + part.n * bias, part.y, part.squares(weight, -bias), part.yy, products
 
 
 def _in_units(
@@ -255,10 +173,3 @@ def _in_units(
     squared = [sd**2 * both + sd * mean * (one + other) + n * mean**2 for both, one, other in
                ((xx, x, x), (yy, y, y), (xy, x, y))]  # fmt: skip
     return np.stack([count, sd * x + n * mean, sd * y + n * mean, *squared])
-
-
-def _moments(store: SumStore, chosen: Selection) -> Float[np.ndarray, "3 channel"] | None:
-    """Return count, sum and sum of squares of some groups' targets; ``None`` if there are no groups."""
-    return (
-        np.stack([values[chosen].sum(axis=0) for values in (store.count, store.y, store.yy)]) if chosen.any() else None
-    )

@@ -7,6 +7,7 @@ With inputs standardised by the fitted part's own mean μ and deviation σ, Z = 
 which is scikit-learn's ``Ridge(alpha)`` on ``StandardScaler``'s output.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -18,6 +19,7 @@ from scipy.linalg import get_lapack_funcs, solveh_banded
 from torch import Tensor, nn
 
 from tractprobe.errors import ConfigError
+from tractprobe.scatter import squares_about
 
 _sytrd: Any
 _ormqr: Any
@@ -25,15 +27,33 @@ _sytrd, _ormqr = get_lapack_funcs(("sytrd", "ormqr"), dtype=np.float64)
 
 
 @dataclass(frozen=True, eq=False)
-class Sums:
-    """First and second moments of some frames' inputs x and targets y, float64."""
+class Held(ABC):
+    """Moments of some frames' inputs x and targets y, float64, from which predictions are scored."""
 
     n: int
     x: Float[Tensor, " width"]
     y: Float[Tensor, " channel"]
-    xx: Float[Tensor, "width width"]
     xy: Float[Tensor, "width channel"]
     yy: Float[Tensor, " channel"]
+
+    @abstractmethod
+    def squares(
+        self, weights: Float[Tensor, "*some width channel"], centre: Float[Tensor, "*some channel"]
+    ) -> Float[Tensor, "*some channel"]:
+        """Return Σ(xw - c)²."""
+
+
+@dataclass(frozen=True, eq=False)
+class Sums(Held):
+    """First and second moments of some frames, to which heads are fitted."""
+
+    xx: Float[Tensor, "width width"]
+
+    def squares(
+        self, weights: Float[Tensor, "*some width channel"], centre: Float[Tensor, "*some channel"]
+    ) -> Float[Tensor, "*some channel"]:
+        """Return Σ(xw - c)²."""
+        return squares_about(self.xx, self.x, self.n, weights, centre)
 
 
 def solve(
@@ -100,16 +120,15 @@ def _by_tridiagonal(
     return np.moveaxis(outside.reshape(width, len(alphas), channels), 1, 0)
 
 
-def correlation(sums: Sums, weights: Float[Tensor, "alpha width channel"]) -> Float[Tensor, "alpha channel"]:
+def correlation(sums: Held, weights: Float[Tensor, "alpha width channel"]) -> Float[Tensor, "alpha channel"]:
     """Return the correlation that linear predictions x·w reach on the frames of the sums; NaN without variance.
 
     r = wᵀ Sxy / √(wᵀ Sxx w · Syy) with the centred sums S.
     """
-    scatter = sums.xx - torch.outer(sums.x, sums.x) / sums.n
     cross = sums.xy - torch.outer(sums.x, sums.y) / sums.n
     total = sums.yy - sums.y.square() / sums.n
     covariance = torch.einsum("awc,wc->ac", weights, cross)
-    spread = torch.einsum("awc,awc->ac", weights, scatter @ weights)
+    spread = sums.squares(weights, sums.x @ weights / sums.n)
     return covariance / (spread * total).sqrt()
 
 

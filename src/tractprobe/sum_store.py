@@ -6,12 +6,15 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
+import torch
 from jaxtyping import Bool, Float, Int
+from torch import Tensor
 
+from tractprobe.scatter import Scatter
 from tractprobe.sums import SavedSums
 
-_BLOCK = 16  # groups whose matrices are added at a time
-_KEPT_BYTES = 1 << 29  # of one layer's matrices; where there are more, they are read again for every sum
+_BLOCK = 16  # matrices that are multiplied at a time
+_KEPT_BYTES = 1 << 29  # of one layer's groups; what goes beyond is read again for every sum
 
 Selection = Bool[np.ndarray, " group"]
 
@@ -85,19 +88,44 @@ class LayerRows:
         self.xy: Float[np.ndarray, "group width channel"] = np.stack(
             [file.read(f"xy {name}")[0].numpy() for file in files]
         )
-        self._half = width * (width + 1) // 2
-        self._kept = self._read(files) if 8 * self._half * len(group_of) <= _KEPT_BYTES else None
+        self._row_in_group = np.arange(len(group_of)) - np.searchsorted(group_of, group_of)
+        self._kept: dict[int, Scatter] = {}
+        self._kept_bytes = 0
 
-    def _read(self, files: Sequence[SavedSums]) -> Float[np.ndarray, "row half"]:
-        return np.concatenate([file.scatter(self.name).numpy() for file in files])
+    def _scatter(self, group: int) -> Scatter:
+        """Return a group's Σxxᵀ, from memory while there is room for it."""
+        kept = self._kept.get(group)
+        if kept is None:
+            kept = self._files[group].scatter(self.name)
+            if self._kept_bytes + kept.size_bytes <= _KEPT_BYTES:
+                self._kept[group] = kept
+                self._kept_bytes += kept.size_bytes
+        return kept
 
-    def scatter(self, weights: Float[np.ndarray, "set row"]) -> Float[np.ndarray, "set half"]:
-        """Return Σxxᵀ of weighted sums of rows, as upper triangles."""
-        if self._kept is not None:
-            return weights @ self._kept
-        total = np.zeros((len(weights), self._half))
-        for first in range(0, len(self._files), _BLOCK):
-            rows = np.flatnonzero((self._group_of >= first) & (self._group_of < first + _BLOCK))
-            if weights[:, rows].any():
-                total += weights[:, rows] @ self._read(self._files[first : first + _BLOCK])
+    def triangles(self, sets: Sequence[Float[np.ndarray, "set row"]]) -> list[Float[np.ndarray, "set half"]]:
+        """Return Σxxᵀ of weighted sums of rows, as upper triangles: each, to the bit, as if it were asked for alone."""
+        total = [np.zeros((len(weights), self.width * (self.width + 1) // 2)) for weights in sets]
+        for first in range(0, len(self._group_of), _BLOCK):
+            rows = range(first, min(first + _BLOCK, len(self._group_of)))
+            parts = [(weights[:, rows.start : rows.stop], one) for weights, one in zip(sets, total, strict=True)]
+            using = [(weights, one) for weights, one in parts if weights.any()]
+            if using:
+                block = np.stack([self._triangle(row) for row in rows])
+                for weights, one in using:
+                    one += weights @ block
+        return total
+
+    def _triangle(self, row: int) -> Float[np.ndarray, " half"]:
+        return self._scatter(int(self._group_of[row])).triangle(int(self._row_in_group[row])).numpy()
+
+    def squares(
+        self,
+        row_weights: Float[np.ndarray, " row"],
+        weights: Float[Tensor, "*some width channel"],
+        centre: Float[Tensor, "*some channel"],
+    ) -> Float[Tensor, "*some channel"]:
+        """Return Σ(xw - c)² over the frames of a weighted sum of rows."""
+        total = torch.zeros_like(centre)
+        for group in np.unique(self._group_of[row_weights != 0]):
+            total += self._scatter(int(group)).squares(row_weights[self._group_of == group], weights, centre)
         return total

@@ -6,39 +6,43 @@ subtract. Where a sensor was lost (a pair of neighbouring channels, x and y) the
 kept by themselves, to be subtracted for its channels: a matrix for each sensor with losses, not for each combination.
 
 On disk a group is one safetensors file, with a checksum of every tensor, and in place of Σxxᵀ its upper triangle or the
-frames themselves, whichever is smaller.
+frames themselves, whichever is smaller (``scatter`` reads both).
 """
 
 import json
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property
 from pathlib import Path
 
-import numpy as np
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
 from tractprobe.errors import EncoderError
 from tractprobe.files import atomic
+from tractprobe.scatter import FrameScatter, Scatter, TriangleScatter, add_square, packed
 
 Lost = tuple[int, ...]
 """Channels that were lost together."""
 
 
 class Inputs:
-    """Sums over some frames of one input."""
+    """Sums over some frames of one input; of Σxxᵀ the upper triangle counts."""
 
     def __init__(self, width: int, channels: int, device: torch.device | str = "cpu"):
         self.x = torch.zeros(width, dtype=torch.float64, device=device)
-        self.xx = torch.zeros(width, width, dtype=torch.float64, device=device)
         self.xy = torch.zeros(width, channels, dtype=torch.float64, device=device)
+
+    @cached_property
+    def xx(self) -> Float[Tensor, "width width"]:
+        """Σxxᵀ, whose memory is not taken before it is asked for."""
+        return self.x.new_zeros(len(self.x), len(self.x))
 
     def square(self, x: Float[Tensor, "frame width"]) -> None:
         """Add frames (float64) to Σxxᵀ."""
-        self.xx.addmm_(x.T, x)
+        add_square(self.xx, x)
 
 
 class GroupSums:
@@ -123,7 +127,8 @@ class GroupSums:
                 self._lost_at[channels] = torch.arange(self.frames, device=self.device)
                 for name, every in self.every.items():
                     inputs[name].x += every.x
-                    inputs[name].xx += every.xx
+                    if self._kept is None:
+                        inputs[name].xx += every.xx
 
     def _add_up(self) -> None:
         """Turn the frames that were kept into sums."""
@@ -191,17 +196,12 @@ class SavedSums:
             raise EncoderError(f"{self.path}: damaged; remove its folder, it is made again")
         return tensors
 
-    def scatter(self, name: str) -> Float[Tensor, "row half"]:
-        """Return Σxxᵀ of an input as upper triangles: of all frames, and of those that each lost sensor lacks."""
+    def scatter(self, name: str) -> Scatter:
+        """Return Σxxᵀ of an input: of all frames, and of those that each lost sensor lacks."""
         if f"xx {name}" in self._checks():
-            return self.read(f"xx {name}")[0]
+            return TriangleScatter(*self.read(f"xx {name}", f"x {name}", "frames"))
         frames, lost = self.read(f"frames {name}", "lost at")
-        rows = []
-        for x in (frames.double(), *(frames[places].double() for places in lost)):
-            inputs = Inputs(x.shape[1], 0)
-            inputs.square(x)
-            rows.append(packed(inputs.xx))
-        return torch.stack(rows)
+        return FrameScatter(frames, torch.cat([lost.new_ones(1, len(frames)), lost]))
 
     def is_whole(self, inputs: Sequence[str]) -> bool:
         """Whether everything is there and as it was written."""
@@ -222,30 +222,6 @@ class SavedSums:
         except (OSError, SafetensorError, KeyError, ValueError, TypeError) as error:
             problem = f"not whole ({error!r:.200}); remove its folder, it is made again"
             raise EncoderError(f"{self.path}: {problem}") from None
-
-
-def packed(symmetric: Float[Tensor, "width width"]) -> Float[Tensor, " half"]:
-    """Return the upper triangle, row by row."""
-    return symmetric[_triangle(len(symmetric))]
-
-
-def unpacked(triangle: Float[Tensor, " half"], width: int) -> Float[Tensor, "width width"]:
-    """Return the symmetric matrix of an upper triangle.
-
-    >>> unpacked(torch.tensor([1.0, 2.0, 3.0]), 2).tolist()
-    [[1.0, 2.0], [2.0, 3.0]]
-    """
-    rows, columns = _triangle(width)
-    matrix = triangle.new_empty(width, width)
-    matrix[rows, columns] = triangle
-    matrix[columns, rows] = triangle
-    return matrix
-
-
-@lru_cache(maxsize=8)
-def _triangle(width: int) -> tuple[Tensor, Tensor]:
-    rows, columns = np.triu_indices(width)
-    return torch.from_numpy(rows), torch.from_numpy(columns)
 
 
 def _pairs(channels: int) -> list[Lost]:

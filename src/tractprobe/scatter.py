@@ -1,0 +1,129 @@
+"""Σxxᵀ of a group's frames: as upper triangles, or by the frames themselves where those are fewer.
+
+A group has several rows: all its frames, and for each sensor that was lost in some those that it lacks. What is asked
+for is a sum of rows, each times a weight: a matrix, to be fitted to, or Σ(xw - c)², to know how predictions xw vary.
+"""
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int
+from scipy.linalg import get_blas_funcs
+from torch import Tensor
+
+_syrk: Any = get_blas_funcs("syrk", dtype=np.float64)
+
+
+@dataclass(frozen=True, eq=False)
+class FrameScatter:
+    """The frames themselves, and which of them each row has."""
+
+    frames: Float[Tensor, "frame width"]
+    rows: Bool[Tensor, "row frame"]
+
+    @property
+    def size_bytes(self) -> int:
+        """Memory that this takes."""
+        return self.frames.nbytes + self.rows.nbytes
+
+    def triangle(self, row: int) -> Float[Tensor, " half"]:
+        """Return the upper triangle of a row's Σxxᵀ."""
+        chosen, width = self.rows[row], self.frames.shape[1]
+        square = torch.zeros(width, width, dtype=torch.float64)
+        add_square(square, (self.frames if chosen.all() else self.frames[chosen]).double())
+        return packed(square)
+
+    def squares(
+        self,
+        row_weights: Float[np.ndarray, " row"],
+        weights: Float[Tensor, "*some width channel"],
+        centre: Float[Tensor, "*some channel"],
+    ) -> Float[Tensor, "*some channel"]:
+        """Return the weighted sum over rows of Σ(xw - c)²."""
+        by_frame = torch.from_numpy(row_weights) @ self.rows.double()
+        used = by_frame != 0
+        x = self.frames[used].to(weights)
+        columns = weights.movedim(-2, 0).reshape(x.shape[1], -1)
+        away = (x @ columns).sub_(centre.reshape(-1)).square_()
+        return (by_frame[used].to(weights) @ away).reshape(centre.shape)
+
+
+@dataclass(frozen=True, eq=False)
+class TriangleScatter:
+    """Upper triangles of Σxxᵀ, with Σx and the number of frames."""
+
+    triangles: Float[Tensor, "row half"]
+    x: Float[Tensor, "row width"]
+    count: Int[Tensor, " row"]
+
+    @property
+    def size_bytes(self) -> int:
+        """Memory that this takes."""
+        return self.triangles.nbytes + self.x.nbytes + self.count.nbytes
+
+    def triangle(self, row: int) -> Float[Tensor, " half"]:
+        """Return the upper triangle of a row's Σxxᵀ."""
+        return self.triangles[row]
+
+    def squares(
+        self,
+        row_weights: Float[np.ndarray, " row"],
+        weights: Float[Tensor, "*some width channel"],
+        centre: Float[Tensor, "*some channel"],
+    ) -> Float[Tensor, "*some channel"]:
+        """Return the weighted sum over rows of Σ(xw - c)²."""
+        by_row = torch.from_numpy(row_weights)
+        xx = unpacked(by_row @ self.triangles, self.x.shape[1]).to(weights)
+        x, n = (by_row @ self.x).to(weights), float(by_row @ self.count.double())
+        return squares_about(xx, x, n, weights, centre) if n else torch.zeros_like(centre)
+
+
+Scatter = FrameScatter | TriangleScatter
+
+
+def squares_about(
+    xx: Float[Tensor, "width width"],
+    x: Float[Tensor, " width"],
+    n: float,
+    weights: Float[Tensor, "*some width channel"],
+    centre: Float[Tensor, "*some channel"],
+) -> Float[Tensor, "*some channel"]:
+    """Return Σ(xw - c)² from the moments of n frames: about their mean first, where rounding takes least."""
+    about_mean = (weights * ((xx - torch.outer(x, x) / n) @ weights)).sum(dim=-2)
+    return about_mean + n * (x @ weights / n - centre).square()
+
+
+def add_square(total: Float[Tensor, "width width"], x: Float[Tensor, "frame width"]) -> None:
+    """Add xᵀx of frames (float64) to the upper triangle of a matrix, in place; the lower one is not to be used."""
+    if total.device.type == "cpu":
+        # the rows of a tensor are Fortran's columns, so its lower triangle is our upper one
+        _syrk(1.0, x.contiguous().numpy().T, beta=1.0, c=total.numpy().T, lower=1, overwrite_c=1)
+    else:
+        total.addmm_(x.T, x)
+
+
+def packed(symmetric: Float[Tensor, "width width"]) -> Float[Tensor, " half"]:
+    """Return the upper triangle, row by row."""
+    return symmetric[_triangle(len(symmetric))]
+
+
+def unpacked(triangle: Float[Tensor, " half"], width: int) -> Float[Tensor, "width width"]:
+    """Return the symmetric matrix of an upper triangle.
+
+    >>> unpacked(torch.tensor([1.0, 2.0, 3.0]), 2).tolist()
+    [[1.0, 2.0], [2.0, 3.0]]
+    """
+    rows, columns = _triangle(width)
+    matrix = triangle.new_empty(width, width)
+    matrix[rows, columns] = triangle
+    matrix[columns, rows] = triangle
+    return matrix
+
+
+@lru_cache(maxsize=8)
+def _triangle(width: int) -> tuple[Tensor, Tensor]:
+    rows, columns = np.triu_indices(width)
+    return torch.from_numpy(rows), torch.from_numpy(columns)
