@@ -294,6 +294,13 @@ def test_evaluation_gives_a_finished_runs_own_numbers(configure: Configure, head
     assert_alike(fresh, result["scores"], 1e-6)
 
 
+def test_a_run_of_a_version_that_had_one_objective_and_rate_is_scored_again(configure: Configure, tmp_path: Path):
+    result = train(configure("held_out=it", NARROW, *NONLINEAR))
+    (path,) = (tmp_path / "runs").rglob("result.json")
+    edit(path, lambda result: [result["settings"].pop(name) for name in ("objective", "schedule")])
+    assert_alike(evaluate(configure(f"run={path.parent}", name="evaluate")), result["scores"], 0)
+
+
 def assert_alike(rows: list[dict[str, Any]], others: list[dict[str, Any]], tolerance: float) -> None:
     for row, other in zip(rows, others, strict=True):
         assert row == pytest.approx(other, abs=tolerance)
@@ -350,9 +357,12 @@ def test_heads_that_are_not_the_runs_own_are_refused(configure: Configure, tmp_p
 def test_settings_that_were_tampered_with_are_one_error(configure: Configure, tmp_path: Path):
     train(configure("held_out=it", NARROW))
     (path,) = (tmp_path / "runs").rglob("result.json")
-    edit(path, lambda result: result["settings"].pop("model"))
-    with pytest.raises(RunError, match=r"result\.json"):
-        evaluate(configure(f"run={path.parent}", name="evaluate"))
+    known = json.loads(path.read_text())["settings"]
+    for missing in ("model", "patience", "ema"):
+        kept = {name: value for name, value in known.items() if name != missing}
+        edit(path, lambda result, kept=kept: result.update(settings=kept))
+        with pytest.raises(RunError, match=rf"result\.json: its settings are not those of a run .*{missing}"):
+            evaluate(configure(f"run={path.parent}", name="evaluate"))
     edit(path, lambda result: result["settings"].update(model={"_target_": "os.system", "command": "false"}))
     with pytest.raises(ConfigError, match=r"os\.system is not one of"):
         evaluate(configure(f"run={path.parent}", name="evaluate"))

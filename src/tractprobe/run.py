@@ -37,6 +37,10 @@ log = logging.getLogger(__name__)
 
 EVALUATIONS = "evaluations"
 ALL = "all"  # of held_out
+_ONCE_UNNAMED = {  # settings that runs of earlier versions lack, and what they did
+    "objective": {"_target_": "tractprobe.objective.Mse"},
+    "schedule": {"_target_": "torch.optim.lr_scheduler.ConstantLR", "factor": 1.0, "total_iters": 0},
+}
 
 
 def train(config: DictConfig) -> Plain | list[Plain]:
@@ -125,13 +129,13 @@ def evaluate(config: DictConfig) -> list[Row]:
     asked = plain(config)
     folder, others = Path(asked["run"]), asked["corpora"] or []
     result = read_result(folder)
-    settings = result["settings"] | {name: asked[name] for name in ("paths", "trainer", "data")}
+    settings = _ONCE_UNNAMED | result["settings"] | {name: asked[name] for name in ("paths", "trainer", "data")}
     settings["features"] = {**settings.get("features", {}), "cache": asked["features"]["cache"]}
     try:
         plan = Plan.of(settings, others).of_run(result["identity"])
+        cell = Cell(plan, folder)
     except (LookupError, TypeError, AttributeError) as error:
         raise RunError(f"{folder / RESULT}: its settings are not those of a run ({error!r})") from None
-    cell = Cell(plan, folder)
     cell.load_heads(folder / HEADS)
     rows = cell.score()
     if not is_first(settings):
