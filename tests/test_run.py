@@ -274,6 +274,9 @@ WRONG: list[tuple[list[str], str]] = [
     (["data.temperature=.inf"], r"data\.temperature=\.inf: a number of 1 or more, or equal"),
     (["head=mlp", "head.hidden=0"], r"head\.hidden"),
     (["head=mlp", "patience=0"], "patience"),
+    (["head=mlp", "trainer.max_epochs=0"], r"trainer\.max_epochs=0: 1 or more"),
+    (["head=mlp", "schedule=cosine", "trainer.max_epochs=null"], r"trainer\.max_epochs=None: 1 or more"),
+    (["head=mlp", "trainer.max_epochs=2", "+trainer.gradient_clip_val=1.0"], "depend on those of the others"),
 ]
 
 

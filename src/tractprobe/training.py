@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tractprobe.checkpoint import AtomicCheckpoints, WithinEpochs
-from tractprobe.config import Plain, build
+from tractprobe.config import Plain, build, head_label
 from tractprobe.datamodule import EmaData
-from tractprobe.errors import RunError
+from tractprobe.errors import ConfigError, RunError
 from tractprobe.features import as_storage
 from tractprobe.heads import Bank, Weighted
 from tractprobe.module import Inversion
@@ -88,6 +88,8 @@ def trainer_of(settings: Plain, folder: Path, logger: "WandbLogger | None") -> "
     """Return Lightning's trainer, whose checkpoints lie in a run's folder."""
     from pytorch_lightning.callbacks import ModelCheckpoint
 
+    if head_label(settings) != "ridge":
+        _check_trainer(settings["trainer"])
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
     for message in _EXPECTED_WARNINGS:
         warnings.filterwarnings("ignore", message)
@@ -107,3 +109,15 @@ def trainer_of(settings: Plain, folder: Path, logger: "WandbLogger | None") -> "
         limit_test_batches=1.0,
         default_root_dir=folder,
     )
+
+
+def _check_trainer(settings: Plain) -> None:
+    """Raise ConfigError for what heads in a bank cannot be trained by."""
+    epochs = settings.get("max_epochs")
+    if type(epochs) is not int or epochs < 1:
+        raise ConfigError(f"trainer.max_epochs={epochs}: 1 or more; patience=<epochs> ends training earlier")
+    if settings.get("gradient_clip_val") is not None and settings.get("gradient_clip_algorithm") != "value":
+        raise ConfigError(
+            "trainer.gradient_clip_val: clipped by their norm, a head's gradients would depend on those of the others "
+            "in its bank: give +trainer.gradient_clip_algorithm=value, or none"
+        )
