@@ -274,6 +274,9 @@ WRONG: list[tuple[list[str], str]] = [
     (["data.temperature=.inf"], r"data\.temperature=\.inf: a number of 1 or more, or equal"),
     (["head=mlp", "head.hidden=0"], r"head\.hidden"),
     (["head=mlp", "patience=0"], "patience"),
+    (["head=mlp", "trainer.max_epochs=0"], r"trainer\.max_epochs=0: 1 or more"),
+    (["head=mlp", "schedule=cosine", "trainer.max_epochs=null"], r"trainer\.max_epochs=None: 1 or more"),
+    (["head=mlp", "trainer.max_epochs=2", "+trainer.gradient_clip_val=1.0"], "depend on those of the others"),
 ]
 
 
@@ -292,6 +295,13 @@ def test_evaluation_gives_a_finished_runs_own_numbers(configure: Configure, head
     shutil.rmtree(tmp_path / "cache")
     fresh = evaluate(configure(f"run={folder}", "features.cache=false", name="evaluate"))
     assert_alike(fresh, result["scores"], 1e-6)
+
+
+def test_a_run_of_a_version_that_had_one_objective_and_rate_is_scored_again(configure: Configure, tmp_path: Path):
+    result = train(configure("held_out=it", NARROW, *NONLINEAR))
+    (path,) = (tmp_path / "runs").rglob("result.json")
+    edit(path, lambda result: [result["settings"].pop(name) for name in ("objective", "schedule")])
+    assert_alike(evaluate(configure(f"run={path.parent}", name="evaluate")), result["scores"], 0)
 
 
 def assert_alike(rows: list[dict[str, Any]], others: list[dict[str, Any]], tolerance: float) -> None:
@@ -350,9 +360,12 @@ def test_heads_that_are_not_the_runs_own_are_refused(configure: Configure, tmp_p
 def test_settings_that_were_tampered_with_are_one_error(configure: Configure, tmp_path: Path):
     train(configure("held_out=it", NARROW))
     (path,) = (tmp_path / "runs").rglob("result.json")
-    edit(path, lambda result: result["settings"].pop("model"))
-    with pytest.raises(RunError, match=r"result\.json"):
-        evaluate(configure(f"run={path.parent}", name="evaluate"))
+    known = json.loads(path.read_text())["settings"]
+    for missing in ("model", "patience", "ema"):
+        kept = {name: value for name, value in known.items() if name != missing}
+        edit(path, lambda result, kept=kept: result.update(settings=kept))
+        with pytest.raises(RunError, match=rf"result\.json: its settings are not those of a run .*{missing}"):
+            evaluate(configure(f"run={path.parent}", name="evaluate"))
     edit(path, lambda result: result["settings"].update(model={"_target_": "os.system", "command": "false"}))
     with pytest.raises(ConfigError, match=r"os\.system is not one of"):
         evaluate(configure(f"run={path.parent}", name="evaluate"))

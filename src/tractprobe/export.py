@@ -10,8 +10,8 @@ from tractprobe.config import Plain
 from tractprobe.errors import RunError, first_line
 from tractprobe.head_file import write_head
 from tractprobe.layers import Label
+from tractprobe.outcome import HEADS
 from tractprobe.results import METRICS, RESULT, Row, chosen_layer, read_result, speaker_means
-from tractprobe.run import HEADS
 from tractprobe.statistics import mean_over_speakers
 
 LICENCE = (

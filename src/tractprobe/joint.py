@@ -13,13 +13,14 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from tractprobe.cell import Cell, fit_heads, inversion_settings, trainer_of
+from tractprobe.cell import Cell
 from tractprobe.config import Plain
 from tractprobe.datamodule import Batch, EmaData
 from tractprobe.errors import ConfigError
 from tractprobe.files import digest
 from tractprobe.module import Inversion, Truth
 from tractprobe.splits import Fold, Split
+from tractprobe.training import fit_heads, inversion_settings, trainer_of
 
 if TYPE_CHECKING:
     from pytorch_lightning.loggers import WandbLogger

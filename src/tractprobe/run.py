@@ -18,25 +18,16 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from omegaconf import DictConfig
 
-from tractprobe.config import Plain, build, changes, head_label, plain, run_name
+from tractprobe.config import Plain, build, head_label, plain, run_name
 from tractprobe.errors import ConfigError, RunError, first_line
-from tractprobe.files import clear_temporaries, file_sha256, locked, write_json
-from tractprobe.layers import Label
+from tractprobe.files import clear_temporaries, locked, write_json
+from tractprobe.outcome import HEADS, concluded, finished
 from tractprobe.ranks import check_ranks, is_first
-from tractprobe.results import (
-    RESULT,
-    Row,
-    chosen_layer,
-    layer_means,
-    layer_tables,
-    read_result,
-    tidy,
-    write_result,
-)
+from tractprobe.results import RESULT, Row, layer_tables, read_result, tidy, write_result
 from tractprobe.status import ask_for, failure_noted
 
 if TYPE_CHECKING:
@@ -44,8 +35,12 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-HEADS, EVALUATIONS = "head.safetensors", "evaluations"
+EVALUATIONS = "evaluations"
 ALL = "all"  # of held_out
+_ONCE_UNNAMED = {  # settings that runs of earlier versions lack, and what they did
+    "objective": {"_target_": "tractprobe.objective.Mse"},
+    "schedule": {"_target_": "torch.optim.lr_scheduler.ConstantLR", "factor": 1.0, "total_iters": 0},
+}
 
 
 def train(config: DictConfig) -> Plain | list[Plain]:
@@ -104,7 +99,7 @@ def _train(settings: Plain) -> Plain:
         return _take_part(settings, folder)
     with locked(folder), failure_noted([folder]):  # whoever waited for the lock finds the run finished
         if (folder / RESULT).is_file():
-            return _finished(folder, settings)
+            return finished(folder, settings)
         check_ranks(settings)
         log.info("run %s", folder)
         clear_temporaries(folder)
@@ -120,7 +115,7 @@ def _take_part(settings: Plain, folder: Path) -> Plain:
     from tractprobe.plan import Plan
 
     if (folder / RESULT).is_file():
-        return _finished(folder, settings)
+        return finished(folder, settings)
     check_ranks(settings)
     cell = Cell(Plan.of(settings), folder)
     return {"fit": cell.fit(), "scores": cell.score()}
@@ -134,13 +129,13 @@ def evaluate(config: DictConfig) -> list[Row]:
     asked = plain(config)
     folder, others = Path(asked["run"]), asked["corpora"] or []
     result = read_result(folder)
-    settings = result["settings"] | {name: asked[name] for name in ("paths", "trainer", "data")}
+    settings = _ONCE_UNNAMED | result["settings"] | {name: asked[name] for name in ("paths", "trainer", "data")}
     settings["features"] = {**settings.get("features", {}), "cache": asked["features"]["cache"]}
     try:
         plan = Plan.of(settings, others).of_run(result["identity"])
+        cell = Cell(plan, folder)
     except (LookupError, TypeError, AttributeError) as error:
         raise RunError(f"{folder / RESULT}: its settings are not those of a run ({error!r})") from None
-    cell = Cell(plan, folder)
     cell.load_heads(folder / HEADS)
     rows = cell.score()
     if not is_first(settings):
@@ -169,7 +164,7 @@ def _run(name: str, settings: Plain, folder: Path) -> Plain:
             fit = cell.fit()
         with _timed("score", timing_s):
             rows = cell.score()
-        return _concluded(cell, timing_s, fit, rows, logger)
+        return concluded(cell, timing_s, fit, rows, logger)
 
 
 def _train_together(cells: Sequence[Plain], study: Plain) -> list[Plain]:
@@ -189,7 +184,7 @@ def _train_together(cells: Sequence[Plain], study: Plain) -> list[Plain]:
 
 def _known(settings: Plain) -> Plain:
     with failure_noted([_folder(settings)]):
-        return _finished(_folder(settings), settings)
+        return finished(_folder(settings), settings)
 
 
 def _fit_together(
@@ -224,59 +219,10 @@ def _score_together(cell: "Cell", timing_s: dict[str, float], fit: Plain) -> Pla
         failure_noted([cell.folder]),
         build(settings["tracking"]).run(run_name(settings), cell.folder, settings, "fit") as logger,
     ):
-        result = _concluded(cell, timing_s, fit, cell.score(), logger)
+        result = concluded(cell, timing_s, fit, cell.score(), logger)
         write_result(cell.folder, result)
     log.info("finished %s", cell.folder / RESULT)
     return result
-
-
-def _concluded(cell: "Cell", timing_s: dict[str, float], fit: Plain, rows: list[Row], logger: Any) -> Plain:
-    """Write the heads of a scored cell, log all that there is to see, and return its result."""
-    cell.save_heads(cell.folder / HEADS)
-    result = _result(cell, timing_s, fit, rows)
-    if logger is not None:
-        from tractprobe.tracking import log_heads, log_pictures, log_scores
-
-        chosen = chosen_layer(result)
-        log_scores(logger, rows, layer_means(rows), chosen)
-        log_pictures(logger, _draw_examples(cell, cell.plan.labels[-1] if chosen is None else chosen))
-        log_heads(logger, cell.folder / HEADS, result["identity"])
-    return result
-
-
-def _draw_examples(cell: "Cell", layer: Label) -> list[Path]:
-    """Draw the predictions of one layer over the measured courses, for always the same few test utterances."""
-    from tractprobe.pictures import prediction_curves, write_picture
-
-    names = [channel.name for channel in cell.targets.channels]
-    pictures = []
-    for number, id_ in enumerate(cell.examples(build(cell.plan.settings["tracking"]).examples)):
-        figure = prediction_curves(*cell.predicted(id_, layer), names, f"{id_}, layer {layer}")
-        pictures.append(write_picture(cell.folder / "predictions" / f"example-{number}.png", figure))
-    return pictures
-
-
-def _result(cell: "Cell", timing_s: dict[str, float], fit: Plain, rows: list[Row]) -> Plain:
-    split = cell.plan.split
-    return {
-        "identity": cell.plan.identity,
-        "settings": cell.plan.settings,
-        "timing_s": timing_s,
-        "fit": fit,
-        "utterances": {name: len(getattr(split, name)) for name in ("development", "train", "validation", "test")},
-        "scaled_by_own_test_frames": cell.own_scale(),
-        "scales": cell.scales(),
-        "source_origins": cell.source_origins(),
-        "model_files": _model_files(cell.plan.settings),
-        "scores": rows,
-    }
-
-
-def _model_files(settings: Plain) -> dict[str, str]:
-    """Return the hashes of a local model's files, by which a finished run knows that its encoder is the one of now."""
-    folder = Path(settings["model"].get("name") or "/none")
-    paths = [path for suffix in ("*.safetensors", "*.json") for path in folder.glob(suffix)] if folder.is_dir() else []
-    return {path.name: file_sha256(path) for path in sorted(paths)}
 
 
 @contextmanager
@@ -284,33 +230,6 @@ def _timed(stage: str, timing_s: dict[str, float]) -> Iterator[None]:
     began = time.perf_counter()
     yield
     timing_s[stage] = round(time.perf_counter() - began, 3)
-
-
-def _finished(folder: Path, settings: Plain) -> Plain:
-    """Return the result of a finished run, having made sure that it is of these settings and of the corpora of now."""
-    from tractprobe.prepared import PreparedCorpus
-
-    result = read_result(folder)
-    if changed := changes(result["settings"], settings):
-        raise RunError(
-            f"{folder} was finished with other settings: {'; '.join(changed)}. Remove it to run again, or give this "
-            "run a place of its own with model.label=<name> or paths.runs=<folder>"
-        )
-    if result.get("model_files", {}) != (now := _model_files(settings)):
-        raise RunError(
-            f"{folder} was finished with other files of {settings['model'].get('name')} than there are now "
-            f"({', '.join(now) or 'none'}); remove it to run again, or give this run a place of its own with "
-            "model.label=<name> or paths.runs=<folder>"
-        )
-    for name, content_hash in result["identity"]["corpora"].items():
-        corpus = Path(settings["paths"]["data"], name)
-        if corpus.is_dir() and PreparedCorpus(corpus).content_hash != content_hash:
-            raise RunError(
-                f"{folder} was finished on another version of corpus {name}; remove it to run again, or keep it and "
-                "give paths.runs=<another folder>"
-            )
-    log.info("finished already: %s", folder)
-    return result
 
 
 def _table(folder: Path, result: Plain) -> str:
