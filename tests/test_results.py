@@ -213,3 +213,63 @@ def test_heads_are_compared_within_speakers_where_both_were_run(tmp_path: Path, 
     assert main(["table", str(tmp_path), "--against", "ridge"]) == 0
     assert ".200 [.100, .300]" in capsys.readouterr().out
     assert differences(collect(tmp_path), "gru") == []
+    capsys.readouterr()
+    assert main(["table", str(tmp_path), "--against", "gru"]) == 1
+    assert capsys.readouterr().err.startswith("tractprobe: no other head was run on what gru was run on")
+
+
+def of_head(runs: Path, head: str, change: Callable[[dict[str, Any]], Any], seed: int = 0, **settings: Any) -> None:
+    """Write a run of a head, under settings of its own."""
+    suffix = "".join(f"-{head}{value}" for value in ("", *settings.values()))
+    path = write_run(runs, seed=seed, suffix=suffix) / "result.json"
+    edit(path, lambda result: result["identity"].update(head=head, differences=settings))
+    edit(path, lambda result: [change(row) for row in result["scores"]])
+
+
+def test_a_difference_is_over_the_channels_that_both_heads_have_and_seeds_are_averaged_first(tmp_path: Path):
+    """Against numpy: ridge, run once, has no r for one channel of one speaker; the perceptron, run twice, has."""
+    random = np.random.default_rng(3)
+    r = {name: random.uniform(0.2, 0.9, (3, len(CHANNELS))) for name in ("ridge", "mlp0", "mlp1")}
+    r["ridge"][1, 4] = np.nan
+    r["mlp1"][2, 7] = np.nan  # one of two seeds
+
+    def take(name: str) -> Callable[[dict[str, Any]], Any]:
+        def change(row: dict[str, Any]) -> None:
+            value = float(r[name][SPEAKERS.index(row["speaker"]), CHANNELS.index(row["channel"])])
+            row["r"] = None if np.isnan(value) else value
+
+        return change
+
+    of_head(tmp_path, "ridge", take("ridge"))
+    for seed in (0, 1):
+        of_head(tmp_path, "mlp", take(f"mlp{seed}"), seed=seed)
+    mlp = np.nanmean([r["mlp0"], r["mlp1"]], axis=0)
+    expected = np.nanmean(mlp - r["ridge"], axis=1)
+    found = differences(collect(tmp_path), "ridge")[0]
+    assert found.difference.mean == pytest.approx(expected.mean()) and found.difference.n == 3
+    assert found.r.mean - found.baseline.mean == pytest.approx(found.difference.mean)
+    drawn = np.random.default_rng(8).choice(expected, (100_000, 3)).mean(axis=1)
+    for one, other in zip(
+        (found.difference.low, found.difference.high), np.quantile(drawn, [0.025, 0.975]), strict=True
+    ):
+        assert one == pytest.approx(other, abs=0.003)
+
+
+def test_a_head_is_set_against_the_baseline_of_its_own_settings(tmp_path: Path):
+    """A learning rate that both were given is not compared with the shipped one."""
+    of_head(tmp_path, "mlp", lambda row: row.update(r=0.1))
+    of_head(tmp_path, "mlp", lambda row: row.update(r=0.4), **{"optimizer.lr": 0.1})
+    of_head(tmp_path, "gru", lambda row: row.update(r=0.5), **{"optimizer.lr": 0.1})
+    found = differences(collect(tmp_path), "mlp")
+    assert [(one.head, round(one.difference.mean, 6)) for one in found] == [("gru", 0.1)] * 2
+
+
+@pytest.mark.parametrize("option", ["--csv", "--pictures"])
+def test_a_folder_in_a_files_place_or_a_file_in_a_folders_is_one_line(
+    tmp_path: Path, option: str, capsys: pytest.CaptureFixture[str]
+):
+    write_run(tmp_path / "runs")
+    (tmp_path / "--pictures").touch()
+    (tmp_path / "--csv").mkdir()
+    assert main(["table", str(tmp_path / "runs"), option, str(tmp_path / option)]) == 1
+    assert capsys.readouterr().err.startswith(f"tractprobe: {tmp_path}/")

@@ -1,5 +1,7 @@
 """Who holds a run, what became of it, and what is still asked for."""
 
+import errno
+import fcntl
 import json
 import os
 import signal
@@ -10,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from test_results import write_run
 
 from tractprobe.cli import main
 from tractprobe.errors import CorpusError, RunError
@@ -129,3 +132,66 @@ def test_a_list_of_what_is_asked_for_that_is_none_is_named(tmp_path: Path):
         statuses(tmp_path)
     with pytest.raises(RunError, match="no such folder"):
         statuses(tmp_path / "nowhere")
+
+
+DAMAGED: dict[str, tuple[str, str]] = {
+    "no note": ("failure.json", "{}"),
+    "a list for a note": ("failure.json", "[1]"),
+    "half a note": ("failure.json", '{"reas'),
+    "half a result": ("result.json", '{"iden'),
+    "another program's result": ("result.json", '{"accuracy": 1}'),
+}
+
+
+@pytest.mark.parametrize("case", DAMAGED)
+def test_a_damaged_run_is_named_and_hides_no_other(tmp_path: Path, case: str, capsys: pytest.CaptureFixture[str]):
+    write_run(tmp_path)
+    name, text = DAMAGED[case]
+    damaged = tmp_path / "mel/all/ridge/en/s0"
+    damaged.mkdir(parents=True)
+    (damaged / name).write_text(text)
+    assert main(["status", str(tmp_path)]) == 0
+    printed = capsys.readouterr().out
+    assert printed.endswith("\n1 done, 0 running, 1 failed, 0 missing\n") and f"s0/{name}" in printed
+
+
+@pytest.mark.parametrize("fit", [[1], {"best_validation_r": ["a", 1]}, {"best_validation_r": 1}])
+def test_a_result_whose_fit_is_none_is_a_damaged_one(tmp_path: Path, fit: Any):
+    write_run(tmp_path, fit=fit)
+    (one,) = statuses(tmp_path)
+    assert one.state == "failed" and "its fit is none" in one.note
+
+
+def test_locks_of_corpora_and_caches_and_of_runs_that_were_removed_are_no_runs(tmp_path: Path):
+    write_run(tmp_path)
+    for folder in ("data/virtual", "cache/abc"):
+        with locked(tmp_path / folder):
+            (tmp_path / folder).mkdir()
+    with locked(tmp_path / "mel/all/ridge/de/s0"):
+        assert [one.state for one in statuses(tmp_path)] == ["running", "done"]
+    assert [(one.run, one.state) for one in statuses(tmp_path)] == [("mel/all/ridge/it/s0", "done")]
+
+
+def test_a_run_is_looked_at_from_within(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(write_run(tmp_path))
+    assert [one.state for one in statuses(Path("."))] == ["done"]
+
+
+def test_looking_needs_no_right_to_write_and_is_not_seen_by_who_else_looks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    with locked(tmp_path / "s0"):
+        (tmp_path / "s0").mkdir()
+
+    def refuse(path: Any, flags: int, *more: Any, **keywords: Any) -> int:
+        if flags & (os.O_RDWR | os.O_WRONLY):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+        return opened(path, flags, *more, **keywords)
+
+    opened = os.open
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "open", refuse)
+        assert [one.state for one in statuses(tmp_path)] == ["missing"]
+    with open(tmp_path / ".s0.lock") as looking:
+        fcntl.flock(looking, fcntl.LOCK_SH)
+        assert held_by(tmp_path / "s0") is None

@@ -1,5 +1,6 @@
 """Sweeps through Hydra's launchers: what fails stops nothing else, and nothing is done twice."""
 
+import atexit
 import importlib.util
 import json
 import re
@@ -10,15 +11,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
 from test_config import composed
 from test_run import SMALL, assert_alike, command
 from test_tracking import offline_runs
 
-from tractprobe.config import conf_dir
+from tractprobe.config import conf_dir, register_resolvers
 from tractprobe.errors import RunError
 from tractprobe.results import read_result
 from tractprobe.run import train
 from tractprobe.status import FAILURE, statuses
+from tractprobe.sweep import Sweep
 
 Configure = Callable[..., Any]
 LAUNCHERS = {
@@ -163,6 +167,30 @@ def test_a_study_ends_with_its_models_compared(places: list[str], tmp_path: Path
     (compared,) = [run for run in found if run["config"].get("study") == "controls"]
     assert len(compared["config"]["runs"]) == 6 and compared["job_type"] == "study"
     assert {"models", "layers"} <= {key.partition(".")[0] for row in compared["history"] for key in row}
+
+
+def test_a_job_without_a_directory_is_told_of_at_the_end(
+    configure: Configure, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """It has none where its settings cannot be resolved: a model without a name, devices without a number."""
+    told: list[str] = []
+    monkeypatch.setattr(
+        atexit, "register", lambda function, *lines, **_: told.extend(lines) if function is print else 0
+    )
+    register_resolvers()
+    GlobalHydra.instance().clear()
+    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+        config = compose("train", [f"paths.runs={tmp_path}", f"hydra.sweep.dir={tmp_path}"], return_hydra_config=True)
+        config.hydra.overrides.task = [
+            "model=hub,mel_frame",
+            "head=mlp",
+            "trainer.devices=1,auto",
+            f"paths.runs={tmp_path}",
+        ]
+        Sweep().on_multirun_start(config)
+    assert len(told) == 3 and all(line.startswith("no run   model=") for line in told)
+    assert "model.name" in told[0] and "model=mel_frame" in told[2] and "trainer.devices=auto" in told[2]
+    assert [one.state for one in statuses(tmp_path)] == ["missing"]
 
 
 STUDIES = sorted(path for path in (conf_dir() / "study").glob("*.yaml"))

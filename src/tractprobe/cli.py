@@ -110,10 +110,6 @@ def _table(arguments: argparse.Namespace) -> int:
     rows = collect(arguments.runs)
     tables = layer_tables(rows)
     print("\n\n".join(map(str, tables)))
-    if arguments.against:
-        from tractprobe.differences import differences, table
-
-        print("\n" + table(differences(rows, arguments.against), arguments.against))
     if arguments.csv:
         write_csv(arguments.csv, rows)
         print(f"\n{len(rows)} rows in {arguments.csv}")
@@ -121,6 +117,10 @@ def _table(arguments: argparse.Namespace) -> int:
         from tractprobe.pictures import write_pictures
 
         print("\n" + "\n".join(map(str, write_pictures(tables, arguments.pictures))))
+    if arguments.against:
+        from tractprobe.differences import differences, table
+
+        print("\n" + table(differences(rows, arguments.against), arguments.against))
     return 0
 
 

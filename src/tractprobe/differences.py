@@ -1,22 +1,24 @@
 """What one head gains over another: differences of r within speakers, with intervals."""
 
-from collections.abc import Iterable, Mapping, Sequence
+import math
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
+from tractprobe.errors import RunError
 from tractprobe.layers import Label, order
 from tractprobe.results import Row, speaker_means
 from tractprobe.statistics import Estimate, mean_over_speakers
 
 _OF_GRADIENTS = ("together=", "objective.", "optimizer.", "schedule.", "trainer.", "patience=", "data.", "head.")
-Cells = Mapping[tuple[str, str], float]
+_PAIRED = ("held_out", "language", "speaker", "channel")
 
 
 @dataclass(frozen=True)
 class Difference:
-    """A head's r minus that of a baseline, on the same encoder, layer, split, speakers and held-out values.
+    """A head's r minus that of a baseline, on the same encoder, layer, split, held-out values, speakers and channels.
 
-    ``difference`` is the mean over speakers and then languages of the difference within a speaker, with a 95 % interval
-    from a bootstrap over speakers.
+    Seeds are averaged first, then channels. ``difference`` is the mean over speakers and then languages
+    of the difference within a speaker, with a 95 % interval from a bootstrap over speakers.
     """
 
     model: str
@@ -33,8 +35,9 @@ class Difference:
 def differences(rows: Sequence[Row], baseline: str) -> list[Difference]:
     """Compare every other head with a baseline, by its short name, wherever both were run.
 
-    Positions only. What shapes the training by gradients (and so cannot be the same for a closed-form head) may differ
-    between the two, nothing else.
+    Positions only, and of channels those that have an r under both heads. What shapes the
+    training by gradients (and so cannot be the same for a closed-form head) may differ between the two, nothing else: a
+    baseline of the same settings goes before the one of the shipped.
     """
     kinds: dict[tuple[str, ...], list[Row]] = {}
     for row in rows:
@@ -43,7 +46,7 @@ def differences(rows: Sequence[Row], baseline: str) -> list[Difference]:
             kinds.setdefault(kind, []).append(row)
     found = []
     for (model, head, split, material, settings), own in kinds.items():
-        others = kinds.get((model, baseline, split, material, _shared(settings)))
+        others = _baseline(kinds, (model, baseline, split, material), settings)
         if head == baseline or others is None:
             continue
         about = (model, head, settings, split)
@@ -54,6 +57,12 @@ def differences(rows: Sequence[Row], baseline: str) -> list[Difference]:
     return sorted(found, key=lambda one: (one.model, one.head, one.settings, order(one.layer)))
 
 
+def _baseline(kinds: dict[tuple[str, ...], list[Row]], about: tuple[str, ...], settings: str) -> list[Row] | None:
+    """Return the rows of a baseline under the same settings, or under the shipped ones of training by gradients."""
+    same = kinds.get((*about, settings))
+    return kinds.get((*about, _shared(settings))) if same is None else same
+
+
 def _shared(settings: str) -> str:
     """Return settings without those of training by gradients."""
     return " ".join(one for one in settings.split(" ") if not one.startswith(_OF_GRADIENTS))
@@ -62,22 +71,35 @@ def _shared(settings: str) -> str:
 def _difference(
     about: tuple[str, str, str, str], layer: Label, own: Sequence[Row], others: Sequence[Row]
 ) -> list[Difference]:
-    held_out = tuple(sorted({row["held_out"] for row in own} & {row["held_out"] for row in others}))
-    one, other = _cells(own, held_out), _cells(others, held_out)
-    both = sorted(one.keys() & other.keys())
+    both = _paired(own) & _paired(others)
     if not both:
         return []
-    r, baseline = (mean_over_speakers({key: some[key] for key in both}) for some in (one, other))
-    gained = mean_over_speakers({key: one[key] - other[key] for key in both})
-    return [Difference(*about, held_out, layer, r, baseline, gained)]
+    one, other = _cells(own, both), _cells(others, both)
+    gained = mean_over_speakers({key: one[key] - other[key] for key in one})
+    held_out = tuple(sorted({pair[0] for pair in both}))
+    return [Difference(*about, held_out, layer, mean_over_speakers(one), mean_over_speakers(other), gained)]
 
 
-def _cells(rows: Iterable[Row], held_out: Sequence[str]) -> Cells:
-    return speaker_means(row for row in rows if row["held_out"] in held_out)
+def _paired(rows: Sequence[Row]) -> set[tuple[str, ...]]:
+    """Return what of two heads can be set against each other, seeds apart."""
+    return {tuple(row[name] for name in _PAIRED) for row in rows if row["r"] is not None}
+
+
+def _cells(rows: Sequence[Row], both: Collection[tuple[str, ...]]) -> dict[tuple[str, str], float]:
+    """Return (language, speaker) to the mean r of what both heads have."""
+    by_pair: dict[tuple[str, ...], list[Row]] = {}
+    for row in rows:
+        if row["r"] is not None and (pair := tuple(row[name] for name in _PAIRED)) in both:
+            by_pair.setdefault(pair, []).append(row)
+    return speaker_means(some[0] | {"r": math.fsum(row["r"] for row in some) / len(some)} for some in by_pair.values())
 
 
 def table(found: Sequence[Difference], baseline: str) -> str:
-    """Return differences as a text table."""
+    """Return differences as a text table; RunError if there are none."""
+    if not found:
+        raise RunError(
+            f"no other head was run on what {baseline} was run on: the same encoder, layers, split, settings"
+        )
     lines = [["model", "head", "layer", "held out", "r", f"r of {baseline}", "difference", "n"]]
     for one in found:
         head = f"{one.head} ({one.settings})" if one.settings else one.head

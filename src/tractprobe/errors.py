@@ -9,6 +9,7 @@ class TractprobeError(ValueError):
 
 
 _STORAGE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR}
+_STORAGE |= {errno.EISDIR, errno.EEXIST}  # a folder in a file's place, or the other way round
 
 
 class StorageError(TractprobeError):

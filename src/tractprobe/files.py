@@ -1,5 +1,6 @@
 """Writing whole or not at all, reading within bounds, and naming content by its hash."""
 
+import errno
 import hashlib
 import json
 import logging
@@ -78,10 +79,28 @@ def locked(folder: Path) -> Iterator[None]:
 
 
 def held_by(folder: Path) -> str | None:
-    """Return which process holds a folder, where and since when; ``None`` if none does."""
+    """Return which process holds a folder, where and since when; ``None`` if none does.
+
+    Who looks needs no right to write there, and is not taken for a holder by others who look.
+    """
+    import fcntl
+
     file = _lock_file(folder)
     if not file.is_file():
         return None
+    with open(file, "rb") as opened:
+        try:
+            fcntl.flock(opened, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except (BlockingIOError, PermissionError):
+            return _holder(file)
+        except OSError as error:
+            if error.errno != errno.ENOSYS:
+                raise
+            return _held_without_flock(file)
+    return None
+
+
+def _held_without_flock(file: Path) -> str | None:
     try:
         with FileLock(file, blocking=False):
             return None

@@ -49,7 +49,9 @@ def _problem(result: Any) -> str | None:
             if not wanted <= set(identity) or not isinstance(identity["corpora"], dict):
                 return f"its identity lacks one of {', '.join(sorted(wanted))}"
             broken = next((number for number, row in enumerate(scores) if not _is_row(row)), None)
-            return None if broken is None else f"scores[{broken}] is no row of scores"
+            if broken is not None:
+                return f"scores[{broken}] is no row of scores"
+            return None if _is_fit(result.get("fit", {})) else "its fit is none"
     return "lacks identity, settings or scores"
 
 
@@ -63,6 +65,11 @@ def _is_row(row: Any) -> bool:
         and type(row["n_frames"]) is int
         and all(number is None or type(number) in (int, float) for number in numbers)
     )
+
+
+def _is_fit(fit: Any) -> bool:
+    r = fit.get("best_validation_r") or [] if isinstance(fit, dict) else None
+    return isinstance(r, list) and all(value is None or type(value) in (int, float) for value in r)
 
 
 def collect(runs: Path) -> list[Row]:

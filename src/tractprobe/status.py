@@ -8,6 +8,7 @@
 """
 
 import os
+import re
 import socket
 import traceback
 from collections import Counter
@@ -17,13 +18,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from tractprobe.errors import CorpusError, RunError, first_line
+from tractprobe.errors import CorpusError, RunError, TractprobeError, first_line
 from tractprobe.files import atomic, digest, held_by, now, read_json, write_json
+from tractprobe.layers import order
 from tractprobe.results import RESULT, chosen_layer, mean_r, read_result
 
 FAILURE, TRACEBACK, SWEEPS = "failure.json", "traceback.txt", ".sweeps"
 STATES = ("done", "running", "failed", "missing")
 _NO_RUNS_WITHIN = {"wandb", "checkpoints", "evaluations", "predictions"}
+_LOCK_OF_RUN = re.compile(r"\.(s-?\d+(-[0-9a-f]{6})?)\.lock")  # corpora and caches have locks, too
 
 State = Literal["done", "running", "failed", "missing"]
 
@@ -73,6 +76,7 @@ def statuses(runs: Path, only: Container[str] | None = None) -> list[Status]:
     """
     if not runs.is_dir():
         raise RunError(f"{runs}: no such folder")
+    runs = runs.resolve()
     asked, begun = _asked_for(runs), set[str]()
     for folder in _run_folders(runs):
         begun.add(folder.relative_to(runs).as_posix())
@@ -115,30 +119,40 @@ def _asked_for(runs: Path) -> set[tuple[str, str | None]]:
 
 
 def _run_folders(runs: Path) -> Iterator[Path]:
-    """Yield each folder that has a result, the note of a failure, or a lock beside it."""
+    """Yield each folder that has a result, the note of a failure, or a lock beside it (and was not removed since)."""
     for path, folders, files in os.walk(runs):
         folders[:] = [name for name in folders if not name.startswith(".") and name not in _NO_RUNS_WITHIN]
         if RESULT in files or FAILURE in files:
             yield Path(path)
-        yield from (Path(path, name[1:-5]) for name in files if name.startswith(".") and name.endswith(".lock"))
+        locked = [Path(path, match[1]) for name in files if (match := _LOCK_OF_RUN.fullmatch(name))]
+        yield from (folder for folder in locked if folder.is_dir() or held_by(folder))
 
 
 def _status(folder: Path, name: str) -> Status:
     if holder := held_by(folder):
         return Status(name, "running", holder)
-    if (folder / FAILURE).is_file():
-        about = read_json(folder / FAILURE)
-        return Status(name, "failed", f"{about['reason']} ({about['time']} on {about['host']})")
-    if (folder / RESULT).is_file():
-        return Status(name, "done", _reached(folder))
+    try:
+        if (folder / FAILURE).is_file():
+            return Status(name, "failed", _reason(folder / FAILURE))
+        if (folder / RESULT).is_file():
+            return Status(name, "done", _reached(folder))
+    except TractprobeError as error:  # a damaged file hides no other run
+        return Status(name, "failed", first_line(error))
     begun = folder.is_dir()
     return Status(name, "missing", "begun, then stopped" if begun else "")
+
+
+def _reason(note: Path) -> str:
+    match read_json(note):
+        case {"reason": reason, "time": time, "host": host}:
+            return f"{reason} ({time} on {host})"
+    raise CorpusError(note, "not the note of a failure; run the command again")
 
 
 def _reached(folder: Path) -> str:
     """Return r of a finished run at the layer that validation chose, or the range of its layers."""
     result = read_result(folder)
-    layers = sorted({row["layer"] for row in result["scores"]})
+    layers = sorted({row["layer"] for row in result["scores"]}, key=order)
     chosen = chosen_layer(result)
     reached = {layer: found for layer in layers if (found := mean_r(result, layer)) is not None}
     if chosen in reached:

@@ -17,7 +17,7 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
 from tractprobe.config import Plain, build, plain, run_name
-from tractprobe.errors import ConfigError, StorageError
+from tractprobe.errors import ConfigError, StorageError, TractprobeError
 from tractprobe.files import digest, writing
 from tractprobe.status import ask_for, statuses, summary, table
 
@@ -27,6 +27,7 @@ class Sweep(Callback):
 
     def __init__(self) -> None:
         self.wanted: dict[Path, list[str]] = {}
+        self.unclear: list[str] = []
 
     def on_run_start(self, config: DictConfig, **_: Any) -> None:
         """Leave with one line where the run's directory cannot be written to, before Hydra fails at it."""
@@ -35,12 +36,14 @@ class Sweep(Callback):
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
         """Note the runs that the sweep asks for; what became of them is printed whatever ends it."""
         _check_writable(Path(config.hydra.sweep.dir))
-        for settings in _jobs(config):
-            self.wanted.setdefault(Path(settings["paths"]["runs"]), []).append(run_name(settings))
+        for runs, name in _jobs(config, self.unclear):
+            self.wanted.setdefault(runs, []).append(name)
         line = [*_parameters(config), *config.hydra.overrides.task]
         for runs, names in self.wanted.items():
             ask_for(runs, names, sweep=line)
             atexit.register(_print_end, runs, names)
+        if self.unclear:
+            atexit.register(print, *self.unclear, sep="\n", flush=True)
 
     def on_multirun_end(self, config: DictConfig, **_: Any) -> None:
         """Compare all models of a study that is whole, in a table, pictures and a W&B run of its own."""
@@ -60,17 +63,18 @@ def _check_writable(folder: Path) -> None:
         sys.exit(str(error))  # Hydra would warn of any other exception, and go on
 
 
-def _jobs(config: DictConfig) -> Iterator[Plain]:
-    """Yield the settings of each job, in the sweeper's order; those that cannot be resolved fail as jobs."""
+def _jobs(config: DictConfig, unclear: list[str]) -> Iterator[tuple[Path, str]]:
+    """Yield where each job's run lies, in the sweeper's order; note whose settings cannot be resolved, and why."""
     hydra = GlobalHydra.instance().hydra
     assert hydra is not None
     parser = OverridesParser.create(config_loader=hydra.config_loader)
     parsed = parser.parse_overrides([*_parameters(config), *config.hydra.overrides.task])
     for overrides in BasicSweeper.split_arguments(parsed, None)[0]:
         try:
-            yield plain(hydra.config_loader.load_sweep_config(config, list(overrides)))
-        except ConfigError:
-            continue
+            settings = plain(hydra.config_loader.load_sweep_config(config, list(overrides)))
+            yield Path(settings["paths"]["runs"]), run_name(settings)
+        except ConfigError as error:  # the job has no name, and so no directory: it will fail by itself
+            unclear.append(f"no run   {' '.join(overrides)}: {error}")
 
 
 def _parameters(config: DictConfig) -> list[str]:
@@ -79,7 +83,11 @@ def _parameters(config: DictConfig) -> list[str]:
 
 
 def _print_end(runs: Path, names: Sequence[str]) -> None:
-    found = statuses(runs, only=set(names))
+    try:
+        found = statuses(runs, only=set(names))
+    except TractprobeError as error:
+        print(f"\nsweep: {error}", flush=True)
+        return
     print(f"\nsweep: {summary(found)} (tractprobe status {runs})")
     if unfinished := [one for one in found if one.state != "done"]:
         print(f"{table(unfinished)}\nThe same line again runs what is missing and what failed.", flush=True)
