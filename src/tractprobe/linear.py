@@ -6,20 +6,19 @@ speaker afterwards, as (y - m) / s only moves and scales Σxy and Σy. Ridge sol
 transformation of each set's Σxxᵀ, correlations and errors on groups kept aside from their sums.
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from jaxtyping import Float
-from threadpoolctl import threadpool_limits
 from torch import Tensor
 
 from tractprobe.division import Division, Fitted, LayerSums
 from tractprobe.metrics import Scores, scores_from_sums
 from tractprobe.ridge import Held, Ridge, correlation, solve
 from tractprobe.sum_store import SumStore
+from tractprobe.threads import concurrently
 
 _ADDED_BYTES = 1 << 29  # of Σxxᵀ of the sets that are fitted, at a time
 
@@ -43,17 +42,15 @@ class Fit:
 def fit_divisions(
     store: SumStore, name: str, divisions: Sequence[Division], rule: Ridge, device: torch.device | str = "cpu"
 ) -> list[tuple[Fit, Scores]]:
-    """Fit and score an input's head under each division, on the CPU side by side.
-
-    Each fit has one thread, since the libraries of torch and of scipy would otherwise wait for each other's.
-    """
+    """Fit and score an input's head under each division, on the CPU side by side."""
 
     def solved(sums: LayerSums, triangles: Float[np.ndarray, "set half"]) -> tuple[Fit, Scores]:
         found = fit(sums, rule, triangles)
         return found, score(sums, found)
 
+    each = concurrently if torch.device(device).type == "cpu" else map
     every = [LayerSums(store, name, division, device) for division in divisions]
-    return [found for some, triangles in _added_up(every) for found in _side_by_side(solved, some, triangles, device)]
+    return [found for some, triangles in _added_up(every) for found in each(solved, some, triangles)]
 
 
 def _added_up(every: Sequence[LayerSums]) -> Iterator[tuple[list[LayerSums], list[Float[np.ndarray, "set half"]]]]:
@@ -64,23 +61,6 @@ def _added_up(every: Sequence[LayerSums]) -> Iterator[tuple[list[LayerSums], lis
         some = left[: max(1, int((sizes <= _ADDED_BYTES).sum()))]
         left = left[len(some) :]
         yield some, some[0].rows.triangles([one.row_weights for one in some])
-
-
-def _side_by_side(
-    solved: Callable[[LayerSums, np.ndarray], tuple[Fit, Scores]],
-    some: Sequence[LayerSums],
-    triangles: Sequence[np.ndarray],
-    device: torch.device | str,
-) -> list[tuple[Fit, Scores]]:
-    if torch.device(device).type != "cpu":
-        return list(map(solved, some, triangles))
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        with threadpool_limits(1), ThreadPoolExecutor(threads) as pool:
-            return list(pool.map(solved, some, triangles))
-    finally:
-        torch.set_num_threads(threads)
 
 
 def fit(sums: LayerSums, rule: Ridge, triangles: Float[np.ndarray, "set half"] | None = None) -> Fit:

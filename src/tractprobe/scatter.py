@@ -5,16 +5,19 @@ for is a sum of rows, each times a weight: a matrix, to be fitted to, or Σ(xw -
 """
 
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
-from scipy.linalg import get_blas_funcs
+from scipy.linalg import get_blas_funcs, get_lapack_funcs
 from torch import Tensor
 
+# The rows of a tensor are Fortran's columns, so that its lower triangles are our upper ones.
 _syrk: Any = get_blas_funcs("syrk", dtype=np.float64)
+_trttp: Any
+_tpttr: Any
+_trttp, _tpttr = get_lapack_funcs(("trttp", "tpttr"), dtype=np.float64)
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,7 +102,6 @@ def squares_about(
 def add_square(total: Float[Tensor, "width width"], x: Float[Tensor, "frame width"]) -> None:
     """Add xᵀx of frames (float64) to the upper triangle of a matrix, in place; the lower one is not to be used."""
     if total.device.type == "cpu":
-        # the rows of a tensor are Fortran's columns, so its lower triangle is our upper one
         _syrk(1.0, x.contiguous().numpy().T, beta=1.0, c=total.numpy().T, lower=1, overwrite_c=1)
     else:
         total.addmm_(x.T, x)
@@ -107,23 +109,16 @@ def add_square(total: Float[Tensor, "width width"], x: Float[Tensor, "frame widt
 
 def packed(symmetric: Float[Tensor, "width width"]) -> Float[Tensor, " half"]:
     """Return the upper triangle, row by row."""
-    return symmetric[_triangle(len(symmetric))]
+    triangle, _ = _trttp(symmetric.cpu().numpy().T, uplo="L")
+    return torch.from_numpy(triangle)
 
 
 def unpacked(triangle: Float[Tensor, " half"], width: int) -> Float[Tensor, "width width"]:
     """Return the symmetric matrix of an upper triangle.
 
-    >>> unpacked(torch.tensor([1.0, 2.0, 3.0]), 2).tolist()
+    >>> unpacked(torch.tensor([1.0, 2.0, 3.0], dtype=torch.float64), 2).tolist()
     [[1.0, 2.0], [2.0, 3.0]]
     """
-    rows, columns = _triangle(width)
-    matrix = triangle.new_empty(width, width)
-    matrix[rows, columns] = triangle
-    matrix[columns, rows] = triangle
-    return matrix
-
-
-@lru_cache(maxsize=8)
-def _triangle(width: int) -> tuple[Tensor, Tensor]:
-    rows, columns = np.triu_indices(width)
-    return torch.from_numpy(rows), torch.from_numpy(columns)
+    columns, _ = _tpttr(width, triangle.numpy(), uplo="L")
+    upper = torch.from_numpy(columns.T)
+    return upper.triu() + upper.triu(1).T

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from tractprobe.scatter import Scatter
 from tractprobe.sums import SavedSums
+from tractprobe.threads import concurrently
 
 _BLOCK = 16  # matrices that are multiplied at a time
 _KEPT_BYTES = 1 << 29  # of one layer's groups; what goes beyond is read again for every sum
@@ -107,12 +108,11 @@ class LayerRows:
         total = [np.zeros((len(weights), self.width * (self.width + 1) // 2)) for weights in sets]
         for first in range(0, len(self._group_of), _BLOCK):
             rows = range(first, min(first + _BLOCK, len(self._group_of)))
-            parts = [(weights[:, rows.start : rows.stop], one) for weights, one in zip(sets, total, strict=True)]
-            using = [(weights, one) for weights, one in parts if weights.any()]
+            parts = [(one, weights[:, rows.start : rows.stop]) for one, weights in zip(total, sets, strict=True)]
+            using = [(one, weights) for one, weights in parts if weights.any()]
             if using:
-                block = np.stack([self._triangle(row) for row in rows])
-                for weights, one in using:
-                    one += weights @ block
+                block = np.stack(concurrently(self._triangle, rows))
+                concurrently(_add_product, *zip(*using, strict=True), [block] * len(using))
         return total
 
     def _triangle(self, row: int) -> Float[np.ndarray, " half"]:
@@ -129,3 +129,7 @@ class LayerRows:
         for group in np.unique(self._group_of[row_weights != 0]):
             total += self._scatter(int(group)).squares(row_weights[self._group_of == group], weights, centre)
         return total
+
+
+def _add_product(total: np.ndarray, weights: np.ndarray, block: np.ndarray) -> None:
+    total += weights @ block

@@ -1,0 +1,22 @@
+"""Work side by side, a thread for each processor."""
+
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import torch
+from threadpoolctl import threadpool_limits
+
+
+def concurrently(function: Callable[..., Any], *arguments: Iterable[Any]) -> list[Any]:
+    """Return the function of each argument, in their order.
+
+    Each call has one thread, since the libraries of torch and of scipy would otherwise wait for each other's.
+    """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        with threadpool_limits(1), ThreadPoolExecutor(threads) as pool:
+            return list(pool.map(function, *arguments))
+    finally:
+        torch.set_num_threads(threads)
