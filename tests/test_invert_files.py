@@ -161,12 +161,12 @@ def test_no_output_takes_the_place_of_another(
 
 def test_a_name_that_is_no_utf8_is_a_name(recordings: Path, head: Path, tmp_path: Path):
     try:
-        os.replace(recordings / "a.wav", os.fsencode(recordings) + b"/caf\xe9.wav")
+        os.replace(recordings / "a.wav", os.fsencode(recordings) + b"/b\xe9.wav")
     except OSError:
         pytest.skip("a file system that takes UTF-8 only")
     (recordings / "a.TextGrid").unlink()
     assert invert(recordings, "--head", head, "--output", tmp_path / "out", "--html") == 0
-    assert b"caf\xe9.html" in os.listdir(os.fsencode(tmp_path / "out"))
+    assert b"b\xe9.html" in os.listdir(os.fsencode(tmp_path / "out"))
 
 
 def test_a_name_too_long_for_outputs_stops_no_others(

@@ -71,8 +71,8 @@ def first_line(error: BaseException) -> str:
 def printable(text: str) -> str:
     r"""Return a text in which what steers a terminal, or is no character at all, is written as an escape.
 
-    >>> printable("caf\udce9 \x1b[2J")
-    'caf\\udce9 \\x1b[2J'
+    >>> printable("b\udce9 \x1b[2J")
+    'b\\udce9 \\x1b[2J'
     """
     return "".join(one if one.isprintable() or one in "\n\t" else one.encode("unicode_escape").decode() for one in text)
 

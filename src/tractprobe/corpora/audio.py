@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import soundfile
@@ -58,7 +59,8 @@ def opened_audio(path: Path, channel: int | None = None) -> Iterator[AudioBlocks
     """Yield one channel of an audio file, to be read block by block; the rest as in ``read_audio``."""
     check_regular(path)
     with _naming(path):
-        file = soundfile.SoundFile(path if sys.platform == "win32" else os.fsencode(path))
+        name: Any = path if sys.platform == "win32" else os.fsencode(path)  # bytes: names need not be UTF-8
+        file = soundfile.SoundFile(name)
     with file:
         _check(path, file, channel)
         yield AudioBlocks(_blocks(path, file, channel or 0), int(file.samplerate), file.frames)
