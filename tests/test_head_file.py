@@ -12,7 +12,7 @@ from head_files import RATE_HZ, about_of, noise, random_ridge
 from safetensors.torch import load_file, save_file
 
 from tractprobe.encoders.mel import LogMel
-from tractprobe.errors import EncoderError, HeadError
+from tractprobe.errors import ConfigError, EncoderError, HeadError
 from tractprobe.head_file import read_head, write_head
 from tractprobe.inverter import load_head
 
@@ -73,6 +73,20 @@ BAD_FILES: dict[str, tuple[Callable[[Path], Any], str]] = {
     "a program for a head": (set_about(head={"_target_": "os.system", "command": "false"}), "not ours to build"),
     "a corpus for a head": (set_about(head={"_target_": "tractprobe.corpora.folder.Folder"}), "not ours to build"),
     "a head for an encoder": (set_encoder(_target_="tractprobe.ridge.Ridge"), "not ours to build"),
+    "a deep perceptron": (
+        set_about(head={"_target_": "tractprobe.heads.Mlp", "depth": 60000, "hidden": 1}), "depth beyond 512",
+    ),
+    "a deep transformer": (
+        set_about(head={"_target_": "tractprobe.heads.Transformer", "depth": 60000}), "depth beyond 512",
+    ),
+    "a long convolution": (
+        set_about(head={"_target_": "tractprobe.heads.Conv", "dilations": [1] * 99999}), "more than 512 numbers",
+    ),
+    "no scores": (lambda path: repacked(path, lambda about: about.pop("means")), "means"),
+    "a list of scores": (set_about(means=[]), "damaged"),
+    "a score in words": (set_about(means={"ema": {"r": {"mean": "good"}}}), "a score that is no number"),
+    "no corpora": (set_about(corpora=5), "no corpora"),
+    "no run": (set_about(run={"head": "ridge"}), "held_out"),
     "a program below": (
         set_about(head={"_target_": "tractprobe.ridge.Ridge", "alphas": [1.0], "x": {"_target_": "os.system"}}),
         "not ours to build",
@@ -129,6 +143,18 @@ def test_any_flipped_byte_is_an_error(head: Path):
         head.write_bytes(content[:place] + bytes([content[place] ^ 0x55]) + content[place + 1 :])
         with pytest.raises(HeadError):
             read_head(head)
+
+
+def test_a_mouth_beyond_all_numbers_is_one_error(head: Path):
+    repacked(head, lambda about: about.update(speakers={"s": {"mean": [0] * 12, "sd": [1e308] * 12}}))
+    with pytest.raises(HeadError, match="beyond all numbers"):
+        load_head(head)(noise(1), RATE_HZ)
+
+
+@pytest.mark.parametrize("device", ["nothing", "meta", "cuda:99"])
+def test_a_device_that_is_not_there_is_one_error(head: Path, device: str):
+    with pytest.raises(ConfigError, match=f"device {device}: "):
+        load_head(head, device=device)
 
 
 def test_an_encoder_that_is_not_the_heads_is_refused(head: Path):

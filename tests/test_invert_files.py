@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -13,6 +14,7 @@ import pytest
 import soundfile
 from conftest import REPOSITORY
 from head_files import RATE_HZ, noise
+from test_head_file import repacked
 from test_textgrid import TIERS, long_form
 
 from tractprobe.articulators import CHANNELS
@@ -138,6 +140,59 @@ def test_outputs_that_are_there_are_kept_unless_asked(
     assert (tmp_path / "out/a.csv").read_text() == "mine" and "2 files, 1 there already" in capsys.readouterr().out
     assert invert(*line, "--existing", "replace") == 0
     assert (tmp_path / "out/a.csv").read_text().startswith("time_s")
+
+
+def test_what_is_missing_is_made_beside_what_is_there(recordings: Path, head: Path, tmp_path: Path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out/a.csv").write_text("mine")
+    line = [recordings / "a.wav", "--head", head, "--output", tmp_path / "out", "--format", "csv,npz"]
+    assert invert(*line, "--existing", "skip") == 0
+    assert files_below(tmp_path / "out") == ["a.csv", "a.npz", "a.phones.csv"]
+    assert (tmp_path / "out/a.csv").read_text() == "mine"
+
+
+def test_no_output_takes_the_place_of_another(
+    recordings: Path, head: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+):
+    shutil.copy(recordings / "a.wav", recordings / "a.phones.wav")
+    assert invert(recordings, "--head", head, "--output", tmp_path / "out") == 1
+    assert "a.phones.csv would be made of" in capsys.readouterr().err and not (tmp_path / "out").exists()
+
+
+def test_a_name_that_is_no_utf8_is_a_name(recordings: Path, head: Path, tmp_path: Path):
+    try:
+        os.replace(recordings / "a.wav", os.fsencode(recordings) + b"/b\xe9.wav")
+    except OSError:
+        pytest.skip("a file system that takes UTF-8 only")
+    (recordings / "a.TextGrid").unlink()
+    assert invert(recordings, "--head", head, "--output", tmp_path / "out", "--html") == 0
+    assert b"b\xe9.html" in os.listdir(os.fsencode(tmp_path / "out"))
+
+
+def test_a_name_too_long_for_outputs_stops_no_others(
+    recordings: Path, head: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+):
+    shutil.copy(recordings / "a.wav", recordings / f"{'x' * 250}.wav")
+    assert invert(recordings, "--head", head, "--output", tmp_path / "out") == 1
+    said = capsys.readouterr()
+    assert "too long" in said.err and "3 files, 1 with problems" in said.out
+
+
+def test_what_is_too_short_for_a_table_or_a_picture_is_named(head: Path, tmp_path: Path, capsys: pytest.CaptureFixture):
+    soundfile.write(tmp_path / "s.wav", noise(0.026), RATE_HZ)
+    line = [tmp_path / "s.wav", "--head", head, "--output", tmp_path / "out"]
+    assert invert(*line, "--rate", 10) == 1 and "no row at 10 Hz" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+    assert invert(*line, "--html") == 1 and "too short for a picture" in capsys.readouterr().err
+
+
+def test_names_from_a_head_file_do_not_steer_the_terminal(
+    recordings: Path, head: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+):
+    repacked(head, lambda about: about.update(speakers={"\x1b[2Js": about["speakers"]["s"]}))
+    assert invert(recordings, "--head", head, "--output", tmp_path, "--speaker", "x") == 1
+    said = capsys.readouterr().err
+    assert "\x1b" not in said and r"it has \x1b[2Js" in said
 
 
 WRONG = {

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tractprobe import __version__
-from tractprobe.errors import TractprobeError
+from tractprobe.errors import TractprobeError, printable
 
 if TYPE_CHECKING:
     from tractprobe.prepared import PreparedCorpus
@@ -22,7 +22,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         return parsed.run(parsed)
     except TractprobeError as error:
-        print(f"tractprobe: {error}", file=sys.stderr)
+        print(printable(f"tractprobe: {error}"), file=sys.stderr)
         return 1
     except BrokenPipeError:  # whoever reads us, such as head, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -200,7 +200,7 @@ def _invert(arguments: argparse.Namespace) -> int:
     )
     inverter = load_head(arguments.head, arguments.device, arguments.encoder, arguments.speaker)
     report = invert_files(inverter, arguments.audio, arguments.output, wanted)
-    print(f"{report} in {arguments.output}")
+    print(printable(f"{report} in {arguments.output}"))
     return 1 if report.problems else 0
 
 

@@ -69,5 +69,14 @@ def first_line(error: BaseException) -> str:
     return next(iter(str(error).strip().splitlines()), type(error).__name__)
 
 
+def printable(text: str) -> str:
+    r"""Return a text in which what steers a terminal, or is no character at all, is written as an escape.
+
+    >>> printable("b\udce9 \x1b[2J")
+    'b\\udce9 \\x1b[2J'
+    """
+    return "".join(one if one.isprintable() or one in "\n\t" else one.encode("unicode_escape").decode() for one in text)
+
+
 def _rebuild_corpus_error(file: str, problem: str, place: str | None) -> CorpusError:
     return CorpusError(file, problem, place=place)

@@ -158,6 +158,7 @@ def _built(path: Path, tensors: Mapping[str, Tensor], about: Plain) -> HeadFile:
     settings = about["encoder"]["settings"]
     _check_settings(settings, _ENCODERS)
     _require(isinstance(about["encoder"]["identity"], dict), "no identity of an encoder")
+    _check_origin(about)
     return HeadFile(
         path=path,
         head=_head(about["head"], tensors, layers, width, len(channels)),
@@ -200,11 +201,23 @@ def _check_settings(settings: Any, targets: frozenset[str]) -> None:
     for key, value in flat(settings).items():
         name = key.rpartition(".")[2]
         _require(name != "_target_" or value in TARGETS, "what it names is not ours to build")
-        limit = _MAX_LAYERS if "layers" in name else _MAX_SETTING
-        for one in value if isinstance(value, list) else [value]:
+        limit = _MAX_LAYERS if "layers" in name or name == "depth" else _MAX_SETTING
+        several = value if isinstance(value, list) else [value]
+        _require(len(several) <= _MAX_LAYERS, f"a setting {key} of more than {_MAX_LAYERS} numbers")
+        for one in several:
             _require(one is None or isinstance(one, (str, int, float)), f"a setting {key} of another kind than numbers")
             if isinstance(one, (int, float)) and name not in _WITHOUT_SIZE:
                 _require(math.isfinite(one) and abs(one) <= limit, f"a setting {key} beyond {limit}")
+
+
+def _check_origin(about: Plain) -> None:
+    """Raise HeadError unless a viewer can be told what a head was fitted on, and how well it did."""
+    texts = (about["encoder"]["label"], about["run"]["head"], about["run"]["held_out"])
+    _require(all(isinstance(text, str) for text in texts), "no encoder, head or held-out value that has a name")
+    _require(isinstance(about["corpora"], dict), "no corpora that it was fitted on")
+    for metrics in about["means"].values():
+        known = [metrics["r"]["mean"]] if "r" in metrics else []
+        _require(all(isinstance(mean, (int, float)) for mean in known), "a score that is no number")
 
 
 def _geometry(frames: Plain) -> FrameGeometry:

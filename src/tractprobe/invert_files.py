@@ -1,8 +1,9 @@
 """Audio files and folders in, a folder of tracks out: what ``tractprobe invert`` does."""
 
+import os
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -12,7 +13,7 @@ from tqdm import tqdm
 
 from tractprobe.corpora import Phone
 from tractprobe.corpora.audio import opened_audio
-from tractprobe.errors import ConfigError, CorpusError, TractprobeError
+from tractprobe.errors import ConfigError, CorpusError, TractprobeError, printable
 from tractprobe.inverter import Inverter, resampled
 from tractprobe.player import write_player
 from tractprobe.track import Track
@@ -77,7 +78,7 @@ class Source:
     def grid(self) -> Path | None:
         """The TextGrid beside the audio."""
         path = self.audio.with_name(f"{self.audio.name.removesuffix(self.audio.suffix)}.TextGrid")
-        return path if path.is_file() else None
+        return path if os.path.isfile(path) else None  # not pathlib's, which fails on names that are too long
 
     def outputs(self, folder: Path, wanted: Wanted) -> dict[str, Path]:
         """Return each format's file."""
@@ -132,32 +133,42 @@ def invert_files(inverter: Inverter, paths: Sequence[Path], folder: Path, wanted
     if wanted.lowpass_hz is not None and not 0 < wanted.lowpass_hz < nyquist_hz:
         raise ConfigError(f"--lowpass {wanted.lowpass_hz}: between 0 and {nyquist_hz:g} Hz, half the encoder's rate")
     every = sources(paths)
-    todo = [source for source in every if not _is_there(source, folder, wanted)]
+    todo = _todo(every, folder, wanted)
     began, seconds, problems = time.perf_counter(), 0.0, []
     with _bar(todo) as bar:
-        for source in todo:
+        for source, outputs in todo.items():
             try:
-                seconds += _invert(inverter, source, folder, wanted, bar.update)
+                seconds += _invert(inverter, source, outputs, wanted, bar.update)
             except (TractprobeError, OSError) as error:
                 named = str(source.audio) in str(error)
                 problems.append(str(error) if named else f"{source.audio}: {error}")
-                bar.write(f"tractprobe: {problems[-1]}", file=sys.stderr)
+                bar.write(printable(f"tractprobe: {problems[-1]}"), file=sys.stderr)
     elapsed_s = time.perf_counter() - began
     return Report(len(todo) - len(problems), len(every) - len(todo), tuple(problems), seconds, elapsed_s)
 
 
-def _is_there(source: Source, folder: Path, wanted: Wanted) -> bool:
-    """Return whether all outputs of a file can stay as they are."""
-    outputs = source.outputs(folder, wanted).values()
-    known = [path for path in outputs if path.exists()]
-    if known and wanted.existing == "refuse":
-        raise ConfigError(
-            f"{known[0]} is there already; --existing skip makes what is missing, --existing replace makes all again"
-        )
-    return wanted.existing == "skip" and len(known) == len(outputs)
+def _todo(every: Sequence[Source], folder: Path, wanted: Wanted) -> dict[Source, dict[str, Path]]:
+    """Return the outputs that are to be made of each file; none is named that is there and stays."""
+    made_of: dict[Path, Source] = {}
+    todo = {}
+    for source in every:
+        outputs = source.outputs(folder, wanted)
+        for path in outputs.values():
+            if (other := made_of.setdefault(path, source)) != source:
+                raise ConfigError(f"{path} would be made of {other.audio} and {source.audio}; invert them separately")
+        known = {name for name, path in outputs.items() if os.path.lexists(path)}
+        if known and wanted.existing == "refuse":
+            raise ConfigError(
+                f"{outputs[min(known)]} is there already; "
+                "--existing skip makes what is missing, --existing replace makes all again"
+            )
+        missing = {name: path for name, path in outputs.items() if wanted.existing == "replace" or name not in known}
+        if missing:
+            todo[source] = missing
+    return todo
 
 
-def _bar(todo: Sequence[Source]) -> "tqdm":
+def _bar(todo: Collection[Source]) -> "tqdm":
     shape = "{desc} {percentage:3.0f}% |{bar}| {n:.0f}/{total:.0f} s of audio, {rate_noinv_fmt}, {remaining} left"
     total = sum(_duration_s(source.audio) for source in todo)
     return tqdm(
@@ -174,10 +185,15 @@ def _duration_s(path: Path) -> float:
         return 0.0
 
 
-def _invert(inverter: Inverter, source: Source, folder: Path, wanted: Wanted, done: Callable[[float], object]) -> float:
-    """Make all files of one audio file; return how many seconds it has."""
-    outputs = source.outputs(folder, wanted)
-    phones = _phones(source, wanted) if "phones" in outputs else ()
+def _invert(
+    inverter: Inverter,
+    source: Source,
+    outputs: Mapping[str, Path],
+    wanted: Wanted,
+    done: Callable[[float], object],
+) -> float:
+    """Make some files of one audio file; return how many seconds it has."""
+    phones = _phones(source, wanted) if source.grid or "phones" in outputs else ()
     seconds = 0.0
 
     with opened_audio(source.audio, wanted.channel) as audio:
@@ -192,7 +208,10 @@ def _invert(inverter: Inverter, source: Source, folder: Path, wanted: Wanted, do
         track = inverter.of_blocks(counted(), audio.rate_hz)
     if wanted.lowpass_hz is not None:
         track = track.lowpassed(wanted.lowpass_hz)
-    _write_tables(track if wanted.rate_hz is None else track.resampled(wanted.rate_hz), phones, inverter, outputs)
+    table = track if wanted.rate_hz is None else track.resampled(wanted.rate_hz)
+    if not len(table.values):
+        raise CorpusError(source.audio, f"too short: no row at {wanted.rate_hz:g} Hz falls within it")
+    _write_tables(table, phones, inverter, outputs)
     _show(track, phones, inverter, source, outputs, wanted.channel)
     return seconds
 
@@ -228,10 +247,11 @@ def _show(
         raise CorpusError(source.audio, f"{seconds:.0f} s; pages and videos are made of {MAX_SHOWN_S:.0f} s at most")
     with opened_audio(source.audio, channel) as audio:
         sound = np.concatenate([block.numpy() for block in resampled(audio.blocks, audio.rate_hz)])
+    title = source.audio.name.encode(errors="replace").decode()  # names need not be UTF-8
     if "html" in outputs:
-        write_player(outputs["html"], track, sound, source.audio.name, _about(inverter), phones)
+        write_player(outputs["html"], track, sound, title, _about(inverter), phones)
     if "video" in outputs:
-        write_video(outputs["video"], track, sound, source.audio.name)
+        write_video(outputs["video"], track, sound, title)
 
 
 def _about(inverter: Inverter) -> str:

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from tractprobe.conditioning import SpeakerScale
 from tractprobe.encoders import Encoder
-from tractprobe.errors import EncoderError, HeadError
+from tractprobe.errors import ConfigError, EncoderError, HeadError, first_line
 from tractprobe.features import rounded
 from tractprobe.head_file import HeadFile, read_head
 from tractprobe.heads import Weighted
@@ -27,6 +27,7 @@ from tractprobe.track import Track
 
 CHUNK_S, CONTEXT_S = 30.0, 5.0
 _BLOCK, _LOUDEST = 1 << 18, 100.0
+_LEAST_RATE_HZ = 1000  # below, a block would become millions of samples
 
 Block = Float[np.ndarray, " _sample"]
 Samples = Float[Tensor, " _sample"]
@@ -94,7 +95,10 @@ class Inverter:
         predicted = [part.cpu().numpy() for part in self._predicted(self._states(resampled(blocks, rate_hz)))]
         if not predicted:
             raise EncoderError(f"audio shorter than one frame of {self.file.geometry.field / RATE_HZ * 1000:g} ms")
-        values = np.concatenate(predicted).astype(np.float64) * self.scale.sd + self.scale.mean
+        with np.errstate(over="ignore", invalid="ignore"):
+            values = np.concatenate(predicted).astype(np.float64) * self.scale.sd + self.scale.mean
+        if np.isinf(values).any():
+            raise HeadError(f"{self.file.path} predicts positions beyond all numbers")
         geometry = self.file.geometry
         return Track(values, geometry.rate_hz, geometry.first / RATE_HZ, self.channels)
 
@@ -141,6 +145,7 @@ def load_head(
     chunk_s, context_s
         See :class:`Inverter`.
     """
+    device = _device(device)
     file = read_head(Path(path))
     scale = speaker_scale(file, speaker)
     if isinstance(encoder, Encoder):
@@ -149,9 +154,17 @@ def load_head(
         encoder = file.encoder(None if encoder is None else str(encoder))
         file.check_encoder(encoder)
         encoder.truncate(max(file.layers))
-    device = torch.device(device)
     file.head.to(device)
     return Inverter(file, encoder.to(device), scale, speaker, device, chunk_s, context_s)
+
+
+def _device(name: str | torch.device) -> torch.device:
+    """Return a device that numbers can be put on and read from."""
+    try:
+        torch.zeros(1, device=name).cpu()
+    except (RuntimeError, AssertionError) as error:  # the latter where torch was built without CUDA
+        raise ConfigError(f"device {name}: {first_line(error)}") from None
+    return torch.device(name)
 
 
 def speaker_scale(file: HeadFile, name: str | None = None) -> SpeakerScale:
@@ -172,8 +185,8 @@ def resampled(blocks: Iterable[Block], rate_hz: float) -> Iterator[Samples]:
 
     Other than there, a wave beyond full scale is not scaled down, since its peak is known at its end only.
     """
-    if not 0 < rate_hz <= 10_000_000:
-        raise EncoderError(f"audio at {rate_hz} Hz")
+    if not _LEAST_RATE_HZ <= rate_hz <= 10_000_000:
+        raise EncoderError(f"audio at {rate_hz} Hz; speech has {_LEAST_RATE_HZ} Hz at the least")
     stream = None if rate_hz == RATE_HZ else soxr.ResampleStream(rate_hz, RATE_HZ, 1, dtype="float32", quality="HQ")
     for block in blocks:
         if not np.isfinite(peak := np.abs(block).max(initial=0)) or peak > _LOUDEST:

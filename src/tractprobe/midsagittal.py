@@ -39,6 +39,8 @@ class Film:
     def of(cls, track: Track, rate_hz: float) -> "Film":
         """Return the points of a track at a rate; CorpusError if it has not one articulator's x and y."""
         track = track.resampled(rate_hz)
+        if not len(track.values):
+            raise CorpusError("the track", f"is too short for a picture; they are {1000 / rate_hz:g} ms apart")
         place = {name: column for column, name in enumerate(track.channels)}
         names = tuple(name for name in ARTICULATORS if {f"{name}_x", f"{name}_y"} <= set(place))
         columns = [[place[f"{name}_x"], place[f"{name}_y"]] for name in names]

@@ -1,9 +1,12 @@
 """Audio files in, one channel of float32 samples out."""
 
+import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import soundfile
@@ -56,7 +59,8 @@ def opened_audio(path: Path, channel: int | None = None) -> Iterator[AudioBlocks
     """Yield one channel of an audio file, to be read block by block; the rest as in ``read_audio``."""
     check_regular(path)
     with _naming(path):
-        file = soundfile.SoundFile(path)
+        name: Any = path if sys.platform == "win32" else os.fsencode(path)  # bytes: names need not be UTF-8
+        file = soundfile.SoundFile(name)
     with file:
         _check(path, file, channel)
         yield AudioBlocks(_blocks(path, file, channel or 0), int(file.samplerate), file.frames)
@@ -76,7 +80,7 @@ def _naming(path: Path) -> Iterator[None]:
     try:
         yield
     except (soundfile.SoundFileError, OSError, RuntimeError) as error:
-        raise CorpusError(path, f"not readable as audio: {error}") from None
+        raise CorpusError(path, f"not readable as audio: {getattr(error, 'error_string', error)}") from None
 
 
 def _check(path: Path, file: soundfile.SoundFile, channel: int | None) -> None:
