@@ -21,7 +21,6 @@ from tractprobe.errors import EncoderError
 from tractprobe.linear import fit, score, validation_r
 from tractprobe.metrics import Moments
 from tractprobe.ridge import Ridge
-from tractprobe.scatter import packed, unpacked
 from tractprobe.splits import Fold, Split
 from tractprobe.sum_store import Group, SumStore
 from tractprobe.sums import GroupSums, SavedSums
@@ -281,9 +280,3 @@ def test_a_damaged_file_is_named_and_not_taken(tmp_path: Path):
         assert not SavedSums(path).is_whole(["0"])
         with pytest.raises(EncoderError, match=r"0\.safetensors: (damaged|not whole)"):
             SavedSums(path).read("count", "y", "yy", "lost", "frames", "x 0", "xx 0", "xy 0")
-
-
-def test_triangles_come_back():
-    matrix = torch.randn(7, 7, dtype=torch.float64)
-    matrix = matrix + matrix.T
-    assert torch.equal(unpacked(packed(matrix), 7), matrix)

@@ -277,6 +277,14 @@ WRONG: list[tuple[list[str], str]] = [
     (["head=mlp", "trainer.max_epochs=0"], r"trainer\.max_epochs=0: 1 or more"),
     (["head=mlp", "schedule=cosine", "trainer.max_epochs=null"], r"trainer\.max_epochs=None: 1 or more"),
     (["head=mlp", "trainer.max_epochs=2", "+trainer.gradient_clip_val=1.0"], "depend on those of the others"),
+    (["head=mlp", "patience=null"], "patience=None: a whole number, 1 or more"),
+    (["data.batch_size=1.5"], r"data\.batch_size=1\.5: a whole number, 1 or more"),
+    (["data.num_workers=true"], r"data\.num_workers=True: a whole number, 0 or more"),
+    (["checkpoint_s=-1"], "checkpoint_s=-1: a number above 0"),
+    (["+trainer.fast_dev_run=true"], r"trainer\.fast_dev_run would score a part"),
+    (["trainer.precision=16-true"], r"trainer\.precision=16-true: one of 32-true, bf16-mixed"),
+    (["head=mlp", "+trainer.max_steps=3"], r"trainer\.max_steps: trainer\.max_epochs and patience"),
+    (["head=mlp", "trainer.limit_train_batches=0"], r"limit_train_batches=0: nothing would be learned"),
 ]
 
 

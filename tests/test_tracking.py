@@ -58,7 +58,8 @@ def test_an_offline_run_holds_config_curves_scores_and_tables(configure: Configu
     result = train(configure("held_out=it", *NONLINEAR, "tracking.group=pilot"))
     (run,) = offline_runs(tmp_path)
     (name,) = (str(path.parent.relative_to(tmp_path / "runs")) for path in tmp_path.rglob("result.json"))
-    assert (run["id"], run["group"], run["job_type"], run["exit"]) == (run_id(name, "fit"), "pilot", "fit", 0)
+    expected = run_id(name, "fit", result["identity"]["corpora"])
+    assert (run["id"], run["group"], run["job_type"], run["exit"]) == (expected, "pilot", "fit", 0)
     assert run["config"]["held_out"] == "it" and run["config"]["head.hidden"] == 16
     assert [row["val/r/mean"] for row in run["history"] if "val/r/mean" in row] == pytest.approx(
         [epoch["val/r/mean"] for epoch in result["fit"]["history"]]

@@ -73,6 +73,8 @@ _WITHOUT_EFFECT = (
     "trainer.num_nodes", "trainer.strategy",
     "model.local_files_only", "model.about", "split.default_held_out", "checkpoint_s",
 )  # fmt: skip
+_WHOLE = {"seed": 0, "patience": 1, "data.batch_size": 1, "data.num_workers": 0}  # and the least that is taken
+_POSITIVE = ("checkpoint_s", "data.batch_s")
 _ONLY_FOR_GRADIENTS = ("together", "objective", "optimizer", "schedule", "trainer", "patience", "data")
 
 
@@ -102,12 +104,21 @@ def plain(config: DictConfig) -> Plain:
         model = settings.get("model", {})
         if "name" in model and Path(model["name"]).expanduser().is_dir():
             model["name"] = str(Path(model["name"]).expanduser().resolve())
-        for key, value in flat(settings).items():
-            if isinstance(value, float) and not math.isfinite(value):
-                raise ConfigError(f"{key}={value}: a finite number is wanted")
+        _check_numbers(flat(settings))
         return settings
     except OmegaConfBaseException as error:
         raise ConfigError(f"{error.full_key or 'configuration'}: {str(error).splitlines()[0]}") from None
+
+
+def _check_numbers(values: Plain) -> None:
+    for key, value in values.items():
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        if isinstance(value, float) and not math.isfinite(value):
+            raise ConfigError(f"{key}={value}: a finite number is wanted")
+        if key in _WHOLE and not (number and isinstance(value, int) and value >= _WHOLE[key]):
+            raise ConfigError(f"{key}={value}: a whole number, {_WHOLE[key]} or more, is wanted")
+        if key in _POSITIVE and not (number and value > 0):
+            raise ConfigError(f"{key}={value}: a number above 0 is wanted")
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from torch import Tensor
 from tractprobe.cell import Cell
 from tractprobe.config import Plain
 from tractprobe.datamodule import Batch, EmaData
-from tractprobe.errors import ConfigError
+from tractprobe.errors import ConfigError, RunError
 from tractprobe.files import digest
 from tractprobe.module import Inversion, Truth
 from tractprobe.splits import Fold, Split
@@ -67,7 +67,8 @@ class Joint(Inversion):
         mean, sd = self.mean[:, rows, None], self.sd[:, rows, None]
         used = torch.tensor([[id_ in parts[part] for id_ in batch.ids] for parts in self._parts], device=mean.device)
         hidden = torch.tensor([[id_ in test for id_ in batch.ids] for test in self._hidden], device=mean.device)
-        assert not (used & hidden).any(), "a cell would learn from what it is tested on"
+        if (used & hidden).any():
+            raise RunError("a cell would learn from what it is tested on: its split is at fault")
         target = (batch.target - mean) / sd
         valid: Bool[Tensor, "cell batch time channel"] = batch.valid & used[..., None, None] & target.isfinite()
         found = Truth(target.masked_fill(~valid, 0), valid, mean, sd)

@@ -129,7 +129,7 @@ class Inversion(pl.LightningModule):
         self._stop_if_stale()  # a run that was killed after its last epoch is not given another
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
-        torch.manual_seed(self.seed * 1_000_003 + self.global_step)
+        torch.manual_seed((self.seed * 1_000_003 + self.global_step) % 2**63)
 
     def training_step(self, batch: Batch, batch_index: int) -> Tensor:
         truth = self.truth(batch, "train")

@@ -47,13 +47,13 @@ def train(config: DictConfig) -> Plain | list[Plain]:
     """Run one cell, or with ``held_out=all`` one for each value; return the results, also those there already."""
     settings = plain(config)
     if settings["held_out"] != ALL:
-        if settings["together"] and head_label(settings) != "ridge":
-            raise ConfigError("together=true trains the heads of every held-out value in one bank: say held_out=all")
+        with failure_noted([_folder(settings)]):
+            _check_together(settings)
         return _train(settings)
     from tractprobe.plan import each_held_out
 
-    check_ranks(settings)
     with failure_noted([_folder(settings)]):
+        check_ranks(settings)
         cells = each_held_out(settings)
     ask_for(Path(settings["paths"]["runs"]), map(run_name, cells), study=run_name(settings))
     if head_label(settings) == "ridge" or settings["together"]:
@@ -62,6 +62,11 @@ def train(config: DictConfig) -> Plain | list[Plain]:
         results = _each({run_name(cell): partial(_train, cell) for cell in cells})
     _summarise(settings, cells, results)
     return results
+
+
+def _check_together(settings: Plain) -> None:
+    if settings["together"] and head_label(settings) != "ridge":
+        raise ConfigError("together=true trains the heads of every held-out value in one bank: say held_out=all")
 
 
 def _each(jobs: Mapping[str, Callable[[], Plain]]) -> list[Plain]:
@@ -157,7 +162,7 @@ def _run(name: str, settings: Plain, folder: Path) -> Plain:
     timing_s: dict[str, float] = {}
     with _timed("prepare", timing_s):
         plan = Plan.of(settings)
-    with build(settings["tracking"]).run(name, folder, settings, "fit") as logger:
+    with build(settings["tracking"]).run(name, folder, settings, "fit", plan.identity["corpora"]) as logger:
         with _timed("encode", timing_s):
             cell = Cell(plan, folder, logger)
         with _timed("fit", timing_s):
@@ -207,17 +212,18 @@ def _fit_together(
             fits = fit_linear(cells, [plan.split for plan in plans])
         else:
             clear_temporaries(_folder(study))
-            with build(study["tracking"]).run(run_name(study), _folder(study), study, "fit") as logger:
+            name, corpora = run_name(study), plans[0].identity["corpora"]
+            with build(study["tracking"]).run(name, _folder(study), study, "fit", corpora) as logger:
                 fits = fit_jointly(cells, study, _folder(study), logger)
     fitted = [(cell, timing_s, fit) for cell, fit in zip(cells, fits, strict=True)]
     return [one for one in fitted if one[0].plan.settings in settings]
 
 
 def _score_together(cell: "Cell", timing_s: dict[str, float], fit: Plain) -> Plain:
-    settings = cell.plan.settings
+    settings, corpora = cell.plan.settings, cell.plan.identity["corpora"]
     with (
         failure_noted([cell.folder]),
-        build(settings["tracking"]).run(run_name(settings), cell.folder, settings, "fit") as logger,
+        build(settings["tracking"]).run(run_name(settings), cell.folder, settings, "fit", corpora) as logger,
     ):
         result = concluded(cell, timing_s, fit, cell.score(), logger)
         write_result(cell.folder, result)

@@ -43,8 +43,16 @@ class Tracking:
     examples: int = 3
 
     @contextmanager
-    def run(self, name: str, folder: Path, settings: dict[str, Any], job_type: str) -> "Iterator[WandbLogger | None]":
-        """Yield the logger of a run, or ``None`` if there is none; the W&B run is finished whatever happens."""
+    def run(
+        self, name: str, folder: Path, settings: dict[str, Any], job_type: str, corpora: Mapping[str, str] | None = None
+    ) -> "Iterator[WandbLogger | None]":
+        """Yield the logger of a run, or ``None`` if there is none; the W&B run is finished whatever happens.
+
+        Parameters
+        ----------
+        corpora
+            Their content hashes: runs of one name on other versions of a corpus are other runs.
+        """
         if self.mode == "off":
             yield None
             return
@@ -53,7 +61,7 @@ class Tracking:
 
         folder.mkdir(parents=True, exist_ok=True)
         run = wandb.init(
-            id=run_id(name, job_type),
+            id=run_id(name, job_type, corpora or {}),
             name=name,
             dir=folder,
             project=self.project,
@@ -78,9 +86,9 @@ class Tracking:
             run.finish(exit_code=exit_code)
 
 
-def run_id(name: str, job_type: str) -> str:
-    """Return the W&B id of a run: the same for the same name, whenever and wherever it runs."""
-    return digest([job_type, name])[:16]
+def run_id(name: str, job_type: str, corpora: Mapping[str, str]) -> str:
+    """Return the W&B id of a run: the same for the same name and corpora, whenever and wherever it runs."""
+    return digest([job_type, name, dict(corpora)])[:16]
 
 
 def _config(settings: dict[str, Any]) -> dict[str, Any]:

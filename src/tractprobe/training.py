@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 CHECKPOINTS = "checkpoints"
+_PRECISIONS = ("32-true", "bf16-mixed")  # float16's scaling of losses would be shared by all heads of a bank
 
 # What libraries warn of although it is meant; by message, so that anything else is still seen.
 _EXPECTED_WARNINGS = (
@@ -60,6 +61,8 @@ def fit_heads(module: Inversion, data: EmaData, trainer: "pl.Trainer", folder: P
         raise RunError("interrupted; the same command goes on")
     module.restore_best()
     best_r = [r if r > -1 else None for r in module.best_r.tolist()]
+    if data.split.validation and None in best_r:
+        log.warning("r on the validation part was defined in no epoch for some heads: their last weights are scored")
     chosen = {"best_validation_r": best_r, "history": module.history}
     return chosen | ({"layer_weights": head.layer_weights.tolist()} if isinstance(head, Weighted) else {})
 
@@ -88,8 +91,9 @@ def trainer_of(settings: Plain, folder: Path, logger: "WandbLogger | None") -> "
     """Return Lightning's trainer, whose checkpoints lie in a run's folder."""
     from pytorch_lightning.callbacks import ModelCheckpoint
 
+    _check_trainer(settings["trainer"])
     if head_label(settings) != "ridge":
-        _check_trainer(settings["trainer"])
+        _check_training(settings["trainer"])
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
     for message in _EXPECTED_WARNINGS:
         warnings.filterwarnings("ignore", message)
@@ -112,7 +116,21 @@ def trainer_of(settings: Plain, folder: Path, logger: "WandbLogger | None") -> "
 
 
 def _check_trainer(settings: Plain) -> None:
+    """Raise ConfigError for what would score a part of the test, or in numbers that encoders and heads cannot hold."""
+    if settings.get("fast_dev_run"):
+        raise ConfigError("trainer.fast_dev_run would score a part of the test: trainer=debug is the short run")
+    if (precision := settings.get("precision")) not in _PRECISIONS:
+        raise ConfigError(f"trainer.precision={precision}: one of {', '.join(_PRECISIONS)}")
+
+
+def _check_training(settings: Plain) -> None:
     """Raise ConfigError for what heads in a bank cannot be trained by."""
+    for name in ("max_steps", "max_time", "overfit_batches"):
+        if settings.get(name):
+            raise ConfigError(f"trainer.{name}: trainer.max_epochs and patience end training")
+    for name in ("limit_train_batches", "limit_val_batches"):
+        if settings.get(name) == 0:
+            raise ConfigError(f"trainer.{name}=0: nothing would be learned or chosen; null takes all batches")
     epochs = settings.get("max_epochs")
     if type(epochs) is not int or epochs < 1:
         raise ConfigError(f"trainer.max_epochs={epochs}: 1 or more; patience=<epochs> ends training earlier")
