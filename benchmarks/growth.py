@@ -30,7 +30,7 @@ def measured(root: Path, layers: int, width: int, by: Sequence[str]) -> dict[str
     from tractprobe.targets import Targets
 
     corpus, _ = opened(root)
-    rules = [SplitRule(name) for name in by]
+    rules = [SplitRule(name, disjoint_text=name == "language") for name in by]  # all speakers say the same
     splits = [rule(corpus.entries, value, 0) for rule in rules for value in rule.values(corpus.entries)]
     encoder = untrained(layers=layers - 1, width=width)
     inputs = {str(layer): (layer,) for layer in range(layers)}

@@ -2,10 +2,11 @@
 
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from typing import Any
 
 import torch
-from threadpoolctl import threadpool_limits
+from threadpoolctl import ThreadpoolController
 
 
 def concurrently(function: Callable[..., Any], *arguments: Iterable[Any]) -> list[Any]:
@@ -16,7 +17,12 @@ def concurrently(function: Callable[..., Any], *arguments: Iterable[Any]) -> lis
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        with threadpool_limits(1), ThreadPoolExecutor(threads) as pool:
+        with _libraries().limit(limits=1), ThreadPoolExecutor(threads) as pool:
             return list(pool.map(function, *arguments))
     finally:
         torch.set_num_threads(threads)
+
+
+@cache
+def _libraries() -> ThreadpoolController:
+    return ThreadpoolController()  # looks through all that is loaded: milliseconds
