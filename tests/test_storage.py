@@ -72,9 +72,16 @@ def test_states_that_do_not_fit_are_refused_before_the_first(
 
 
 def test_other_errors_of_the_system_stay_what_they_are(tmp_path: Path):
-    with pytest.raises(IsADirectoryError), atomic(tmp_path / "x") as temporary:
-        temporary.mkdir()
-        temporary.write_text("a folder cannot be written to")
+    with pytest.raises(FileNotFoundError, match="nowhere"), atomic(tmp_path / "x") as temporary:
+        temporary.write_text((tmp_path / "nowhere").read_text())
+    assert not any(tmp_path.iterdir())
+
+
+def test_a_folder_in_a_files_place_is_named(tmp_path: Path):
+    (tmp_path / "x").mkdir()
+    with pytest.raises(StorageError, match="x: Is a directory"), atomic(tmp_path / "x") as temporary:
+        temporary.write_text("cannot be put there")
+    assert [path.name for path in tmp_path.iterdir()] == ["x"]
 
 
 def test_a_run_directory_that_is_none_is_one_line(tmp_path: Path):

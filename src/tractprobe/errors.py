@@ -21,7 +21,7 @@ class StorageError(TractprobeError):
         if error.errno not in _STORAGE:
             return error
         advice = "Make room or give another folder, then run the same command again: what was finished is kept"
-        return cls(f"{error.filename or place}: {error.strerror}. {advice}")
+        return cls(f"{error.filename2 or error.filename or place}: {error.strerror}. {advice}")
 
 
 class CorpusError(TractprobeError):
