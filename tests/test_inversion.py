@@ -14,7 +14,8 @@ from tractprobe.encoders.mel import LogMel
 from tractprobe.encoders.untrained import untrained
 from tractprobe.errors import EncoderError
 from tractprobe.head_file import HeadFile, read_head, write_head
-from tractprobe.inverter import Inverter, load_head, overlapping, resampled
+from tractprobe.inverter import Inverter, load_head, resampled
+from tractprobe.pieces import overlapping
 from tractprobe.track import Track
 
 
@@ -70,8 +71,7 @@ def test_memory_does_not_grow_with_the_audio(head: Path, mel: LogMel):
             return super().encode(waves)
 
     inverter = load_head(head, encoder=Counting(bands=20, context=2), chunk_s=1.0)
-    blocks = (noise(0.7, seed) for seed in range(60))
-    track = inverter.of_blocks(blocks, RATE_HZ)
+    track = inverter.of_blocks(lambda: (noise(0.7, seed) for seed in range(60)), RATE_HZ)
     assert len(track.values) == mel.count_frames(60 * 11200)
     assert max(seen) < 2.1 * RATE_HZ and len(seen) > 35
 

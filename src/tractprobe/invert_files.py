@@ -5,6 +5,7 @@ import sys
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import Literal
 
@@ -196,16 +197,21 @@ def _invert(
     phones = _phones(source, wanted) if source.grid or "phones" in outputs else ()
     seconds = 0.0
 
-    with opened_audio(source.audio, wanted.channel) as audio:
+    readings = count()
 
-        def counted() -> Iterator[np.ndarray]:
-            nonlocal seconds
+    def blocks() -> Iterator[np.ndarray]:
+        nonlocal seconds
+        first = next(readings) == 0  # another may go ahead of it to the end, and is no progress
+        with opened_audio(source.audio, wanted.channel) as audio:
             for block in audio.blocks:
                 yield block
-                seconds += len(block) / audio.rate_hz
-                done(len(block) / audio.rate_hz)
+                if first:
+                    seconds += len(block) / audio.rate_hz
+                    done(len(block) / audio.rate_hz)
 
-        track = inverter.of_blocks(counted(), audio.rate_hz)
+    with opened_audio(source.audio, wanted.channel) as audio:
+        rate_hz = audio.rate_hz
+    track = inverter.of_blocks(blocks, rate_hz)
     if wanted.lowpass_hz is not None:
         track = track.lowpassed(wanted.lowpass_hz)
     table = track if wanted.rate_hz is None else track.resampled(wanted.rate_hz)

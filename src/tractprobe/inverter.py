@@ -3,11 +3,13 @@
 Audio goes through as a stream. It is resampled and rounded to 16 bit as prepared corpora are, cut into pieces that
 overlap by what the encoder's frames depend on, and the states are cut again by what the head depends on. Where these
 contexts are bounded the result is that of one pass over the whole. Where they are not (attention over the whole wave)
-each piece gets ``context_s`` on either side; what that costs is in docs/inversion.md.
+each piece gets ``context_s`` on either side, and statistics over the whole wave (loudness, group norms) come from a
+first reading of all of it; what that leaves is in docs/inversion.md.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +24,7 @@ from tractprobe.errors import ConfigError, EncoderError, HeadError, first_line
 from tractprobe.features import rounded
 from tractprobe.head_file import HeadFile, read_head
 from tractprobe.heads import Weighted
+from tractprobe.pieces import Samples, overlapping
 from tractprobe.prepared import RATE_HZ
 from tractprobe.track import Track
 
@@ -30,7 +33,6 @@ _BLOCK, _LOUDEST = 1 << 18, 100.0
 _LEAST_RATE_HZ = 1000  # below, a block would become millions of samples
 
 Block = Float[np.ndarray, " _sample"]
-Samples = Float[Tensor, " _sample"]
 States = Float[Tensor, "_time width"]
 
 
@@ -87,12 +89,19 @@ class Inverter:
         wave = np.asarray(wave)
         if wave.ndim != 1 or wave.dtype.kind != "f":
             raise EncoderError(f"a wave is one row of floats, full scale 1; not {wave.dtype} of shape {wave.shape}")
-        return self.of_blocks((wave[start : start + _BLOCK] for start in range(0, len(wave), _BLOCK)), rate_hz)
+        return self.of_blocks(lambda: (wave[at : at + _BLOCK] for at in range(0, len(wave), _BLOCK)), rate_hz)
 
     @torch.inference_mode()
-    def of_blocks(self, blocks: Iterable[Block], rate_hz: float) -> Track:
-        """Return the movements in a wave that comes in blocks, none of which is kept."""
-        predicted = [part.cpu().numpy() for part in self._predicted(self._states(resampled(blocks, rate_hz)))]
+    def of_blocks(self, blocks: Callable[[], Iterable[Block]], rate_hz: float) -> Track:
+        """Return the movements in a wave that comes in blocks, none of which is kept.
+
+        Parameters
+        ----------
+        blocks
+            Begins the wave anew on each call: pieces of a long wave may have to know statistics of all of it.
+        """
+        states = self._states(lambda: resampled(blocks(), rate_hz))
+        predicted = [part.cpu().numpy() for part in self._predicted(states)]
         if not predicted:
             raise EncoderError(f"audio shorter than one frame of {self.file.geometry.field / RATE_HZ * 1000:g} ms")
         with np.errstate(over="ignore", invalid="ignore"):
@@ -102,16 +111,18 @@ class Inverter:
         geometry = self.file.geometry
         return Track(values, geometry.rate_hz, geometry.first / RATE_HZ, self.channels)
 
-    def _states(self, samples: Iterable[Samples]) -> Iterator[States]:
+    def _states(self, samples: Callable[[], Iterable[Samples]]) -> Iterator[States]:
         geometry, span, reach = self.file.geometry, self.encoder.span, self.encoder.context_frames
         if span:
-            cut = overlapping(samples, span * max(1, round(self.chunk_s * RATE_HZ / span)), 0)
+            cut = overlapping(samples(), span * max(1, round(self.chunk_s * RATE_HZ / span)), 0)
         else:
             reach = round(self.context_s * geometry.rate_hz) if reach is None else reach
             core = max(1, round(self.chunk_s * geometry.rate_hz))
-            cut = overlapping(samples, core, reach, geometry.stride, geometry.field)
-        for wave, own in cut:
-            (states,) = self.encoder([wave.to(self.device)])
+            cut = overlapping(samples(), core, reach, geometry.stride, geometry.field)
+        begin = [piece for piece in (next(cut, None), next(cut, None)) if piece is not None]
+        whole = self.encoder.survey(samples()) if len(begin) > 1 else None
+        for wave, own in chain(begin, cut):
+            states = self.encoder.piece(wave.to(self.device), whole)
             states = states[list(self.file.layers)].transpose(0, 1).flatten(1)  # side by side
             yield rounded(states, self.file.storage)[slice(None) if span else own]
 
@@ -199,28 +210,3 @@ def resampled(blocks: Iterable[Block], rate_hz: float) -> Iterator[Samples]:
 
 def _as_16_bit(block: Block) -> Samples:
     return torch.from_numpy(np.round(block.astype(np.float64) * 32768).astype(np.float32) / 32768)
-
-
-def overlapping(
-    blocks: Iterable[Tensor], core: int, reach: int, step: int = 1, seen: int = 1
-) -> Iterator[tuple[Tensor, slice]]:
-    """Cut a stream into pieces that overlap; of each yield the frames that no other piece has.
-
-    Parameters
-    ----------
-    blocks
-        Any cut of the stream along its first axis.
-    core, reach
-        Frames of a piece's own, and of its context on either side. The last piece takes what is left.
-    step, seen
-        From one frame to the next, and how much one sees, in rows of the stream.
-    """
-    rest, before = None, 0
-    for block in blocks:
-        rest = block if rest is None else torch.cat([rest, block])
-        while len(rest) >= (size := (before + core + reach - 1) * step + seen):
-            yield rest[:size], slice(before, before + core)
-            dropped = max(0, before + core - reach)
-            rest, before = rest[dropped * step :], before + core - dropped
-    if rest is not None and len(rest) >= before * step + seen:
-        yield rest, slice(before, None)

@@ -7,7 +7,7 @@ layer k the output of block k, the last layer the final output after the last no
 
 import hashlib
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
@@ -62,6 +62,25 @@ class Encoder(nn.Module):
     @abstractmethod
     def encode(self, waves: Sequence[Wave]) -> list[States]:
         """Return the states of each wave; called without gradients and in eval mode."""
+
+    def survey(self, blocks: Iterable[Wave]) -> Any:
+        """Return what a piece must know of the whole wave; ``None``, without reading it, where that is nothing."""
+        return None
+
+    def encode_piece(self, wave: Wave, whole: Any) -> States:
+        """Return the states of a piece of a wave that was surveyed; only asked where that gave something."""
+        raise NotImplementedError
+
+    @torch.no_grad()
+    def piece(self, wave: Wave, whole: Any) -> States:
+        """Return the states of a piece of a longer wave, normalised by the statistics of all of it.
+
+        Parameters
+        ----------
+        whole
+            Result of ``survey``; with ``None`` the piece is a wave of its own.
+        """
+        return self.encode([wave])[0] if whole is None else self.encode_piece(wave, whole)
 
     def truncate(self, deepest: int) -> "Encoder":
         """Drop the blocks behind layer ``deepest``; what is left of the states is the same to the bit.

@@ -11,9 +11,12 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from tractprobe.frames import Convolution, count_frames
+
+Statistics = tuple[Float[Tensor, " channel"], Float[Tensor, " channel"]]
 
 
 class Padding:
@@ -30,9 +33,11 @@ class Padding:
     def __init__(self, model: Any, stack: Sequence[Convolution]):
         self.stack = stack
         self.samples: list[int] | None = None
+        self.statistics: Statistics | None = None
+        self.normed = False
         for layer in model.feature_extractor.conv_layers[:1]:
             if isinstance(getattr(layer, "layer_norm", None), nn.GroupNorm):
-                layer.layer_norm = _SpeechNorm(layer.layer_norm, self)
+                layer.layer_norm, self.normed = _SpeechNorm(layer.layer_norm, self), True
         for module in _convolved_next(model):
             module.register_forward_hook(self._silence)
 
@@ -44,6 +49,15 @@ class Padding:
             yield
         finally:
             self.samples = None
+
+    @contextmanager
+    def within(self, statistics: "Statistics | None") -> Iterator[None]:
+        """Take mean and variance of the group norm's channels from elsewhere within the block."""
+        self.statistics = statistics
+        try:
+            yield
+        finally:
+            self.statistics = None
 
     def _silence(self, module: nn.Module, given: Any, output: Tensor) -> Tensor:
         """Set to zero what lies behind each row's last frame; time is the last axis."""
@@ -62,6 +76,11 @@ class _SpeechNorm(nn.Module):
         self.norm, self.padding = norm, padding
 
     def forward(self, frames: Tensor) -> Tensor:
+        if self.padding.statistics is not None:
+            mean, variance = (one.to(frames) for one in self.padding.statistics)
+            return nn.functional.batch_norm(
+                frames, mean, variance, self.norm.weight, self.norm.bias, training=False, eps=self.norm.eps
+            )
         if self.padding.samples is None:
             return self.norm(frames)
         normed = torch.zeros_like(frames)

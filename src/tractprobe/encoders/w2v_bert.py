@@ -1,6 +1,6 @@
 """w2v-BERT 2.0: a conformer on pairs of filter-bank frames, with the same interface."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
@@ -10,10 +10,13 @@ from tractprobe.encoders import Encoder, States, Wave
 from tractprobe.encoders.execution import Execution
 from tractprobe.errors import EncoderError
 from tractprobe.frames import Convolution, FrameGeometry, count_frames
+from tractprobe.pieces import Moments, overlapping
 from tractprobe.prepared import RATE_HZ
 
 # Kaldi's filter bank, 25 ms every 10 ms without padding, then two frames side by side.
 _STACK = [Convolution(400, 160), Convolution(2, 2)]
+_VARIANCE_FLOOR = 1e-7
+_SURVEYED = 1 << 10
 
 
 class W2vBert(Encoder):
@@ -48,13 +51,40 @@ class W2vBert(Encoder):
         return count_frames(_STACK, num_samples)
 
     def encode(self, waves: Sequence[Wave]) -> list[States]:
+        return self._states(waves, None)
+
+    def survey(self, blocks: Iterable[Wave]) -> Moments:
+        """Read a wave once for mean and variance of its filters, which span it."""
+        spectra, filters = _STACK[0], Moments.none(self.extractor.num_mel_bins)
+        for part, own in overlapping(blocks, _SURVEYED, 0, spectra.stride, spectra.kernel):
+            given = self.extractor(
+                [part.numpy()], sampling_rate=RATE_HZ, return_tensors="pt", do_normalize_per_mel_bins=False
+            )
+            rows = given.input_features[0].unflatten(1, (2, -1)).flatten(0, 1)
+            filters = filters.of_more(rows[: count_frames([spectra], len(part))][own])  # an odd number was padded
+        return filters
+
+    def encode_piece(self, wave: Wave, whole: Moments) -> States:
+        return self._states([wave], whole)[0]
+
+    def _states(self, waves: Sequence[Wave], whole: Moments | None) -> list[States]:
         counts = [self.count_frames(len(wave)) for wave in waves]
         if not all(counts):
             shortest = min(len(wave) for wave in waves)
             raise EncoderError(f"{shortest} samples are fewer than the {self.geometry.field} of one frame")
-        given = self.extractor([wave.cpu().numpy() for wave in waves], sampling_rate=RATE_HZ, return_tensors="pt")
+        given = self.extractor(
+            [wave.cpu().numpy() for wave in waves],
+            sampling_rate=RATE_HZ,
+            return_tensors="pt",
+            do_normalize_per_mel_bins=whole is None,
+        )
+        spectra = given.input_features
+        if whole is not None:
+            variance = whole.scatter.diagonal() / (whole.count - 1)
+            mean, sd = whole.mean.repeat(2), torch.sqrt(variance + _VARIANCE_FLOOR).repeat(2)
+            spectra = ((spectra - mean) / sd).float()
         output = self.model(
-            given.input_features.to(waves[0].device, self.dtype),
+            spectra.to(waves[0].device, self.dtype),
             attention_mask=given.attention_mask.to(waves[0].device),
             output_hidden_states=True,
         )

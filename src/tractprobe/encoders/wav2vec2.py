@@ -1,6 +1,7 @@
 """Encoders of the wav2vec 2.0 family as transformers has them: HuBERT, WavLM, data2vec-audio, UniSpeech too."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -8,12 +9,31 @@ from torch import nn
 
 from tractprobe.encoders import Encoder, States, Wave
 from tractprobe.encoders.execution import Execution
-from tractprobe.encoders.padding import Padding
+from tractprobe.encoders.padding import Padding, Statistics
 from tractprobe.errors import EncoderError
 from tractprobe.frames import Convolution, FrameGeometry, count_frames
+from tractprobe.pieces import Moments, overlapping
 
 FAMILY = ("wav2vec2", "hubert", "wavlm", "data2vec-audio", "unispeech", "unispeech-sat", "wav2vec2-conformer")
 _VARIANCE_FLOOR = 1e-7
+_SURVEYED = 1 << 15
+
+
+@dataclass(frozen=True)
+class Whole:
+    """What the model takes from a whole wave: its loudness, and that of each channel behind the first convolution.
+
+    Attributes
+    ----------
+    mean, sd
+        Of the samples; 0 and 1 where the model does not ask for standardised waves.
+    channels
+        Mean and variance of each channel, of standardised samples; ``None`` for a model without a group norm.
+    """
+
+    mean: float
+    sd: float
+    channels: Statistics | None
 
 
 class Wav2Vec2(Encoder):
@@ -53,7 +73,45 @@ class Wav2Vec2(Encoder):
         for wave in waves:
             if not self.count_frames(len(wave)):
                 raise EncoderError(f"{len(wave)} samples are fewer than the {self.geometry.field} of one frame")
-        waves = [_standardise(wave) for wave in waves] if self.normalise else list(waves)
+        return self._states([_standardise(wave) for wave in waves] if self.normalise else list(waves))
+
+    def survey(self, blocks: Iterable[Wave]) -> Whole | None:
+        """Read a wave once for the statistics that span it.
+
+        The first convolution is linear: mean and variance of its channels follow from mean and covariance of the
+        windows that it sees, a matrix of kernel x kernel.
+        """
+        if not self.normalise and not self.padding.normed:
+            return None
+        kernel, stride = self.stack[0].kernel, self.stack[0].stride
+        samples, windows = Moments.none(1), Moments.none(kernel)
+
+        def counted() -> Iterator[Wave]:
+            nonlocal samples
+            for block in blocks:
+                samples = samples.of_more(block[:, None])
+                yield block
+
+        for part, own in overlapping(counted(), _SURVEYED, 0, stride, kernel):
+            windows = windows.of_more(part.unfold(0, kernel, stride)[own])
+        mean, sd = 0.0, 1.0
+        if self.normalise:
+            mean, sd = float(samples.mean), float(torch.sqrt(samples.covariance + _VARIANCE_FLOOR))
+        return Whole(mean, sd, self._channels(windows, mean, sd) if self.padding.normed else None)
+
+    def _channels(self, windows: Moments, mean: float, sd: float) -> Statistics:
+        first = self.model.feature_extractor.conv_layers[0].conv
+        weight = first.weight[:, 0].cpu().double()
+        means = weight @ ((windows.mean - mean) / sd)
+        if first.bias is not None:
+            means = means + first.bias.cpu().double()
+        return means, ((weight @ windows.covariance) * weight).sum(dim=1) / sd**2
+
+    def encode_piece(self, wave: Wave, whole: Whole) -> States:
+        with self.padding.within(whole.channels):
+            return self._states([(wave - whole.mean) / whole.sd])[0]
+
+    def _states(self, waves: list[Wave]) -> list[States]:
         lengths = [len(wave) for wave in waves]
         padded = nn.utils.rnn.pad_sequence(waves, batch_first=True)
         ends = torch.tensor(lengths, device=padded.device)[:, None]
