@@ -3,7 +3,7 @@
 import hydra
 from omegaconf import DictConfig
 
-from tractprobe.config import clear_errors, register_resolvers
+from tractprobe.runs.hydra import clear_errors, register_resolvers
 
 register_resolvers()
 
@@ -11,7 +11,7 @@ register_resolvers()
 @hydra.main(version_base="1.3", config_path="conf", config_name="train")
 def main(config: DictConfig) -> None:
     with clear_errors():
-        from tractprobe.run import train
+        from tractprobe.jobs import train
 
         train(config)
 

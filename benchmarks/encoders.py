@@ -17,11 +17,11 @@ import soundfile
 import soxr
 import torch
 
-from tractprobe.config import builtin_corpus
-from tractprobe.encoders import Encoder
+from tractprobe.encoders.encoder import Encoder
 from tractprobe.encoders.pretrained import pretrained
-from tractprobe.errors import TractprobeError
-from tractprobe.prepared import RATE_HZ
+from tractprobe.runs.hydra import builtin_corpus
+from tractprobe.signals.audio import RATE_HZ
+from tractprobe.system.errors import TractprobeError
 
 OPTIONS: dict[str, dict[str, Any]] = {
     "batches of 8": {"batch_size": 8},

@@ -21,13 +21,13 @@ CASES = [
 
 def measured(root: Path, layers: int, width: int, by: Sequence[str]) -> dict[str, Any]:
     """Return the seconds of a pass and of a table."""
-    from tractprobe.division import Division
-    from tractprobe.encoder_pass import partition, sum_groups
+    from tractprobe.data.splits import SplitRule
+    from tractprobe.data.targets import Targets
     from tractprobe.encoders.untrained import untrained
-    from tractprobe.linear import fit_divisions
-    from tractprobe.ridge import Ridge
-    from tractprobe.splits import SplitRule
-    from tractprobe.targets import Targets
+    from tractprobe.probes.heads.ridge import Ridge
+    from tractprobe.probes.linear.accumulate import partition, sum_groups
+    from tractprobe.probes.linear.fit import fit_divisions
+    from tractprobe.probes.linear.selection import Division
 
     corpus, _ = opened(root)
     rules = [SplitRule(name, disjoint_text=name == "language") for name in by]  # all speakers say the same
@@ -48,7 +48,7 @@ def measured(root: Path, layers: int, width: int, by: Sequence[str]) -> dict[str
 def main() -> None:
     import shutil
 
-    from tractprobe.config import builtin_corpus
+    from tractprobe.runs.hydra import builtin_corpus
 
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)

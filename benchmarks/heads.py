@@ -12,8 +12,9 @@ from typing import Any
 import torch
 from omegaconf import OmegaConf
 
-from tractprobe.config import build, conf_dir
-from tractprobe.objective import masked_mse
+from tractprobe.probes.gradient.objective import masked_mse
+from tractprobe.runs.building import build
+from tractprobe.runs.settings import conf_dir
 
 CHANNELS = 12
 

@@ -55,9 +55,9 @@ def folder_of(model: str) -> str:
 
 def opened(root: Path) -> tuple[Any, list[Any]]:
     """Return the corpus and a split for each language."""
-    from tractprobe.corpora.folder import Folder
-    from tractprobe.prepare import prepare
-    from tractprobe.splits import SplitRule
+    from tractprobe.corpora.prepared.prepare import prepare
+    from tractprobe.corpora.readers.folder import Folder
+    from tractprobe.data.splits import SplitRule
 
     corpus = prepare(Folder("grown", root / "raw"), root / "data")
     rule = SplitRule("language")
@@ -70,8 +70,8 @@ def summed(root: Path, model: str) -> tuple[Any, list[Any]]:
 
 
 def sums_of(root: Path, encoder: Any, corpus: Any, splits: list[Any]) -> Any:
-    from tractprobe.encoder_pass import partition, sum_groups
-    from tractprobe.targets import Targets
+    from tractprobe.data.targets import Targets
+    from tractprobe.probes.linear.accumulate import partition, sum_groups
 
     inputs = {str(layer): (layer,) for layer in range(encoder.num_layers)}
     return sum_groups(encoder, [corpus], partition([corpus], splits), Targets(), inputs, root / "sums")
@@ -97,7 +97,7 @@ def bare(root: Path, model: str) -> dict[str, float]:
 
 
 def one_pass(root: Path, model: str) -> dict[str, float]:
-    import tractprobe.encoder_pass  # noqa: F401
+    import tractprobe.probes.linear.accumulate  # noqa: F401
 
     encoder, (corpus, splits) = encoder_of(model), opened(root)
     began = time.perf_counter()
@@ -115,9 +115,9 @@ def one_pass(root: Path, model: str) -> dict[str, float]:
 
 
 def table(root: Path, model: str) -> dict[str, float]:
-    from tractprobe.division import Division
-    from tractprobe.linear import fit_divisions
-    from tractprobe.ridge import Ridge
+    from tractprobe.probes.heads.ridge import Ridge
+    from tractprobe.probes.linear.fit import fit_divisions
+    from tractprobe.probes.linear.selection import Division
 
     store, splits = summed(root, model)
     began = time.perf_counter()
@@ -131,7 +131,7 @@ def script(root: Path, model: str, cells: int) -> dict[str, float]:
     from sklearn.linear_model import Ridge, RidgeCV
     from sklearn.preprocessing import StandardScaler
 
-    from tractprobe.targets import Targets
+    from tractprobe.data.targets import Targets
 
     encoder, (corpus, splits) = encoder_of(model), opened(root)
     frames = {}
@@ -191,7 +191,7 @@ def main() -> None:
     parser.add_argument("--same-speakers", action="store_true", help="copies are more sentences of the same speakers")
     parser.add_argument("--script-cells", type=int, default=1, help="cells that the script is timed on; 0: none")
     arguments = parser.parse_args()
-    from tractprobe.config import builtin_corpus
+    from tractprobe.runs.hydra import builtin_corpus
 
     for count in arguments.copies:
         with tempfile.TemporaryDirectory() as folder:

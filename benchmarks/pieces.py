@@ -29,7 +29,7 @@ LAYERS = (4, 0)
 
 def trained(root: Path, settings: list[str]) -> list[Path]:
     """Return a head file for each of LAYERS."""
-    from tractprobe.export import export
+    from tractprobe.inversion.export import export
 
     line = [sys.executable, "train.py", *settings, "held_out=it", "tracking=off", f"paths.runs={root}"]
     subprocess.run(line, cwd=Path(__file__).parents[1], check=True, stdout=subprocess.DEVNULL)
@@ -41,7 +41,7 @@ def speech(seconds: float) -> tuple[np.ndarray, int]:
     """Return utterances of the built-in corpus one after the other, as many as it takes."""
     import soundfile
 
-    from tractprobe.config import builtin_corpus
+    from tractprobe.runs.hydra import builtin_corpus
 
     waves = [soundfile.read(path, dtype="float32") for path in sorted(Path(builtin_corpus()).rglob("*.flac"))]
     (rate_hz,) = {rate for _, rate in waves}
@@ -54,7 +54,7 @@ def main() -> None:
     parser.add_argument("--contexts", type=float, nargs="+", default=[0.0, 2.0, 5.0, 10.0], help="s on either side")
     options = parser.parse_args()
     os.environ.setdefault("TQDM_DISABLE", "1")
-    from tractprobe.inverter import load_head
+    from tractprobe.inversion.inverter import load_head
 
     with tempfile.TemporaryDirectory() as folder:
         wave, rate_hz = speech(options.seconds)

@@ -29,8 +29,8 @@ def copies(builtin: Path, root: Path, count: int, same_speakers: bool = False) -
 
 def prepare(root: Path, workers: int) -> dict[str, float]:
     """Prepare a corpus folder; return hours per minute of wall time."""
-    from tractprobe.corpora.folder import Folder
-    from tractprobe.prepare import prepare
+    from tractprobe.corpora.prepared.prepare import prepare
+    from tractprobe.corpora.readers.folder import Folder
 
     began = time.perf_counter()
     corpus = prepare(Folder("grown", root), root.parent / f"data{workers}", workers)
@@ -40,11 +40,11 @@ def prepare(root: Path, workers: int) -> dict[str, float]:
 
 def stream(root: Path, num_workers: int) -> dict[str, float]:
     """Draw an epoch of training batches; return hours of speech per minute of wall time."""
-    from tractprobe.datamodule import EmaData
+    from tractprobe.corpora.prepared.corpus import PreparedCorpus
+    from tractprobe.data.batching import padding
+    from tractprobe.data.datamodule import EmaData
+    from tractprobe.data.splits import SplitRule
     from tractprobe.encoders.mel import LogMel
-    from tractprobe.prepared import PreparedCorpus
-    from tractprobe.sampling import padding
-    from tractprobe.splits import SplitRule
 
     corpus, encoder = PreparedCorpus(root.parent / "data1/grown"), LogMel()
     split = SplitRule("language")(corpus.entries, "it", 0)
@@ -81,7 +81,7 @@ def main() -> None:
         peaks = [resource.getrusage(who).ru_maxrss / 1024 for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
         print(json.dumps(result | {"peak_mib": peaks[0], "peak_of_a_worker_mib": peaks[1]}))
         return
-    from tractprobe.config import builtin_corpus
+    from tractprobe.runs.hydra import builtin_corpus
 
     print(f"{'copies':>6} {'step':<8} {'workers':>7} {'hours':>6} {'h/min':>6} {'MiB':>6} {'MiB of a worker':>16}")
     for size in map(int, sys.argv[1:] or ("1", "4", "16")):

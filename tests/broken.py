@@ -5,9 +5,9 @@ import re
 import signal
 from dataclasses import dataclass, replace
 
-from tractprobe.corpora import Utterance
-from tractprobe.corpora.folder import Folder
-from tractprobe.errors import CorpusError
+from tractprobe.corpora.readers.folder import Folder
+from tractprobe.corpora.utterance import Utterance
+from tractprobe.system.errors import CorpusError
 
 
 @dataclass

@@ -35,24 +35,25 @@ import torch
 from conftest import write_corpus
 from hydra import compose, initialize_config_dir
 
-import tractprobe.cell
-import tractprobe.joint
-import tractprobe.prepare
-import tractprobe.run
-from tractprobe.checkpoint import AtomicCheckpoints
-from tractprobe.config import conf_dir, register_resolvers
-from tractprobe.corpora.folder import Folder
-from tractprobe.results import collect, write_csv
+import tractprobe.corpora.prepared.prepare
+import tractprobe.jobs
+import tractprobe.probes.fitted
+import tractprobe.probes.gradient.joint
+from tractprobe.corpora.readers.folder import Folder
+from tractprobe.evidence.table import collect, write_csv
+from tractprobe.runs.checkpoint import AtomicCheckpoints
+from tractprobe.runs.hydra import register_resolvers
+from tractprobe.runs.settings import conf_dir
 
 STAGES: dict[str, tuple[Any, str]] = {
-    "prepare": (tractprobe.prepare, "prepare"),
-    "encode": (tractprobe.cell, "cached"),
-    "sum": (tractprobe.cell, "sum_groups"),
-    "fit": (tractprobe.cell, "fit_heads"),
-    "joint fit": (tractprobe.joint, "fit_heads"),
+    "prepare": (tractprobe.corpora.prepared.prepare, "prepare"),
+    "encode": (tractprobe.probes.fitted, "cached"),
+    "sum": (tractprobe.probes.fitted, "sum_groups"),
+    "fit": (tractprobe.probes.fitted, "fit_heads"),
+    "joint fit": (tractprobe.probes.gradient.joint, "fit_heads"),
     "checkpoint": (AtomicCheckpoints, "save_checkpoint"),
-    "heads": (tractprobe.cell.Cell, "save_heads"),
-    "result": (tractprobe.run, "write_result"),
+    "heads": (tractprobe.probes.fitted.Cell, "save_heads"),
+    "result": (tractprobe.jobs, "write_result"),
 }
 NAMES = list(STAGES)
 SMALL = ["model=random", "model.layers=1", "model.width=48", "model.channels=16", "tracking=off", "corpora=[toy]"]
@@ -72,12 +73,12 @@ class Event:
 
 def job(raw: Path, folder: Path, workers: int) -> None:
     """Do everything, or what of it is not there yet."""
-    tractprobe.prepare.prepare(Folder("toy", raw), folder / "data")
+    tractprobe.corpora.prepared.prepare.prepare(Folder("toy", raw), folder / "data")
     register_resolvers()
     places = [f"paths.{name}={folder / name}" for name in ("data", "runs", "cache")]
     with initialize_config_dir(str(conf_dir()), version_base="1.3"):
         for overrides in JOBS:
-            tractprobe.run.train(compose("train", [*overrides, *places, f"data.num_workers={workers}"]))
+            tractprobe.jobs.train(compose("train", [*overrides, *places, f"data.num_workers={workers}"]))
 
 
 def start(raw: Path, folder: Path, workers: int) -> tuple[int, int]:

@@ -15,13 +15,14 @@ from head_files import about_of, random_ridge
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 
-from tractprobe.articulators import CHANNELS
-from tractprobe.config import conf_dir, register_resolvers
-from tractprobe.corpora.folder import Folder
+from tractprobe.corpora.prepared.corpus import PreparedCorpus
+from tractprobe.corpora.prepared.prepare import prepare
+from tractprobe.corpora.readers.folder import Folder
 from tractprobe.encoders.mel import LogMel
-from tractprobe.head_file import write_head
-from tractprobe.prepare import prepare
-from tractprobe.prepared import PreparedCorpus
+from tractprobe.inversion.head_file import write_head
+from tractprobe.runs.hydra import register_resolvers
+from tractprobe.runs.settings import conf_dir
+from tractprobe.signals.channels import CHANNELS
 
 REPOSITORY = Path(__file__).parents[1]
 CARRIERS_HZ = (300.0, 900.0, 1800.0, 3200.0, 5000.0)

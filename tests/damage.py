@@ -9,8 +9,8 @@ from typing import Any, TypeVar
 import numpy as np
 import pytest
 
-from tractprobe.corpora import Reader, Utterance
-from tractprobe.errors import CorpusError
+from tractprobe.corpora.utterance import Reader, Utterance
+from tractprobe.system.errors import CorpusError
 
 Choice = TypeVar("Choice")
 Way = Callable[[bytes, np.random.Generator], bytes]

@@ -9,8 +9,8 @@ import soundfile
 from hypothesis import settings
 from hypothesis import strategies as st
 
-from tractprobe.articulators import ARTICULATORS, CHANNELS
-from tractprobe.corpora import Phone, Utterance
+from tractprobe.corpora.utterance import Phone, Utterance
+from tractprobe.signals.channels import ARTICULATORS, CHANNELS
 
 FEW = settings(max_examples=20)
 """Each example writes and reads a corpus."""

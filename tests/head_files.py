@@ -5,8 +5,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from tractprobe.articulators import CHANNELS
-from tractprobe.encoders import Encoder
+from tractprobe.encoders.encoder import Encoder
+from tractprobe.signals.channels import CHANNELS
 
 RATE_HZ = 16000
 

@@ -26,10 +26,10 @@ from scipy.spatial.transform import Rotation
 from test_carstens import ag500_bytes, ag501_bytes, text_bytes
 from test_hprc import anatomy_is_plausible
 
-from tractprobe.articulators import CHANNELS
-from tractprobe.corpora import Reader, Utterance
-from tractprobe.corpora.articulograph import Articulograph
-from tractprobe.errors import ConfigError, CorpusError
+from tractprobe.corpora.readers.articulograph import Articulograph
+from tractprobe.corpora.utterance import Reader, Utterance
+from tractprobe.signals.channels import CHANNELS
+from tractprobe.system.errors import ConfigError, CorpusError
 
 RATE_HZ, FRAMES = 250, 100
 REST = {

@@ -12,29 +12,30 @@ import pytest
 from conftest import real
 from scipy.signal import butter, resample, sosfiltfilt
 
-from tractprobe.articulators import CHANNELS
-from tractprobe.audit import VERDICTS, Audit, Check, audit, gather, is_bilabial, is_silence, lag
-from tractprobe.audit import page as html_page
-from tractprobe.audit.gather import SAMPLE, Sample
-from tractprobe.audit.held import filled
-from tractprobe.audit.lag import LAGS_MS, log_bands, peak_ms
-from tractprobe.audit.material import forgiving
-from tractprobe.audit.page import page, write_page
-from tractprobe.audit.pictures import example_picture, positions_picture
-from tractprobe.audit.timing import LAG_GROWTH
 from tractprobe.cli import main
-from tractprobe.corpora import Phone, Reader, Utterance, emu, hprc
-from tractprobe.corpora.articulograph import Articulograph
-from tractprobe.corpora.emu import Emu
-from tractprobe.corpora.folder import Folder
-from tractprobe.corpora.hprc import Hprc
-from tractprobe.corpora.mocha import Mocha
-from tractprobe.corpora.xrmb import Xrmb
-from tractprobe.figures import png
-from tractprobe.prepare import prepare
-from tractprobe.track import Track
+from tractprobe.corpora.audit import VERDICTS, Audit, Check, audit, gather, is_bilabial, is_silence, lag
+from tractprobe.corpora.audit import page as html_page
+from tractprobe.corpora.audit.amount import forgiving
+from tractprobe.corpora.audit.gather import SAMPLE, Sample
+from tractprobe.corpora.audit.lag import LAGS_MS, log_bands, peak_ms
+from tractprobe.corpora.audit.page import page, write_page
+from tractprobe.corpora.audit.pictures import example_picture, positions_picture
+from tractprobe.corpora.audit.stuck import filled
+from tractprobe.corpora.audit.timing import LAG_GROWTH
+from tractprobe.corpora.prepared.prepare import prepare
+from tractprobe.corpora.readers import emu, hprc
+from tractprobe.corpora.readers.articulograph import Articulograph
+from tractprobe.corpora.readers.emu import Emu
+from tractprobe.corpora.readers.folder import Folder
+from tractprobe.corpora.readers.hprc import Hprc
+from tractprobe.corpora.readers.mocha import Mocha
+from tractprobe.corpora.readers.xrmb import Xrmb
+from tractprobe.corpora.utterance import Phone, Reader, Utterance
+from tractprobe.signals.channels import CHANNELS
+from tractprobe.signals.figures import png
+from tractprobe.signals.track import Track
 
-BUILTIN = Path(hprc.__file__).parents[1] / "builtin"
+BUILTIN = Path(hprc.__file__).parents[2] / "builtin"
 
 
 @cache
@@ -488,7 +489,7 @@ ODD: dict[str, Callable[[Utterance], Utterance]] = {
 
 @pytest.mark.parametrize("odd", ODD)
 def test_odd_recordings_are_judged_and_drawn_but_never_crash(odd: str, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("tractprobe.figures._DPI", 30)
+    monkeypatch.setattr("tractprobe.signals.figures._DPI", 30)
     result = audit(map(ODD[odd], spoken("m1")[:2]))
     assert {check.verdict for check in result.speakers[0].checks} <= set(VERDICTS)
     if odd in ("enormous", "one measurement", "one sample of audio"):

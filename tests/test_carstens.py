@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from tractprobe.corpora.carstens import Sweep, read_sweep
-from tractprobe.errors import CorpusError
+from tractprobe.corpora.formats.carstens import Sweep, read_sweep
+from tractprobe.system.errors import CorpusError
 
 FIELDS = ("X", "Y", "Z", "phi", "theta", "RMS", "Extra")
 
@@ -236,7 +236,7 @@ def test_real_sweep_in_two_formats():
 
 
 def test_real_text_export_is_what_its_ssff_tracks_hold():
-    from tractprobe.corpora.ssff import read_ssff
+    from tractprobe.corpora.formats.ssff import read_ssff
 
     folder = real("TRACTPROBE_SAMPLES", "tardis_ag501")
     sweep = read_sweep(folder / "ema_original/sf2_0005.txt")

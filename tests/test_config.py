@@ -10,21 +10,14 @@ from conftest import REPOSITORY
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import HydraException
-from hydra.utils import get_object
 from omegaconf import OmegaConf
 
-from tractprobe.config import (
-    TARGETS,
-    build,
-    conf_dir,
-    differences,
-    head_label,
-    model_label,
-    plain,
-    register_resolvers,
-    run_name,
-)
-from tractprobe.errors import ConfigError
+from tractprobe.runs.building import build
+from tractprobe.runs.hydra import register_resolvers
+from tractprobe.runs.identity import differences, head_label, model_label, run_name
+from tractprobe.runs.settings import conf_dir, plain
+from tractprobe.system.errors import ConfigError
+from tractprobe.system.registry import PUBLIC, place_of
 
 GROUPS = {
     "train": ("model", "head", "split", "objective", "optimizer", "schedule", "trainer", "tracking"),
@@ -69,7 +62,7 @@ def composed(root: str, *overrides: str) -> dict[str, Any]:
 @pytest.mark.parametrize(("root", "group", "option"), list(options()))
 def test_every_option_of_every_group_binds_to_its_target(root: str, group: str, option: str):
     node = composed(root, f"{group}={option}", *REQUIRED.get(option, []))[group]
-    target = get_object(node.pop("_target_"))
+    target = place_of(node.pop("_target_")).load()
     signature = inspect.signature(target)
     given = dict.fromkeys(("num_layers", "width", "num_channels")) if group == "head" else {}
     given |= {"optimizer": {"params": []}, "schedule": {"optimizer": None}}.get(group, {})
@@ -190,9 +183,10 @@ def test_differences_are_what_was_overridden():
 
 
 HOSTILE = [
-    "os.system", "subprocess.run", "builtins.eval", "tractprobe.files.os.system", "tractprobe.config.logging.shutdown",
+    "os.system", "subprocess.run", "builtins.eval", "tractprobe.system.files.os.system",
+    "tractprobe.runs.hydra.logging.shutdown",
     "pytorch_lightning.trainer.trainer.os.system", "torch.load", "torch.hub.load", "pickle.loads",
-    "tractprobe.run.nothing_of_the_kind", "tractprobe.results.RESULT", "tractprobe.splits.SplitRule.__init__",
+    "tractprobe.jobs.nothing_of_the_kind", "tractprobe.runs.result.RESULT", "tractprobe.splits.SplitRule.__init__",
     "pytorch_lightning.trainer.Trainer", "antigravity",
 ]  # fmt: skip
 
@@ -211,9 +205,9 @@ def test_a_configuration_cannot_steer_how_things_are_built(key: str):
             build({"_target_": "tractprobe.splits.SplitRule", **node})
 
 
-@pytest.mark.parametrize("target", sorted(TARGETS))
+@pytest.mark.parametrize("target", sorted(PUBLIC))
 def test_every_target_is_there_and_is_used_by_a_configuration(target: str):
-    assert callable(get_object(target))
+    assert callable(PUBLIC[target].load())
     assert any(f"_target_: {target}\n" in path.read_text() for path in conf_dir().rglob("*.yaml"))
 
 

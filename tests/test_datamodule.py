@@ -5,17 +5,17 @@ import pytest
 import torch
 from conftest import write_corpus, write_utterance
 
-from tractprobe.articulators import CHANNELS
-from tractprobe.conditioning import Conditioning
-from tractprobe.corpora.folder import Folder
-from tractprobe.datamodule import Batch, EmaData
+from tractprobe.corpora.prepared.corpus import PreparedCorpus
+from tractprobe.corpora.prepared.prepare import prepare
+from tractprobe.corpora.readers.folder import Folder
+from tractprobe.data.batching import ResumableLoader
+from tractprobe.data.datamodule import Batch, EmaData
+from tractprobe.data.splits import Split, SplitRule
+from tractprobe.data.targets import Targets
 from tractprobe.encoders.mel import LogMel
-from tractprobe.errors import ConfigError
-from tractprobe.prepare import prepare
-from tractprobe.prepared import PreparedCorpus
-from tractprobe.sampling import ResumableLoader
-from tractprobe.splits import Split, SplitRule
-from tractprobe.targets import Targets
+from tractprobe.signals.channels import CHANNELS
+from tractprobe.signals.smoothing import Smoothing
+from tractprobe.system.errors import ConfigError
 
 
 def ema_data(corpus: PreparedCorpus, split: Split | None = None, **settings) -> EmaData:
@@ -110,12 +110,12 @@ def test_impossible_batches_are_refused(toy: PreparedCorpus, settings: dict[str,
 @pytest.mark.parametrize("settings", BAD_CONDITIONING)
 def test_impossible_filters_are_refused(settings: dict[str, float]):
     with pytest.raises(ConfigError, match="ema"):
-        Conditioning(**settings)  # type: ignore[arg-type]
+        Smoothing(**settings)  # type: ignore[arg-type]
 
 
 def test_a_cutoff_above_half_the_rate_names_the_rate(toy: PreparedCorpus):
     with pytest.raises(ConfigError, match="100 Hz"):
-        ema_data(toy, targets=Targets(conditioning=Conditioning(lowpass_hz=50.0)))
+        ema_data(toy, targets=Targets(conditioning=Smoothing(lowpass_hz=50.0)))
 
 
 def test_a_channel_that_never_moves_is_masked(tmp_path: Path):
@@ -191,6 +191,6 @@ def epoch_of(loader: ResumableLoader, epoch: int) -> list[Batch]:
 
 
 def test_filter_settings_reach_the_targets(toy: PreparedCorpus):
-    slow, fast = (ema_data(toy, targets=Targets(conditioning=Conditioning(lowpass_hz=hz))) for hz in (1.0, 20.0))
+    slow, fast = (ema_data(toy, targets=Targets(conditioning=Smoothing(lowpass_hz=hz))) for hz in (1.0, 20.0))
     id_ = toy.entries[0].id
     assert slow.example(id_).target.diff(dim=0).std() < 0.6 * fast.example(id_).target.diff(dim=0).std()

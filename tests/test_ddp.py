@@ -15,15 +15,15 @@ import torch
 from conftest import REPOSITORY
 from safetensors.torch import load_file
 
-from tractprobe.articulators import CHANNELS
-from tractprobe.datamodule import EmaData
+from tractprobe.corpora.prepared.corpus import PreparedCorpus
+from tractprobe.data.datamodule import EmaData
+from tractprobe.data.splits import SplitRule
 from tractprobe.encoders.mel import LogMel
-from tractprobe.heads import Mlp
-from tractprobe.module import Inversion
-from tractprobe.prepared import PreparedCorpus
-from tractprobe.results import read_result
-from tractprobe.run import evaluate, train
-from tractprobe.splits import SplitRule
+from tractprobe.jobs import evaluate, train
+from tractprobe.probes.gradient.inversion import Inversion
+from tractprobe.probes.heads import Mlp
+from tractprobe.runs.result import read_result
+from tractprobe.signals.channels import CHANNELS
 
 SCRIPT = """
 import json, sys
@@ -32,13 +32,13 @@ from pathlib import Path
 import pytorch_lightning as pl
 import torch
 
-from tractprobe.articulators import CHANNELS
-from tractprobe.datamodule import EmaData
+from tractprobe.signals.channels import CHANNELS
+from tractprobe.data.datamodule import EmaData
 from tractprobe.encoders.mel import LogMel
-from tractprobe.heads import Mlp
-from tractprobe.module import Inversion
-from tractprobe.prepared import PreparedCorpus
-from tractprobe.splits import SplitRule
+from tractprobe.probes.heads import Mlp
+from tractprobe.probes.gradient.inversion import Inversion
+from tractprobe.corpora.prepared.corpus import PreparedCorpus
+from tractprobe.data.splits import SplitRule
 
 folder, output = Path(sys.argv[1]), Path(sys.argv[2])
 

@@ -11,7 +11,8 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from test_config import composed
 
 from tractprobe.cli import _parser
-from tractprobe.config import builtin_corpus, conf_dir
+from tractprobe.runs.hydra import builtin_corpus
+from tractprobe.runs.settings import conf_dir
 
 PAGES = [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").glob("*.md"))]
 ROOTS = {"train.py": "train", "evaluate.py": "evaluate", "prepare": "prepare"}
@@ -64,7 +65,7 @@ def test_the_table_in_the_readme_is_what_the_demo_makes_of_the_built_in_corpus()
 
 
 def test_the_layout_in_the_docs_is_the_one_the_reader_checks():
-    from tractprobe.corpora import folder
+    from tractprobe.corpora.readers import folder
 
     text = (REPOSITORY / "docs/corpora.md").read_text(encoding="utf-8")
     for field in (*folder._REQUIRED, *folder._OPTIONAL):

@@ -75,7 +75,8 @@ def test_a_checkpoint_with_objects_would_not_load():
 def test_importing_the_package_does_nothing():
     """No folders made, no loggers configured, no heavy libraries pulled in."""
     code = (
-        "import logging, sys, pathlib; before = set(pathlib.Path().iterdir()); import tractprobe, tractprobe.config; "
+        "import logging, sys, pathlib; before = set(pathlib.Path().iterdir()); "
+        "import tractprobe, tractprobe.runs.hydra; "
         "assert 'torch' not in sys.modules; assert not logging.root.handlers; "
         "assert set(pathlib.Path().iterdir()) == before"
     )

@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from test_wave import front_table, save, times, truth
 
-from tractprobe.articulators import CHANNELS
-from tractprobe.corpora.ema_mae import EmaMae
-from tractprobe.errors import ConfigError, CorpusError
+from tractprobe.corpora.readers.ema_mae import EmaMae
+from tractprobe.signals.channels import CHANNELS
+from tractprobe.system.errors import ConfigError, CorpusError
 
 IDS = ("1", "3", "4", "5", "6", "7", "8", "9")
 """Numbers in the header skip one: the reference on the head takes two channels."""

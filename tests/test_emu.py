@@ -26,10 +26,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from test_hprc import anatomy_is_plausible
 
-from tractprobe.articulators import CHANNELS
-from tractprobe.corpora.emu import SENSORS, Emu
-from tractprobe.corpora.ssff import read_ssff
-from tractprobe.errors import ConfigError, CorpusError
+from tractprobe.corpora.formats.ssff import read_ssff
+from tractprobe.corpora.readers.emu import SENSORS, Emu
+from tractprobe.signals.channels import CHANNELS
+from tractprobe.system.errors import ConfigError, CorpusError
 
 AXES = ("posx", "posy", "posz", "orix", "oriy", "oriz")
 

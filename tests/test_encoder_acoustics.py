@@ -6,11 +6,11 @@ import torch
 from scipy.fft import dct
 from test_encoders import waves
 
-from tractprobe.encoders import Encoder
 from tractprobe.encoders.context import Context, with_deltas
+from tractprobe.encoders.encoder import Encoder
 from tractprobe.encoders.mel import LogMel, Mfcc
 from tractprobe.encoders.voice import Voice
-from tractprobe.errors import ConfigError, EncoderError
+from tractprobe.system.errors import ConfigError, EncoderError
 
 CONTROLS = {
     "mfcc": Mfcc,

@@ -10,7 +10,7 @@ from test_encoder_padding import save_w2v_bert
 from test_encoders import FAMILY, models, waves, whisper_folder  # noqa: F401 (fixtures)
 
 from tractprobe.encoders.pretrained import pretrained
-from tractprobe.errors import ConfigError, EncoderError
+from tractprobe.system.errors import ConfigError, EncoderError
 
 LENGTHS = (9000, 16000)
 

@@ -11,10 +11,12 @@ import yaml
 from test_config import composed
 from test_encoders import BASE, save_model, waves
 
-from tractprobe.config import build, conf_dir, run_name
 from tractprobe.encoders.pretrained import pretrained
 from tractprobe.encoders.untrained import random_weights
-from tractprobe.errors import ConfigError, EncoderError
+from tractprobe.runs.building import build
+from tractprobe.runs.identity import run_name
+from tractprobe.runs.settings import conf_dir
+from tractprobe.system.errors import ConfigError, EncoderError
 
 WIDE: dict[str, Any] = {"hidden_size": 1024, "num_hidden_layers": 24, "num_attention_heads": 16,
                         "intermediate_size": 4096}  # fmt: skip

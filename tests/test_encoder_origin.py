@@ -9,7 +9,7 @@ import torch
 from test_encoders import BASE, only_pickle, save_model, waves
 
 from tractprobe.encoders.pretrained import pretrained
-from tractprobe.errors import EncoderError
+from tractprobe.system.errors import EncoderError
 
 COMMIT, OTHER = "0123456789abcdef0123456789abcdef01234567", "f" * 40
 

@@ -101,7 +101,7 @@ def test_w2v_bert_frames_are_the_centres_of_two_spectra(tmp_path: Path):
 def test_models_with_an_adapter_or_another_filter_bank_are_refused(tmp_path: Path):
     from test_encoders import edit_json
 
-    from tractprobe.errors import EncoderError
+    from tractprobe.system.errors import EncoderError
 
     folder = save_w2v_bert(tmp_path)
     edit_json(folder / "preprocessor_config.json", stride=1)

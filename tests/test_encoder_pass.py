@@ -6,17 +6,17 @@ import numpy as np
 import pytest
 import torch
 
-from tractprobe.encoder_pass import partition, sum_groups
-from tractprobe.encoders import Encoder
+from tractprobe.corpora.prepared.corpus import PreparedCorpus
+from tractprobe.data.splits import Split, SplitRule
+from tractprobe.data.targets import Targets
+from tractprobe.encoders.encoder import Encoder
+from tractprobe.encoders.state_cache import cached
 from tractprobe.encoders.untrained import untrained
-from tractprobe.features import cached
-from tractprobe.prepared import PreparedCorpus
-from tractprobe.results import layer_tables, tidy
-from tractprobe.run import train
-from tractprobe.splits import Split, SplitRule
-from tractprobe.sum_store import SumStore
-from tractprobe.sums import GroupSums
-from tractprobe.targets import Targets
+from tractprobe.evidence.table import layer_tables, tidy
+from tractprobe.jobs import train
+from tractprobe.probes.linear.accumulate import partition, sum_groups
+from tractprobe.probes.linear.group_moments import GroupSums
+from tractprobe.probes.linear.moment_store import SumStore
 
 
 @pytest.fixture(scope="module")

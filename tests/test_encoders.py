@@ -11,11 +11,11 @@ import transformers
 from conftest import real
 from safetensors.torch import load_file, save_file
 
-from tractprobe.encoders import Encoder
+from tractprobe.encoders.encoder import Encoder
 from tractprobe.encoders.mel import LogMel
 from tractprobe.encoders.pretrained import pretrained
 from tractprobe.encoders.untrained import untrained
-from tractprobe.errors import ConfigError, EncoderError
+from tractprobe.system.errors import ConfigError, EncoderError
 
 SMALL: dict[str, Any] = {
     "hidden_size": 32, "num_hidden_layers": 3, "num_attention_heads": 2, "intermediate_size": 64, "conv_dim": (16,) * 7,

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from tractprobe.corpora.est import read_est
-from tractprobe.errors import CorpusError
+from tractprobe.corpora.formats.est import read_est
+from tractprobe.system.errors import CorpusError
 
 # Order of the header's keys: the Speech Tools' own, MOCHA's, and mngu0's normalised files'.
 SPEECH_TOOLS = ("DataType", "ByteOrder", "NumFrames", "NumChannels", "EqualSpace", "BreaksPresent", "CommentChar")

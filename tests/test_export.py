@@ -13,19 +13,19 @@ from hydra import compose, initialize_config_dir
 from test_run import NARROW, NONLINEAR, SMALL
 
 import tractprobe
-from tractprobe.articulators import CHANNELS
 from tractprobe.cli import main
-from tractprobe.config import conf_dir
-from tractprobe.errors import HeadError, RunError
-from tractprobe.export import export
-from tractprobe.files import write_json
-from tractprobe.head_file import read_head
-from tractprobe.inverter import load_head
-from tractprobe.metrics import Moments
-from tractprobe.prepared import PreparedCorpus
-from tractprobe.results import read_result
-from tractprobe.run import train
-from tractprobe.targets import Targets
+from tractprobe.corpora.prepared.corpus import PreparedCorpus
+from tractprobe.data.targets import Targets
+from tractprobe.inversion.export import export
+from tractprobe.inversion.head_file import read_head
+from tractprobe.inversion.inverter import load_head
+from tractprobe.jobs import train
+from tractprobe.probes.scores import ScoreSums
+from tractprobe.runs.result import read_result
+from tractprobe.runs.settings import conf_dir
+from tractprobe.signals.channels import CHANNELS
+from tractprobe.system.errors import HeadError, RunError
+from tractprobe.system.files import write_json
 
 Configure = Callable[..., Any]
 
@@ -73,7 +73,7 @@ def test_an_exported_head_gives_the_runs_own_numbers(configure: Configure, toy: 
     result, layer = read_result(run), inverter.file.layer
     own = [row for row in result["scores"] if row["layer"] == layer]
     groups = sorted({("toy", row["language"], row["speaker"]) for row in own})
-    moments, targets = Moments(1, len(groups), len(CHANNELS)), Targets()
+    moments, targets = ScoreSums(1, len(groups), len(CHANNELS)), Targets()
     for entry in (entry for entry in toy.entries if entry.language == "it"):
         track = inverter.of_speaker(entry.speaker)(toy.audio(entry.id), RATE_HZ)
         target = torch.from_numpy(targets.at(toy, entry, track.times_s))[None]

@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 import torch
 
-from tractprobe.encoders import Encoder
+from tractprobe.corpora.prepared.corpus import PreparedCorpus
+from tractprobe.encoders.encoder import Encoder
+from tractprobe.encoders.frames import FrameGeometry
 from tractprobe.encoders.mel import LogMel
+from tractprobe.encoders.state_cache import cached, rounded
 from tractprobe.encoders.untrained import untrained
-from tractprobe.errors import EncoderError
-from tractprobe.features import cached, rounded
-from tractprobe.frames import FrameGeometry
-from tractprobe.prepared import PreparedCorpus
+from tractprobe.system.errors import EncoderError
 
 CPU = torch.device("cpu")
 

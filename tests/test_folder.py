@@ -25,11 +25,11 @@ from drawn import (
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tractprobe.articulators import CHANNELS
-from tractprobe.corpora import Phone
-from tractprobe.corpora.audio import read_audio
-from tractprobe.corpora.folder import Folder
-from tractprobe.errors import CorpusError
+from tractprobe.corpora.readers.folder import Folder
+from tractprobe.corpora.utterance import Phone
+from tractprobe.signals.audio import read_audio
+from tractprobe.signals.channels import CHANNELS
+from tractprobe.system.errors import CorpusError
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@ import pytest
 import torch
 from torch import nn
 
-from tractprobe.frames import Convolution, FrameGeometry
+from tractprobe.encoders.frames import Convolution, FrameGeometry
 
 WAV2VEC = [Convolution(k, s) for k, s in zip((10, 3, 3, 3, 3, 2, 2), (5, 2, 2, 2, 2, 2, 2), strict=True)]
 

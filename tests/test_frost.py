@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from test_articulograph import column, read_all, write_audio
 from test_carstens import ag501_bytes, text_bytes
 
-from tractprobe.articulators import CHANNELS
-from tractprobe.corpora import Reader, Utterance
-from tractprobe.corpora.frost import FrostEma
-from tractprobe.errors import ConfigError, CorpusError
+from tractprobe.corpora.readers.frost import FrostEma
+from tractprobe.corpora.utterance import Reader, Utterance
+from tractprobe.signals.channels import CHANNELS
+from tractprobe.system.errors import ConfigError, CorpusError
 
 RATE_HZ, FRAMES = 1250, 150
 RECORDINGS = (

@@ -27,9 +27,9 @@ import test_xrmb
 from conftest import write_utterance
 from damage import damaged, read_utterances, refused
 
-from tractprobe.corpora import Reader
-from tractprobe.corpora.emu import Emu
-from tractprobe.corpora.folder import Folder
+from tractprobe.corpora.readers.emu import Emu
+from tractprobe.corpora.readers.folder import Folder
+from tractprobe.corpora.utterance import Reader
 
 pytestmark = pytest.mark.fuzz
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from tractprobe.corpora.head import mean_configuration, midsagittal_axes, rigid_motion
+from tractprobe.corpora.geometry.head_motion import mean_configuration, midsagittal_axes, rigid_motion
 
 EARS_AND_NOSE = np.array([[-80.0, 70, 10], [-82, -68, 12], [15, 2, 60], [10, 1, 95]])
 

@@ -12,14 +12,14 @@ from head_files import RATE_HZ, about_of, noise, random_ridge
 from safetensors.torch import load_file, save_file
 
 from tractprobe.encoders.mel import LogMel
-from tractprobe.errors import ConfigError, EncoderError, HeadError
-from tractprobe.head_file import read_head, write_head
-from tractprobe.inverter import load_head
+from tractprobe.inversion.head_file import read_head, write_head
+from tractprobe.inversion.inverter import load_head
+from tractprobe.system.errors import ConfigError, EncoderError, HeadError
 
 
 def repacked(path: Path, change: Callable[[dict[str, Any]], Any], *, tensors: Any = None) -> None:
     """Write a head file with something changed and a checksum that is right, as a stranger could."""
-    from tractprobe import head_file
+    from tractprobe.inversion import head_file
 
     about = read_head(path).about
     tensors = load_file(path) if tensors is None else tensors

@@ -7,8 +7,8 @@ from torch import Tensor, nn
 from torch.nn.functional import gelu, layer_norm
 from torch.nn.utils.rnn import pad_sequence
 
-from tractprobe.errors import ConfigError
-from tractprobe.heads import Bank, Conv, Gru, Mlp, Transformer, Weighted
+from tractprobe.probes.heads import Bank, Conv, Gru, Mlp, Transformer, Weighted
+from tractprobe.system.errors import ConfigError
 
 WIDTH, CHANNELS = 6, 3
 SMALL: dict[str, tuple[type[Bank], dict[str, Any]]] = {

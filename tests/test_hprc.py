@@ -26,10 +26,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.io import savemat
 
-from tractprobe.articulators import CHANNELS
-from tractprobe.corpora import Utterance
-from tractprobe.corpora.hprc import Hprc
-from tractprobe.errors import ConfigError, CorpusError
+from tractprobe.corpora.readers.hprc import Hprc
+from tractprobe.corpora.utterance import Utterance
+from tractprobe.signals.channels import CHANNELS
+from tractprobe.system.errors import ConfigError, CorpusError
 
 NAME = "F02_B03_S07_R01_N"
 SENSORS = ("TR", "TB", "TT", "UL", "LL", "ML", "JAW", "JAWL")

@@ -9,14 +9,15 @@ import torch
 from conftest import real
 from head_files import RATE_HZ, about_of, noise, random_ridge
 
-from tractprobe.conditioning import SpeakerScale
+from tractprobe.data.scales import SpeakerScale
 from tractprobe.encoders.mel import LogMel
 from tractprobe.encoders.untrained import untrained
-from tractprobe.errors import EncoderError
-from tractprobe.head_file import HeadFile, read_head, write_head
-from tractprobe.inverter import Inverter, load_head, resampled
-from tractprobe.pieces import overlapping
-from tractprobe.track import Track
+from tractprobe.inversion.head_file import HeadFile, read_head, write_head
+from tractprobe.inversion.inverter import Inverter, load_head
+from tractprobe.signals.audio import resampled
+from tractprobe.signals.pieces import overlapping
+from tractprobe.signals.track import Track
+from tractprobe.system.errors import EncoderError
 
 
 @pytest.mark.parametrize(("core", "reach", "step", "seen"), [(10, 3, 4, 7), (10, 0, 1, 1), (5, 20, 3, 5), (1, 0, 7, 9)])
@@ -48,7 +49,7 @@ def test_a_spectrum_in_pieces_is_that_of_one_pass(tmp_path: Path, settings: dict
 
 @pytest.mark.parametrize("kind", ["Conv", "Transformer"])
 def test_a_head_that_sees_neighbours_gets_them(head: Path, mel: LogMel, kind: str):
-    from tractprobe import heads
+    from tractprobe.probes import heads
 
     settings = {"Conv": {"hidden": 8, "dilations": [1, 2]}, "Transformer": {"hidden": 8, "depth": 2, "window": 6}}[kind]
     bank = getattr(heads, kind)(1, 100, 12, **settings).eval()
@@ -109,7 +110,7 @@ def test_whisper_in_pieces_is_whisper_in_its_own_windows(tmp_path: Path):
 
 @pytest.mark.parametrize("rate_hz", [8000, 22050, 44100, 48000])
 def test_audio_is_resampled_as_corpora_are_whatever_the_blocks(rate_hz: int):
-    from tractprobe.convert import to_pcm16
+    from tractprobe.signals.audio import to_pcm16
 
     wave = noise(2, rate_hz=rate_hz) * 0.5
     expected = to_pcm16(wave, rate_hz) / 32768

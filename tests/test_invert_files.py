@@ -17,16 +17,16 @@ from head_files import RATE_HZ, noise
 from test_head_file import repacked
 from test_textgrid import TIERS, long_form
 
-from tractprobe.articulators import CHANNELS
 from tractprobe.cli import main
-from tractprobe.corpora import Phone
-from tractprobe.errors import ConfigError, CorpusError
-from tractprobe.inverter import load_head
-from tractprobe.midsagittal import Film
-from tractprobe.player import player
-from tractprobe.track import Track
-from tractprobe.track_files import read_phones
-from tractprobe.video import require_video, write_video
+from tractprobe.corpora.utterance import Phone
+from tractprobe.inversion.film import Film
+from tractprobe.inversion.inverter import load_head
+from tractprobe.inversion.player import player
+from tractprobe.inversion.tables import read_phones
+from tractprobe.inversion.video import require_video, write_video
+from tractprobe.signals.channels import CHANNELS
+from tractprobe.signals.track import Track
+from tractprobe.system.errors import ConfigError, CorpusError
 
 
 @pytest.fixture
@@ -338,7 +338,7 @@ def test_a_video_that_cannot_be_written_is_one_error(tmp_path: Path, monkeypatch
         library = require_video()
     except ConfigError as error:
         pytest.skip(str(error))
-    monkeypatch.setattr("tractprobe.video.CODEC", "none")
+    monkeypatch.setattr("tractprobe.inversion.video.CODEC", "none")
     assert library
     with pytest.raises(CorpusError, match="ffmpeg could not write it"):
         write_video(tmp_path / "v.mp4", moving(), noise(1), "t")

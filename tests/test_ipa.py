@@ -10,19 +10,10 @@ from conftest import real
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tractprobe.corpora.emu import Emu
-from tractprobe.corpora.hprc import Hprc
-from tractprobe.corpora.ipa import (
-    _XSAMPA,
-    BILABIAL,
-    PHONE_SETS,
-    SILENCE,
-    UNKNOWN,
-    closes_lips,
-    to_ipa,
-    unknown_symbols,
-)
-from tractprobe.errors import ConfigError
+from tractprobe.corpora.ipa import _XSAMPA, BILABIAL, PHONE_SETS, SILENCE, UNKNOWN, closes_lips, to_ipa, unknown_symbols
+from tractprobe.corpora.readers.emu import Emu
+from tractprobe.corpora.readers.hprc import Hprc
+from tractprobe.system.errors import ConfigError
 
 # TIMIT's phoncode.doc: 52 phones, 6 closures, and the three marks that are no phones
 TIMIT = """b d g p t k dx q jh ch s sh z zh f th v dh m n ng em en eng nx l r w y hh hv el

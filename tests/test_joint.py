@@ -12,12 +12,13 @@ import torch
 from safetensors.torch import load_file
 from test_run import NARROW, NONLINEAR
 
-from tractprobe.corpora.folder import Folder
-from tractprobe.errors import ConfigError, RunError
-from tractprobe.joint import Joint
-from tractprobe.prepare import prepare
-from tractprobe.results import collect, read_result
-from tractprobe.run import evaluate, train
+from tractprobe.corpora.prepared.prepare import prepare
+from tractprobe.corpora.readers.folder import Folder
+from tractprobe.evidence.table import collect
+from tractprobe.jobs import evaluate, train
+from tractprobe.probes.gradient.joint import Joint
+from tractprobe.runs.result import read_result
+from tractprobe.system.errors import ConfigError, RunError
 
 Configure = Callable[..., Any]
 TOGETHER = ["held_out=all", "together=true", NARROW, *NONLINEAR]

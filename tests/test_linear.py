@@ -16,14 +16,14 @@ from sklearn.model_selection import GridSearchCV, PredefinedSplit
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from tractprobe.division import Division, LayerSums
-from tractprobe.errors import EncoderError
-from tractprobe.linear import fit, score, validation_r
-from tractprobe.metrics import Moments
-from tractprobe.ridge import Ridge
-from tractprobe.splits import Fold, Split
-from tractprobe.sum_store import Group, SumStore
-from tractprobe.sums import GroupSums, SavedSums
+from tractprobe.data.splits import Fold, Split
+from tractprobe.probes.heads.ridge import Ridge
+from tractprobe.probes.linear.fit import fit, score, validation_r
+from tractprobe.probes.linear.group_moments import GroupSums, SavedSums
+from tractprobe.probes.linear.moment_store import Group, SumStore
+from tractprobe.probes.linear.selection import Division, LayerSums
+from tractprobe.probes.scores import ScoreSums
+from tractprobe.system.errors import EncoderError
 
 ALPHAS = [0.01, 1.0, 100.0, 1e4]
 WIDTH, CHANNELS = 12, 4
@@ -114,8 +114,8 @@ def test_sums_too_large_to_be_kept_are_read_in_blocks(tmp_path: Path, monkeypatc
     pieces = world(lost=0.3)
     heads = []
     for kept in (1 << 29, 0):
-        monkeypatch.setattr("tractprobe.sum_store._KEPT_BYTES", kept)
-        monkeypatch.setattr("tractprobe.sum_store._BLOCK", 3)
+        monkeypatch.setattr("tractprobe.probes.linear.moment_store._KEPT_BYTES", kept)
+        monkeypatch.setattr("tractprobe.probes.linear.moment_store._BLOCK", 3)
         store = stored(tmp_path, pieces)
         heads.append(fit(LayerSums(store, "0", Division.of(SPLIT, store)), Ridge(1, WIDTH, CHANNELS, ALPHAS)))
     torch.testing.assert_close(heads[0].weight, heads[1].weight, rtol=1e-9, atol=1e-12)
@@ -174,7 +174,7 @@ def test_scores_from_sums_equal_scores_of_frames(tmp_path: Path, lost):
     found = fit(sums, Ridge(1, WIDTH, CHANNELS, ALPHAS))
     ours = score(sums, found)
     assert list(division.test) == [("c", "en", "c/e")] and division.scales["c/e"].from_test.all()
-    moments, scale = Moments(1, 1, CHANNELS), division.scales["c/e"]
+    moments, scale = ScoreSums(1, 1, CHANNELS), division.scales["c/e"]
     for one in pieces[6:]:
         predicted = (torch.from_numpy(one.x) @ found.weight + found.bias) * torch.from_numpy(scale.sd)
         batch = (predicted + torch.from_numpy(scale.mean))[None, None], torch.from_numpy(one.y)[None]

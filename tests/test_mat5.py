@@ -6,8 +6,8 @@ import pytest
 from damage import cut, damaged_copies, refused, replaced
 from scipy.io import savemat
 
-from tractprobe.corpora.mat5 import MAX_INFLATED_BYTES, StructArray, read_mat5
-from tractprobe.errors import CorpusError
+from tractprobe.corpora.formats.mat5 import MAX_INFLATED_BYTES, StructArray, read_mat5
+from tractprobe.system.errors import CorpusError
 
 VALUES: dict[str, Any] = {
     "double": np.arange(6.0).reshape(2, 3),

@@ -7,9 +7,9 @@ from scipy.stats import pearsonr
 from sklearn.metrics import r2_score, root_mean_squared_error
 from torchmetrics.regression import ConcordanceCorrCoef
 
-from tractprobe.metrics import Moments
-from tractprobe.objective import masked_mse
-from tractprobe.targets import Targets
+from tractprobe.data.targets import Targets
+from tractprobe.probes.gradient.objective import masked_mse
+from tractprobe.probes.scores import ScoreSums
 
 LAYERS, GROUPS, CHANNELS = 2, 3, 4
 
@@ -25,7 +25,7 @@ def example(seed: int, batch: int = 6, time: int = 40, shift: float = 0.0):
 
 
 def all_scores(*batches):
-    moments = Moments(LAYERS, GROUPS, CHANNELS)
+    moments = ScoreSums(LAYERS, GROUPS, CHANNELS)
     for batch in batches:
         moments.update(*batch)
     return moments.take()
@@ -106,7 +106,7 @@ def test_a_group_without_frames_and_with_one_has_no_row_and_no_r():
 
 
 def test_taking_scores_starts_anew():
-    moments = Moments(LAYERS, GROUPS, CHANNELS)
+    moments = ScoreSums(LAYERS, GROUPS, CHANNELS)
     moments.update(*example(5))
     first = moments.take()
     moments.update(*example(5))

@@ -29,11 +29,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from test_est import MNGU0_NORM, MOCHA, SPEECH_TOOLS, replaced, write_est
 
-from tractprobe.articulators import CHANNELS
-from tractprobe.corpora import Phone, Utterance
-from tractprobe.corpora.esps import read_labels
-from tractprobe.corpora.mngu0 import Mngu0
-from tractprobe.errors import ConfigError, CorpusError
+from tractprobe.corpora.formats.esps import read_labels
+from tractprobe.corpora.readers.mngu0 import Mngu0
+from tractprobe.corpora.utterance import Phone, Utterance
+from tractprobe.signals.channels import CHANNELS
+from tractprobe.system.errors import ConfigError, CorpusError
 
 COILS = {"td": "T3", "tb": "T2", "tt": "T1", "li": "jaw", "ul": "upperlip", "ll": "lowerlip"}
 AXES = ("px", "py", "pz", "ox", "oy", "oz", "rms", "newflag")

@@ -32,12 +32,12 @@ from hypothesis import strategies as st
 from test_est import MNGU0_NORM, MOCHA, SPEECH_TOOLS, replaced, rows_as_text, write_est
 from test_hprc import anatomy_is_plausible
 
-from tractprobe.articulators import CHANNELS
-from tractprobe.corpora import Phone, Utterance
-from tractprobe.corpora.est import read_est
-from tractprobe.corpora.mocha import Mocha
-from tractprobe.corpora.sphere import read_recording
-from tractprobe.errors import CorpusError
+from tractprobe.corpora.formats.est import read_est
+from tractprobe.corpora.formats.sphere import read_recording
+from tractprobe.corpora.readers.mocha import Mocha
+from tractprobe.corpora.utterance import Phone, Utterance
+from tractprobe.signals.channels import CHANNELS
+from tractprobe.system.errors import CorpusError
 
 # fsew0's order, and one in which coils stand elsewhere, no velum coil was used and two channels are unplugged.
 FSEW0 = (

@@ -7,17 +7,17 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import Callback, ModelCheckpoint
 
-from tractprobe.articulators import CHANNELS
-from tractprobe.checkpoint import AtomicCheckpoints
-from tractprobe.datamodule import Batch, EmaData
-from tractprobe.encoders import Encoder
+from tractprobe.corpora.prepared.corpus import PreparedCorpus
+from tractprobe.data.datamodule import Batch, EmaData
+from tractprobe.data.splits import SplitRule
+from tractprobe.encoders.encoder import Encoder
+from tractprobe.encoders.state_cache import cached
 from tractprobe.encoders.untrained import untrained
-from tractprobe.errors import ConfigError, RunError
-from tractprobe.features import cached
-from tractprobe.heads import Conv, Mlp
-from tractprobe.module import Inversion, mean_r
-from tractprobe.prepared import PreparedCorpus
-from tractprobe.splits import SplitRule
+from tractprobe.probes.gradient.inversion import Inversion, mean_r
+from tractprobe.probes.heads import Conv, Mlp
+from tractprobe.runs.checkpoint import AtomicCheckpoints
+from tractprobe.signals.channels import CHANNELS
+from tractprobe.system.errors import ConfigError, RunError
 
 pytestmark = pytest.mark.filterwarnings("ignore:Checkpoint directory .* exists and is not empty")
 

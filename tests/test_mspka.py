@@ -25,11 +25,11 @@ from drawn import (
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tractprobe.articulators import CHANNELS
-from tractprobe.corpora import Phone
-from tractprobe.corpora.anatomy import with_x_to_the_front
-from tractprobe.corpora.mspka import Mspka
-from tractprobe.errors import CorpusError
+from tractprobe.corpora.geometry.orientation import with_x_to_the_front
+from tractprobe.corpora.readers.mspka import Mspka
+from tractprobe.corpora.utterance import Phone
+from tractprobe.signals.channels import CHANNELS
+from tractprobe.system.errors import CorpusError
 
 ROWS = "xul yul zul xll yll zll xui yui zui xli yli zli xtb ytb ztb xtm ytm ztm xtt ytt ztt".split()
 SENSORS = {"ul": "ul", "ll": "ll", "ui": "ui", "li": "li", "td": "tb", "tb": "tm", "tt": "tt"}

@@ -4,8 +4,8 @@ from scipy.stats import pearsonr
 from torch import Tensor
 from torchmetrics.functional import pearson_corrcoef
 
-from tractprobe.errors import ConfigError
-from tractprobe.objective import Both, Mse, Objective, Pearson, masked_mse, pearson_loss
+from tractprobe.probes.gradient.objective import Both, Mse, Objective, Pearson, masked_mse, pearson_loss
+from tractprobe.system.errors import ConfigError
 
 OBJECTIVES: dict[str, Objective] = {"mse": Mse(), "pearson": Pearson(), "both": Both(0.3)}
 

@@ -25,10 +25,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from test_mspka import edit
 
-from tractprobe.articulators import CHANNELS
-from tractprobe.corpora import Phone
-from tractprobe.corpora.pb2007 import Pb2007
-from tractprobe.errors import CorpusError
+from tractprobe.corpora.readers.pb2007 import Pb2007
+from tractprobe.corpora.utterance import Phone
+from tractprobe.signals.channels import CHANNELS
+from tractprobe.system.errors import CorpusError
 
 COILS = ("li", "tt", "tb", "td", "ul", "ll")
 PLACES_MM = {"li": (58, 88), "tt": (66, 97), "tb": (89, 105), "td": (111, 97), "ul": (48, 112), "ll": (50, 90)}

@@ -13,15 +13,15 @@ from test_encoders import FAMILY, models  # noqa: F401 (a fixture)
 from tractprobe.encoders.mel import LogMel
 from tractprobe.encoders.pretrained import pretrained
 from tractprobe.encoders.untrained import untrained
-from tractprobe.head_file import write_head
-from tractprobe.inverter import load_head
-from tractprobe.pieces import Moments
+from tractprobe.inversion.head_file import write_head
+from tractprobe.inversion.inverter import load_head
+from tractprobe.signals.pieces import RunningCovariance
 
 
 @pytest.mark.parametrize("size", [1, 7, 2000])
 def test_moments_of_a_stream_are_those_of_the_whole(size: int):
     rows = torch.randn(1003, 3, dtype=torch.float64) @ torch.randn(3, 3, dtype=torch.float64) + 1e6
-    moments = Moments.none(3)
+    moments = RunningCovariance.none(3)
     for block in rows.split(size):
         moments = moments.of_more(block).of_more(block[:0])
     assert moments.count == 1003

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from tractprobe import pool
-from tractprobe.errors import ConfigError, ProcessError
-from tractprobe.pool import Death, in_processes
+from tractprobe.system import processes as pool
+from tractprobe.system.errors import ConfigError, ProcessError
+from tractprobe.system.processes import Death, in_processes
 
 
 def killed(number: int) -> None:

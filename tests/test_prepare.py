@@ -17,17 +17,17 @@ import soundfile
 from broken import Crashing, Several
 from conftest import real, write_corpus, write_utterance
 
-from tractprobe import convert as convert_module
-from tractprobe import pool
-from tractprobe import prepare as prepare_module
-from tractprobe.convert import to_pcm16
-from tractprobe.corpora import Phone, Utterance
-from tractprobe.corpora.folder import Folder
-from tractprobe.corpora.hprc import Hprc
-from tractprobe.errors import ConfigError, CorpusError, ProcessError
-from tractprobe.prepare import describe, prepare
-from tractprobe.prepared import PreparedCorpus
-from tractprobe.source import source_track
+from tractprobe.corpora.prepared import convert as convert_module
+from tractprobe.corpora.prepared import prepare as prepare_module
+from tractprobe.corpora.prepared.corpus import PreparedCorpus
+from tractprobe.corpora.prepared.prepare import describe, prepare
+from tractprobe.corpora.readers.folder import Folder
+from tractprobe.corpora.readers.hprc import Hprc
+from tractprobe.corpora.utterance import Phone, Utterance
+from tractprobe.signals.audio import to_pcm16
+from tractprobe.signals.voicing import source_track
+from tractprobe.system import processes as pool
+from tractprobe.system.errors import ConfigError, CorpusError, ProcessError
 
 
 def small(root: Path, count: int = 3) -> Folder:
@@ -158,7 +158,7 @@ def edit_manifest(folder: Path, change: Callable[[dict[str, Any]], Any]) -> None
     change(cut)
     (folder / "cuts.jsonl").write_text("\n".join([json.dumps(cut), *lines[1:]]) + "\n")
     description = json.loads((folder / "corpus.json").read_text())
-    from tractprobe.files import file_sha256
+    from tractprobe.system.files import file_sha256
 
     description["manifest_sha256"] = file_sha256(folder / "cuts.jsonl")
     (folder / "corpus.json").write_text(json.dumps(description))
@@ -221,8 +221,8 @@ def test_killed_in_the_middle_the_next_time_goes_on_with_nothing_lost_or_doubled
     reader, data = Folder("lab", raw), tmp_path / "data"
     script = f"""
 from pathlib import Path
-from tractprobe.corpora.folder import Folder
-from tractprobe.prepare import prepare
+from tractprobe.corpora.readers.folder import Folder
+from tractprobe.corpora.prepared.prepare import prepare
 print("go", flush=True)
 if __name__ == "__main__":
     prepare(Folder("lab", Path({str(raw)!r})), Path({str(data)!r}), 2)
@@ -267,9 +267,9 @@ def test_processes_end_with_the_one_that_started_them(tmp_path: Path):
     script = f"""
 import os, signal, time
 from pathlib import Path
-from tractprobe.convert import Converted
-from tractprobe.corpora.folder import Folder
-from tractprobe.prepare import prepare
+from tractprobe.corpora.prepared.convert import Converted
+from tractprobe.corpora.readers.folder import Folder
+from tractprobe.corpora.prepared.prepare import prepare
 
 class Slow(Folder):
     def read(self, source):
@@ -368,7 +368,7 @@ KILLED = {
 def test_after_a_kill_problems_of_utterances_are_neither_lost_nor_doubled(tmp_path: Path, when: str):
     reader, (kill, noted) = Several("lab", small(tmp_path / "raw").root), KILLED[when]
     script = (
-        f"import broken, os, sys; from pathlib import Path; from tractprobe import prepare; {kill}; "
+        f"import broken, os, sys; from pathlib import Path; from tractprobe.corpora.prepared import prepare; {kill}; "
         "prepare.prepare(broken.Several('lab', Path(sys.argv[1])), Path(sys.argv[2]))"
     )
     paths = os.pathsep.join([str(Path(__file__).parent), *sys.path])
@@ -545,7 +545,7 @@ def test_another_palate_is_another_content(tmp_path: Path):
 
 
 def test_the_built_in_corpus_is_as_documented(tmp_path: Path):
-    from tractprobe.config import builtin_corpus
+    from tractprobe.runs.hydra import builtin_corpus
 
     root = Path(builtin_corpus())
     assert sum(path.stat().st_size for path in root.rglob("*")) <= 8_000_000

@@ -9,13 +9,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tractprobe.articulators import CHANNELS
 from tractprobe.cli import main
-from tractprobe.differences import differences
-from tractprobe.errors import RunError
-from tractprobe.pictures import write_pictures
-from tractprobe.results import RUN_FIELDS, SCORE_FIELDS, collect, layer_means, layer_tables, read_result
-from tractprobe.statistics import mean_over_speakers
+from tractprobe.evidence.comparison import differences
+from tractprobe.evidence.figures import write_pictures
+from tractprobe.evidence.table import collect, layer_means, layer_tables
+from tractprobe.runs.estimate import mean_over_speakers
+from tractprobe.runs.result import RUN_FIELDS, SCORE_FIELDS, read_result
+from tractprobe.signals.channels import CHANNELS
+from tractprobe.system.errors import RunError
 
 SPEAKERS = ("c/a", "c/b", "c/d")
 

@@ -5,8 +5,9 @@ from sklearn.linear_model import Ridge as Sklearn
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from tractprobe.errors import ConfigError
-from tractprobe.ridge import Ridge, Sums, _shrunk, by_eigenvectors, correlation, solve
+from tractprobe.probes.heads.ridge import Ridge
+from tractprobe.probes.linear.solver import Sums, _shrunk, by_eigenvectors, correlation, solve
+from tractprobe.system.errors import ConfigError
 
 ALPHAS = [0.01, 1.0, 100.0, 1e4]
 

@@ -21,19 +21,21 @@ from sklearn.linear_model import Ridge
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from tractprobe.articulators import CHANNELS
-from tractprobe.cell import Cell
-from tractprobe.config import plain, run_name
-from tractprobe.corpora.emu import Emu
-from tractprobe.corpora.folder import Folder
-from tractprobe.corpora.hprc import Hprc
-from tractprobe.errors import ConfigError, CorpusError, RunError
-from tractprobe.module import Inversion
-from tractprobe.pictures import write_pictures
-from tractprobe.plan import Plan
-from tractprobe.prepare import prepare
-from tractprobe.results import SCORE_FIELDS, collect, layer_tables, read_result
-from tractprobe.run import evaluate, train
+from tractprobe.corpora.prepared.prepare import prepare
+from tractprobe.corpora.readers.emu import Emu
+from tractprobe.corpora.readers.folder import Folder
+from tractprobe.corpora.readers.hprc import Hprc
+from tractprobe.evidence.figures import write_pictures
+from tractprobe.evidence.table import collect, layer_tables
+from tractprobe.jobs import evaluate, train
+from tractprobe.probes.fitted import Cell
+from tractprobe.probes.gradient.inversion import Inversion
+from tractprobe.probes.problem import Plan
+from tractprobe.runs.identity import run_name
+from tractprobe.runs.result import SCORE_FIELDS, read_result
+from tractprobe.runs.settings import plain
+from tractprobe.signals.channels import CHANNELS
+from tractprobe.system.errors import ConfigError, CorpusError, RunError
 
 Configure = Callable[..., Any]
 SMALL = ["model=random", "model.layers=2", "model.width=48", "model.channels=16"]

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tractprobe.prepared import Entry
-from tractprobe.sampling import BatchRule, EpochBatches, StandIn, padding
+from tractprobe.corpora.prepared.manifest import Entry
+from tractprobe.data.batching import BatchRule, EpochBatches, StandIn, padding
 
 
 def entry(number: int, language: str, duration_s: float = 2.0) -> Entry:

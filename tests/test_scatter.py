@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from tractprobe.ridge import Sums
-from tractprobe.scatter import FrameScatter, TriangleScatter, add_square, packed, unpacked
+from tractprobe.probes.linear.scatter import FrameScatter, TriangleScatter, add_square, packed, unpacked
+from tractprobe.probes.linear.solver import Sums
 
 WIDTH, FRAMES = 7, 40
 

@@ -5,9 +5,9 @@ import pytest
 from lhotse import CutSet
 
 from tractprobe.cli import main
-from tractprobe.errors import CorpusError
-from tractprobe.prepared import PreparedCorpus
-from tractprobe.shar import export_shar
+from tractprobe.corpora.prepared.corpus import PreparedCorpus
+from tractprobe.corpora.prepared.shar import export_shar
+from tractprobe.system.errors import CorpusError
 
 # lhotse leaves its tar files to the garbage collector.
 pytestmark = pytest.mark.filterwarnings("ignore:unclosed file", "ignore::pytest.PytestUnraisableExceptionWarning")

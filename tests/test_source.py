@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy.signal import lfilter
 
-from tractprobe.source import SOURCE_CHANNELS, SOURCE_UNITS, SourceTrack, source_track
+from tractprobe.signals.voicing import SOURCE_CHANNELS, SOURCE_UNITS, SourceTrack, source_track
 
 RATE_HZ = 16000
 F0, VOICING, LOUDNESS = range(3)
@@ -187,7 +187,7 @@ def test_frames_lie_at_multiples_of_the_step_within_the_audio(step_s):
 def test_a_long_recording_is_followed_across_its_blocks(monkeypatch):
     f0_hz = contour(150, 3.3)
     whole = source_track(vowel(f0_hz))
-    monkeypatch.setattr("tractprobe.source._BLOCK_S", 1.0)
+    monkeypatch.setattr("tractprobe.signals.voicing._BLOCK_S", 1.0)
     parts = source_track(vowel(f0_hz))
     assert (whole.values[:, VOICING] == parts.values[:, VOICING]).mean() > 0.98
     assert np.abs(errors_cents(parts, f0_hz)).max() < 60
@@ -253,7 +253,7 @@ def test_what_makes_no_sense_is_refused(arguments):
 
 
 def test_the_library_is_only_imported_where_it_is_used():
-    code = "import sys, tractprobe.source; assert 'pyworld' not in sys.modules and 'soxr' not in sys.modules"
+    code = "import sys, tractprobe.signals.voicing; assert 'pyworld' not in sys.modules and 'soxr' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
 
 

@@ -25,10 +25,10 @@ from drawn import (
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tractprobe.articulators import CHANNELS
-from tractprobe.corpora import Phone
-from tractprobe.corpora.spire import COLUMNS, Spire
-from tractprobe.errors import ConfigError, CorpusError
+from tractprobe.corpora.readers.spire import COLUMNS, Spire
+from tractprobe.corpora.utterance import Phone
+from tractprobe.signals.channels import CHANNELS
+from tractprobe.system.errors import ConfigError, CorpusError
 
 PLACES = {"ul": (72, -3), "ll": (70, -24), "li": (58, -22), "tt": (50, -14), "tb": (31, -5), "td": (12, -2)}
 BEGIN, PHONES, DURATIONS = 15, ["sil", "dh", "ih1", "s"], [4, 6, 11, 9]

@@ -6,9 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tractprobe.errors import ConfigError
-from tractprobe.prepared import Entry, PreparedCorpus
-from tractprobe.splits import Split, SplitRule, sentence
+from tractprobe.corpora.prepared.corpus import PreparedCorpus
+from tractprobe.corpora.prepared.manifest import Entry
+from tractprobe.data.splits import Split, SplitRule, sentence
+from tractprobe.system.errors import ConfigError
 
 
 def entry(speaker: str, language: str, text: str, corpus: str = "c", number: int = 0) -> Entry:

@@ -3,7 +3,7 @@ from itertools import product
 import numpy as np
 import pytest
 
-from tractprobe.statistics import Estimate, mean_over_speakers
+from tractprobe.runs.estimate import Estimate, mean_over_speakers
 
 
 def test_mean_is_over_speakers_then_languages():

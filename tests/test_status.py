@@ -15,17 +15,17 @@ import pytest
 from test_results import write_run
 
 from tractprobe.cli import main
-from tractprobe.errors import CorpusError, RunError
-from tractprobe.files import held_by, locked
-from tractprobe.run import train
-from tractprobe.status import FAILURE, TRACEBACK, ask_for, failure_noted, statuses
+from tractprobe.jobs import train
+from tractprobe.runs.status import FAILURE, TRACEBACK, ask_for, failure_noted, statuses
+from tractprobe.system.errors import CorpusError, RunError
+from tractprobe.system.files import held_by, locked
 
 Configure = Callable[..., Any]
 FRAME = "model=mel_frame"
 HOLD = """
 import sys, time
 from pathlib import Path
-from tractprobe.files import locked
+from tractprobe.system.files import locked
 with locked(Path(sys.argv[1])):
     print("held", flush=True)
     time.sleep(600)

@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 from conftest import REPOSITORY, write_corpus
 
-from tractprobe.corpora.folder import Folder
-from tractprobe.errors import StorageError
-from tractprobe.files import atomic
-from tractprobe.prepare import prepare
-from tractprobe.run import train
+from tractprobe.corpora.prepared.prepare import prepare
+from tractprobe.corpora.readers.folder import Folder
+from tractprobe.jobs import train
+from tractprobe.system.errors import StorageError
+from tractprobe.system.files import atomic
 
 TRAINED = ["held_out=it", "model=random", "model.layers=1", "model.width=48", "model.channels=16", "head=mlp"]
 

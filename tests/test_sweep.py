@@ -17,12 +17,13 @@ from test_config import composed
 from test_run import SMALL, assert_alike, command
 from test_tracking import offline_runs
 
-from tractprobe.config import conf_dir, register_resolvers
-from tractprobe.errors import RunError
-from tractprobe.results import read_result
-from tractprobe.run import train
-from tractprobe.status import FAILURE, statuses
+from tractprobe.jobs import train
+from tractprobe.runs.hydra import register_resolvers
+from tractprobe.runs.result import read_result
+from tractprobe.runs.settings import conf_dir
+from tractprobe.runs.status import FAILURE, statuses
 from tractprobe.sweep import Sweep
+from tractprobe.system.errors import RunError
 
 Configure = Callable[..., Any]
 LAUNCHERS = {
@@ -91,8 +92,8 @@ def test_a_job_that_fails_stops_no_other_and_the_same_line_runs_it_alone(
 
 def rename(corpus: Path, name: str) -> None:
     """Prepare the toy corpus under another name."""
-    from tractprobe.corpora.folder import Folder
-    from tractprobe.prepare import prepare
+    from tractprobe.corpora.prepared.prepare import prepare
+    from tractprobe.corpora.readers.folder import Folder
 
     source = json.loads((corpus / "corpus.json").read_text())["source"]
     shutil.rmtree(corpus)
@@ -131,7 +132,7 @@ def test_cells_that_start_together_share_one_pass_of_the_encoder(places: list[st
 def test_a_cell_that_fails_among_all_held_out_values_stops_no_other(
     configure: Configure, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, head: list[str]
 ):
-    from tractprobe.cell import Cell
+    from tractprobe.probes.fitted import Cell
 
     score = Cell.score
 

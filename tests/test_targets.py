@@ -7,18 +7,18 @@ import numpy as np
 import pytest
 from conftest import write_corpus
 
-from tractprobe.articulators import CHANNELS
-from tractprobe.conditioning import Conditioning
-from tractprobe.corpora.folder import Folder
-from tractprobe.errors import ConfigError, CorpusError
-from tractprobe.plan import open_corpora
-from tractprobe.prepare import prepare
-from tractprobe.prepared import PreparedCorpus
-from tractprobe.results import layer_means, layer_tables, tidy
-from tractprobe.run import train
-from tractprobe.source import SOURCE_CHANNELS
-from tractprobe.targets import Targets
-from tractprobe.tract_variables import VARIABLES, tract_variables
+from tractprobe.corpora.prepared.corpus import PreparedCorpus
+from tractprobe.corpora.prepared.prepare import prepare
+from tractprobe.corpora.readers.folder import Folder
+from tractprobe.data.targets import Targets
+from tractprobe.evidence.table import layer_means, layer_tables, tidy
+from tractprobe.jobs import train
+from tractprobe.probes.problem import open_corpora
+from tractprobe.signals.channels import CHANNELS
+from tractprobe.signals.smoothing import Smoothing
+from tractprobe.signals.tract_variables import VARIABLES, tract_variables
+from tractprobe.signals.voicing import SOURCE_CHANNELS
+from tractprobe.system.errors import ConfigError, CorpusError
 
 PALATE = [[-40.0, 12.0], [-20.0, 15.0], [0.0, 5.0]]
 
@@ -66,7 +66,7 @@ def test_tract_variables_are_those_of_the_conditioned_positions_with_the_speaker
 def test_source_channels_are_low_passed_but_for_voicing_and_never_bridged(sourced: PreparedCorpus):
     entry = sourced.entries[0]
     source = sourced.source_track(entry.id)
-    values = Targets(["source"], Conditioning(max_gap_s=1.0)).at(sourced, entry, source.times_s)
+    values = Targets(["source"], Smoothing(max_gap_s=1.0)).at(sourced, entry, source.times_s)
     np.testing.assert_array_equal(values[:, 1], source.values[:, 1])
     np.testing.assert_array_equal(np.isnan(values[:, 0]), np.isnan(source.values[:, 0]))
     changes = np.abs(np.diff(values[:, 2])).max(), np.abs(np.diff(source.values[:, 2])).max()
@@ -125,7 +125,7 @@ def test_one_alpha_for_all_is_refused_for_several_sets(with_source: Callable[...
 
 def test_the_builtin_corpus_keeps_its_source_channels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     raw = write_corpus(tmp_path / "raw", languages=("en",), speakers=1, sentences=2)
-    monkeypatch.setattr("tractprobe.plan.builtin_corpus", lambda: str(raw))
+    monkeypatch.setattr("tractprobe.probes.problem.builtin_corpus", lambda: str(raw))
     (plain,) = open_corpora(["virtual"], tmp_path / "data")
     assert not plain.source_origins
     prepare(Folder("virtual", raw), tmp_path / "data", source_channels=True)

@@ -19,10 +19,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from tractprobe.corpora import pickles
-from tractprobe.corpora.pickles import MAX_STEPS
-from tractprobe.corpora.tensors import MAX_FILE_BYTES, MAX_MEMBERS, read_tensors
-from tractprobe.errors import CorpusError
+from tractprobe.corpora.formats import pickles
+from tractprobe.corpora.formats.pickles import MAX_STEPS
+from tractprobe.corpora.formats.tensors import MAX_FILE_BYTES, MAX_MEMBERS, read_tensors
+from tractprobe.system.errors import CorpusError
 
 
 def write_archive(path: Path, program: bytes, *, compression: int = zipfile.ZIP_STORED, **storages: bytes) -> Path:

@@ -5,8 +5,8 @@ from damage import refusals
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tractprobe.corpora.textgrid import read_textgrid
-from tractprobe.errors import CorpusError
+from tractprobe.corpora.formats.textgrid import read_textgrid
+from tractprobe.system.errors import CorpusError
 
 Tiers = dict[str, list[tuple[float, float, str]]]
 TIERS: Tiers = {

@@ -21,10 +21,10 @@ from hypothesis import strategies as st
 from test_articulograph import as_records, column, in_head, read_all, to_device, write_audio
 from test_carstens import ag500_bytes, ag501_bytes
 
-from tractprobe.articulators import CHANNELS
-from tractprobe.corpora import Reader, Utterance
-from tractprobe.corpora.torgo import CONTROLS, DYSARTHRIC, Torgo
-from tractprobe.errors import ConfigError, CorpusError
+from tractprobe.corpora.readers.torgo import CONTROLS, DYSARTHRIC, Torgo
+from tractprobe.corpora.utterance import Reader, Utterance
+from tractprobe.signals.channels import CHANNELS
+from tractprobe.system.errors import ConfigError, CorpusError
 
 FRAMES = 100
 COILS = {

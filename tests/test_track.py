@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.signal import butter, filtfilt
 
-from tractprobe.track import Track
+from tractprobe.signals.track import Track
 
 NAMES = ("a", "b")
 

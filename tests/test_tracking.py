@@ -12,13 +12,13 @@ import numpy as np
 import pytest
 import wandb
 
-from tractprobe.articulators import CHANNELS
 from tractprobe.cli import main
-from tractprobe.errors import ConfigError, RunError
-from tractprobe.pictures import prediction_curves
-from tractprobe.results import mean_r
-from tractprobe.run import train
-from tractprobe.tracking import run_id
+from tractprobe.evidence.figures import prediction_curves
+from tractprobe.jobs import train
+from tractprobe.runs.result import mean_r
+from tractprobe.runs.tracking import run_id
+from tractprobe.signals.channels import CHANNELS
+from tractprobe.system.errors import ConfigError, RunError
 
 SMALL = ["model=random", "model.layers=2", "model.width=48", "model.channels=16", "tracking=offline"]
 NONLINEAR = [*SMALL, "head=mlp", "head.hidden=16", "trainer.max_epochs=2"]
@@ -111,7 +111,7 @@ def test_predictions_of_always_the_same_utterances_are_drawn_as_they_are_scored(
         drawn[title] = times_s, predicted, truth
         return prediction_curves(times_s, predicted, truth, channels, title)
 
-    monkeypatch.setattr("tractprobe.pictures.prediction_curves", keep)
+    monkeypatch.setattr("tractprobe.evidence.figures.prediction_curves", keep)
     result = train(configure("held_out=it", "model=mel_frame", "tracking=offline"))
     assert sorted(drawn) == [f"toy/s{speaker}_it_0, layer 0" for speaker in range(3)]
     for times_s, predicted, truth in drawn.values():

@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from tractprobe.articulators import CHANNELS, in_canonical_order
-from tractprobe.track import Track
-from tractprobe.tract_variables import UNITS, VARIABLES, estimate_palate, tract_variables
+from tractprobe.signals.channels import CHANNELS, in_canonical_order
+from tractprobe.signals.track import Track
+from tractprobe.signals.tract_variables import UNITS, VARIABLES, estimate_palate, tract_variables
 
 FLAT = np.array([[-50.0, 10.0], [-20.0, 10.0], [0.0, 10.0]])
 ARCH = np.stack([np.linspace(-55, 0, 60), 15 - 0.02 * (np.linspace(-55, 0, 60) + 30) ** 2], axis=1)

@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from test_hprc import element, write_mview
 
-from tractprobe.articulators import CHANNELS
-from tractprobe.corpora import Phone, Utterance
-from tractprobe.corpora.usc_timit import UscTimit, read_transcript
-from tractprobe.errors import ConfigError, CorpusError
+from tractprobe.corpora.readers.usc_timit import UscTimit, read_transcript
+from tractprobe.corpora.utterance import Phone, Utterance
+from tractprobe.signals.channels import CHANNELS
+from tractprobe.system.errors import ConfigError, CorpusError
 
 RATE_HZ, EMA_RATE_HZ = 4000, 100.08
 SENSORS = {"TT": -5.0, "TB": -3.0, "TD": -2.0, "UL": 8.0, "LL": -16.0, "JAW": -20.0}

@@ -31,11 +31,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_textgrid import short_form
 
-from tractprobe.articulators import CHANNELS
-from tractprobe.corpora.ndi_wave import NdiWave
-from tractprobe.corpora.textgrid import PAUSES
-from tractprobe.corpora.wave import read_wave
-from tractprobe.errors import ConfigError, CorpusError
+from tractprobe.corpora.formats.ndi import read_wave
+from tractprobe.corpora.formats.textgrid import PAUSES
+from tractprobe.corpora.readers.ndi_wave import NdiWave
+from tractprobe.signals.channels import CHANNELS
+from tractprobe.system.errors import ConfigError, CorpusError
 
 OWN_IDS = ("B5-03859-P01-CH0", "B5-03859-P02-CH1", "B5-03858-P01-CH0")
 FRONT_IDS = ("1", "3", "4")

@@ -27,9 +27,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from test_textgrid import TIERS, long_form
 
-from tractprobe.articulators import CHANNELS
-from tractprobe.corpora.xrmb import Xrmb
-from tractprobe.errors import ConfigError, CorpusError
+from tractprobe.corpora.readers.xrmb import Xrmb
+from tractprobe.signals.channels import CHANNELS
+from tractprobe.system.errors import ConfigError, CorpusError
 
 PELLETS = ("UL", "LL", "T1", "T2", "T3", "T4", "MNI", "MNM")
 STEP_US = 6866

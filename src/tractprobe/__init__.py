@@ -2,17 +2,18 @@
 
 from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:
-    from tractprobe.inverter import Inverter, load_head
+from tractprobe.system.version import __version__
 
-__version__ = "0.1.0"
+if TYPE_CHECKING:
+    from tractprobe.inversion.inverter import Inverter, load_head
+
 __all__ = ["Inverter", "__version__", "load_head"]
 
 
 def __getattr__(name: str) -> Any:
     """Import what takes seconds when it is asked for."""
     if name in ("Inverter", "load_head"):
-        from tractprobe import inverter
+        from tractprobe.inversion import inverter
 
         return getattr(inverter, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

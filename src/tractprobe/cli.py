@@ -6,11 +6,11 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tractprobe import __version__
-from tractprobe.errors import TractprobeError, printable
+from tractprobe.system.errors import TractprobeError, printable
+from tractprobe.system.version import __version__
 
 if TYPE_CHECKING:
-    from tractprobe.prepared import PreparedCorpus
+    from tractprobe.corpora.prepared.corpus import PreparedCorpus
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -105,7 +105,7 @@ def _run_directory(text: str) -> Path:
 
 
 def _table(arguments: argparse.Namespace) -> int:
-    from tractprobe.results import collect, layer_tables, write_csv
+    from tractprobe.evidence.table import collect, layer_tables, write_csv
 
     rows = collect(arguments.runs)
     tables = layer_tables(rows)
@@ -114,18 +114,18 @@ def _table(arguments: argparse.Namespace) -> int:
         write_csv(arguments.csv, rows)
         print(f"\n{len(rows)} rows in {arguments.csv}")
     if arguments.pictures:
-        from tractprobe.pictures import write_pictures
+        from tractprobe.evidence.figures import write_pictures
 
         print("\n" + "\n".join(map(str, write_pictures(tables, arguments.pictures))))
     if arguments.against:
-        from tractprobe.differences import differences, table
+        from tractprobe.evidence.comparison import differences, table
 
         print("\n" + table(differences(rows, arguments.against), arguments.against))
     return 0
 
 
 def _status(arguments: argparse.Namespace) -> int:
-    from tractprobe.status import statuses, summary, table
+    from tractprobe.runs.status import statuses, summary, table
 
     found = statuses(arguments.runs)
     print(f"{table(found)}\n\n{summary(found)}" if found else f"no runs below {arguments.runs}")
@@ -136,7 +136,7 @@ def _wandb_sync(arguments: argparse.Namespace) -> int:
     import shlex
     import subprocess
 
-    from tractprobe.tracking import sync_command
+    from tractprobe.runs.tracking import sync_command
 
     command = sync_command(arguments.runs)
     if arguments.dry_run:
@@ -146,15 +146,15 @@ def _wandb_sync(arguments: argparse.Namespace) -> int:
 
 
 def _audit(arguments: argparse.Namespace) -> int:
-    from tractprobe.audit import audit
-    from tractprobe.progress import progress
+    from tractprobe.corpora.audit import audit
+    from tractprobe.system.progress import progress
 
     corpus = _opened(arguments.corpus)
     entries = progress(corpus.entries, f"auditing {corpus.name}", unit="utterance")
     found = audit((corpus.utterance(entry.id) for entry in entries), corpus.palates)
     print(found)
     if arguments.page:
-        from tractprobe.audit.page import write_page
+        from tractprobe.corpora.audit.page import write_page
 
         write_page(found, arguments.page, title=f"Audit of {corpus.name}")
         print(f"\npictures in {arguments.page}")
@@ -163,14 +163,14 @@ def _audit(arguments: argparse.Namespace) -> int:
 
 def _opened(name: str) -> "PreparedCorpus":
     """Open a prepared corpus by its folder, or by its name below the folder of prepared corpora."""
-    from tractprobe.prepared import PreparedCorpus
+    from tractprobe.corpora.prepared.corpus import PreparedCorpus
 
     is_folder = "/" in name or Path(name, "corpus.json").is_file()
     return PreparedCorpus(Path(name) if is_folder else Path(os.environ.get("TRACTPROBE_DATA", "data"), name))
 
 
 def _shar(arguments: argparse.Namespace) -> int:
-    from tractprobe.shar import export_shar
+    from tractprobe.corpora.prepared.shar import export_shar
 
     count = export_shar(_opened(arguments.corpus), arguments.output, arguments.shard_size)
     print(f"{count} shards in {arguments.output}; lhotse.CutSet.from_shar(in_dir={str(arguments.output)!r}) reads them")
@@ -178,7 +178,7 @@ def _shar(arguments: argparse.Namespace) -> int:
 
 
 def _export(arguments: argparse.Namespace) -> int:
-    from tractprobe.export import export
+    from tractprobe.inversion.export import export
 
     path = export(arguments.directory, arguments.layer, arguments.output)
     print(f"{path}\ntractprobe invert AUDIO --head {path}")
@@ -186,8 +186,8 @@ def _export(arguments: argparse.Namespace) -> int:
 
 
 def _invert(arguments: argparse.Namespace) -> int:
-    from tractprobe.invert_files import Wanted, invert_files
-    from tractprobe.inverter import load_head
+    from tractprobe.inversion.files import Wanted, invert_files
+    from tractprobe.inversion.inverter import load_head
 
     shown = [name for name in ("html", "video") if getattr(arguments, name)]
     wanted = Wanted(
@@ -208,14 +208,16 @@ def _prepare(overrides: list[str]) -> int:
     import hydra
     from omegaconf import DictConfig
 
-    from tractprobe.config import build, clear_errors, conf_dir, plain, register_resolvers
+    from tractprobe.runs.building import build
+    from tractprobe.runs.hydra import clear_errors, register_resolvers
+    from tractprobe.runs.settings import conf_dir, plain
 
     register_resolvers()
 
     @hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name="prepare")
     def run(config: DictConfig) -> None:
         with clear_errors():
-            from tractprobe.prepare import describe, prepare
+            from tractprobe.corpora.prepared.prepare import describe, prepare
 
             settings = plain(config)
             reader, data = build(settings["corpus"]), Path(settings["paths"]["data"])

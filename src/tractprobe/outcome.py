@@ -4,18 +4,19 @@ import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tractprobe.config import Plain, build, changes
-from tractprobe.errors import RunError
-from tractprobe.files import file_sha256
-from tractprobe.layers import Label
-from tractprobe.results import Row, chosen_layer, layer_means, read_result
+from tractprobe.encoders.layers import Label
+from tractprobe.evidence.table import layer_means
+from tractprobe.runs.building import build
+from tractprobe.runs.identity import changes
+from tractprobe.runs.result import HEADS, Row, chosen_layer, read_result
+from tractprobe.runs.settings import Plain
+from tractprobe.system.errors import RunError
+from tractprobe.system.files import file_sha256
 
 if TYPE_CHECKING:
-    from tractprobe.cell import Cell
+    from tractprobe.probes.fitted import Cell
 
 log = logging.getLogger(__name__)
-
-HEADS = "head.safetensors"
 
 
 def concluded(cell: "Cell", timing_s: dict[str, float], fit: Plain, rows: list[Row], logger: Any) -> Plain:
@@ -23,7 +24,7 @@ def concluded(cell: "Cell", timing_s: dict[str, float], fit: Plain, rows: list[R
     cell.save_heads(cell.folder / HEADS)
     result = _result(cell, timing_s, fit, rows)
     if logger is not None:
-        from tractprobe.tracking import log_heads, log_pictures, log_scores
+        from tractprobe.runs.tracking import log_heads, log_pictures, log_scores
 
         chosen = chosen_layer(result)
         log_scores(logger, rows, layer_means(rows), chosen)
@@ -34,7 +35,7 @@ def concluded(cell: "Cell", timing_s: dict[str, float], fit: Plain, rows: list[R
 
 def _draw_examples(cell: "Cell", layer: Label) -> list[Path]:
     """Draw the predictions of one layer over the measured courses, for always the same few test utterances."""
-    from tractprobe.pictures import prediction_curves, write_picture
+    from tractprobe.evidence.figures import prediction_curves, write_picture
 
     names = [channel.name for channel in cell.targets.channels]
     pictures = []
@@ -69,7 +70,7 @@ def _model_files(settings: Plain) -> dict[str, str]:
 
 def finished(folder: Path, settings: Plain) -> Plain:
     """Return the result of a finished run, having made sure that it is of these settings and of the corpora of now."""
-    from tractprobe.prepared import PreparedCorpus
+    from tractprobe.corpora.prepared.corpus import PreparedCorpus
 
     result = read_result(folder)
     if changed := changes(result["settings"], settings):

@@ -16,10 +16,12 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
-from tractprobe.config import Plain, build, plain, run_name
-from tractprobe.errors import ConfigError, StorageError, TractprobeError
-from tractprobe.files import digest, writing
-from tractprobe.status import ask_for, statuses, summary, table
+from tractprobe.runs.building import build
+from tractprobe.runs.identity import run_name
+from tractprobe.runs.settings import Plain, plain
+from tractprobe.runs.status import ask_for, statuses, summary, table
+from tractprobe.system.errors import ConfigError, StorageError, TractprobeError
+from tractprobe.system.files import digest, writing
 
 
 class Sweep(Callback):
@@ -95,8 +97,9 @@ def _print_end(runs: Path, names: Sequence[str]) -> None:
 
 def _compare(study: str, settings: Plain, runs: Path, names: Sequence[str]) -> None:
     """Write a study's tables and pictures below ``studies``, in a folder named by the runs that it is made of."""
-    from tractprobe.results import read_result, tidy
-    from tractprobe.study import summarise
+    from tractprobe.evidence.summary import summarise
+    from tractprobe.evidence.table import tidy
+    from tractprobe.runs.result import read_result
 
     done = [one.run for one in statuses(runs, only=set(names)) if one.state == "done"]
     rows = [row for name in done for row in tidy(name, read_result(runs / name))]

@@ -24,7 +24,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from functools import lru_cache
 
-from tractprobe.errors import ConfigError
+from tractprobe.system.errors import ConfigError
 
 SILENCE = "sil"
 """What a stretch with no phone becomes: silence, breath, noise. It is no IPA."""

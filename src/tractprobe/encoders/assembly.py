@@ -4,12 +4,12 @@ from typing import Any
 
 import torch
 
-from tractprobe.encoders import Encoder, model_identity
+from tractprobe.encoders.encoder import Encoder, model_identity
 from tractprobe.encoders.execution import Execution
 from tractprobe.encoders.w2v_bert import W2vBert
 from tractprobe.encoders.wav2vec2 import FAMILY, Wav2Vec2
 from tractprobe.encoders.whisper import Whisper
-from tractprobe.errors import EncoderError
+from tractprobe.system.errors import EncoderError
 
 READABLE = (*FAMILY, "wav2vec2-bert", "whisper")
 _MAX_DRAWN = 4_000_000_000

@@ -6,8 +6,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from tractprobe.errors import ConfigError
-from tractprobe.prepared import RATE_HZ
+from tractprobe.signals.audio import RATE_HZ
+from tractprobe.system.errors import ConfigError
 
 DELTA_REACH = 2
 

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from tractprobe.errors import ConfigError
+from tractprobe.system.errors import ConfigError
 
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 

@@ -7,11 +7,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tractprobe.encoders import Encoder, States, Wave
 from tractprobe.encoders.context import DELTA_REACH, Context, with_deltas
-from tractprobe.errors import ConfigError, EncoderError
-from tractprobe.frames import Convolution, FrameGeometry, count_frames
-from tractprobe.prepared import RATE_HZ
+from tractprobe.encoders.encoder import Encoder, States, Wave
+from tractprobe.encoders.frames import Convolution, FrameGeometry, count_frames
+from tractprobe.signals.audio import RATE_HZ
+from tractprobe.system.errors import ConfigError, EncoderError
 
 _WINDOW = 400
 _FLOOR = 1e-10

@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from tractprobe.frames import Convolution, count_frames
+from tractprobe.encoders.frames import Convolution, count_frames
 
 Statistics = tuple[Float[Tensor, " channel"], Float[Tensor, " channel"]]
 

@@ -9,11 +9,11 @@ from typing import Any
 
 import torch
 
-from tractprobe.encoders import Encoder
 from tractprobe.encoders.assembly import check_readable, drawn, encoder_of, needs_extractor
+from tractprobe.encoders.encoder import Encoder
 from tractprobe.encoders.execution import Execution
-from tractprobe.errors import EncoderError, first_line
-from tractprobe.files import file_safe
+from tractprobe.system.errors import EncoderError, first_line
+from tractprobe.system.files import file_safe
 
 log = logging.getLogger(__name__)
 

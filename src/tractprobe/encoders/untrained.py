@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 from typing import Any
 
-from tractprobe.encoders import Encoder
 from tractprobe.encoders.assembly import check_readable, drawn, encoder_of
+from tractprobe.encoders.encoder import Encoder
 from tractprobe.encoders.execution import Execution
-from tractprobe.errors import ConfigError, first_line
+from tractprobe.system.errors import ConfigError, first_line
 
 
 def untrained(

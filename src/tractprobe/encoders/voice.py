@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from tractprobe.encoders import Encoder, States, Wave
 from tractprobe.encoders.context import Context
-from tractprobe.errors import EncoderError
-from tractprobe.frames import Convolution, FrameGeometry, count_frames
-from tractprobe.prepared import RATE_HZ
-from tractprobe.source import source_track
+from tractprobe.encoders.encoder import Encoder, States, Wave
+from tractprobe.encoders.frames import Convolution, FrameGeometry, count_frames
+from tractprobe.signals.audio import RATE_HZ
+from tractprobe.signals.voicing import source_track
+from tractprobe.system.errors import EncoderError
 
 _STACK = [Convolution(400, 320)]  # where the frames of wav2vec 2.0 sit
 

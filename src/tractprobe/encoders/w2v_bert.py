@@ -6,12 +6,12 @@ from typing import Any
 import torch
 from torch import nn
 
-from tractprobe.encoders import Encoder, States, Wave
+from tractprobe.encoders.encoder import Encoder, States, Wave
 from tractprobe.encoders.execution import Execution
-from tractprobe.errors import EncoderError
-from tractprobe.frames import Convolution, FrameGeometry, count_frames
-from tractprobe.pieces import Moments, overlapping
-from tractprobe.prepared import RATE_HZ
+from tractprobe.encoders.frames import Convolution, FrameGeometry, count_frames
+from tractprobe.signals.audio import RATE_HZ
+from tractprobe.signals.pieces import RunningCovariance, overlapping
+from tractprobe.system.errors import EncoderError
 
 # Kaldi's filter bank, 25 ms every 10 ms without padding, then two frames side by side.
 _STACK = [Convolution(400, 160), Convolution(2, 2)]
@@ -53,9 +53,9 @@ class W2vBert(Encoder):
     def encode(self, waves: Sequence[Wave]) -> list[States]:
         return self._states(waves, None)
 
-    def survey(self, blocks: Iterable[Wave]) -> Moments:
+    def survey(self, blocks: Iterable[Wave]) -> RunningCovariance:
         """Read a wave once for mean and variance of its filters, which span it."""
-        spectra, filters = _STACK[0], Moments.none(self.extractor.num_mel_bins)
+        spectra, filters = _STACK[0], RunningCovariance.none(self.extractor.num_mel_bins)
         for part, own in overlapping(blocks, _SURVEYED, 0, spectra.stride, spectra.kernel):
             given = self.extractor(
                 [part.numpy()], sampling_rate=RATE_HZ, return_tensors="pt", do_normalize_per_mel_bins=False
@@ -64,10 +64,10 @@ class W2vBert(Encoder):
             filters = filters.of_more(rows[: count_frames([spectra], len(part))][own])  # an odd number was padded
         return filters
 
-    def encode_piece(self, wave: Wave, whole: Moments) -> States:
+    def encode_piece(self, wave: Wave, whole: RunningCovariance) -> States:
         return self._states([wave], whole)[0]
 
-    def _states(self, waves: Sequence[Wave], whole: Moments | None) -> list[States]:
+    def _states(self, waves: Sequence[Wave], whole: RunningCovariance | None) -> list[States]:
         counts = [self.count_frames(len(wave)) for wave in waves]
         if not all(counts):
             shortest = min(len(wave) for wave in waves)

@@ -7,12 +7,12 @@ from typing import Any
 import torch
 from torch import nn
 
-from tractprobe.encoders import Encoder, States, Wave
+from tractprobe.encoders.encoder import Encoder, States, Wave
 from tractprobe.encoders.execution import Execution
+from tractprobe.encoders.frames import Convolution, FrameGeometry, count_frames
 from tractprobe.encoders.padding import Padding, Statistics
-from tractprobe.errors import EncoderError
-from tractprobe.frames import Convolution, FrameGeometry, count_frames
-from tractprobe.pieces import Moments, overlapping
+from tractprobe.signals.pieces import RunningCovariance, overlapping
+from tractprobe.system.errors import EncoderError
 
 FAMILY = ("wav2vec2", "hubert", "wavlm", "data2vec-audio", "unispeech", "unispeech-sat", "wav2vec2-conformer")
 _VARIANCE_FLOOR = 1e-7
@@ -84,7 +84,7 @@ class Wav2Vec2(Encoder):
         if not self.normalise and not self.padding.normed:
             return None
         kernel, stride = self.stack[0].kernel, self.stack[0].stride
-        samples, windows = Moments.none(1), Moments.none(kernel)
+        samples, windows = RunningCovariance.none(1), RunningCovariance.none(kernel)
 
         def counted() -> Iterator[Wave]:
             nonlocal samples
@@ -99,7 +99,7 @@ class Wav2Vec2(Encoder):
             mean, sd = float(samples.mean), float(torch.sqrt(samples.covariance + _VARIANCE_FLOOR))
         return Whole(mean, sd, self._channels(windows, mean, sd) if self.padding.normed else None)
 
-    def _channels(self, windows: Moments, mean: float, sd: float) -> Statistics:
+    def _channels(self, windows: RunningCovariance, mean: float, sd: float) -> Statistics:
         first = self.model.feature_extractor.conv_layers[0].conv
         weight = first.weight[:, 0].cpu().double()
         means = weight @ ((windows.mean - mean) / sd)

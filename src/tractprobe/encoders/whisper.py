@@ -6,11 +6,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from tractprobe.encoders import Encoder, States, Wave
+from tractprobe.encoders.encoder import Encoder, States, Wave
 from tractprobe.encoders.execution import Execution
-from tractprobe.errors import ConfigError, EncoderError
-from tractprobe.frames import Convolution, FrameGeometry
-from tractprobe.prepared import RATE_HZ
+from tractprobe.encoders.frames import Convolution, FrameGeometry
+from tractprobe.signals.audio import RATE_HZ
+from tractprobe.system.errors import ConfigError, EncoderError
 
 # The spectrogram's periodic Hann window of 400 is symmetric about its sample 200: a kernel of 401, padded by 200.
 _STACK = [Convolution(401, 160, 200), Convolution(3, 1, 1), Convolution(3, 2, 1)]

@@ -1,0 +1,1 @@
+"""File formats, read within bounds and without executing anything."""

@@ -1,0 +1,124 @@
+"""Praat's TextGrid files: intervals of labelled speech on named tiers, in seconds.
+
+Text in a long form (``xmin = 0.1``) and a short one (bare values), both read as Praat does: only numbers that stand by
+themselves, texts between ``"`` (doubled within) and the flag ``<exists>`` count, all else is for the eye, and so is the
+rest of a line after ``!``. UTF-8, or UTF-16 where the file starts with its byte order mark. Tiers of points are
+skipped.
+"""
+
+import codecs
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from tractprobe.corpora.utterance import Phone
+from tractprobe.system.errors import CorpusError
+from tractprobe.system.files import read_bytes
+
+MAX_BYTES = 1 << 25
+PAUSES = frozenset({"", "sp", "sil", "ns", "<sil>", "<p:>", "<p>", "#", "_", "{SL}", "{NS}", "{LG}", "{CG}", "{BR}"})
+"""Labels on a tier of words that are none."""
+
+_TOKEN = re.compile(
+    r'"(?P<text>[^"]*+(?:""[^"]*+)*+)"'
+    r"|(?<!\S)(?P<number>[-+]?[0-9]++(?:\.[0-9]*+)?+(?:[eE][-+]?[0-9]++)?+)(?!\S)"
+    r"|(?P<flag><exists>|<absent>)"
+    r"|(?<!\S)![^\n]*+"
+    r'|(?P<open>")'
+)
+
+
+@dataclass(frozen=True)
+class TextGrid:
+    """The interval tiers of a file, in its order; a label of nothing but white space is an empty one."""
+
+    path: Path
+    tiers: tuple[tuple[str, tuple[Phone, ...]], ...]
+
+    def intervals(self, tier: str) -> tuple[Phone, ...]:
+        """Return the labelled intervals of a tier; CorpusError if there is not exactly one of that name."""
+        found = [intervals for name, intervals in self.tiers if name == tier]
+        if len(found) != 1:
+            names = ", ".join(name for name, _ in self.tiers) or "none"
+            raise CorpusError(self.path, f"has {len(found)} interval tiers {tier!r}; it has {names}")
+        return tuple(interval for interval in found[0] if interval.label)
+
+    def text(self, tier: str) -> str:
+        """Return the words of a tier, without pauses."""
+        return " ".join(word.label for word in self.intervals(tier) if word.label not in PAUSES)
+
+
+def read_textgrid(path: Path) -> TextGrid:
+    """Read a TextGrid; CorpusError names the line where it breaks off or holds something else."""
+    tokens = _Tokens(path, _decoded(path))
+    if not tokens.text().startswith("ooTextFile") or tokens.text() != "TextGrid":
+        raise CorpusError(path, "no TextGrid as text", place="line 1")
+    tokens.skip("number", "number")
+    tiers = []
+    if tokens.flag() == "<exists>":
+        for _ in range(tokens.count()):
+            kind, name = tokens.text(), tokens.text()
+            tokens.skip("number", "number")
+            if kind == "IntervalTier":
+                tiers.append((name, tuple(tokens.interval() for _ in range(tokens.count()))))
+            elif kind == "TextTier":
+                for _ in range(tokens.count()):
+                    tokens.skip("number", "text")
+            else:
+                raise tokens.error(f"a tier of class {kind!r:.40}")
+    return TextGrid(path, tuple(tiers))
+
+
+class _Tokens:
+    """What counts in a TextGrid, one after the other."""
+
+    def __init__(self, path: Path, content: str):
+        self.path, self.content, self.position = path, content, 0
+        self.matches: Iterator[re.Match[str]] = _TOKEN.finditer(content)
+
+    def error(self, problem: str) -> CorpusError:
+        line = 1 + self.content.count("\n", 0, self.position)
+        return CorpusError(self.path, problem, place=f"line {line}")
+
+    def _next(self, kind: str) -> str:
+        match = next((match for match in self.matches if match.lastgroup is not None), None)
+        self.position = len(self.content) if match is None else match.start()
+        if match is None or match.lastgroup != kind:
+            got = "the end of the file" if match is None else f"{match[0]:.40}"
+            raise self.error(f"a {kind} is wanted, not {got}")
+        return match[kind]
+
+    def skip(self, *kinds: str) -> None:
+        for kind in kinds:
+            self._next(kind)
+
+    def text(self) -> str:
+        return self._next("text").replace('""', '"')
+
+    def flag(self) -> str:
+        return self._next("flag")
+
+    def number(self) -> float:
+        return float(self._next("number"))
+
+    def count(self) -> int:
+        count = self._next("number")
+        if not count.isdecimal() or len(count) > 9:
+            raise self.error(f"a count of {count:.40}")
+        return int(count)
+
+    def interval(self) -> Phone:
+        start_s, end_s = self.number(), self.number()
+        if not start_s <= end_s < float("inf"):
+            raise self.error(f"an interval from {start_s} to {end_s} s")
+        return Phone(self.text().strip(), start_s, end_s)
+
+
+def _decoded(path: Path) -> str:
+    content = read_bytes(path, MAX_BYTES)
+    encoding = "utf-16" if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8-sig"
+    try:
+        return content.decode(encoding).replace("\r\n", "\n").replace("\r", "\n")
+    except UnicodeDecodeError as error:
+        raise CorpusError(path, f"not {encoding} text", place=f"byte {error.start}") from None

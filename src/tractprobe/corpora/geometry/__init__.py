@@ -1,0 +1,1 @@
+"""Where the head is and where its axes point."""

@@ -1,0 +1,234 @@
+"""A prepared corpus on disk: a lhotse CutSet of 16 kHz FLAC with the movements as a TemporalArray beside it.
+
+::
+
+    <data>/<name>/corpus.json       what it is: reader, speakers, hours, palates, what was skipped, content hash
+    <data>/<name>/cuts.jsonl        lhotse manifest, paths relative to the folder
+    <data>/<name>/audio/<id>.flac   one channel, 16 kHz, 16 bit
+    <data>/<name>/ema/<id>.npy      float32 (time, channel), mm, canonical channels, NaN = missing, unfiltered
+    <data>/<name>/extra/<id>.npy    the same of further channels, where a corpus has them
+    <data>/<name>/larynx/<id>.flac  the laryngograph's signal, like the audio
+    <data>/<name>/source/<id>.npy   float32 (time, 3), SOURCE_CHANNELS every 5 ms, if they were asked for
+
+Opening checks that the manifest is the one that was written and names nothing outside the folder: a lhotse manifest may
+otherwise ask for shell commands and addresses. What a split or a batch needs of an utterance is kept in memory, its
+phones are read again from its line when they are asked for.
+"""
+
+import json
+from collections import Counter
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from jaxtyping import Float
+
+from tractprobe.corpora.utterance import Phone, Utterance, naming
+from tractprobe.signals.audio import read_audio
+from tractprobe.signals.channels import CHANNELS, UNIT
+from tractprobe.signals.track import Track
+from tractprobe.signals.voicing import SOURCE_STEP_S, SourceTrack
+from tractprobe.system.errors import CorpusError
+from tractprobe.system.files import array_sha256, check_regular, file_sha256, read_json, read_npy
+
+if TYPE_CHECKING:
+    from lhotse import CutSet
+from tractprobe.corpora.prepared.manifest import (
+    AUDIO,
+    DESCRIPTION,
+    EMA,
+    EXTRA,
+    FORMAT,
+    LARYNX,
+    MANIFEST,
+    SOURCE,
+    Entry,
+    ManifestRow,
+    content_hash,
+    parsed_line,
+    row_of,
+)
+from tractprobe.signals.audio import RATE_HZ
+
+_MAX_MANIFEST_BYTES = 1 << 30
+
+
+class PreparedCorpus:
+    """One prepared corpus, opened for reading.
+
+    Raises
+    ------
+    CorpusError
+        The folder is missing, was written by another version, or its manifest was changed.
+    """
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+        if not folder.is_dir():
+            raise CorpusError(folder, f"no prepared corpus here; make it with: {how_to_prepare(folder.name)}")
+        self.description = _description(folder)
+        self.name: str = self.description["name"]
+        self.content_hash: str = self.description["content_hash"]
+
+    @staticmethod
+    def source(folder: Path) -> str | None:
+        """Return the raw folder that a prepared corpus was made from, or ``None`` if there is no such corpus."""
+        try:
+            return _description(folder)["source"]
+        except CorpusError:
+            return None
+
+    @property
+    def cuts(self) -> "CutSet":
+        """The utterances as a lhotse CutSet, with absolute paths."""
+        from lhotse import CutSet, MonoCut
+
+        return CutSet.from_cuts(MonoCut.from_dict(self._absolute(self._fields(row))) for row in self._rows.values())
+
+    @cached_property
+    def entries(self) -> tuple[Entry, ...]:
+        """The utterances as splits see them, in the order of the manifest."""
+        return tuple(row.entry for row in self._rows.values())
+
+    def audio(self, utterance_id: str) -> Float[np.ndarray, " sample"]:
+        """Return 16 kHz samples, full scale 1; CorpusError if they are not those that were prepared."""
+        return self._sound(self._rows[utterance_id], AUDIO)
+
+    def track(self, utterance_id: str) -> Track:
+        """Return the movements as they were measured: unfiltered, at the corpus's own rate; checked like ``audio``."""
+        row = self._rows[utterance_id]
+        with naming(self.folder / EMA / f"{row.stem}.npy"):
+            return Track(self._array(row, EMA), row.ema_rate_hz, row.ema_start_s)
+
+    def source_track(self, utterance_id: str) -> SourceTrack:
+        """Return pitch, voicing and loudness; CorpusError if they were not asked for when the corpus was prepared."""
+        row = self._rows[utterance_id]
+        if row.source_origin is None:
+            raise CorpusError(self.folder, "holds no source channels; prepare it with source_channels=true")
+        return SourceTrack(self._array(row, SOURCE), 1 / SOURCE_STEP_S, 0.0, row.source_origin)
+
+    @property
+    def source_origins(self) -> dict[str, int]:
+        """Where pitch and voicing come from, and of how many utterances; empty if they were not asked for."""
+        return dict(Counter(row.source_origin for row in self._rows.values() if row.source_origin is not None))
+
+    @cached_property
+    def palates(self) -> dict[str, Float[np.ndarray, "point 2"]]:
+        """The palate traces (mm, back to front) of the speakers, named as in ``utterance``, that have one."""
+        try:
+            traces = {name: np.array(points, dtype=np.float64) for name, points in self.description["palates"].items()}
+        except (ValueError, TypeError, ArithmeticError):
+            traces = {"": np.zeros(0)}
+        if any(np.shape(points)[1:] != (2,) for points in traces.values()):
+            raise CorpusError(self.folder / DESCRIPTION, "palates are no lists of points", place="palates")
+        return traces
+
+    def utterance(self, utterance_id: str) -> Utterance:
+        """Return an utterance as its reader gave it, but for the audio's rate; phones are in IPA."""
+        row = self._rows[utterance_id]
+        extra = self._array(row, EXTRA).T if row.extra else ()
+        larynx = self._sound(row, LARYNX) if LARYNX in row.sha256 else None
+        with naming(self.folder / MANIFEST):
+            return self._utterance(row, extra, larynx)
+
+    def _utterance(self, row: ManifestRow, extra: Any, larynx: Any) -> Utterance:
+        return Utterance(
+            id=row.stem,
+            speaker=row.entry.speaker.partition("/")[2],
+            language=row.entry.language,
+            text=row.entry.text,
+            audio=self.audio(row.entry.id),
+            audio_rate_hz=RATE_HZ,
+            track=self.track(row.entry.id),
+            phones=self._phones(row),
+            phone_set="ipa",
+            extra=dict(zip(row.extra, extra, strict=True)),
+            frame=row.frame,
+            larynx=larynx,
+            larynx_rate_hz=0 if larynx is None else RATE_HZ,
+        )
+
+    def _sound(self, row: ManifestRow, kind: str) -> Float[np.ndarray, " sample"]:
+        path = self.folder / kind / f"{row.stem}.flac"
+        samples, rate_hz = read_audio(path)
+        whole = kind != AUDIO or len(samples) == row.entry.num_samples
+        if (
+            not whole
+            or rate_hz != RATE_HZ
+            or array_sha256(np.round(samples * 32768).astype(np.int16)) != row.sha256[kind]
+        ):
+            raise CorpusError(path, f"changed since it was prepared; {how_to_prepare(self.name)}")
+        return samples
+
+    def _array(self, row: ManifestRow, kind: str) -> Float[np.ndarray, "time column"]:
+        path = self.folder / kind / f"{row.stem}.npy"
+        values = read_npy(path)
+        if array_sha256(values) != row.sha256[kind]:
+            raise CorpusError(path, f"changed since it was prepared; {how_to_prepare(self.name)}")
+        return values.astype(np.float64)
+
+    def _phones(self, row: ManifestRow) -> tuple[Phone, ...]:
+        alignment = self._fields(row)["supervisions"][0].get("alignment") or {}
+        return tuple(
+            Phone(symbol, start_s, start_s + length_s) for symbol, start_s, length_s, *_ in alignment.get("ipa", ())
+        )
+
+    def _fields(self, row: ManifestRow) -> dict[str, Any]:
+        """Read an utterance's line again; the manifest was checked when it was opened."""
+        with open(self.folder / MANIFEST, "rb") as manifest:
+            manifest.seek(row.offset)
+            return json.loads(manifest.readline())
+
+    def _absolute(self, fields: dict[str, Any]) -> dict[str, Any]:
+        for source in fields["recording"]["sources"]:
+            source["source"] = str(self.folder / source["source"])
+        fields["custom"]["ema"]["array"]["storage_path"] = str(self.folder / EMA)
+        return fields
+
+    @cached_property
+    def _rows(self) -> dict[str, ManifestRow]:
+        manifest = self.folder / MANIFEST
+        check_regular(manifest)
+        if manifest.stat().st_size > _MAX_MANIFEST_BYTES:
+            raise CorpusError(manifest, f"more than {_MAX_MANIFEST_BYTES} bytes")
+        if file_sha256(manifest) != self.description["manifest_sha256"]:
+            raise CorpusError(manifest, f"changed since it was written; {how_to_prepare(self.name)}")
+        rows, hashes, offset = {}, [], 0
+        with open(manifest, "rb") as lines:
+            for number, line in enumerate(lines, start=1):
+                fields, hashed = parsed_line(manifest, number, line)
+                hashes.append(hashed)
+                row = row_of(manifest, self.name, number, fields, offset)
+                if row.entry.id in rows:
+                    raise CorpusError(manifest, f"names {row.entry.id} twice", place=f"line {number}")
+                rows[row.entry.id] = row
+                offset += len(line)
+        if content_hash(hashes, self.description["palates"]) != self.content_hash:
+            raise CorpusError(self.folder / DESCRIPTION, "its content_hash is not that of the manifest")
+        return rows
+
+
+def how_to_prepare(name: str) -> str:
+    """Return the command that prepares a corpus."""
+    return f"tractprobe prepare corpus={name} corpus.root=<its folder> (or corpus=folder corpus.name={name} ...)"
+
+
+def _description(folder: Path) -> dict[str, Any]:
+    path = folder / DESCRIPTION
+    description = read_json(path)
+    match description:
+        case {"format": written} if written == FORMAT:
+            pass
+        case _:
+            raise CorpusError(path, f"not of format {FORMAT}; prepare the corpus again")
+    texts = ("name", "content_hash", "fingerprint", "manifest_sha256", "source")
+    if not all(isinstance(description.get(text), str) for text in texts):
+        raise CorpusError(path, f"lacks one of {', '.join(texts)}; prepare the corpus again")
+    if description["name"] != folder.name:
+        raise CorpusError(path, f"is corpus {description['name']}, in a folder of another name")
+    if description.get("channels") != list(CHANNELS) or description.get("unit") != UNIT:
+        raise CorpusError(path, "other channels or units than ours; prepare the corpus again")
+    if not isinstance(description.get("palates"), dict):
+        raise CorpusError(path, "lacks palates; prepare the corpus again")
+    return description

@@ -1,0 +1,291 @@
+"""Raw corpus in, prepared corpus out: once, whole or not at all, the source untouched.
+
+Audio becomes 16 kHz 16-bit FLAC, movements float32 .npy at their own rate, phones are also given in IPA; all are listed
+in a lhotse manifest. What cannot be read is reported and skipped. Sources are converted by several processes and taken
+in order, each noted in a journal when its files are in place: a run that was killed goes on behind the last one noted.
+The folder appears under its name only when it is complete.
+"""
+
+import json
+import logging
+import os
+import re
+import shutil
+import time
+from collections import Counter, defaultdict
+from collections.abc import Generator, Sequence
+from contextlib import closing
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from tractprobe.corpora.ipa import UNKNOWN
+from tractprobe.corpora.prepared.convert import Converted, convert
+from tractprobe.corpora.prepared.corpus import PreparedCorpus
+from tractprobe.corpora.prepared.manifest import AUDIO, DESCRIPTION, EMA, FORMAT, MANIFEST, content_hash, manifest_line
+from tractprobe.corpora.utterance import Reader
+from tractprobe.signals.audio import RATE_HZ
+from tractprobe.signals.channels import CHANNELS, UNIT
+from tractprobe.system.errors import CorpusError
+from tractprobe.system.files import digest, file_sha256, read_json, staged_folder, write_json
+from tractprobe.system.processes import Death, in_processes
+from tractprobe.system.progress import progress
+from tractprobe.system.registry import public_name
+from tractprobe.system.version import __version__
+
+log = logging.getLogger(__name__)
+
+_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
+_JOURNAL = "journal.jsonl"
+_KEPT_POINTS = 500
+
+
+def prepare(reader: Reader, data: Path, workers: int = 1, source_channels: bool = False) -> PreparedCorpus:
+    """Prepare a corpus under ``data/<reader.name>``, or do nothing if that is done and the source has not changed.
+
+    Parameters
+    ----------
+    workers
+        Processes that read and convert; the result does not depend on it. A source that kills its process, twice, is
+        skipped; with one, there is only this process, and such a source ends it.
+    source_channels
+        Also follow pitch, voicing and loudness, from the laryngograph where there is one: six times faster than speech.
+
+    Raises
+    ------
+    CorpusError
+        The name is unfit, the source is missing, or not one utterance could be read.
+    ProcessError
+        Processes die whatever they read; what was done is kept for the next time.
+    """
+    if not _NAME.fullmatch(reader.name):
+        raise CorpusError(reader.root, f"corpus.name={reader.name!r}: lower-case letters, digits, '_' and '-' only")
+    folder = data / reader.name
+    _check_places(reader, folder)
+    sources = reader.sources()
+    fingerprint = _fingerprint(reader, source_channels)
+    with staged_folder(folder, lambda: _is_done(folder, fingerprint), resume=fingerprint[:16]) as staging:
+        if staging is not None:
+            _write(reader, sources, staging, fingerprint, workers, source_channels)
+    return PreparedCorpus(folder)
+
+
+def _check_places(reader: Reader, folder: Path) -> None:
+    """Raise CorpusError if preparing would touch anything but a prepared corpus."""
+    root, target = reader.root.resolve(), folder.resolve()
+    if root == target or root in target.parents or target in root.parents:
+        problem = "the raw corpus and the prepared one would lie in one another; give paths.data=<another folder>"
+        raise CorpusError(folder, problem)
+    if folder.exists() and not (folder / DESCRIPTION).is_file():
+        raise CorpusError(folder, f"is there and no prepared corpus (it has no {DESCRIPTION}); move it away")
+
+
+def _is_done(folder: Path, fingerprint: str) -> bool:
+    try:
+        description = read_json(folder / DESCRIPTION)
+    except CorpusError:
+        return False
+    match description:
+        case {"format": written, "fingerprint": made_from}:
+            return written == FORMAT and made_from == fingerprint
+    return False
+
+
+def _fingerprint(reader: Reader, source_channels: bool) -> str:
+    """Name what the result depends on: the reader with its settings, and the source's files by size and time."""
+    settings = {key: value for key, value in vars(reader).items() if key != "root"}
+    stats = [_stats(place) for place in (reader.root, *_named_by(reader))]
+    return digest(
+        [
+            FORMAT,
+            __version__,
+            public_name(type(reader)),
+            str(settings),
+            source_channels,
+            str(reader.root.resolve()),
+            stats,
+        ]
+    )
+
+
+def _named_by(reader: Reader) -> list[Path]:
+    """Return the files and folders outside its root that a reader's settings name, such as a list of prompts."""
+    texts = [value for key, value in vars(reader).items() if key != "root" and isinstance(value, (str, Path)) and value]
+    places = [reader.root / Path(text).expanduser() for text in texts if "/" in str(text)]
+    return [place for place in places if place.exists()]
+
+
+def _stats(place: Path) -> list[tuple[str, int, int]]:
+    """Return name, size and time of a file, or of all files below a folder, also behind links."""
+    if place.is_file():
+        return [(place.name, place.stat().st_size, place.stat().st_mtime_ns)]
+    found, seen = [], set[str]()
+    for folder, folders, names in os.walk(place, followlinks=True):
+        seen.add(os.path.realpath(folder))
+        folders[:] = sorted(name for name in folders if os.path.realpath(Path(folder, name)) not in seen)
+        for path in (Path(folder, name) for name in sorted(names)):
+            if path.is_file():
+                status = path.stat()
+                found.append((path.relative_to(place).as_posix(), status.st_size, status.st_mtime_ns))
+    return found
+
+
+def _write(
+    reader: Reader, sources: Sequence[str], staging: Path, fingerprint: str, workers: int, source_channels: bool
+) -> None:
+    """Write everything; the description last, so that a folder without one is never taken for complete."""
+    for folder in (AUDIO, EMA):
+        (staging / folder).mkdir(exist_ok=True)
+    began = time.perf_counter()
+    done = _noted(staging / _JOURNAL)
+    if done:
+        log.info("going on behind %d of %d sources", len(done), len(sources))
+    before, names = len(done), {one["id"] for part in done for one in part.utterances}
+    results = _converted(reader, sources[before:], staging, workers, source_channels)
+    with open(staging / _JOURNAL, "ab") as journal, closing(results):
+        for converted in progress(results, f"preparing {reader.name}", unit="file", total=len(sources) - before):
+            done.append(_placed(converted, staging, names, reader))
+            journal.write(json.dumps(asdict(done[-1])).encode() + b"\n")
+            journal.flush()
+    if not names:
+        shutil.rmtree(staging)
+        raise CorpusError(reader.root, f"not one of {len(sources)} sources could be read; {_first(done)}")
+    _describe(reader, done, staging, fingerprint)
+    (staging / _JOURNAL).unlink()
+    _log_speed(reader, done[before:], time.perf_counter() - began)
+
+
+def _noted(path: Path) -> list[Converted]:
+    """Return what a killed run had noted, without a line that it was writing."""
+    if not path.exists():
+        return []
+    content = path.read_bytes()
+    whole = content[: content.rfind(b"\n") + 1]
+    os.truncate(path, len(whole))
+    return [Converted(**json.loads(line)) for line in whole.splitlines()]
+
+
+def _converted(
+    reader: Reader, sources: Sequence[str], staging: Path, workers: int, source_channels: bool
+) -> Generator[Converted, None, None]:
+    """Yield what becomes of each source, in their order; close it to end the processes."""
+    task = partial(convert, reader, staging=staging, with_source=source_channels)
+    if workers <= 1:
+        yield from map(task, sources)
+        return
+    with closing(in_processes(task, sources, workers)) as results:
+        for source, result in results:
+            if isinstance(result, Death):
+                lost = Converted(source)
+                lost.skip(CorpusError(reader.root / source, str(result)))
+                yield lost
+            else:
+                yield result
+
+
+def _first(done: Sequence[Converted]) -> str:
+    problems = [one["problem"] for part in done for one in part.skipped]
+    return f"the first: {problems[0]}" if problems else "they hold no utterance"
+
+
+def _placed(converted: Converted, staging: Path, names: set[str], reader: Reader) -> Converted:
+    """Give the files of a source their names; a second utterance of one name is skipped."""
+    placed = Converted(converted.source, skipped=list(converted.skipped))
+    for about in converted.utterances:
+        about = dict(about)
+        files, is_new = about.pop("files"), about["id"] not in names
+        for temporary, final in files:
+            if is_new:
+                (staging / final).parent.mkdir(exist_ok=True)
+                os.replace(staging / temporary, staging / final)
+            else:
+                (staging / temporary).unlink()
+        if is_new:
+            names.add(about["id"])
+            placed.utterances.append(about)
+        else:
+            placed.skip(CorpusError(reader.root, f"a second utterance named {about['id']}"))
+    for one in placed.skipped:
+        log.warning("skipped: %s", one["problem"])
+    return placed
+
+
+def _describe(reader: Reader, done: Sequence[Converted], staging: Path, fingerprint: str) -> None:
+    """Write manifest and description."""
+    for leftover in staging.glob(".*"):  # of converted sources that a kill kept from being placed
+        leftover.unlink()
+    hashes, seconds, unknown = [], defaultdict[tuple[str, str, str], float](float), Counter[tuple[str, str]]()
+    with open(staging / MANIFEST, "w", encoding="utf-8") as manifest:
+        for about in (one for part in done for one in part.utterances):
+            fields = manifest_line(reader.name, about)
+            hashes.append(digest(fields))
+            manifest.write(json.dumps(fields, ensure_ascii=False) + "\n")
+            speaker = f"{reader.name}/{about['speaker']}"
+            seconds[about["language"], speaker, about["frame"]] += about["num_samples"] / RATE_HZ
+            unknown.update((about["phone_set"], label) for label, ipa, *_ in about["phones"] if ipa == UNKNOWN)
+    palates, lost = _palates(reader)
+    write_json(staging / DESCRIPTION, {
+        "format": FORMAT,
+        "name": reader.name,
+        "source": str(reader.root),
+        "content_hash": content_hash(hashes, palates),
+        "fingerprint": fingerprint,
+        "manifest_sha256": file_sha256(staging / MANIFEST),
+        "channels": list(CHANNELS),
+        "unit": UNIT,
+        "utterances": len(hashes),
+        "hours": sum(seconds.values()) / 3600,
+        "minutes": [
+            {"language": language, "speaker": speaker, "frame": frame, "minutes": total / 60}
+            for (language, speaker, frame), total in sorted(seconds.items())
+        ],
+        "palates": palates,
+        "unknown_phones": [[phone_set, label, count] for (phone_set, label), count in sorted(unknown.items())],
+        "skipped": [*(one for part in done for one in part.skipped), *lost],
+        "tractprobe": __version__,
+    })  # fmt: skip
+
+
+def _palates(reader: Reader) -> tuple[dict[str, list[list[float]]], list[dict[str, str]]]:
+    """Return the palates, and what keeps them from being read."""
+    try:
+        found = reader.palates()
+    except (ValueError, ArithmeticError, LookupError, TypeError, MemoryError) as error:
+        log.warning("skipped: %s", error)
+        return {}, [{"source": "palates", "problem": str(error)}]
+    palates, lost = {}, []
+    for speaker, points in found.items():
+        known = points[np.isfinite(points).all(axis=1)]
+        if len(known) > 1:
+            palates[speaker] = np.round(known[:: -(-len(known) // _KEPT_POINTS)], 4).tolist()
+        else:
+            lost.append({"source": "palates", "problem": f"{speaker}: a palate of {len(known)} points"})
+    return palates, lost
+
+
+def _log_speed(reader: Reader, done: Sequence[Converted], elapsed_s: float) -> None:
+    about = [one for part in done for one in part.utterances]
+    audio_h = sum(one["num_samples"] for one in about) / RATE_HZ / 3600
+    ema_h = sum(one["ema_shape"][0] / one["ema_rate_hz"] for one in about) / 3600
+    minutes = elapsed_s / 60
+    speed = f"{audio_h / minutes:.2f} h of audio, {ema_h / minutes:.2f} h of movements per minute"
+    log.info("%s: prepared in %.1f s (%s)", reader.name, elapsed_s, speed)
+
+
+def describe(corpus: PreparedCorpus) -> str:
+    """Return a summary by speaker and language, what was skipped, and symbols that no table turned into IPA."""
+    about = corpus.description
+    lines = [f"{corpus.folder}: {about['utterances']} utterances, {about['hours'] * 60:.1f} min"]
+    lines += [
+        f"  {row['language']}  {row['speaker']:<24} {row['minutes']:6.2f} min  {row['frame']}"
+        for row in about["minutes"]
+    ]
+    if about["unknown_phones"]:
+        rows = about["unknown_phones"]
+        lines.append("phones without IPA: " + ", ".join(f"{label} ({phone_set}, {n})" for phone_set, label, n in rows))
+    if about["skipped"]:
+        lines.append(f"skipped {len(about['skipped'])}:")
+        lines += [f"  {one['problem']}" for one in about["skipped"]]
+    return "\n".join(lines)

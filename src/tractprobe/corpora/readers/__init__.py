@@ -1,0 +1,1 @@
+"""One module for each corpus: a raw folder in, utterances out."""

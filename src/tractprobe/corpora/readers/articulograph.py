@@ -1,0 +1,242 @@
+"""A laboratory's own recordings with a Carstens AG500 or AG501: sweeps (``.pos`` or text exports) with audio beside.
+
+Which sensor sits on which articulator, whether positions are head-corrected already, and which of the device's axes
+points where, no file says: these are settings, as is where audio and texts lie. Formats are those of ``carstens``.
+Without a correction at the device's side, references on the head (nose, ears) are brought onto their mean configuration
+of the session, that is of the speaker's sweeps in the same folder; with ``turn_axes``, axes are then turned so that x
+runs from between the ears to the nose and the origin is at the nose.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float
+
+from tractprobe.corpora.formats.carstens import AG500_RATE_HZ, Sweep, read_sweep
+from tractprobe.corpora.geometry.head_motion import MIN_REFERENCES, mean_configuration, midsagittal_axes, rigid_motion
+from tractprobe.corpora.readers.options import (
+    check_articulators,
+    check_axes,
+    check_pattern,
+    direction,
+    in_plane,
+    speaker_of,
+)
+from tractprobe.corpora.utterance import Frame, Reader, Utterance, found, naming
+from tractprobe.signals.audio import read_audio
+from tractprobe.signals.channels import ARTICULATORS, in_canonical_order, named_columns
+from tractprobe.signals.track import Track
+from tractprobe.system.errors import ConfigError, CorpusError
+from tractprobe.system.files import read_text
+
+MAX_REFERENCE_ERROR_MM = 10.0
+MAX_RMS = 30.0
+_SWEEPS_PER_SESSION, _FRAMES_PER_SWEEP = 50, 40
+_TURNED_BY = ("left_ear", "right_ear", "nose")
+
+Positions = Float[np.ndarray, "time sensor 3"]
+Plane = Float[np.ndarray, "time sensor 2"]
+
+
+@dataclass
+class Articulograph(Reader):
+    """Reader of Carstens recordings in a layout of one's own.
+
+    Attributes
+    ----------
+    language
+        ISO 639-1.
+    sensors
+        Channel of each articulator, counted from 1; an articulator that is left out is missing.
+    extra
+        Channel of further midsagittal sensors, such as ``ui`` (upper incisor) or ``bn`` (bridge of the nose).
+    references
+        Channel of each sensor to correct the head's movements by, three at least; empty: there is no correction.
+    head_corrected
+        Whether positions are relative to the head already.
+    turn_axes
+        Turn the axes by the references, which have to name ``left_ear``, ``right_ear`` and ``nose``; otherwise they
+        remain those of the device, in the head's mean pose.
+    overrides
+        Other channels for the sensors and references of a speaker, or of a folder of the corpus; null where there was
+        none.
+    front, up
+        The device's axes that grow to the front and upwards, such as ``x`` or ``-y``.
+    tracks
+        Pattern of the sweeps' names below the corpus.
+    audio_folder, prompt_folder
+        Where the audio ``<stem>.wav`` and the text ``<stem>.txt`` lie, from the folder of the sweep.
+    audio_channel
+        Channel of the audio, from 0, if it has several.
+    prompt_file
+        File of lines ``<stem> <text>`` instead, from the corpus's folder.
+    speaker_pattern
+        Regular expression searched in the sweep's path; its group ``speaker`` is the speaker.
+    rate_hz
+        Frames per second where the file does not say; null: 200 for the AG500, and an error for text.
+    max_rms
+        Where a sensor's rms error is above this, it is lost; null: nowhere.
+    """
+
+    name: str
+    root: Path
+    language: str
+    sensors: Mapping[str, int]
+    extra: Mapping[str, int] = field(default_factory=dict)
+    references: Mapping[str, int] = field(default_factory=dict)
+    head_corrected: bool = False
+    turn_axes: bool = False
+    overrides: Mapping[str, Mapping[str, int | None]] = field(default_factory=dict)
+    front: str = "x"
+    up: str = "z"
+    tracks: str = "**/*.pos"
+    audio_folder: str = "."
+    prompt_folder: str | None = None
+    prompt_file: str | None = None
+    speaker_pattern: str = r"^(?P<speaker>[^/_]+)"
+    rate_hz: float | None = None
+    max_rms: float | None = MAX_RMS
+    audio_channel: int | None = None
+
+    def __post_init__(self):
+        self.root = Path(self.root).expanduser()
+        known = {*ARTICULATORS, *self.extra, *self.references}
+        if unknown := sorted({sensor for own in self.overrides.values() for sensor in own} - known):
+            raise ConfigError(f"corpus.overrides names {', '.join(unknown)}, which is no sensor of this corpus")
+        check_articulators("corpus.sensors", self.sensors)
+        for sensors in (self.sensors, self.extra, self.references, *self.overrides.values()):
+            if wrong := [channel for channel in sensors.values() if not isinstance(channel, int | None)]:
+                raise ConfigError(f"channels are numbers, counted from 1, not {wrong[0]!r}")
+        if not self.tracks or Path(self.tracks).is_absolute() or ".." in Path(self.tracks).parts:
+            raise ConfigError(f"corpus.tracks={self.tracks}: a pattern below the corpus, such as **/*.pos")
+        check_pattern("corpus.speaker_pattern", self.speaker_pattern, "speaker")
+        check_axes(self.front, self.up)
+        self._check_references()
+
+    def _check_references(self) -> None:
+        if self.head_corrected and self.references:
+            raise ConfigError("corpus.references are of no use where corpus.head_corrected is true")
+        if self.references and len(set(self.references.values())) < MIN_REFERENCES:
+            raise ConfigError(f"corpus.references: {MIN_REFERENCES} different channels at least")
+        if self.turn_axes and not {*_TURNED_BY} <= set(self.references):
+            raise ConfigError(f"corpus.turn_axes needs {', '.join(_TURNED_BY)} among corpus.references")
+
+    @property
+    def frame(self) -> Frame:
+        """What positions are relative to."""
+        return "head" if self.head_corrected or self.references else "device"
+
+    def sources(self) -> list[str]:
+        paths = [path for path in self.root.glob(self.tracks) if path.is_file()] if self.root.is_dir() else []
+        return found(self.root, paths, f"sweep {self.tracks}")
+
+    def read(self, source: str) -> list[Utterance]:
+        path = self.root / source
+        speaker = speaker_of(path, source, self.speaker_pattern)
+        audio, audio_rate_hz = read_audio(path.parent / self.audio_folder / f"{path.stem}.wav", self.audio_channel)
+        with naming(path):
+            track, extra = self._movements(path, speaker)
+            return [
+                Utterance(
+                    id="_".join(Path(source).with_suffix("").parts),
+                    speaker=speaker,
+                    language=self.language,
+                    text=self._text(path),
+                    audio=audio,
+                    audio_rate_hz=audio_rate_hz,
+                    track=track,
+                    extra=extra,
+                    frame=self.frame,
+                )
+            ]
+
+    def _text(self, path: Path) -> str:
+        if self.prompt_folder is not None:
+            return read_text(path.parent / self.prompt_folder / f"{path.stem}.txt").strip()
+        if self.prompt_file is None:
+            return ""
+        prompt_path = self.root / self.prompt_file
+        for line in read_text(prompt_path).split("\n"):
+            match line.split(maxsplit=1):
+                case [stem, text] if stem == path.stem:
+                    return text.strip()
+        raise CorpusError(prompt_path, f"has no text for {path.stem}")
+
+    def _movements(self, path: Path, speaker: str) -> tuple[Track, dict[str, np.ndarray]]:
+        sweep = read_sweep(path)
+        rate_hz = sweep.rate_hz or self.rate_hz or (AG500_RATE_HZ if sweep.device == "AG500" else None)
+        if rate_hz is None:
+            raise CorpusError(path, "does not say its rate; give corpus.rate_hz")
+        sensors = self._channels(path, speaker, {**self.sensors, **self.extra}, ARTICULATORS)
+        positions = channels_of(path, sweep, list(sensors.values()), self.max_rms)
+        if self.references:
+            plane = self._corrected(path, speaker, sweep, positions)
+        else:
+            plane = in_plane(positions, self.front, self.up)
+        columns = named_columns(list(sensors), plane)
+        extra = {name: column for name, column in columns.items() if name[:-2] in self.extra}
+        return Track(in_canonical_order({name: columns[name] for name in columns if name not in extra}), rate_hz), extra
+
+    def _channels(
+        self, path: Path, speaker: str, sensors: Mapping[str, int], more: Sequence[str] = ()
+    ) -> dict[str, int]:
+        """Return the channel of each sensor; what is said of a folder comes before what is said of the speaker."""
+        folder = path.parent.relative_to(self.root).as_posix()
+        own = {**self.overrides.get(speaker, {}), **self.overrides.get(folder, {})}
+        merged = {**sensors, **{sensor: own[sensor] for sensor in own if sensor in {*sensors, *more}}}
+        return {sensor: channel for sensor, channel in merged.items() if channel is not None}
+
+    def _corrected(self, path: Path, speaker: str, sweep: Sweep, positions: Positions) -> Plane:
+        channels = self._channels(path, speaker, self.references)
+        session = session_configuration(self._session(path, speaker), list(channels.values()), self.max_rms)
+        references = channels_of(path, sweep, list(channels.values()), self.max_rms)
+        positions = rigid_motion(references, session, MAX_REFERENCE_ERROR_MM).apply(positions)
+        if not self.turn_axes:
+            return in_plane(positions, self.front, self.up)
+        if lacking := sorted({*_TURNED_BY} - set(channels)):
+            raise CorpusError(path, f"corpus.turn_axes needs {', '.join(lacking)}, which corpus.overrides takes away")
+        left, right, nose = (session[list(channels).index(reference)] for reference in _TURNED_BY)
+        axes = midsagittal_axes(left, right, nose, up=direction(self.up))
+        return (positions - nose) @ axes[:2].T
+
+    def _session(self, path: Path, speaker: str) -> list[Path]:
+        """Return the sweeps of the same speaker in the same folder."""
+        paths = [candidate for candidate in path.parent.glob(Path(self.tracks).name) if candidate.is_file()]
+        sources = {candidate: candidate.relative_to(self.root).as_posix() for candidate in paths}
+        matches = {candidate: re.search(self.speaker_pattern, source) for candidate, source in sources.items()}
+        return [candidate for candidate, match in matches.items() if match and match["speaker"] == speaker]
+
+
+def channels_of(path: Path, sweep: Sweep, numbers: Sequence[int], max_rms: float | None) -> Positions:
+    """Return the positions of some channels, counted from 1."""
+    return np.stack([sweep.channel(path, number, max_rms) for number in numbers], axis=1)
+
+
+def session_configuration(
+    paths: Sequence[Path], references: Sequence[int], max_rms: float | None
+) -> Float[np.ndarray, "sensor 3"]:
+    """Return the mean configuration of references (mm) over a session's sweeps; what cannot be read is left out."""
+    paths = sorted(paths)
+    chosen = np.unique(np.linspace(0, len(paths) - 1, min(len(paths), _SWEEPS_PER_SESSION)).round().astype(int))
+    stats = [(paths[index], paths[index].stat()) for index in chosen]
+    return _configuration(
+        tuple((path, stat.st_mtime_ns, stat.st_size) for path, stat in stats), tuple(references), max_rms
+    )
+
+
+@lru_cache(maxsize=64)
+def _configuration(
+    files: tuple[tuple[Path, int, int], ...], references: tuple[int, ...], max_rms: float | None
+) -> Float[np.ndarray, "sensor 3"]:
+    points = [np.empty((0, len(references), 3))]
+    for path, *_ in files:
+        try:
+            rows = channels_of(path, read_sweep(path), references, max_rms)
+        except CorpusError:
+            continue  # it is reported when it is read itself
+        points.append(rows[:: max(1, len(rows) // _FRAMES_PER_SWEEP)])
+    return mean_configuration(np.concatenate(points))

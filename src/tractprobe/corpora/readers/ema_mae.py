@@ -1,0 +1,102 @@
+"""EMA-MAE, Marquette's corpus of Mandarin-accented English: 20 speakers with L1 Mandarin, 20 with L1 English, NDI Wave.
+
+``<speaker>/Kinematic/Corrected/<speaker>_<task>_BPC.tsv`` at 400 Hz in WaveFront's dialect, with
+``<speaker>_<task>.wav`` elsewhere in the speaker's folder; a speaker is called ``05_ENGL_F``. ``_BPC`` means corrected
+by the bite plate: in mm, x to the front along the occlusal plane, y up, z to the subject's RIGHT (lateral); the origin
+is at the upper incisor. ``Raw`` files have other axes and are not read. Sensor 1 is the reference on the head and stays
+in the device's own axes; after it come TD, TL (lateral tongue), TB, UL, LL, LC (lip corner) and MI (lower incisor), by
+their place in the file: the numbers in the header skip some. The order and the signs are those that Marquette's own
+CheckSensors.m tests; a few speakers' sensors were swapped, hence ``speaker_sensors``.
+
+Only two sensors lie on the tongue's midline, so one of td, tb and tt is missing throughout. Nobody here has seen the
+corpus itself.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import combinations
+from pathlib import Path
+
+from tractprobe.corpora.readers.ndi_wave import NdiWave
+from tractprobe.corpora.utterance import Reader, Utterance
+from tractprobe.system.errors import ConfigError
+
+_TONGUE = ("td", "tb", "tt")
+_OTHERS = {"UL": "ul", "LL": "ll", "MI": "li"}
+SENSORS = {"TD": 2, "TB": 4, "UL": 5, "LL": 6, "MI": 8}
+
+
+@dataclass
+class EmaMae(Reader):
+    """Reader of EMA-MAE; every speaker speaks English.
+
+    Attributes
+    ----------
+    tongue
+        The articulators that the sensors TD and TB stand for, back to front; the third one is missing.
+    sensors
+        Place in the file, from 1, of each of the corpus's sensors.
+    speaker_sensors
+        What differs from ``sensors`` for single speakers, ``{05_ENGL_F: {TD: 4, TB: 2}}``; ``null`` where one lacks.
+    speaker_pattern
+        Regular expression searched in a file's name; its group ``speaker`` is the speaker.
+    exclude
+        Regular expression; files in whose names it is found are no utterances.
+    phone_tier, phone_set
+        Tier of TextGrids beside the movements, ``None`` if there are none, and what the phones are written in. The text
+        is the task's name, as all speakers were given the same tasks.
+    """
+
+    root: Path
+    name: str = "ema_mae"
+    language: str = "en"
+    tongue: Sequence[str] = ("td", "tb")
+    sensors: Mapping[str, int] = field(default_factory=lambda: dict(SENSORS))
+    speaker_sensors: Mapping[str, Mapping[str, int | None]] = field(default_factory=dict)
+    speaker_pattern: str = r"^(?P<speaker>[0-9]+_[A-Za-z]+_[FM])(?=_)"
+    exclude: str = r"(?i)palate|bite|calib|_bp(?!c)"
+    phone_tier: str | None = None
+    phone_set: str = "arpabet"
+
+    def __post_init__(self):
+        self.root = Path(self.root).expanduser()
+        articulators = self._articulators()
+        self._recordings = NdiWave(
+            name=self.name,
+            root=self.root,
+            language=self.language,
+            sensors=_renamed(self.sensors, articulators),
+            front="x",
+            up="y",
+            speaker_sensors={who: _renamed(own, articulators) for who, own in self.speaker_sensors.items()},
+            speaker_pattern=self.speaker_pattern,
+            suffix="_BPC.tsv",
+            exclude=self.exclude,
+            frame="occlusal",
+            phone_tier=self.phone_tier,
+            phone_set=self.phone_set,
+        )
+
+    def sources(self) -> list[str]:
+        return self._recordings.sources()
+
+    def read(self, source: str) -> list[Utterance]:
+        return [
+            replace(utterance, text=utterance.id.removeprefix(f"{utterance.speaker}_"))
+            for utterance in self._recordings.read(source)
+        ]
+
+    def _articulators(self) -> dict[str, str]:
+        """Return the articulator of each of the corpus's sensors."""
+        tongue = tuple(self.tongue)
+        if tongue not in list(combinations(_TONGUE, 2)):
+            raise ConfigError(f"corpus.tongue {list(tongue)}: two of {' '.join(_TONGUE)}, back to front")
+        return {"TD": tongue[0], "TB": tongue[1], **_OTHERS}
+
+
+def _renamed(sensors: Mapping[str, int | None], articulators: Mapping[str, str]) -> dict[str, int | None]:
+    if unknown := sorted(set(sensors) - set(articulators)):
+        raise ConfigError(
+            f"corpus.sensors names {', '.join(unknown)}; the midsagittal ones are {' '.join(articulators)}"
+        )
+    return {articulators[name]: place for name, place in sensors.items()}

@@ -1,0 +1,159 @@
+"""EMU-SDMS databases (emuDB): one SSFF track file for each sensor, beside a WAV file and ``<bundle>_annot.json``.
+
+The articulograph's own axes are kept in such databases: posx is lateral, posy grows to the BACK and posz upwards, in
+mm; a row that is exactly zero in all three is a lost sample. Which file extension belongs to which articulator is the
+database's choice and is given by ``sensors``. Times in the annotation are samples at the annotation's own sampleRate,
+which need not be that of the WAV file; they are read as seconds.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tractprobe.corpora.formats.ssff import SignalFile, read_ssff
+from tractprobe.corpora.readers.options import check_articulators, check_pattern, speaker_of
+from tractprobe.corpora.utterance import Phone, Reader, Utterance, found, naming
+from tractprobe.signals.audio import read_audio
+from tractprobe.signals.channels import in_canonical_order
+from tractprobe.signals.track import Track
+from tractprobe.system.errors import CorpusError
+from tractprobe.system.files import read_json
+
+_ANNOTATION = "_annot.json"
+SENSORS = {"td": "t_back", "tb": "t_mid", "tt": "t_tip", "li": "jaw", "ul": "upper_lip", "ll": "lower_lip"}
+
+
+@dataclass
+class Emu(Reader):
+    """Reader of an EMU-SDMS database.
+
+    Attributes
+    ----------
+    language
+        ISO 639-1; a database does not say.
+    sensors
+        File extension of the track of each articulator; an articulator that is left out is missing.
+    speaker_pattern
+        Regular expression searched in the bundle's name; its group ``speaker`` is the speaker.
+    text_level, phone_level
+        Annotation levels that hold the words and the phones; ``None`` if there are none.
+    phone_set
+        What the phones are written in, see ``corpora.ipa``.
+    """
+
+    name: str
+    root: Path
+    language: str
+    sensors: Mapping[str, str] = field(default_factory=lambda: dict(SENSORS))
+    speaker_pattern: str = r"^(?P<speaker>[^_]+)"
+    text_level: str | None = "Word"
+    phone_level: str | None = "Segment"
+    phone_set: str = "maus"
+
+    def __post_init__(self):
+        self.root = Path(self.root).expanduser()
+        check_articulators("corpus.sensors", self.sensors)
+        check_pattern("corpus.speaker_pattern", self.speaker_pattern, "speaker")
+
+    def sources(self) -> list[str]:
+        return found(self.root, list(self.root.rglob(f"*{_ANNOTATION}")), f"bundle with an annotation *{_ANNOTATION}")
+
+    def read(self, source: str) -> list[Utterance]:
+        path = self.root / source
+        bundle = path.name.removesuffix(_ANNOTATION)
+        speaker = speaker_of(path, bundle, self.speaker_pattern)
+        annotation = _annotation(path)
+        audio, rate_hz = read_audio(path.with_name(f"{bundle}.wav"))
+        with naming(path):
+            return [
+                Utterance(
+                    id=bundle,
+                    speaker=speaker,
+                    language=self.language,
+                    text=" ".join(_labels(path, annotation, self.text_level)),
+                    audio=audio,
+                    audio_rate_hz=rate_hz,
+                    track=self._track(path, bundle),
+                    phones=_phones(path, annotation, self.phone_level),
+                    phone_set=self.phone_set,
+                )
+            ]
+
+    def _track(self, path: Path, bundle: str) -> Track:
+        positions, clocks = {}, set()
+        for articulator, extension in self.sensors.items():
+            track_path = path.with_name(f"{bundle}.{extension}")
+            signal = read_ssff(track_path)
+            positions[articulator] = _positions(track_path, signal)
+            clocks.add((signal.rate_hz, signal.start_s))
+        if len(clocks) != 1:
+            raise CorpusError(path, f"track files with different rates or starts: {sorted(clocks)} (Hz, s)")
+        longest = max(len(rows) for rows in positions.values())
+        columns = {}
+        for articulator, rows in positions.items():
+            padded = np.pad(rows, ((0, longest - len(rows)), (0, 0)), constant_values=np.nan)
+            columns[f"{articulator}_x"], columns[f"{articulator}_y"] = -padded[:, 1], padded[:, 2]
+        rate_hz, start_s = clocks.pop()
+        return Track(in_canonical_order(columns), rate_hz, start_s)
+
+
+def _positions(path: Path, signal: SignalFile) -> np.ndarray:
+    """Return posx, posy, posz (time, 3) in mm, NaN where the sensor was lost."""
+    axes = []
+    for axis in ("posx", "posy", "posz"):
+        names = [name for name in signal.columns if name.endswith(f"_{axis}") or name == axis]
+        if len(names) != 1:
+            raise CorpusError(path, f"has {len(names)} columns *_{axis}: {', '.join(signal.columns)}")
+        axes.append(signal.columns[names[0]][:, 0].astype(np.float64))
+    positions = np.stack(axes, axis=1)
+    positions[(positions == 0).all(axis=1)] = np.nan
+    return positions
+
+
+def _annotation(path: Path) -> dict[str, Any]:
+    annotation = read_json(path)
+    match annotation:
+        case {"sampleRate": int() | float() as rate_hz, "levels": list()} if rate_hz > 0:
+            return annotation
+    raise CorpusError(path, "has no sampleRate and levels, as an EMU annotation has")
+
+
+def _items(path: Path, annotation: dict[str, Any], level: str | None) -> list[tuple[dict[str, Any], str]]:
+    """Return the items of a level with their labels; none if no level is asked for."""
+    if level is None:
+        return []
+    names = []
+    for candidate in annotation["levels"]:
+        match candidate:
+            case {"name": str(name), "items": list(items)}:
+                if name == level:
+                    return [(item, _label(path, level, item)) for item in items]
+                names.append(name)
+            case _:
+                raise CorpusError(path, "has a level without name and items", place="levels")
+    raise CorpusError(path, f"has no level {level!r}; it has {', '.join(names) or 'none'}", place="levels")
+
+
+def _label(path: Path, level: str, item: Any) -> str:
+    match item:
+        case {"labels": [{"value": str(value)}, *_]}:
+            return value
+    raise CorpusError(path, f"item without a label: {item!r:.60}", place=f"level {level}")
+
+
+def _labels(path: Path, annotation: dict[str, Any], level: str | None) -> list[str]:
+    return [label for _, label in _items(path, annotation, level) if label]
+
+
+def _phones(path: Path, annotation: dict[str, Any], level: str | None) -> tuple[Phone, ...]:
+    phones, rate_hz = [], annotation["sampleRate"]
+    for item, label in _items(path, annotation, level):
+        match item:
+            case {"sampleStart": int(start), "sampleDur": int(duration)}:
+                phones.append(Phone(label, start / rate_hz, (start + duration) / rate_hz))
+            case _:
+                raise CorpusError(path, f"segment without sampleStart and sampleDur: {label!r}", place=f"level {level}")
+    return tuple(phones)

@@ -1,0 +1,162 @@
+"""The plain corpus folder: for the built-in corpus, and for a laboratory's own data.
+
+For each utterance three files of one name: audio ``<id>.wav`` or ``<id>.flac`` (one channel, any rate), movements
+``<id>.ema.npy`` (array of numbers, time x channel, mm; NaN = missing) and ``<id>.json``. Where it is known what the
+vocal folds did, as it is to a synthesiser, a fourth, ``<id>.f0.npy``: fundamental frequency in Hz from the start of the
+audio, 0 where they do not vibrate.
+
+=================  =========  =====================================================================================
+field              required   meaning
+=================  =========  =====================================================================================
+speaker            yes        letters, digits, ``.``, ``_``, ``-``
+language           yes        ISO 639-1, such as ``"it"``
+text               yes        what was said; equal texts never lie on both sides of a split
+ema_rate_hz        yes        rows of ``.ema.npy`` per second
+ema_unit           yes        ``"mm"``
+ema_channels       yes        name of each column, out of ``articulators.CHANNELS``, in any order; others are missing
+ema_start_s        no         time of the first row from the start of the audio; 0 if not given
+f0_rate_hz         no         numbers of ``.f0.npy`` per second; given if and only if there is that file
+phones             no         ``[label, start_s, end_s]`` for each, in order
+id                 no         if given, the name of the file
+sample_rate_hz     no         if given, checked against the audio
+duration_s         no         if given, checked against the audio (to 10 ms)
+=================  =========  =====================================================================================
+
+x grows to the front and y upwards. Any other field is an error, since it may be a misspelt one. Folders may be nested;
+ids are file names and must be unique across them.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tractprobe.corpora.utterance import Phone, Reader, Utterance, found, naming
+from tractprobe.signals.audio import read_audio
+from tractprobe.signals.channels import CHANNELS, UNIT, in_canonical_order
+from tractprobe.signals.track import Track
+from tractprobe.system.errors import CorpusError
+from tractprobe.system.files import read_json, read_npy
+
+_REQUIRED = {"speaker": str, "language": str, "text": str, "ema_rate_hz": float, "ema_unit": str, "ema_channels": list}
+_OPTIONAL = {
+    "ema_start_s": float,
+    "f0_rate_hz": float,
+    "phones": list,
+    "id": str,
+    "sample_rate_hz": float,
+    "duration_s": float,
+}
+_MAX_DURATION_ERROR_S = 0.01
+
+
+@dataclass
+class Folder(Reader):
+    """Reader of the plain corpus folder (see the module's documentation for the layout)."""
+
+    name: str
+    root: Path
+
+    def __post_init__(self):
+        self.root = Path(self.root).expanduser()
+
+    def sources(self) -> list[str]:
+        return found(self.root, list(self.root.rglob("*.json")), "<id>.json, the description of an utterance")
+
+    def read(self, source: str) -> list[Utterance]:
+        path = self.root / source
+        fields = _fields(path)
+        audio, rate_hz = read_audio(_audio_path(path))
+        _check_audio(path, fields, len(audio), rate_hz)
+        f0_hz, f0_rate_hz = _f0(path, fields)
+        with naming(path):
+            return [
+                Utterance(
+                    id=path.stem,
+                    speaker=fields["speaker"],
+                    language=fields["language"],
+                    text=fields["text"],
+                    audio=audio,
+                    audio_rate_hz=rate_hz,
+                    track=_track(path, fields),
+                    phones=_phones(path, fields.get("phones", [])),
+                    f0_hz=f0_hz,
+                    f0_rate_hz=f0_rate_hz,
+                )
+            ]
+
+
+def _fields(path: Path) -> dict[str, Any]:
+    fields = read_json(path)
+    if not isinstance(fields, dict):
+        raise CorpusError(path, "not a JSON object")
+    if missing := sorted(set(_REQUIRED) - set(fields)):
+        raise CorpusError(path, f"lacks {', '.join(missing)}")
+    if unknown := sorted(set(fields) - set(_REQUIRED) - set(_OPTIONAL)):
+        raise CorpusError(path, f"unknown fields {', '.join(unknown)}")
+    for name, value in fields.items():
+        kind = (_REQUIRED | _OPTIONAL)[name]
+        if not (_is_number(value) if kind is float else isinstance(value, kind)):
+            raise CorpusError(path, f"{value!r:.60} is no {'number' if kind is float else kind.__name__}", place=name)
+    if fields.get("id", path.stem) != path.stem:
+        raise CorpusError(path, f"{fields['id']!r} differs from the file's name", place="id")
+    if fields["ema_unit"] != UNIT:
+        raise CorpusError(path, f"{fields['ema_unit']!r}; convert to 'mm'", place="ema_unit")
+    return fields
+
+
+def _is_number(value: Any) -> bool:
+    # JSON knows integers of any length, which no float holds.
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < 1e300
+
+
+def _audio_path(path: Path) -> Path:
+    candidates = [path.with_suffix(suffix) for suffix in (".wav", ".flac")]
+    present = [candidate for candidate in candidates if candidate.exists()]
+    if len(present) != 1:
+        raise CorpusError(path, f"needs one of {path.stem}.wav and {path.stem}.flac beside it, has {len(present)}")
+    return present[0]
+
+
+def _check_audio(path: Path, fields: dict[str, Any], samples: int, rate_hz: int) -> None:
+    if fields.get("sample_rate_hz", rate_hz) != rate_hz:
+        raise CorpusError(path, f"{fields['sample_rate_hz']}, but the audio has {rate_hz} Hz", place="sample_rate_hz")
+    duration_s = samples / rate_hz
+    if abs(fields.get("duration_s", duration_s) - duration_s) > _MAX_DURATION_ERROR_S:
+        raise CorpusError(path, f"{fields['duration_s']}, but the audio lasts {duration_s:.3f} s", place="duration_s")
+
+
+def _track(path: Path, fields: dict[str, Any]) -> Track:
+    channels = fields["ema_channels"]
+    if len(set(map(str, channels))) != len(channels) or not set(map(str, channels)) <= set(CHANNELS):
+        raise CorpusError(path, f"wants distinct names out of {' '.join(CHANNELS)}", place="ema_channels")
+    array_path = path.with_suffix(".ema.npy")
+    values = read_npy(array_path)
+    if values.ndim != 2 or values.shape[1] != len(channels):
+        raise CorpusError(array_path, f"shape {values.shape} does not fit the {len(channels)} channels of {path.name}")
+    columns = dict(zip(channels, values.astype(np.float64).T, strict=True))
+    return Track(in_canonical_order(columns), float(fields["ema_rate_hz"]), float(fields.get("ema_start_s", 0.0)))
+
+
+def _f0(path: Path, fields: dict[str, Any]) -> tuple[np.ndarray | None, float]:
+    array_path = path.with_suffix(".f0.npy")
+    if array_path.exists() != ("f0_rate_hz" in fields):
+        raise CorpusError(path, f"f0_rate_hz and the file {array_path.name}: both or neither", place="f0_rate_hz")
+    if not array_path.exists():
+        return None, 0.0
+    values = read_npy(array_path)
+    if values.ndim != 1:
+        raise CorpusError(array_path, f"shape {values.shape}; a row of numbers is wanted")
+    return values.astype(np.float64), float(fields["f0_rate_hz"])
+
+
+def _phones(path: Path, rows: list) -> tuple[Phone, ...]:
+    phones = []
+    for index, row in enumerate(rows):
+        match row:
+            case [str(label), start_s, end_s] if _is_number(start_s) and _is_number(end_s):
+                phones.append(Phone(label, float(start_s), float(end_s)))
+            case _:
+                raise CorpusError(path, f"{row!r:.60} is not [label, start_s, end_s]", place=f"phones, entry {index}")
+    return tuple(phones)

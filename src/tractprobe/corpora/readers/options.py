@@ -1,0 +1,66 @@
+"""Settings that several readers have: names of articulators, patterns, and the axes of a device."""
+
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float
+
+from tractprobe.signals.channels import ARTICULATORS
+from tractprobe.system.errors import ConfigError, CorpusError
+
+_AXES = {
+    f"{sign}{axis}": (column, -1 if sign == "-" else 1) for sign in ("", "+", "-") for column, axis in enumerate("xyz")
+}
+
+
+def check_articulators(setting: str, names: Iterable[str]) -> None:
+    """Raise ConfigError unless the names that a setting maps from are those of articulators."""
+    if unknown := sorted(set(names) - set(ARTICULATORS)):
+        raise ConfigError(f"{setting} names {', '.join(unknown)}; articulators are {' '.join(ARTICULATORS)}")
+
+
+def check_pattern(setting: str, pattern: str, group: str | None = None) -> None:
+    """Raise ConfigError unless a setting is a regular expression, with a group of some name if one is wanted."""
+    try:
+        groups = re.compile(pattern).groupindex
+    except re.error as error:
+        raise ConfigError(f"{setting} {pattern!r} is no regular expression: {error}") from None
+    if group is not None and group not in groups:
+        raise ConfigError(f"{setting} {pattern!r} has no group (?P<{group}>...)")
+
+
+def speaker_of(path: Path, name: str, pattern: str) -> str:
+    """Return what the group ``speaker`` of ``corpus.speaker_pattern`` finds in the name of a source.
+
+    Raises
+    ------
+    CorpusError
+        It finds nothing there; the error names the file ``path``.
+    """
+    match = re.search(pattern, name)
+    if match is None or not match["speaker"]:
+        raise CorpusError(path, f"corpus.speaker_pattern {pattern!r} finds no speaker in {name}")
+    return match["speaker"]
+
+
+def check_axes(front: str, up: str) -> None:
+    """Raise ConfigError unless two different axes of the device are named, such as ``x`` and ``-z``."""
+    if not {front, up} <= set(_AXES) or front[-1] == up[-1]:
+        raise ConfigError(f"corpus.front={front}, corpus.up={up}: two different ones out of x y z -x -y -z")
+
+
+def direction(axis: str) -> Float[np.ndarray, "3"]:
+    """Return one of the device's axes as a direction.
+
+    >>> direction("-y").tolist()
+    [0.0, -1.0, 0.0]
+    """
+    column, sign = _AXES[axis]
+    return np.where(np.arange(3) == column, float(sign), 0.0)
+
+
+def in_plane(positions: Float[np.ndarray, "time sensor 3"], front: str, up: str) -> Float[np.ndarray, "time sensor 2"]:
+    """Return positions along the two axes of the device that point to the front and upwards."""
+    return np.stack([sign * positions[..., column] for column, sign in (_AXES[front], _AXES[up])], axis=-1)

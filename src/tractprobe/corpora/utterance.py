@@ -1,0 +1,191 @@
+"""Readers: a raw corpus folder in, Utterances out.
+
+A reader lists its sources (whatever it reads in one go: a file, a bundle) and reads one at a time, so that preparation
+can go on after a bad one, and in parallel. It maps axes, signs and units to the canonical space of ``articulators`` and
+times to seconds from the start of the audio; it neither filters, resamples nor trims.
+"""
+
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from jaxtyping import Float
+
+from tractprobe.corpora.languages import check_language
+from tractprobe.signals.track import Track
+from tractprobe.system.errors import CorpusError
+
+MIN_DURATION_S = 0.1
+MIN_EMA_RATE_HZ = 40.0
+MIN_F0_RATE_HZ, MAX_F0_RATE_HZ = 50.0, 48000.0
+MIN_F0_HZ, MAX_F0_HZ = 20.0, 2000.0
+MAX_F0_ERROR_S = 0.05
+
+Frame = Literal["occlusal", "head", "device", "unknown"]
+"""What positions are relative to. ``occlusal``: head-corrected, x along the occlusal (bite) plane, origin at the upper
+incisor. ``head``: head-corrected, with axes and an origin of the corpus's own. ``device``: the head's movements are
+still in them. ``unknown``: the corpus does not say."""
+
+_EXTRA = re.compile(r"[a-z][a-z0-9]*_[xy]")
+_FILE_SAFE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+
+
+@dataclass(frozen=True)
+class Phone:
+    """A labelled stretch of speech, in the corpus's own symbols."""
+
+    label: str
+    start_s: float
+    end_s: float
+
+
+@dataclass(frozen=True, eq=False)
+class Utterance:
+    """One recording: what was said, by whom, how it sounded and how the articulators moved.
+
+    Attributes
+    ----------
+    id
+        Unique within the corpus; it becomes a file name.
+    speaker
+        Unique within the corpus.
+    language
+        ISO 639-1, lower case (three letters where 639-1 has none).
+    text
+        What was to be said; sentences with the same text never lie on both sides of a split. Empty if unknown.
+    audio
+        One channel, full scale 1.
+    track
+        Articulator positions in the canonical space.
+    phones
+        Phones in the corpus's own symbols, in order.
+    phone_set
+        Name of the table in ``corpora.ipa`` that turns these symbols into IPA.
+    extra
+        Further midsagittal channels (mm, x to the front, y up) at the track's times, such as ``ui_x`` (upper incisor),
+        ``bn_x`` (bridge of the nose), ``v_y`` (velum): references that should not move, and what few corpora have.
+    frame
+        What positions are relative to.
+    larynx, larynx_rate_hz
+        The laryngograph's signal, from the start of the audio.
+    f0_hz, f0_rate_hz
+        What the vocal folds are known to do, as from a synthesiser's own glottis: fundamental frequency from the start
+        of the audio, 0 where they do not vibrate.
+    """
+
+    id: str
+    speaker: str
+    language: str
+    text: str
+    audio: Float[np.ndarray, " sample"]
+    audio_rate_hz: int
+    track: Track
+    phones: tuple[Phone, ...] = ()
+    phone_set: str = "ipa"
+    extra: Mapping[str, Float[np.ndarray, " time"]] = field(default_factory=dict)
+    frame: Frame = "unknown"
+    larynx: Float[np.ndarray, " larynx_sample"] | None = None
+    larynx_rate_hz: int = 0
+    f0_hz: Float[np.ndarray, " f0_frame"] | None = None
+    f0_rate_hz: float = 0.0
+
+    def __post_init__(self):
+        for what, name in (("id", self.id), ("speaker", self.speaker)):
+            if not _FILE_SAFE.fullmatch(name):
+                raise ValueError(f"{what} {name!r}: letters, digits, '.', '_' and '-' only, as it becomes a file name")
+        check_language(self.language)
+        self.text.encode()  # half a surrogate pair is no text
+        if self.audio_rate_hz <= 0 or self.duration_s < MIN_DURATION_S:
+            length = f"{len(self.audio)} samples of audio at {self.audio_rate_hz} Hz"
+            raise ValueError(f"{length}; {MIN_DURATION_S} s are wanted at least")
+        if not np.isfinite(self.audio).all():
+            raise ValueError("audio holds NaN or infinity")
+        self._check_track()
+        self._check_f0()
+        for phone in self.phones:
+            phone.label.encode()
+            if not 0 <= phone.start_s <= phone.end_s < np.inf:
+                raise ValueError(f"phone {phone.label!r} ends before it starts, or starts before the audio")
+
+    def _check_track(self) -> None:
+        if self.track.rate_hz < MIN_EMA_RATE_HZ:
+            raise ValueError(f"movements at {self.track.rate_hz} Hz; {MIN_EMA_RATE_HZ} are wanted at least")
+        within = (self.track.times_s >= 0) & (self.track.times_s < self.duration_s)
+        if not self.track.valid[within].any():
+            raise ValueError("no articulator was measured at any time of the audio")
+        for name, values in self.extra.items():
+            if not _EXTRA.fullmatch(name) or name in self.track.channels:
+                raise ValueError(f"extra channel {name!r}: a name such as 'ui_x', and none of the canonical ones")
+            if len(values) != len(self.track.values) or np.isinf(values).any():
+                raise ValueError(f"extra channel {name} is infinite somewhere, or not as long as the others")
+
+    def _check_f0(self) -> None:
+        if self.f0_hz is None:
+            return
+        if not MIN_F0_RATE_HZ <= self.f0_rate_hz <= MAX_F0_RATE_HZ:
+            raise ValueError(f"f0 at {self.f0_rate_hz} Hz; {MIN_F0_RATE_HZ} to {MAX_F0_RATE_HZ} are wanted")
+        vibrating = self.f0_hz[self.f0_hz != 0]
+        if not ((vibrating >= MIN_F0_HZ) & (vibrating <= MAX_F0_HZ)).all():
+            raise ValueError(f"f0 is 0 or from {MIN_F0_HZ} to {MAX_F0_HZ} Hz")
+        if abs(len(self.f0_hz) / self.f0_rate_hz - self.duration_s) > MAX_F0_ERROR_S:
+            raise ValueError(f"f0 lasts {len(self.f0_hz) / self.f0_rate_hz:.3f} s, the audio {self.duration_s:.3f} s")
+
+    @property
+    def duration_s(self) -> float:
+        """Length of the audio."""
+        return len(self.audio) / self.audio_rate_hz
+
+
+class Reader(ABC):
+    """What a corpus module provides: a dataclass whose fields are the settings of ``conf/corpus/<name>.yaml``.
+
+    Readers are pickled to be run in other processes, and read each source without regard to what they read before.
+    """
+
+    name: str
+    root: Path
+
+    @abstractmethod
+    def sources(self) -> Sequence[str]:
+        """List what ``read`` takes, in a stable order; cheap, and CorpusError if there is nothing."""
+
+    @abstractmethod
+    def read(self, source: str) -> Sequence[Utterance | CorpusError]:
+        """Read one source; CorpusError names the file and the place in it.
+
+        It is raised if it concerns the whole source. Where a source holds several utterances, it stands in place of the
+        one that it concerns, and the others are read.
+        """
+
+    def palates(self) -> Mapping[str, Float[np.ndarray, "point 2"]]:
+        """Return each speaker's palate trace, back to front, x and y in mm, in the same frame as the movements."""
+        return {}
+
+
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Turn a ValueError, such as an Utterance raises, into a CorpusError that names the file."""
+    try:
+        yield
+    except CorpusError:
+        raise
+    except ValueError as error:
+        raise CorpusError(path, str(error)) from None
+
+
+def found(root: Path, paths: Sequence[Path], wanted: str) -> list[str]:
+    """Return paths relative to a corpus root, naturally sorted; CorpusError if the root or every file is missing."""
+    if not root.is_dir():
+        raise CorpusError(root, "no such folder; give the corpus's place with corpus.root=...")
+    if not paths:
+        raise CorpusError(root, f"holds no {wanted}")
+    return sorted((path.relative_to(root).as_posix() for path in paths), key=_natural)
+
+
+def _natural(name: str) -> list[tuple[int, int | str]]:
+    return [(0, int(part)) if part.isdecimal() else (1, part) for part in re.split(r"(\d+)", name)]

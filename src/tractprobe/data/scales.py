@@ -1,0 +1,48 @@
+"""Each speaker's mean and standard deviation, by which targets are standardised."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+_LEAST_SD = 1e-3  # of mm, semitones, dB or a share of time: what never moves
+
+
+@dataclass(frozen=True, eq=False)
+class SpeakerScale:
+    """Mean and standard deviation of a speaker's channels, in their units; NaN for a channel that cannot be used.
+
+    ``from_test`` marks channels that occur in the speaker's test frames only and are described by these.
+    """
+
+    mean: Float[np.ndarray, " channel"]
+    sd: Float[np.ndarray, " channel"]
+    from_test: Bool[np.ndarray, " channel"]
+
+    def plain(self) -> dict[str, list]:
+        """Return the numbers as JSON has them, None for NaN."""
+        known = {name: getattr(self, name).tolist() for name in ("mean", "sd", "from_test")}
+        return {name: [None if value != value else value for value in values] for name, values in known.items()}
+
+    @classmethod
+    def unit(cls, channels: int) -> "SpeakerScale":
+        """Leave channels as they are."""
+        return cls(np.zeros(channels), np.ones(channels), np.zeros(channels, bool))
+
+    @classmethod
+    def of(
+        cls, developed: Float[np.ndarray, "3 channel"] | None, tested: Float[np.ndarray, "3 channel"] | None
+    ) -> "SpeakerScale":
+        """Describe a speaker by its development frames, and by its test frames where there are no others."""
+        if developed is None:
+            developed = np.zeros_like(tested)
+        if tested is None:
+            tested = np.zeros_like(developed)
+        from_test = developed[0] == 0
+        count, total, squares = np.where(from_test, tested, developed)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            mean = total / count
+            sd = np.sqrt(np.maximum(squares / count - mean**2, 0))
+        still = ~(sd >= _LEAST_SD)  # a channel that never moves, or was never measured
+        mean[still] = sd[still] = np.nan
+        return cls(mean, sd, from_test & ~still)

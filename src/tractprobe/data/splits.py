@@ -1,0 +1,258 @@
+"""Which utterances a head learns from, is chosen on, and is tested on. Pure: entries and a seed in, ids out.
+
+Nothing here looks at audio or movements. A sentence never lies on two sides: texts are compared without case, accents
+kept, punctuation and spacing dropped. The order of entries does not matter, nor do utterances that other corpora add:
+speakers and texts are drawn by the hash of the seed and their name.
+"""
+
+import hashlib
+import unicodedata
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from tractprobe.corpora.prepared.manifest import Entry
+from tractprobe.system.errors import ConfigError
+
+_ROUNDING_S = 1e-6
+
+
+@dataclass(frozen=True)
+class Fold:
+    """Ids to fit on and ids to choose on, disjoint in text and, where there is more than one, in speaker."""
+
+    train: tuple[str, ...]
+    validation: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Split:
+    """Ids of utterances, sorted.
+
+    Attributes
+    ----------
+    development
+        All that is not kept from the fit. A closed form is refitted on it once its choices are made.
+    test
+        What is reported; it shares with ``development`` neither what was held out nor, by default, any text.
+    folds
+        Divisions of ``development`` to make choices on; every speaker is validated on in one of them. Empty where it is
+        too small to be divided. What each leaves out for the sake of disjointness is used by others.
+    """
+
+    development: tuple[str, ...]
+    test: tuple[str, ...]
+    folds: tuple[Fold, ...] = ()
+
+    @property
+    def train(self) -> tuple[str, ...]:
+        """What is fitted on where there is one division only: the first fold's."""
+        return self.folds[0].train if self.folds else self.development
+
+    @property
+    def validation(self) -> tuple[str, ...]:
+        """What is chosen on where there is one division only: the first fold's."""
+        return self.folds[0].validation if self.folds else ()
+
+
+@dataclass(frozen=True)
+class SplitRule:
+    """How ``held_out`` is understood.
+
+    Attributes
+    ----------
+    by
+        ``language``, ``speaker`` or ``corpus``: all of the one that ``held_out`` names is kept for the test.
+        ``sentence``: the texts of one fold, ``held_out=fold0`` to ``fold<folds - 1>``, are; languages and speakers are
+        then known from training, which makes it the ceiling for transfer.
+    default_held_out
+        The value of ``held_out`` when none is given; ``None`` if it must be.
+    disjoint_text
+        Whether sentences that occur on both sides are taken from one of them.
+    shared_texts_tested
+        The part of such sentences that stays with the test and leaves training; the others go the other way.
+    folds
+        Into how many parts ``by=sentence`` divides the texts.
+    validation_folds
+        Into how many divisions the development side is put, at most one for each speaker.
+    train_min
+        Minutes of speech that are learned from, drawn from the development side in an order that more minutes continue;
+        null: all there are.
+    """
+
+    by: Literal["language", "speaker", "sentence", "corpus"]
+    default_held_out: str | None = None
+    disjoint_text: bool = True
+    shared_texts_tested: float = 1.0
+    folds: int = 5
+    validation_folds: int = 5
+    train_min: float | None = None
+
+    def __post_init__(self):
+        if self.by not in ("language", "speaker", "sentence", "corpus"):
+            raise ConfigError(f"split.by={self.by}: language, speaker, sentence or corpus")
+        if not 0 < self.shared_texts_tested <= 1:
+            raise ConfigError(f"split.shared_texts_tested={self.shared_texts_tested}: more than 0, at most 1")
+        if min(self.folds, self.validation_folds) < 2:
+            raise ConfigError("split.folds and split.validation_folds are at least 2")
+        if self.train_min is not None and not self.train_min > 0:
+            raise ConfigError(f"split.train_min={self.train_min}: more than 0, or null")
+
+    def __call__(self, entries: Sequence[Entry], held_out: str | None, seed: int) -> Split:
+        """Divide the entries; ConfigError if ``held_out`` names nothing or leaves nothing to learn from."""
+        if self.disjoint_text and (silent := [entry.id for entry in entries if not _normal(entry.text)]):
+            raise ConfigError(
+                f"{len(silent)} utterances have no text (the first: {silent[0]}), so that no split can promise "
+                "disjoint sentences; give texts, or split.disjoint_text=false"
+            )
+        chosen = self._held_out(entries, held_out, seed)
+        test, development = self._apart(entries, chosen, self._tested(entries, chosen, seed))
+        if not development:
+            shared = self.disjoint_text and len(chosen) < len(entries)
+            why = ": every other utterance shares its sentence with the test (split.disjoint_text=false allows that)"
+            raise ConfigError(f"held_out={held_out} leaves nothing to learn from{why if shared else ''}")
+        development = self._limited(development, seed)
+        split = Split(_ids(development), _ids(test), self._folds(development, seed))
+        self._check(split, entries, chosen)
+        return split
+
+    def values(self, entries: Sequence[Entry]) -> list[str]:
+        """Return every value that ``held_out`` can have."""
+        if self.by == "sentence":
+            return [f"fold{number}" for number in range(self.folds)]
+        return sorted({getattr(entry, self.by) for entry in entries})
+
+    def _held_out(self, entries: Sequence[Entry], held_out: str | None, seed: int) -> set[str]:
+        if self.by == "sentence":
+            return self._sentences(entries, held_out, seed)
+        names = {entry.id: _aliases(entry, self.by) for entry in entries}
+        chosen = {id_ for id_, aliases in names.items() if held_out in aliases}
+        matched = {names[id_][0] for id_ in chosen}
+        if len(matched) != 1:
+            known = ", ".join(sorted({aliases[0] for aliases in names.values()}))
+            problem = f"more than one {self.by}: {', '.join(sorted(matched))}" if matched else f"no {self.by}"
+            raise ConfigError(f"held_out={held_out} names {problem}; there are {known}")
+        return chosen
+
+    def _sentences(self, entries: Sequence[Entry], held_out: str | None, seed: int) -> set[str]:
+        names = [f"fold{number}" for number in range(self.folds)]
+        if held_out not in names:
+            raise ConfigError(f"held_out={held_out}: with split=sentence it is one of {', '.join(names)}")
+        texts = _text_fold(entries, names.index(held_out), self.folds, seed)
+        chosen = {entry.id for entry in entries if sentence(entry) in texts}
+        if not chosen:
+            raise ConfigError(f"held_out={held_out} is empty: too few texts for {self.folds} folds (split.folds)")
+        return chosen
+
+    def _tested(self, entries: Sequence[Entry], chosen: set[str], seed: int) -> set[str]:
+        """Return which of the sentences on both sides stay with the test: of each language the same part."""
+        elsewhere = {sentence(entry) for entry in entries if entry.id not in chosen}
+        tested: set[str] = set()
+        for same_language in _by_language(entry for entry in entries if entry.id in chosen):
+            shared = {sentence(entry) for entry in same_language} & elsewhere
+            tested |= set(_drawn(shared, seed)[: max(1, round(len(shared) * self.shared_texts_tested))])
+        return tested
+
+    def _apart(self, entries: Sequence[Entry], chosen: set[str], stay: set[str]) -> tuple[list[Entry], list[Entry]]:
+        """Divide into chosen and others; a sentence of both sides is kept by the chosen if it is to stay there."""
+        inside = [entry for entry in entries if entry.id in chosen]
+        outside = [entry for entry in entries if entry.id not in chosen]
+        if not self.disjoint_text:
+            return inside, outside
+        elsewhere = {sentence(entry) for entry in outside}
+        inside = [entry for entry in inside if sentence(entry) in stay or sentence(entry) not in elsewhere]
+        kept = {sentence(entry) for entry in inside}
+        return inside, [entry for entry in outside if sentence(entry) not in kept]
+
+    def _limited(self, development: list[Entry], seed: int) -> list[Entry]:
+        """Return as many utterances as ``train_min`` asks for; ConfigError if there are not so many."""
+        if self.train_min is None:
+            return development
+        by_id, chosen, seconds = {entry.id: entry for entry in development}, [], 0.0
+        for id_ in _drawn(by_id, seed):
+            if seconds >= 60 * self.train_min - _ROUNDING_S:
+                return chosen
+            chosen.append(by_id[id_])
+            seconds += by_id[id_].duration_s
+        if seconds < 60 * self.train_min - _ROUNDING_S:
+            raise ConfigError(f"split.train_min={self.train_min}: there are {seconds / 60:.1f} min to learn from")
+        return chosen
+
+    def _folds(self, development: Sequence[Entry], seed: int) -> tuple[Fold, ...]:
+        """Put every speaker, or with one speaker every sentence, into the validation of one fold."""
+        speakers = _drawn({entry.speaker for entry in development}, seed)
+        count = min(self.validation_folds, len(speakers)) if len(speakers) > 1 else self.validation_folds
+        folds = []
+        for number in range(count):
+            texts = _text_fold(development, number, count, seed)
+            group = set(speakers[number::count]) if len(speakers) > 1 else set(speakers)
+            chosen = {entry.id for entry in development if entry.speaker in group}
+            if len(speakers) == 1:
+                chosen = {entry.id for entry in development if sentence(entry) in texts}
+            validation, train = self._apart(development, chosen, texts)
+            if train and validation:
+                folds.append(Fold(_ids(train), _ids(validation)))
+        return tuple(folds)
+
+    def _check(self, split: Split, entries: Sequence[Entry], chosen: set[str]) -> None:
+        by_id = {entry.id: entry for entry in entries}
+        assert split.test and set(split.test) <= chosen and not set(split.development) & chosen
+        for left, right in [(split.development, split.test), *((fold.train, fold.validation) for fold in split.folds)]:
+            assert not set(left) & set(right)
+            if self.disjoint_text:
+                assert not {sentence(by_id[id_]) for id_ in left} & {sentence(by_id[id_]) for id_ in right}
+        several = len({by_id[id_].speaker for id_ in split.development}) > 1
+        for fold in split.folds:
+            assert set(fold.train) | set(fold.validation) <= set(split.development)
+            if several:
+                assert not {by_id[id_].speaker for id_ in fold.train} & {by_id[id_].speaker for id_ in fold.validation}
+        if self.by != "sentence":
+            held = {getattr(by_id[id_], self.by) for id_ in split.test}
+            assert not held & {getattr(by_id[id_], self.by) for id_ in split.development}
+
+
+def sentence(entry: Entry) -> str:
+    """Return what makes two utterances the same sentence; one without text is like no other."""
+    return _normal(entry.text) or f" {entry.id}"
+
+
+def _aliases(entry: Entry, by: str) -> tuple[str, ...]:
+    """Return what ``held_out`` may call an entry by, the full name first; a speaker also goes without its corpus."""
+    name = getattr(entry, by)
+    return (name, name.removeprefix(f"{entry.corpus}/")) if by == "speaker" else (name,)
+
+
+def _normal(text: str) -> str:
+    """Return a text as sentences are compared.
+
+    >>> _normal("The  Birch-canoe, slid!") == _normal("the birch canoe slid")
+    True
+    """
+    folded = unicodedata.normalize("NFC", text).casefold()
+    # Letters, numbers and marks: the vowel signs of many scripts are marks.
+    kept = (letter if unicodedata.category(letter)[0] in "LNM" else " " for letter in folded)
+    return " ".join("".join(kept).split())
+
+
+def _drawn(names: Iterable[str], seed: int) -> list[str]:
+    """Return the names in an order that depends on the seed and on nothing but each name itself."""
+    return sorted(names, key=lambda name: (hashlib.sha256(f"{seed}:{name}".encode()).digest(), name))
+
+
+def _text_fold(entries: Sequence[Entry], number: int, count: int, seed: int) -> set[str]:
+    """Return the sentences of one of ``count`` folds, into which those of each language are dealt."""
+    texts: set[str] = set()
+    for same_language in _by_language(entries):
+        texts |= set(_drawn({sentence(entry) for entry in same_language}, seed)[number::count])
+    return texts
+
+
+def _by_language(entries: Iterable[Entry]) -> list[list[Entry]]:
+    groups: dict[str, list[Entry]] = {}
+    for entry in entries:
+        groups.setdefault(entry.language, []).append(entry)
+    return list(groups.values())
+
+
+def _ids(entries: Iterable[Entry]) -> tuple[str, ...]:
+    return tuple(sorted(entry.id for entry in entries))

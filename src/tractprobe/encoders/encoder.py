@@ -1,0 +1,135 @@
+"""Encoder: waves in, hidden states of every layer out; frozen, and blind to what else is in the batch.
+
+Layer 0 is what enters block 1 (for HuBERT and its kin the projected convolutional features with their positions),
+layer k the output of block k, the last layer the final output after the last norm (``last_hidden_state``, whatever
+``hidden_states[-1]`` means to a release of transformers). Encoders that have no blocks have layer 0 only.
+"""
+
+import hashlib
+from abc import abstractmethod
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from tractprobe.encoders.frames import FrameGeometry
+from tractprobe.system.errors import EncoderError
+from tractprobe.system.files import digest
+
+# Of a transformers configuration: where it came from and what wrote it.
+_WITHOUT_EFFECT = ("_name_or_path", "transformers_version", "architectures", "dtype", "torch_dtype")
+
+# The underscore: waves and states of one batch differ in length.
+Wave = Float[Tensor, " _sample"]
+States = Float[Tensor, "layer _time width"]
+
+
+class Encoder(nn.Module):
+    """A frozen map from a 16 kHz wave to frames.
+
+    Attributes
+    ----------
+    label
+        Short name, as it appears in run directories and tables.
+    num_layers
+        Number of hidden states of each frame.
+    width
+        Features of each.
+    geometry
+        Where frames sit in time.
+    identity
+        Plain values that name everything that determines the output; equal identities mean equal features.
+    context_frames
+        How many frames on either side a frame depends on beside its own field; ``None`` if on the whole wave.
+    span
+        Samples of the windows that longer waves are cut into, each encoded by itself; ``None`` if they are not cut.
+    """
+
+    context_frames: int | None = None
+    span: int | None = None
+
+    def __init__(self, label: str, num_layers: int, width: int, geometry: FrameGeometry, identity: dict[str, Any]):
+        super().__init__()
+        self.label, self.num_layers, self.width, self.geometry = label, num_layers, width, geometry
+        self.identity = identity
+
+    @abstractmethod
+    def count_frames(self, num_samples: int) -> int:
+        """Return how many frames a wave of so many samples has."""
+
+    @abstractmethod
+    def encode(self, waves: Sequence[Wave]) -> list[States]:
+        """Return the states of each wave; called without gradients and in eval mode."""
+
+    def survey(self, blocks: Iterable[Wave]) -> Any:
+        """Return what a piece must know of the whole wave; ``None``, without reading it, where that is nothing."""
+        return None
+
+    def encode_piece(self, wave: Wave, whole: Any) -> States:
+        """Return the states of a piece of a wave that was surveyed; only asked where that gave something."""
+        raise NotImplementedError
+
+    @torch.no_grad()
+    def piece(self, wave: Wave, whole: Any) -> States:
+        """Return the states of a piece of a longer wave, normalised by the statistics of all of it.
+
+        Parameters
+        ----------
+        whole
+            Result of ``survey``; with ``None`` the piece is a wave of its own.
+        """
+        return self.encode([wave])[0] if whole is None else self.encode_piece(wave, whole)
+
+    def truncate(self, deepest: int) -> "Encoder":
+        """Drop the blocks behind layer ``deepest``; what is left of the states is the same to the bit.
+
+        Identities of whole and cut encoders differ, since what they return does.
+        """
+        if not 0 <= deepest < self.num_layers:
+            raise EncoderError(f"{self.label} has layers 0 to {self.num_layers - 1}, not {deepest}")
+        if deepest < self.num_layers - 1:
+            self._cut(deepest)
+            self.num_layers = deepest + 1
+            self.identity = self.identity | {"deepest": deepest}
+        return self
+
+    def _cut(self, blocks: int) -> None:
+        """Keep so many blocks and nothing behind them; only asked of encoders that have blocks."""
+        raise NotImplementedError
+
+    @torch.no_grad()
+    def forward(self, waves: Sequence[Wave]) -> list[States]:
+        """Return the states of each wave, which do not depend on the other waves (to 1e-4 in float32)."""
+        return self.encode(waves)
+
+    def train(self, mode: bool = True) -> "Encoder":
+        """Stay in eval mode: frozen means without dropout, layer drop and masking, whatever the trainer asks for."""
+        return super().train(False)
+
+    def freeze(self) -> "Encoder":
+        """Take the parameters out of training; constructors end with it."""
+        self.requires_grad_(False)
+        return self.train(False)
+
+
+def model_identity(model: nn.Module, extractor: Any = None) -> dict[str, Any]:
+    """Return what determines a transformers model's output: its kind, its weights, its configuration, its input's."""
+    config: Any = getattr(model, "config")  # noqa: B009
+    settings = {key: value for key, value in config.to_dict().items() if key not in _WITHOUT_EFFECT}
+    return {
+        "encoder": config.model_type,
+        "weights_sha256": weights_sha256(model),
+        "config_sha256": digest(settings),
+        "extractor_sha256": digest(extractor.to_dict()) if extractor is not None else None,
+    }
+
+
+def weights_sha256(module: nn.Module) -> str:
+    """Return a hash of all parameters and buffers, by name."""
+    total = hashlib.sha256()
+    for name, tensor in sorted(module.state_dict().items()):
+        total.update(f"{name} {tensor.dtype} {tuple(tensor.shape)} ".encode())
+        total.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy())
+    return total.hexdigest()

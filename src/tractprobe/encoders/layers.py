@@ -1,0 +1,90 @@
+"""What a head reads: one layer of an encoder, or several side by side."""
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from jaxtyping import Shaped
+from torch import Tensor
+
+from tractprobe.system.errors import ConfigError
+
+Layers = tuple[int, ...]
+"""The layers that one head reads, side by side."""
+Label = int | str
+"""What tables call them: a number, or for several such as ``0+3`` and ``0-12``."""
+
+ALL = "all"
+_SEVERAL = re.compile(r"\d+([+-]\d+)+")
+
+
+def as_layers(value: Any, count: int, encoder: str) -> tuple[Layers, ...]:
+    """Return what each head reads, as ``layer`` says: every layer by itself, one, or those of a list side by side.
+
+    >>> as_layers("all", 3, "mine"), as_layers(2, 3, "mine"), as_layers([2, 0], 3, "mine")
+    (((0,), (1,), (2,)), ((2,),), ((0, 2),))
+    """
+    if value == ALL:
+        return tuple((layer,) for layer in range(count))
+    several = value if isinstance(value, list) else [value]
+    known = all(type(layer) is int and 0 <= layer < count for layer in several)
+    if not known or not several or len(set(several)) != len(several):
+        raise ConfigError(f"layer={value}: {encoder} has layers 0 to {count - 1}, or all; several side by side: [0,1]")
+    return (tuple(sorted(several)),)
+
+
+def label(layers: Layers) -> Label:
+    """Return what tables call some layers.
+
+    >>> label((3,)), label((0, 3)), label((0, 1, 2, 3, 6, 7))
+    (3, '0+3', '0-3+6+7')
+    """
+    if len(layers) == 1:
+        return layers[0]
+    parts: list[list[int]] = []
+    for layer in layers:
+        if parts and parts[-1][-1] == layer - 1:
+            parts[-1].append(layer)
+        else:
+            parts.append([layer])
+    return "+".join(f"{part[0]}-{part[-1]}" if len(part) > 2 else "+".join(map(str, part)) for part in parts)
+
+
+def of_label(value: Label) -> Layers:
+    """Return the layers that a label names.
+
+    >>> of_label("0-3+6+7")
+    (0, 1, 2, 3, 6, 7)
+    """
+    ends = [[int(end) for end in part.split("-")] for part in str(value).split("+")]
+    return tuple(layer for part in ends for layer in range(part[0], part[-1] + 1))
+
+
+def is_label(value: Any) -> bool:
+    """Whether something is a label."""
+    return (type(value) is int and value >= 0) or (isinstance(value, str) and bool(_SEVERAL.fullmatch(value)))
+
+
+def order(value: Label) -> tuple[bool, Any]:
+    """Return what labels are sorted by: single layers first.
+
+    >>> sorted([10, "0+10", 2, "0+2"], key=order)
+    [2, 10, '0+2', '0+10']
+    """
+    return (False, value) if isinstance(value, int) else (True, [int(part) for part in re.findall(r"\d+", value)])
+
+
+def read_by(heads: Sequence[Layers]) -> Layers:
+    """Return every layer that one of the heads reads, once and in order."""
+    return tuple(sorted({layer for layers in heads for layer in layers}))
+
+
+def side_by_side(
+    states: Shaped[Tensor, "layer *frames width"], read: Sequence[int], heads: Sequence[Layers]
+) -> Shaped[Tensor, "head *frames _width"]:
+    """Return each head's input out of the states of the layers that were read; all read equally many."""
+    if all(len(layers) == 1 for layers in heads) and [layers[0] for layers in heads] == list(read):
+        return states
+    place = {layer: index for index, layer in enumerate(read)}
+    return torch.stack([torch.cat([states[place[layer]] for layer in layers], dim=-1) for layers in heads])

@@ -1,0 +1,237 @@
+"""Hidden states of a whole corpus, from one pass of the encoder, kept on disk for every later fit and score.
+
+::
+
+    <cache>/<encoder hash>/<corpus content hash>/states.npy     (layer, frame, width), memory-mapped
+    <cache>/<encoder hash>/<corpus content hash>/index.json     where each utterance's frames are, and what made them
+
+The folder's names are hashes of everything that determines its content; the index repeats it in full, with a checksum
+of each utterance and layer that is compared on reading. A folder appears whole or not at all, and is made by one
+process while others wait for it; one that was killed is gone on with, batch by batch as it would have been.
+"""
+
+import json
+import logging
+import os
+import sys
+import time
+import zlib
+from collections.abc import Container, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from jaxtyping import Shaped
+from torch.utils.data import DataLoader, Dataset
+from tqdm import tqdm
+
+from tractprobe.corpora.prepared.corpus import PreparedCorpus
+from tractprobe.corpora.prepared.manifest import Entry
+from tractprobe.encoders.encoder import Encoder
+from tractprobe.system.errors import ConfigError, CorpusError, EncoderError, first_line
+from tractprobe.system.files import digest, read_json, staged_folder, write_json, writing
+
+log = logging.getLogger(__name__)
+
+Storage = Literal["float16", "float32"]
+_FORMAT = 2
+_INDEX, _STATES, _JOURNAL = "index.json", "states.npy", "journal.jsonl"
+
+
+def as_storage(name: str) -> Storage:
+    """Return a precision by its name; ConfigError if states are not stored so."""
+    if name not in ("float16", "float32"):
+        raise ConfigError(f"features.storage={name}: float16 or float32")
+    return name
+
+
+def rounded(states: torch.Tensor, storage: Storage) -> torch.Tensor:
+    """Round hidden states as the cache stores them, so that cached and fresh ones are the same numbers."""
+    if storage == "float32":
+        return states.float()
+    half = states.half()
+    if not torch.isfinite(half).all():
+        raise EncoderError("hidden states exceed the range of float16; use features.storage=float32")
+    return half
+
+
+class FeatureCache:
+    """The states of one encoder on one corpus, read by utterance.
+
+    Raises
+    ------
+    EncoderError
+        The files are not whole, or were made by something else.
+    """
+
+    def __init__(self, folder: Path, identity: dict[str, Any]):
+        self.folder = folder
+        try:
+            index = read_json(folder / _INDEX)
+            self._states = np.load(folder / _STATES, mmap_mode="r", allow_pickle=False)
+            spans = {id_: (start, count, checks) for id_, start, count, checks in index["utterances"]}
+        except (CorpusError, OSError, ValueError, TypeError, KeyError) as error:
+            raise EncoderError(f"{folder}: not whole ({first_line(error)})") from None
+        if index["identity"] != identity or list(self._states.shape) != index["shape"]:
+            raise EncoderError(f"{folder} holds features of something else")
+        self._spans: dict[str, tuple[int, int, list[int]]] = spans
+
+    def read(self, utterance_id: str, layers: Sequence[int]) -> Shaped[np.ndarray, "layer time width"]:
+        """Return the states of one utterance at some layers, checked against what was written."""
+        start, count, checks = self._spans[utterance_id]
+        states = np.stack([self._states[layer, start : start + count] for layer in layers])
+        if [_check(one) for one in states] != [checks[layer] for layer in layers]:
+            raise EncoderError(f"{self.folder}: damaged at {utterance_id}; remove the folder and it is made again")
+        return states
+
+
+def cached(
+    encoder: Encoder,
+    corpus: PreparedCorpus,
+    cache: Path,
+    storage: Storage,
+    device: torch.device,
+    batch_size: int = 8,
+    num_workers: int = 0,
+) -> FeatureCache:
+    """Open the states of an encoder on a corpus; what of them is not there is encoded first, also after a kill."""
+    identity = _identity(encoder, corpus, storage)
+    folder = cache / digest(identity)[:16] / corpus.content_hash[:16]
+    name = digest([identity, batch_size])[:16]
+    with staged_folder(folder, lambda: _is_whole(folder, identity), resume=name) as staging:
+        if staging is not None:
+            _fill(encoder, corpus, staging, identity, storage, device, batch_size, num_workers)
+    return FeatureCache(folder, identity)
+
+
+def _is_whole(folder: Path, identity: dict[str, Any]) -> bool:
+    if not folder.exists():
+        return False
+    try:
+        FeatureCache(folder, identity)
+    except EncoderError as error:
+        log.warning("%s; it is made again", error)
+        return False
+    return True
+
+
+def _check(states: Shaped[np.ndarray, "time width"]) -> int:
+    return zlib.crc32(np.ascontiguousarray(states).data)
+
+
+def _identity(encoder: Encoder, corpus: PreparedCorpus, storage: Storage) -> dict[str, Any]:
+    import transformers
+
+    return {
+        "format": _FORMAT,
+        "encoder": encoder.identity,
+        "corpus": corpus.content_hash,
+        "storage": storage,
+        "transformers": transformers.__version__,  # releases disagree on what a hidden state is
+    }
+
+
+def _fill(
+    encoder: Encoder,
+    corpus: PreparedCorpus,
+    staging: Path,
+    identity: dict[str, Any],
+    storage: Storage,
+    device: torch.device,
+    batch_size: int,
+    num_workers: int,
+) -> None:
+    """Encode what is not noted in the journal; batches are noted when their states are in place."""
+    counts = [encoder.count_frames(entry.num_samples) for entry in corpus.entries]
+    starts = np.concatenate([[0], np.cumsum(counts)]).tolist()
+    begin = dict(zip((entry.id for entry in corpus.entries), starts, strict=False))
+    shape = (encoder.num_layers, starts[-1], encoder.width)
+    states = _opened(staging / _STATES, shape, storage)
+    rows = _noted(staging / _JOURNAL, states, begin)
+    if rows:
+        log.info("going on behind %d of %d utterances", len(rows), len(corpus.entries))
+    with open(staging / _JOURNAL, "ab") as journal:
+        for entry, encoded in _encode(encoder.to(device), corpus, rows, device, batch_size, num_workers):
+            values, start = rounded(encoded, storage).cpu().numpy(), begin[entry.id]
+            states[:, start : start + values.shape[1]] = values
+            rows[entry.id] = [entry.id, start, values.shape[1], [_check(layer) for layer in values]]
+            journal.write(json.dumps(rows[entry.id]).encode() + b"\n")
+            journal.flush()
+    states.flush()
+    write_json(staging / _INDEX, {"identity": identity, "shape": list(shape), "utterances": sorted(rows.values())})
+    (staging / _JOURNAL).unlink()
+
+
+def _opened(path: Path, shape: tuple[int, ...], storage: Storage) -> np.memmap:
+    """Open the states' file, as an earlier try has left it or anew."""
+    try:
+        states = np.lib.format.open_memmap(path, mode="r+")
+        if states.shape == shape and states.dtype == np.dtype(storage):
+            return states
+    except (OSError, ValueError):
+        pass
+    path.with_name(_JOURNAL).unlink(missing_ok=True)
+    states = np.lib.format.open_memmap(path, mode="w+", dtype=np.dtype(storage), shape=shape)
+    with writing(path), open(path, "rb+") as file:  # a disk that is full later would kill the process
+        os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+    return states
+
+
+def _noted(path: Path, states: np.memmap, begin: Mapping[str, int]) -> dict[str, list[Any]]:
+    """Return the rows that an earlier try has noted, up to the first whose states are not what it wrote."""
+    rows: dict[str, list[Any]] = {}
+    content = path.read_bytes() if path.exists() else b""
+    length = 0
+    for line in content[: content.rfind(b"\n") + 1].splitlines(keepends=True):
+        id_, start, count, checks = row = json.loads(line)
+        if begin.get(id_) != start or [_check(layer[start : start + count]) for layer in states] != checks:
+            break
+        rows[id_] = row
+        length += len(line)
+    if content:
+        os.truncate(path, length)
+    return rows
+
+
+def _encode(
+    encoder: Encoder,
+    corpus: PreparedCorpus,
+    done: Container[str],
+    device: torch.device,
+    batch_size: int,
+    num_workers: int,
+) -> Iterator[tuple[Entry, torch.Tensor]]:
+    """Yield the states of each utterance that is not done, longest first, so that batches waste little on padding.
+
+    Batches are the same whatever is done, and are encoded again if a part of them is not.
+    """
+    entries = sorted(corpus.entries, key=lambda entry: (-entry.num_samples, entry.id))
+    batches = [entries[first : first + batch_size] for first in range(0, len(entries), batch_size)]
+    batches = [batch for batch in batches if not all(entry.id in done for entry in batch)]
+    total_s, began = sum(entry.duration_s for batch in batches for entry in batch), time.perf_counter()
+    description = f"encoding {corpus.name} with {encoder.label}"
+    bar = tqdm(
+        total=round(total_s), desc=description, unit=" s of speech", disable=not sys.stderr.isatty(), leave=False
+    )
+    with bar:
+        waves = DataLoader(_Waves(corpus, batches), batch_size=None, num_workers=num_workers)
+        for batch, some in zip(batches, waves, strict=True):
+            encoded = encoder([wave.to(device) for wave in some])
+            yield from ((entry, states) for entry, states in zip(batch, encoded, strict=True) if entry.id not in done)
+            bar.update(round(sum(entry.duration_s for entry in batch)))
+    elapsed_s = time.perf_counter() - began
+    log.info("%s: %.0f s of speech in %.1f s (%.1f x real time)", description, total_s, elapsed_s, total_s / elapsed_s)
+
+
+class _Waves(Dataset[list[torch.Tensor]]):
+    """Batches of waves, decoded ahead by other processes if there are any."""
+
+    def __init__(self, corpus: PreparedCorpus, batches: Sequence[Sequence[Entry]]):
+        self.corpus, self.batches = corpus, batches
+
+    def __len__(self) -> int:
+        return len(self.batches)
+
+    def __getitem__(self, index: int) -> list[torch.Tensor]:
+        return [torch.from_numpy(self.corpus.audio(entry.id)) for entry in self.batches[index]]

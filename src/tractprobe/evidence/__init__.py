@@ -1,0 +1,1 @@
+"""From scores to claims: tables, comparisons, figures."""

@@ -1,0 +1,1 @@
+"""Heads as a product: head files, and audio in, movements out."""

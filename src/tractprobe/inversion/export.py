@@ -1,0 +1,147 @@
+"""From a finished run to a head file: one layer, with everything that somebody needs who has never seen the run."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from tractprobe.encoders.layers import Label
+from tractprobe.inversion.head_file import write_head
+from tractprobe.runs.estimate import mean_over_speakers
+from tractprobe.runs.result import HEADS, METRICS, RESULT, Row, chosen_layer, read_result, speaker_means
+from tractprobe.runs.settings import Plain
+from tractprobe.system.errors import RunError, first_line
+from tractprobe.system.version import __version__
+
+LICENCE = (
+    "These weights were fitted on the corpora and on states of the encoder that are named here; what their licences "
+    "say of derived works applies."
+)
+_AGAIN = "remove it and run the command again, which starts from the cached states"
+
+
+def export(run: Path, layer: Label | None = None, output: Path | None = None) -> Path:
+    """Write a head file of one layer of a finished run and return its path.
+
+    Without ``layer`` the best by validation is taken, never by test; ``output`` is ``head-layer<N>.safetensors`` in
+    the run's directory if not given.
+
+    Raises
+    ------
+    RunError
+        No finished run, a layer that it has not, no validation to choose by, or an output that is there already.
+    """
+    result = read_result(run)
+    tensors, layers, channels = _heads(run, result)
+    layer = _chosen(run, result, layers, layer)
+    output = output or run / f"head-layer{layer}.safetensors"
+    if output.exists():
+        raise RunError(f"{output} is there already; remove it or give --output")
+    index = layers.index(layer)
+    try:
+        about = _about(run, result, layer, channels)
+    except (LookupError, TypeError, AttributeError) as error:
+        raise RunError(f"{run / RESULT} is not as this version writes it ({error!r}); {_AGAIN}") from None
+    write_head(output, {name: value[index : index + 1] for name, value in tensors.items()}, about)
+    return output
+
+
+def _heads(run: Path, result: Plain) -> tuple[dict[str, Any], list[Label], list[dict[str, str]]]:
+    """Return a run's tensors, the layers that are their first axis, and their channels."""
+    from safetensors import SafetensorError, safe_open
+    from safetensors.torch import load_file
+
+    path = run / HEADS
+    try:
+        with safe_open(path, "pt") as file:
+            about = json.loads((file.metadata() or {}).get("tractprobe", "null"))
+        tensors, layers = load_file(path), list(about["layers"])
+        targets = result["settings"]["targets"]
+        channels = [{"name": name, "unit": unit} for name, unit in zip(about["channels"], about["units"], strict=True)]
+    except (OSError, SafetensorError, LookupError, TypeError, ValueError) as error:
+        raise RunError(f"{path}: not the heads of this run: {first_line(error)}") from None
+    identity = {key: value for key, value in result["identity"].items() if key != "versions"}
+    if about["identity"] != identity or any(len(value) != len(layers) for value in tensors.values()):
+        raise RunError(f"{path}: the heads of another run, by the layers and identity that they name")
+    return tensors, layers, [one | {"target": target} for one, target in zip(channels, _sets(targets), strict=True)]
+
+
+def _sets(targets: Sequence[str]) -> list[str]:
+    from tractprobe.data.targets import SETS
+
+    return [name for name in targets for _ in SETS[name][0]]
+
+
+def _chosen(run: Path, result: Plain, layers: Sequence[Label], asked: Label | None) -> Label:
+    """Return the layer that is asked for, the only one, or the one that validated best."""
+    if asked is not None and asked not in layers:
+        raise RunError(f"{run} has no layer {asked}; it has {', '.join(map(str, layers))}")
+    if asked is not None or len(layers) == 1:
+        return layers[0] if asked is None else asked
+    chosen = chosen_layer(result)
+    if chosen is None:
+        raise RunError(f"{run} has no validation r to choose among layers {', '.join(map(str, layers))}; give --layer")
+    return chosen
+
+
+def _about(run: Path, result: Plain, layer: Label, channels: list[dict[str, str]]) -> Plain:
+    from tractprobe.runs.building import build
+
+    identity, settings = result["identity"], result["settings"]
+    encoder, rows = build(settings["model"]), [row for row in result["scores"] if row["layer"] == layer]
+    if encoder.identity != identity["encoder"]:
+        raise RunError(f"the encoder of now is not that of {run}: {encoder.identity}, not {identity['encoder']}")
+    geometry, model = encoder.geometry, {key: value for key, value in settings["model"].items() if key != "about"}
+    frames = {"stride": geometry.stride, "first": geometry.first, "field": geometry.field}
+    return {
+        "channels": channels,
+        "head": settings["head"],
+        "layer": layer,
+        "encoder": {
+            "label": encoder.label,
+            "settings": model,
+            "identity": identity["encoder"],
+            "width": encoder.width,
+            "about": settings["model"].get("about"),
+        },
+        "frames": {**frames, "rate_hz": geometry.rate_hz, "of_samples_per_s": 16000},
+        "storage": settings["features"]["storage"],
+        "ema": settings["ema"],
+        "speakers": _speakers(run, result, [channel["name"] for channel in channels]),
+        "corpora": identity["corpora"],
+        "run": {key: identity[key] for key in ("model", "layer", "head", "split", "held_out", "seed", "differences")},
+        "means": _means(rows),
+        "scores": rows,
+        "scaled_by_own_test_frames": result["scaled_by_own_test_frames"],
+        "versions": {**identity["versions"], "exported_by": __version__},
+        "licence": LICENCE,
+    }
+
+
+def _speakers(run: Path, result: Plain, channels: list[str]) -> Plain:
+    """Return the means and deviations that training speakers have from frames that were not tested."""
+    scales = result.get("scales")
+    if not scales or scales["channels"] != channels:
+        raise RunError(f"{run / RESULT} does not hold its speakers' means and scales; {_AGAIN}")
+    kept = {}
+    for name, scale in scales["speakers"].items():
+        mean, sd = (
+            [None if tested else value for value, tested in zip(scale[what], scale["from_test"], strict=True)]
+            for what in ("mean", "sd")
+        )
+        if any(value is not None for value in mean):
+            kept[name] = {"mean": mean, "sd": sd}
+    if not kept:
+        raise RunError(f"{run}: no speaker was described by frames that were not tested")
+    return kept
+
+
+def _means(rows: Sequence[Row]) -> Plain:
+    """Return each target's test scores, averaged as in tables, with intervals and n."""
+    means = {}
+    for target in dict.fromkeys(row["target"] for row in rows):
+        same = [row for row in rows if row["target"] == target]
+        one_unit = len({row["unit"] for row in same}) == 1
+        values = {name: speaker_means(same, name) for name in METRICS if one_unit or name != "rmse"}
+        means[target] = {name: vars(mean_over_speakers(some)) for name, some in values.items() if some}
+    return means

@@ -1,0 +1,255 @@
+"""Head files: one layer's head with all that it takes to use it elsewhere, as safetensors.
+
+The tensors are those of a bank of one head; everything else is JSON under ``tractprobe`` in the header: which encoder
+and layer, where its frames sit, channels and units, the training speakers' means and deviations, corpora and scores.
+
+A head file may come from anybody. What it names is built only if it is one of ours, sizes are compared before anything
+is allocated, nothing in it is executed, and a checksum over all of it finds damage.
+"""
+
+import json
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from tractprobe.data.scales import SpeakerScale
+from tractprobe.data.targets import Channel
+from tractprobe.encoders.encoder import Encoder, weights_sha256
+from tractprobe.encoders.frames import FrameGeometry
+from tractprobe.encoders.layers import Label, Layers, is_label, label, of_label
+from tractprobe.encoders.state_cache import Storage, as_storage
+from tractprobe.probes.heads import Bank
+from tractprobe.probes.heads.ridge import Ridge
+from tractprobe.runs.building import build
+from tractprobe.runs.settings import Plain, flat
+from tractprobe.system.errors import CorpusError, EncoderError, HeadError, TractprobeError, first_line
+from tractprobe.system.files import atomic, digest, read_bytes
+from tractprobe.system.registry import PUBLIC, names_of
+
+FORMAT = 1
+MAX_BYTES, MAX_HEADER_BYTES = 1 << 30, 1 << 23
+
+_HEADS, _ENCODERS = names_of("head"), names_of("encoder")
+_MAX_SETTING, _MAX_LAYERS, _MAX_CHANNELS = 1 << 16, 512, 64
+_WITHOUT_SIZE = ("seed", "random_seed", "alphas", "alpha_without_validation")
+# Of an encoder's identity: what a release of transformers or pyworld may write differently for the same weights.
+_WEIGHTED = "tractprobe.heads.Weighted"
+_BY_RELEASE = ("config_sha256", "extractor_sha256", "pyworld", "revision", "deepest")
+
+
+@dataclass(frozen=True, eq=False)
+class HeadFile:
+    """A head that was read, checked and built.
+
+    Attributes
+    ----------
+    head
+        A bank of one head; it predicts standardised channels.
+    scales
+        Mean and standard deviation of each training speaker, in the channels' units.
+    about
+        All that the file says of itself.
+    """
+
+    path: Path
+    head: Bank | Ridge
+    layers: Layers
+    width: int
+    channels: tuple[Channel, ...]
+    geometry: FrameGeometry
+    storage: Storage
+    scales: Mapping[str, SpeakerScale]
+    about: Plain
+
+    @property
+    def layer(self) -> Label:
+        """What tables call the layers."""
+        return label(self.layers)
+
+    def encoder(self, name: str | None = None) -> Encoder:
+        """Build the encoder that the head was fitted on; ``name`` says where its model is if not where it was."""
+        settings = self.about["encoder"]["settings"]
+        if name is not None:
+            if "name" not in settings:
+                raise EncoderError(f"{self.path} is of {settings['_target_']}, which has no model to be looked for")
+            settings = {**settings, "name": name, "revision": None}
+        try:
+            return build(settings)
+        except EncoderError as error:
+            raise EncoderError(f"{error}\n(the encoder of {self.path}; say where it is with --encoder)") from None
+
+    def check_encoder(self, encoder: Encoder) -> None:
+        """Raise EncoderError unless the head was fitted on states of this very encoder."""
+        wanted, given = ({key: value for key, value in identity.items() if key not in _BY_RELEASE}
+                         for identity in (self.about["encoder"]["identity"], encoder.identity))  # fmt: skip
+        if wanted != given:
+            raise EncoderError(f"{self.path} is of another encoder: {wanted}, not {given}")
+        known = max(self.layers) < encoder.num_layers
+        if not known or (encoder.width, encoder.geometry) != (self.width, self.geometry):
+            raise EncoderError(f"{self.path}: layer, width or frames are not those of {encoder.label}")
+
+
+def write_head(path: Path, tensors: Mapping[str, Tensor], about: Plain) -> None:
+    """Write a head file; what cannot be read back is not written."""
+    from safetensors.torch import save
+
+    tensors = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
+    about = {"format": FORMAT, **about}
+    about["sha256"] = _checksum(tensors, about)
+    content = save(tensors, metadata={"tractprobe": json.dumps(about, allow_nan=False)})
+    _parsed(path, content)
+    with atomic(path) as temporary:
+        temporary.write_bytes(content)
+
+
+def read_head(path: Path) -> HeadFile:
+    """Read a head file; HeadError names what of it is not whole, not ours or not what it says."""
+    try:
+        return _parsed(path, read_bytes(path, MAX_BYTES))
+    except CorpusError as error:
+        raise HeadError(str(error)) from None
+
+
+def _parsed(path: Path, content: bytes) -> HeadFile:
+    from safetensors import SafetensorError
+    from safetensors.torch import load
+
+    try:
+        about = _about(content)
+        tensors = load(content)
+        _require(about.get("sha256") == _checksum(tensors, about), "damaged: its checksum is not that of its contents")
+        return _built(path, tensors, about)
+    except TractprobeError as error:
+        raise HeadError(f"{path}: {error}") from None
+    except (SafetensorError, LookupError, TypeError, ValueError, AttributeError, RecursionError, RuntimeError) as error:
+        raise HeadError(f"{path}: no head file, or a damaged one ({first_line(error)})") from None
+
+
+def _about(content: bytes) -> Plain:
+    size = int.from_bytes(content[:8], "little")
+    _require(len(content) > 8 and 2 <= size <= len(content) - 8, "no head file: it is not safetensors, or cut short")
+    _require(size <= MAX_HEADER_BYTES, f"its header has more than {MAX_HEADER_BYTES} bytes")
+    metadata = json.loads(content[8 : 8 + size]).get("__metadata__", {})
+    _require("tractprobe" in metadata, "safetensors, but no head file of tractprobe")
+    about = json.loads(metadata["tractprobe"], parse_constant=lambda name: _require(False, f"{name} in its header"))
+    if "layers" in about and "format" not in about:
+        raise HeadError("the heads of a run; `tractprobe export <run>` makes a head file of one of them")
+    _require(about["format"] == FORMAT, f"format {about['format']!r:.20}; this version reads {FORMAT}")
+    return about
+
+
+def _built(path: Path, tensors: Mapping[str, Tensor], about: Plain) -> HeadFile:
+    channels = tuple(Channel(one["target"], one["name"], one["unit"]) for one in about["channels"])
+    names = [channel.name for channel in channels]
+    _require(1 <= len(names) <= _MAX_CHANNELS and len(set(names)) == len(names), "channels that share a name, or none")
+    _require(all(re.fullmatch(r"\w{1,32}", name, re.ASCII) for name in names), "channels with other names than words")
+    _require(all(isinstance(one.unit, str) and len(one.unit) <= 64 for one in channels), "a unit that is no text")
+    layer, width = about["layer"], about["encoder"]["width"]
+    _require(is_label(layer) and len(str(layer)) <= _MAX_LAYERS, f"layer {layer!r:.20}")
+    _require(max(map(int, re.findall(r"\d+", str(layer)))) < _MAX_LAYERS, f"layer {layer!r:.20}")
+    layers = of_label(layer)
+    _require(type(width) is int and 0 < width <= max(max(value.shape, default=0) for value in tensors.values()),
+             f"a width of {width!r:.20}")  # fmt: skip
+    settings = about["encoder"]["settings"]
+    _check_settings(settings, _ENCODERS)
+    _require(isinstance(about["encoder"]["identity"], dict), "no identity of an encoder")
+    _check_origin(about)
+    return HeadFile(
+        path=path,
+        head=_head(about["head"], tensors, layers, width, len(channels)),
+        layers=layers,
+        width=width,
+        channels=channels,
+        geometry=_geometry(about["frames"]),
+        storage=as_storage(about["storage"]),
+        scales=_scales(about["speakers"], len(channels)),
+        about=about,
+    )
+
+
+def _head(
+    settings: Plain, tensors: Mapping[str, Tensor], layers: Layers, width: int, num_channels: int
+) -> Bank | Ridge:
+    """Build a head, without memory first to compare its tensors' sizes with those that are there."""
+    _check_settings(settings, _HEADS)
+    added = settings["_target_"] == _WEIGHTED
+    if added:
+        _check_settings(settings.get("head"), _HEADS - {_WEIGHTED})
+    inputs = {"num_layers": len(layers), "width": width} if added else {"num_layers": 1, "width": width * len(layers)}
+    size = {**inputs, "num_channels": num_channels}
+    with torch.device("meta"):
+        empty = build(settings, **size)
+    kind, wanted = type(empty), {name: (value.shape, value.dtype) for name, value in empty.state_dict().items()}
+    found = {name: (value.shape, value.dtype) for name, value in tensors.items()}
+    _require(wanted == found, "tensors of other names, sizes or number formats than its head has")
+    for name, value in tensors.items():
+        never_fitted = value.isnan() if (kind, name) == (Ridge, "bias") else torch.zeros_like(value, dtype=torch.bool)
+        _require(bool((torch.isfinite(value) | never_fitted).all()), f"numbers that are not finite in {name}")
+    head = build(settings, **size)
+    head.load_state_dict(dict(tensors))
+    return head.requires_grad_(False).eval()
+
+
+def _check_settings(settings: Any, targets: frozenset[str]) -> None:
+    """Raise HeadError unless settings build one of some targets, of a size that somebody may mean."""
+    _require(isinstance(settings, dict) and settings.get("_target_") in targets, "what it names is not ours to build")
+    for key, value in flat(settings).items():
+        name = key.rpartition(".")[2]
+        _require(name != "_target_" or value in PUBLIC, "what it names is not ours to build")
+        limit = _MAX_LAYERS if "layers" in name or name == "depth" else _MAX_SETTING
+        several = value if isinstance(value, list) else [value]
+        _require(len(several) <= _MAX_LAYERS, f"a setting {key} of more than {_MAX_LAYERS} numbers")
+        for one in several:
+            _require(one is None or isinstance(one, (str, int, float)), f"a setting {key} of another kind than numbers")
+            if isinstance(one, (int, float)) and name not in _WITHOUT_SIZE:
+                _require(math.isfinite(one) and abs(one) <= limit, f"a setting {key} beyond {limit}")
+
+
+def _check_origin(about: Plain) -> None:
+    """Raise HeadError unless a viewer can be told what a head was fitted on, and how well it did."""
+    texts = (about["encoder"]["label"], about["run"]["head"], about["run"]["held_out"])
+    _require(all(isinstance(text, str) for text in texts), "no encoder, head or held-out value that has a name")
+    _require(isinstance(about["corpora"], dict), "no corpora that it was fitted on")
+    for metrics in about["means"].values():
+        known = [metrics["r"]["mean"]] if "r" in metrics else []
+        _require(all(isinstance(mean, (int, float)) for mean in known), "a score that is no number")
+
+
+def _geometry(frames: Plain) -> FrameGeometry:
+    stride, first, field = frames["stride"], frames["first"], frames["field"]
+    _require(type(stride) is int and 0 < stride <= _MAX_SETTING, "frames without a distance")
+    _require(type(field) is int and 0 < field and abs(float(first)) <= _MAX_SETTING, "frames that see nothing")
+    return FrameGeometry(stride, float(first), field)
+
+
+def _scales(speakers: Plain, num_channels: int) -> dict[str, SpeakerScale]:
+    def numbers(values: list) -> Tensor:
+        return torch.tensor([math.nan if value is None else float(value) for value in values], dtype=torch.float64)
+
+    scales = {}
+    for name, known in speakers.items():
+        mean, sd = numbers(known["mean"]), numbers(known["sd"])
+        _require(len(mean) == len(sd) == num_channels, f"a speaker {name!r:.40} of other channels")
+        _require(not (mean.isinf() | sd.isinf() | (sd <= 0)).any(), f"a speaker {name!r:.40} without a scale")
+        scales[name] = SpeakerScale(mean.numpy(), sd.numpy(), torch.zeros(num_channels, dtype=torch.bool).numpy())
+    _require(bool(scales), "no speaker whose mean and scale a track could have")
+    return scales
+
+
+def _checksum(tensors: Mapping[str, Tensor], about: Plain) -> str:
+    holder = torch.nn.Module()
+    for index, (_, value) in enumerate(sorted(tensors.items())):
+        holder.register_buffer(f"t{index}", value)
+    said = {key: value for key, value in about.items() if key != "sha256"}
+    return digest([said, sorted(tensors), weights_sha256(holder)])
+
+
+def _require(truth: bool, problem: str) -> None:
+    if not truth:
+        raise HeadError(problem)

@@ -1,0 +1,95 @@
+"""Tracks as files: npz for programs, CSV for everything else, and one row per phone where there is an alignment."""
+
+import csv
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tractprobe.corpora.formats.textgrid import PAUSES, read_textgrid
+from tractprobe.corpora.utterance import Phone
+from tractprobe.signals.channels import UNIT
+from tractprobe.signals.track import Track
+from tractprobe.system.errors import CorpusError
+from tractprobe.system.files import atomic
+
+PHONE_TIERS = ("phones", "phone", "phonemes", "segments", "MAU", "KAN-MAU")
+"""Names that aligners give to the tier of phones, in any case."""
+
+
+def read_phones(path: Path, tier: str | None = None) -> tuple[Phone, ...]:
+    """Return the phones of a TextGrid without its pauses; CorpusError if no tier of that name holds any.
+
+    Without ``tier`` it is the first of PHONE_TIERS that is there, or the only one.
+    """
+    grid = read_textgrid(path)
+    if tier is None:
+        names = [name for name, _ in grid.tiers]
+        known = [name for wanted in PHONE_TIERS for name in names if name.lower() == wanted.lower()]
+        if not known and len(names) != 1:
+            raise CorpusError(path, f"which tier holds the phones? It has {', '.join(names) or 'none'}; give --tier")
+        tier = (known or names)[0]
+    return tuple(phone for phone in grid.intervals(tier) if phone.label not in PAUSES)
+
+
+def write_npz(path: Path, track: Track, units: Sequence[str], head: str) -> None:
+    """Write values (time, channel), times_s, rate_hz, start_s, channels, units and the head's checksum; no pickle."""
+    arrays: dict[str, Any] = {
+        "values": track.values, "times_s": track.times_s, "rate_hz": track.rate_hz, "start_s": track.start_s,
+        "channels": np.array(track.channels), "units": np.array(units), "head_sha256": np.array(head),
+    }  # fmt: skip
+    with atomic(path) as temporary, open(temporary, "wb") as file:
+        np.savez_compressed(file, **arrays)
+
+
+def write_csv(path: Path, track: Track, units: Sequence[str], phones: Sequence[Phone] = ()) -> None:
+    """Write a row per time: ``time_s``, the phone at that time if any were given, and each channel; NaN is empty."""
+    labels = phones_at(track.times_s, phones)
+    rows = (
+        [f"{time_s:.6f}", *([labels[row]] if phones else []), *map(_number, track.values[row])]
+        for row, time_s in enumerate(track.times_s)
+    )
+    _write(path, ["time_s", *(["phone"] if phones else []), *_columns(track, units)], rows)
+
+
+def write_phone_csv(path: Path, track: Track, units: Sequence[str], phones: Sequence[Phone]) -> None:
+    """Write a row per phone: label, start, end, each channel at its middle, and each channel's mean over it."""
+    columns = _columns(track, units)
+    middles = track.at(np.array([(phone.start_s + phone.end_s) / 2 for phone in phones]))
+    rows = (
+        [phone.label, f"{phone.start_s:.6f}", f"{phone.end_s:.6f}", *map(_number, [*middle, *_mean(track, phone)])]
+        for phone, middle in zip(phones, middles, strict=True)
+    )
+    means = [f"{column}_mean" for column in columns]
+    _write(path, ["phone", "start_s", "end_s", *columns, *means], rows)
+
+
+def phones_at(times_s: np.ndarray, phones: Sequence[Phone]) -> list[str]:
+    """Return the label of the phone at each time, empty between them."""
+    labels = np.full(len(times_s), "", dtype=object)
+    for phone in phones:
+        start, stop = np.searchsorted(times_s, [phone.start_s, phone.end_s])
+        labels[start:stop] = phone.label
+    return labels.tolist()
+
+
+def _mean(track: Track, phone: Phone) -> np.ndarray:
+    start, stop = np.searchsorted(track.times_s, [phone.start_s, phone.end_s])
+    return track.values[start:stop].mean(axis=0) if stop > start else np.full(track.values.shape[1], np.nan)
+
+
+def _columns(track: Track, units: Sequence[str]) -> list[str]:
+    """Return the channels' names, those in mm with their unit; the others bear it already or have none."""
+    return [f"{name}_{unit}" if unit == UNIT else name for name, unit in zip(track.channels, units, strict=True)]
+
+
+def _number(value: float) -> str:
+    return f"{value:.4f}" if np.isfinite(value) else ""
+
+
+def _write(path: Path, header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    with atomic(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(header)
+        writer.writerows(rows)

@@ -1,0 +1,1 @@
+"""Heads that gradients fit, by Lightning."""

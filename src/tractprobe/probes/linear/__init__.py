@@ -1,0 +1,1 @@
+"""Heads in closed form, from first and second moments of groups of frames."""

@@ -1,0 +1,135 @@
+"""The sums of all groups of a pass, read from disk as they are needed."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from tractprobe.probes.linear.group_moments import SavedSums
+from tractprobe.probes.linear.scatter import Scatter
+from tractprobe.system.threads import concurrently
+
+_BLOCK = 16  # matrices that are multiplied at a time
+_KEPT_BYTES = 1 << 29  # of one layer's groups; what goes beyond is read again for every sum
+
+Selection = Bool[np.ndarray, " group"]
+
+
+@dataclass(frozen=True)
+class Group:
+    """Utterances whose sums are kept together: of one speaker in one language, on the same side of every split."""
+
+    corpus: str
+    language: str
+    speaker: str
+    ids: tuple[str, ...]
+
+
+class SumStore:
+    """The sums of all groups, read from disk as they are needed.
+
+    Attributes
+    ----------
+    count, y, yy
+        (group, channel): valid frames, and sums of targets and of their squares.
+    group_of, lost
+        For each row of Σx and Σxxᵀ its group, and the channels that it is to be subtracted for; none: all its frames.
+    """
+
+    def __init__(self, groups: Sequence[Group], files: Sequence[Path], widths: Mapping[str, int]):
+        self.groups, self.widths = tuple(groups), dict(widths)
+        self._files = [SavedSums(path) for path in files]
+        parts = [file.read("count", "y", "yy", "lost", "frames") for file in self._files]
+        self.count: Int[np.ndarray, "group channel"] = np.stack([part[0].numpy() for part in parts])
+        self.y, self.yy = (np.stack([part[index].numpy() for part in parts]) for index in (1, 2))
+        masks = [np.concatenate([np.zeros((1, self.count.shape[1]), bool), part[3].numpy()]) for part in parts]
+        self.lost: Bool[np.ndarray, "row channel"] = np.concatenate(masks)
+        self.frames: Int[np.ndarray, " row"] = np.concatenate([part[4].numpy() for part in parts])
+        self.group_of = np.repeat(np.arange(len(parts)), [len(mask) for mask in masks])
+        self._last: LayerRows | None = None
+
+    def layer(self, name: str) -> "LayerRows":
+        """Return the rows of an input; the last one that was asked for is kept."""
+        if self._last is None or self._last.name != name:
+            self._last = None  # before the next is read
+            self._last = LayerRows(name, self.widths[name], self._files, self.group_of)
+        return self._last
+
+    @cached_property
+    def _group_of_id(self) -> dict[str, int]:
+        return {id_: number for number, group in enumerate(self.groups) for id_ in group.ids}
+
+    def selection(self, ids: Sequence[str]) -> Selection:
+        """Return the groups that utterances make up; they have to be whole groups."""
+        chosen = np.zeros(len(self.groups), bool)
+        chosen[[self._group_of_id[id_] for id_ in ids]] = True
+        assert sum(len(group.ids) for group, one in zip(self.groups, chosen, strict=True) if one) == len(ids)
+        return chosen
+
+
+class LayerRows:
+    """One input's sums, a row for all frames of a group and for those that each of its lost sensors lacks.
+
+    Attributes
+    ----------
+    x
+        Σx of each row.
+    xy
+        Σxyᵀ of each group, where lost targets count as 0.
+    """
+
+    def __init__(self, name: str, width: int, files: Sequence[SavedSums], group_of: Int[np.ndarray, " row"]):
+        self.name, self.width, self._files, self._group_of = name, width, files, group_of
+        self.x: Float[np.ndarray, "row width"] = np.concatenate([file.read(f"x {name}")[0].numpy() for file in files])
+        self.xy: Float[np.ndarray, "group width channel"] = np.stack(
+            [file.read(f"xy {name}")[0].numpy() for file in files]
+        )
+        self._row_in_group = np.arange(len(group_of)) - np.searchsorted(group_of, group_of)
+        self._kept: dict[int, Scatter] = {}
+        self._kept_bytes = 0
+
+    def _scatter(self, group: int) -> Scatter:
+        """Return a group's Σxxᵀ, from memory while there is room for it."""
+        kept = self._kept.get(group)
+        if kept is None:
+            kept = self._files[group].scatter(self.name)
+            if self._kept_bytes + kept.size_bytes <= _KEPT_BYTES:
+                self._kept[group] = kept
+                self._kept_bytes += kept.size_bytes
+        return kept
+
+    def triangles(self, sets: Sequence[Float[np.ndarray, "set row"]]) -> list[Float[np.ndarray, "set half"]]:
+        """Return Σxxᵀ of weighted sums of rows, as upper triangles: each, to the bit, as if it were asked for alone."""
+        total = [np.zeros((len(weights), self.width * (self.width + 1) // 2)) for weights in sets]
+        for first in range(0, len(self._group_of), _BLOCK):
+            rows = range(first, min(first + _BLOCK, len(self._group_of)))
+            parts = [(one, weights[:, rows.start : rows.stop]) for one, weights in zip(total, sets, strict=True)]
+            using = [(one, weights) for one, weights in parts if weights.any()]
+            if using:
+                block = np.stack(concurrently(self._triangle, rows))
+                concurrently(_add_product, *zip(*using, strict=True), [block] * len(using))
+        return total
+
+    def _triangle(self, row: int) -> Float[np.ndarray, " half"]:
+        return self._scatter(int(self._group_of[row])).triangle(int(self._row_in_group[row])).numpy()
+
+    def squares(
+        self,
+        row_weights: Float[np.ndarray, " row"],
+        weights: Float[Tensor, "*some width channel"],
+        centre: Float[Tensor, "*some channel"],
+    ) -> Float[Tensor, "*some channel"]:
+        """Return Σ(xw - c)² over the frames of a weighted sum of rows."""
+        total = torch.zeros_like(centre)
+        for group in np.unique(self._group_of[row_weights != 0]):
+            total += self._scatter(int(group)).squares(row_weights[self._group_of == group], weights, centre)
+        return total
+
+
+def _add_product(total: np.ndarray, weights: np.ndarray, block: np.ndarray) -> None:
+    total += weights @ block

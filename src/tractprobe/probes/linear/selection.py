@@ -1,0 +1,164 @@
+"""The sums of groups under a division of the data: what is fitted, chosen and tested on, with standardised targets."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from tractprobe.data.scales import SpeakerScale
+from tractprobe.data.splits import Split
+from tractprobe.probes.linear.moment_store import LayerRows, Selection, SumStore
+from tractprobe.probes.linear.scatter import unpacked
+from tractprobe.probes.linear.solver import Held, Sums
+
+
+@dataclass(frozen=True, eq=False)
+class Division:
+    """A split in terms of groups, with the speakers' statistics that it allows.
+
+    Attributes
+    ----------
+    folds
+        What is fitted and what is validated on, by speaker.
+    test
+        What is tested on, by (corpus, language, speaker).
+    mean, sd
+        Of each group's speaker, in the channels' units; NaN for a channel that cannot be used.
+    """
+
+    development: Selection
+    folds: tuple[tuple[Selection, tuple[Selection, ...]], ...]
+    test: Mapping[tuple[str, str, str], Selection]
+    scales: Mapping[str, SpeakerScale]
+    mean: Float[np.ndarray, "group channel"]
+    sd: Float[np.ndarray, "group channel"]
+
+    @classmethod
+    def of(cls, split: Split, store: SumStore) -> "Division":
+        """Divide the groups of a store as a split divides their utterances."""
+        development, test = store.selection(split.development), store.selection(split.test)
+        speakers = np.array([group.speaker for group in store.groups])
+        scales = {}
+        for speaker in sorted({*speakers[development], *speakers[test]}):
+            sides = [_moments(store, side & (speakers == speaker)) for side in (development, test)]
+            scales[str(speaker)] = SpeakerScale.of(*sides)
+        nothing = np.full(store.count.shape[1], np.nan)
+        mean, sd = (
+            np.stack([getattr(scales[name], what) if name in scales else nothing for name in speakers])
+            for what in ("mean", "sd")
+        )
+        folds = [(store.selection(fold.train), store.selection(fold.validation)) for fold in split.folds]
+        by_speaker = [
+            (train, tuple(kept & (speakers == speaker) for speaker in sorted({*speakers[kept]})))
+            for train, kept in folds
+        ]
+        keys = [(group.corpus, group.language, group.speaker) for group in store.groups]
+        tested = {
+            key: test & np.array([other == key for other in keys])
+            for key in sorted({key for key, one in zip(keys, test, strict=True) if one})
+        }
+        return cls(development, tuple(by_speaker), tested, scales, mean, sd)
+
+
+@dataclass(frozen=True, eq=False)
+class HeldRows(Held):
+    """Moments of a weighted sum of rows, whose Σxxᵀ is not put together."""
+
+    rows: LayerRows
+    row_weights: Float[np.ndarray, " row"]
+
+    def squares(
+        self, weights: Float[Tensor, "*some width channel"], centre: Float[Tensor, "*some channel"]
+    ) -> Float[Tensor, "*some channel"]:
+        """Return Σ(xw - c)²."""
+        return self.rows.squares(self.row_weights, weights, centre)
+
+
+Fitted = list[tuple[list[int], Sums]]
+"""Channels, and the sums that they are fitted to."""
+
+
+class LayerSums:
+    """One input's sums under one division, with standardised targets."""
+
+    def __init__(self, store: SumStore, name: str, division: Division, device: torch.device | str = "cpu"):
+        self.store, self.division, self.device = store, division, device
+        self.width, self.num_channels = store.widths[name], store.count.shape[1]
+        self.rows = store.layer(name)
+        self._usable = (store.count > 0) & np.isfinite(division.mean)
+
+    def held(self, selection: Selection) -> list[tuple[list[int], HeldRows]]:
+        """Return (channels, their moments) of some groups, for each set of channels that have the same frames."""
+        weights, which = np.unique(self._row_weights(selection), axis=0, return_inverse=True)
+        found = []
+        for index, row_weights in enumerate(weights):
+            channels = np.flatnonzero(which.reshape(-1) == index)
+            part = self._held(selection, channels, row_weights)
+            if part.n > 0:
+                found.append((channels.tolist(), part))
+        return found
+
+    @cached_property
+    def _to_fit(self) -> list[list[tuple[list[int], HeldRows]]]:
+        """The folds' training sides, then the development side."""
+        return [self.held(side) for side in (*(train for train, _ in self.division.folds), self.division.development)]
+
+    @cached_property
+    def row_weights(self) -> Float[np.ndarray, "set row"]:
+        """Return the sums of rows that heads are fitted to."""
+        found = [part.row_weights for side in self._to_fit for _, part in side]
+        return np.stack(found) if found else np.zeros((0, len(self.store.group_of)))
+
+    def fitted(self, triangles: Float[np.ndarray, "set half"] | None = None) -> list[Fitted]:
+        """Return (channels, their sums) of the folds' training sides and of the development side, as in ``held``.
+
+        Parameters
+        ----------
+        triangles
+            Σxxᵀ of ``row_weights``, where it was added up for several divisions at once.
+        """
+        each = iter(self.rows.triangles([self.row_weights])[0] if triangles is None else triangles)
+        return [[(channels, self._whole(part, next(each))) for channels, part in side] for side in self._to_fit]
+
+    def _whole(self, part: HeldRows, triangle: Float[np.ndarray, " half"]) -> Sums:
+        xx = unpacked(torch.from_numpy(triangle), self.width).to(self.device)
+        return Sums(part.n, part.x, part.y, part.xy, part.yy, xx)
+
+    def _row_weights(self, selection: Selection) -> Float[np.ndarray, "channel row"]:
+        """Return 1 for the frames of a group that a channel takes part in, -1 for those that it was lost in."""
+        store = self.store
+        used = (selection[:, None] & self._usable)[store.group_of]
+        every = ~store.lost.any(axis=1, keepdims=True)
+        return np.where(every, used, -(used & store.lost).astype(float)).T
+
+    def _held(self, selection: Selection, channels: np.ndarray, row_weights: np.ndarray) -> HeldRows:
+        store, division = self.store, self.division
+        chosen = (selection[:, None] & self._usable)[:, channels]
+        scale = np.where(chosen, 1 / division.sd[:, channels], 0)
+        shift = np.where(chosen, division.mean[:, channels] / division.sd[:, channels], 0)
+        count, y, yy = (values[:, channels] for values in (store.count, store.y, store.yy))
+        xy = np.einsum("gc,gwc->wc", scale, self.rows.xy[:, :, channels])
+        xy -= ((row_weights[:, None] * shift[store.group_of]).T @ self.rows.x).T
+        return HeldRows(
+            int(row_weights @ store.frames),
+            self._tensor(row_weights @ self.rows.x),
+            self._tensor((y * scale - count * shift).sum(axis=0)),
+            self._tensor(xy),
+            self._tensor((yy * scale**2 - 2 * y * scale * shift + count * shift**2).sum(axis=0)),
+            self.rows,
+            row_weights,
+        )
+
+    def _tensor(self, values: np.ndarray) -> Tensor:
+        return torch.from_numpy(np.ascontiguousarray(values)).to(self.device)
+
+
+def _moments(store: SumStore, chosen: Selection) -> Float[np.ndarray, "3 channel"] | None:
+    """Return count, sum and sum of squares of some groups' targets; ``None`` if there are no groups."""
+    return (
+        np.stack([values[chosen].sum(axis=0) for values in (store.count, store.y, store.yy)]) if chosen.any() else None
+    )

@@ -1,0 +1,144 @@
+"""How well predicted positions follow measured ones: sums in float64 from which every reported number follows.
+
+Predictions and targets are in the channels' units. Sums are kept for each layer, group (a speaker in a language, say)
+and channel, and merge exactly across batches and ranks, so that no number depends on how the frames were divided.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torchmetrics
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from tractprobe.data.targets import Channel
+from tractprobe.encoders.layers import Label
+
+Table = Float[Tensor, "layer group channel"]
+
+
+@dataclass(frozen=True, eq=False)
+class Scores:
+    """What the sums amount to; NaN where there are too few frames, or no variance, for the number to exist.
+
+    Attributes
+    ----------
+    n_frames
+        Valid frames.
+    r
+        Pearson correlation, pooled over the group's frames.
+    rmse
+        Root mean squared error, in the channel's unit.
+    r2
+        Coefficient of determination, 1 - SS_residual / SS_total, against the group's own mean.
+    ccc
+        Concordance correlation coefficient (Lin 1989).
+    """
+
+    n_frames: Table
+    r: Table
+    rmse: Table
+    r2: Table
+    ccc: Table
+
+    @classmethod
+    def stacked(cls, layers: Sequence["Scores"]) -> "Scores":
+        """Return the scores of several layers as one."""
+        return cls(*(torch.cat([getattr(scores, name) for scores in layers]) for name in cls.__annotations__))
+
+    def rows(
+        self, layers: Sequence[Label], groups: Sequence[tuple[str, str, str]], channels: Sequence[Channel]
+    ) -> list[dict[str, Any]]:
+        """Return a row for each layer, (corpus, language, speaker) and channel with frames; None where undefined."""
+        rows = []
+        for index in (self.n_frames > 0).nonzero().tolist():
+            layer, group, channel = index
+            corpus, language, speaker = groups[group]
+            about = channels[channel]
+            numbers = {name: float(table[layer, group, channel]) for name, table in vars(self).items()}
+            n_frames = int(numbers.pop("n_frames"))
+            rows.append({
+                "layer": layers[layer], "corpus": corpus, "language": language, "speaker": speaker,
+                "target": about.target, "channel": about.name, "unit": about.unit,
+                "n_frames": n_frames,
+                **{name: number if math.isfinite(number) else None for name, number in numbers.items()},
+            })  # fmt: skip
+        return rows
+
+
+class ScoreSums(torchmetrics.Metric):
+    """Masked, grouped first and second moments of predictions x and targets y."""
+
+    full_state_update = False
+    n: Tensor
+    x: Tensor
+    y: Tensor
+    xx: Tensor
+    yy: Tensor
+    xy: Tensor
+
+    def __init__(self, layers: int, groups: int, channels: int, **kwargs: Any):
+        super().__init__(**kwargs)
+        for name in ("n", "x", "y", "xx", "yy", "xy"):
+            self.add_state(name, torch.zeros(layers, groups, channels, dtype=torch.float64), dist_reduce_fx="sum")
+
+    def update(
+        self,
+        prediction: Float[Tensor, "layer batch time channel"],
+        target: Float[Tensor, "... batch time channel"],
+        valid: Bool[Tensor, "... batch time channel"],
+        group: Int[Tensor, " batch"],
+    ) -> None:
+        """Add a batch; what is not valid may hold anything. Each layer may have targets of its own."""
+        weight = valid.double()
+        y = torch.where(valid, target, 0).double()
+        x = torch.where(valid, prediction, 0).double()
+        of_target = {"n": weight, "y": y, "yy": y * y}
+        of_both = {"x": x, "xx": x * x, "xy": x * y}
+        for name, values in of_target.items():
+            getattr(self, name).index_add_(1, group, values.sum(dim=-2).expand(len(x), -1, -1))
+        for name, values in of_both.items():
+            getattr(self, name).index_add_(1, group, values.sum(dim=2))
+
+    def compute(self) -> Float[Tensor, "sum layer group channel"]:
+        """Return the sums n, Σx, Σy, Σx², Σy², Σxy, merged over ranks."""
+        return torch.stack([self.n, self.x, self.y, self.xx, self.yy, self.xy])
+
+    def take(self) -> Scores:
+        """Return the scores of everything added so far, on all ranks, and start anew."""
+        scores = scores_from_sums(*self.compute())
+        self.reset()
+        return scores
+
+
+def scores_from_sums(n: Table, x: Table, y: Table, xx: Table, yy: Table, xy: Table) -> Scores:
+    """Return the scores from count, sums, and sums of squares and products of predictions x and targets y."""
+    missing = torch.full_like(n, torch.nan)
+
+    def where_defined(values: Table, least: int = 1, *positive: Table) -> Table:
+        defined = n >= least
+        for term in positive:
+            defined = defined & (term > 0)
+        return torch.where(defined, values, missing)
+
+    mean_x, mean_y = x / n, y / n
+    var_x, var_y = _variance(n, x, xx), _variance(n, y, yy)
+    covariance = xy / n - mean_x * mean_y
+    squared_error = (xx - 2 * xy + yy).clamp(min=0) / n
+    return Scores(
+        n_frames=n,
+        r=where_defined((covariance / (var_x * var_y).sqrt()).clamp(-1, 1), 2, var_x, var_y),
+        rmse=where_defined(squared_error.sqrt()),
+        r2=where_defined(1 - squared_error / var_y, 2, var_y),
+        ccc=where_defined(2 * covariance / (var_x + var_y + (mean_x - mean_y).square()), 2, var_y),
+    )
+
+
+def _variance(n: Table, total: Table, squares: Table) -> Table:
+    """Return the variance, zero where it is no more than rounding leaves of a constant."""
+    mean_square, mean = squares / n, total / n
+    variance = mean_square - mean.square()
+    return torch.where(variance > 1e-12 * mean_square, variance, 0)

@@ -1,0 +1,32 @@
+"""From a node of the configuration to the object that it names."""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from tractprobe.runs.settings import flat
+from tractprobe.system.errors import ConfigError, TractprobeError, first_line
+from tractprobe.system.registry import place_of
+
+_SPECIAL = re.compile(r"(^|\.)_(?!target_$)\w+_($|\.)")
+
+
+def build(node: Mapping[str, Any], **more: Any) -> Any:
+    """Call what a node's ``_target_``, a public name, stands for.
+
+    Its arguments are values and never built here; the target may build one of them that is a node, too.
+    """
+    target = node.get("_target_")
+    place = place_of(target)
+    for key, value in flat(node).items():
+        if key.endswith("._target_"):
+            place_of(value)
+    if special := [key for key in flat(node) if _SPECIAL.search(key)]:
+        raise ConfigError(f"{target} takes values, not {', '.join(special)}")
+    arguments = {key: value for key, value in node.items() if key != "_target_"}
+    try:
+        return place.load()(**arguments, **more)
+    except TractprobeError:
+        raise
+    except Exception as error:
+        raise ConfigError(f"{target}: {first_line(error)}") from error

@@ -1,0 +1,43 @@
+"""What Hydra is told: where configuration lies, and how errors are printed."""
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib import resources
+
+from hydra.errors import CompactHydraException
+from omegaconf import DictConfig, OmegaConf
+
+from tractprobe.runs.identity import run_name
+from tractprobe.runs.settings import plain
+from tractprobe.system.errors import ConfigError, TractprobeError
+
+log = logging.getLogger(__name__)
+
+
+def register_resolvers() -> None:
+    """Make ``${run_name:}`` and ``${builtin_corpus:}`` known to OmegaConf."""
+    OmegaConf.register_new_resolver("run_name", _run_name_of_root, replace=True)
+    OmegaConf.register_new_resolver("builtin_corpus", builtin_corpus, replace=True)
+
+
+def builtin_corpus() -> str:
+    """Return the folder of the corpus that is part of the package."""
+    return str(resources.files("tractprobe") / "builtin")
+
+
+@contextmanager
+def clear_errors() -> Iterator[None]:
+    """Log what a user can put right and let Hydra print it as one message, without a traceback."""
+    try:
+        yield
+    except TractprobeError as error:
+        log.error("%s", error)
+        raise CompactHydraException(str(error)) from error
+
+
+def _run_name_of_root(*, _root_: DictConfig) -> str:
+    try:
+        return run_name(plain(_root_))
+    except ConfigError:
+        return "unnamed"  # Hydra would wrap the error beyond recognition; the job itself raises it again

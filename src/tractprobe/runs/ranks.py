@@ -1,0 +1,116 @@
+"""Ranks: processes that train or test together, one for each device, by Lightning's ddp.
+
+Each runs the whole script. Rank 0 has the run directory and writes; the others take part in fits and tests.
+"""
+
+import logging
+import warnings
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from tractprobe.runs.identity import head_label, num_ranks
+from tractprobe.runs.settings import Plain
+from tractprobe.system.errors import ConfigError
+
+if TYPE_CHECKING:
+    from lightning_fabric.plugins.environments.cluster_environment import ClusterEnvironment
+    from torch import Tensor
+
+
+def is_first(settings: Plain) -> bool:
+    """Return whether this process is the one that writes: of several, rank 0."""
+    return num_ranks(settings) == 1 or _environment(settings).global_rank() == 0
+
+
+def check_ranks(settings: Plain) -> None:
+    """Raise ConfigError for what several processes cannot do together."""
+    if num_ranks(settings) == 1:
+        return
+    if head_label(settings) == "ridge":
+        raise ConfigError("head=ridge is solved by one process: give trainer=cpu or trainer=gpu with trainer.devices=1")
+    if settings["held_out"] == "all":
+        raise ConfigError("held_out=all takes one device: give trainer.devices=1, or run each held-out value by itself")
+    if _in_sweep() and not _environment(settings).creates_processes_externally:
+        raise ConfigError(
+            "a sweep on one machine takes one device a job: give trainer.devices=1, or run the jobs one by one without "
+            "-m; with launcher=slurm, hydra.launcher.tasks_per_node has to be trainer.devices"
+        )
+
+
+def _in_sweep() -> bool:
+    from hydra.core.hydra_config import HydraConfig
+    from hydra.types import RunMode
+
+    return HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN
+
+
+def _environment(settings: Plain) -> "ClusterEnvironment":
+    """Return what Lightning takes ranks from: Slurm, torchrun and others, or itself. No device is touched."""
+    import pytorch_lightning as pl
+    from pytorch_lightning.strategies import DDPStrategy
+
+    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
+    with warnings.catch_warnings(action="ignore"):  # that there are GPUs, too
+        trainer = pl.Trainer(
+            accelerator="cpu",
+            devices=settings["trainer"]["devices"],
+            num_nodes=settings["trainer"].get("num_nodes", 1),
+            strategy="ddp",
+            logger=False,
+            enable_checkpointing=False,
+        )
+    assert isinstance(trainer.strategy, DDPStrategy) and trainer.strategy.cluster_environment is not None
+    return trainer.strategy.cluster_environment
+
+
+def world_size() -> int:
+    """Return how many ranks there are at this moment; 1 where none were started."""
+    import torch.distributed as dist
+
+    return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
+
+
+def of_all_ranks(*values: "Tensor") -> "tuple[Tensor, ...]":
+    """Return tensors (..., batch, time, channel) with the utterances of all ranks; gradients reach one's own alone.
+
+    A loss of these is the same on all ranks. Times the number of ranks, over which ddp averages, it has the gradients
+    that one process would have with all the utterances.
+    """
+    import torch
+
+    if world_size() == 1:
+        return values
+    own = torch.tensor(values[0].shape[-3:-1], device=values[0].device)
+    sizes = [tuple(size.tolist()) for size in _gathered(own)]
+    return tuple(_joined(value, sizes) for value in values)
+
+
+def ids_of_all_ranks(ids: Sequence[str]) -> list[str]:
+    """Return the ids that all ranks have, each once."""
+    import torch.distributed as dist
+
+    every: list[Sequence[str] | None] = [None] * world_size()
+    if len(every) == 1:
+        return list(ids)
+    dist.all_gather_object(every, list(ids))
+    return sorted({id_ for some in every for id_ in some or ()})
+
+
+def _joined(value: "Tensor", sizes: Sequence[tuple[int, ...]]) -> "Tensor":
+    import torch
+    import torch.distributed as dist
+
+    batch, time = map(max, zip(*sizes, strict=True))
+    own = torch.nn.functional.pad(value, (0, 0, 0, time - value.shape[-2], 0, batch - value.shape[-3]))
+    every = _gathered(own.detach())
+    every[dist.get_rank()] = own
+    return torch.cat([one[..., :rows, :, :] for one, (rows, _) in zip(every, sizes, strict=True)], dim=-3)
+
+
+def _gathered(value: "Tensor") -> "list[Tensor]":
+    import torch
+    import torch.distributed as dist
+
+    every = [torch.empty_like(value, memory_format=torch.contiguous_format) for _ in range(world_size())]
+    dist.all_gather(every, value.contiguous())
+    return every

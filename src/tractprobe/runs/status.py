@@ -1,0 +1,161 @@
+"""What becomes of runs: done, running, failed or missing, told from what lies on disk and from locks alone.
+
+::
+
+    <run>/failure.json        why the last attempt failed; gone when the run is tried again
+    <run>/traceback.txt       where
+    .sweeps/<hash>.json       which runs a sweep, or a study of all held-out values, asked for
+"""
+
+import os
+import re
+import socket
+import traceback
+from collections import Counter
+from collections.abc import Container, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from tractprobe.encoders.layers import order
+from tractprobe.runs.result import RESULT, chosen_layer, mean_r, read_result
+from tractprobe.system.errors import CorpusError, RunError, TractprobeError, first_line
+from tractprobe.system.files import atomic, digest, held_by, now, read_json, write_json
+
+FAILURE, TRACEBACK, SWEEPS = "failure.json", "traceback.txt", ".sweeps"
+STATES = ("done", "running", "failed", "missing")
+_NO_RUNS_WITHIN = {"wandb", "checkpoints", "evaluations", "predictions"}
+_LOCK_OF_RUN = re.compile(r"\.(s-?\d+(-[0-9a-f]{6})?)\.lock")  # corpora and caches have locks, too
+
+State = Literal["done", "running", "failed", "missing"]
+
+
+@dataclass(frozen=True)
+class Status:
+    """What has become of one run, named by its directory below the folder of runs."""
+
+    run: str
+    state: State
+    note: str
+
+
+@contextmanager
+def failure_noted(folders: Sequence[Path]) -> Iterator[None]:
+    """Leave a note in run directories if an exception ends their attempt; an older note is taken away first."""
+    for folder in folders:
+        (folder / FAILURE).unlink(missing_ok=True)
+        (folder / TRACEBACK).unlink(missing_ok=True)
+    try:
+        yield
+    except Exception as error:
+        about = {"reason": first_line(error), "error": type(error).__name__, "traceback": TRACEBACK}
+        about |= {"time": now(), "host": socket.gethostname(), "process": os.getpid()}
+        for folder in folders:
+            with atomic(folder / TRACEBACK) as temporary:
+                temporary.write_text("".join(traceback.format_exception(error)), encoding="utf-8")
+            write_json(folder / FAILURE, about)
+        raise
+
+
+def ask_for(runs: Path, names: Iterable[str], *, sweep: Sequence[str] = (), study: str | None = None) -> None:
+    """Note which runs are wanted, by a sweep's overrides or in the place of a study's own name."""
+    wanted = {"sweep": list(sweep), "study": study, "runs": sorted(set(names))}
+    file = runs / SWEEPS / f"{digest([wanted['sweep'], study])[:16]}.json"
+    if not file.is_file() or read_json(file) != wanted:
+        write_json(file, wanted)
+
+
+def statuses(runs: Path, only: Container[str] | None = None) -> list[Status]:
+    """Return the status of each run below a folder that was asked for, begun or finished.
+
+    Parameters
+    ----------
+    only
+        Names of runs, or of studies for their runs; others are left out.
+    """
+    if not runs.is_dir():
+        raise RunError(f"{runs}: no such folder")
+    runs = runs.resolve()
+    asked, begun = _asked_for(runs), set[str]()
+    for folder in _run_folders(runs):
+        begun.add(folder.relative_to(runs).as_posix())
+    studies = {study for _, study in asked if study}
+    names = {name for name, _ in asked} | begun
+    if only is not None:
+        names = {name for name in names if name in only} | {name for name, study in asked if study and study in only}
+    found = [_status(runs / name, name) for name in sorted(names)]
+    return [one for one in found if one.run not in studies or one.state in ("running", "failed")]
+
+
+def summary(found: Sequence[Status]) -> str:
+    """Return how many runs are in each state.
+
+    >>> summary([Status("a", "done", ""), Status("b", "missing", "")])
+    '1 done, 0 running, 0 failed, 1 missing'
+    """
+    count = Counter(one.state for one in found)
+    return ", ".join(f"{count[state]} {state}" for state in STATES)
+
+
+def table(found: Sequence[Status]) -> str:
+    """Return a line for each run, those that are done first, with r, holder or reason."""
+    width = max((len(one.run) for one in found), default=0)
+    lines = sorted(found, key=lambda one: (STATES.index(one.state), one.run))
+    return "\n".join(f"{one.state:8} {one.run:{width}}  {one.note}".rstrip() for one in lines)
+
+
+def _asked_for(runs: Path) -> set[tuple[str, str | None]]:
+    """Return the runs that were asked for below a folder, each with the study that it stands for."""
+    asked = set()
+    for file in runs.rglob(f"{SWEEPS}/*.json"):
+        above = file.parents[1].relative_to(runs)
+        match read_json(file):
+            case {"runs": list(names), "study": str() | None as study}:
+                asked |= {((above / str(name)).as_posix(), study and (above / study).as_posix()) for name in names}
+            case _:
+                raise CorpusError(file, "not what a sweep asks for; remove the file")
+    return asked
+
+
+def _run_folders(runs: Path) -> Iterator[Path]:
+    """Yield each folder that has a result, the note of a failure, or a lock beside it (and was not removed since)."""
+    for path, folders, files in os.walk(runs):
+        folders[:] = [name for name in folders if not name.startswith(".") and name not in _NO_RUNS_WITHIN]
+        if RESULT in files or FAILURE in files:
+            yield Path(path)
+        locked = [Path(path, match[1]) for name in files if (match := _LOCK_OF_RUN.fullmatch(name))]
+        yield from (folder for folder in locked if folder.is_dir() or held_by(folder))
+
+
+def _status(folder: Path, name: str) -> Status:
+    if holder := held_by(folder):
+        return Status(name, "running", holder)
+    try:
+        if (folder / FAILURE).is_file():
+            return Status(name, "failed", _reason(folder / FAILURE))
+        if (folder / RESULT).is_file():
+            return Status(name, "done", _reached(folder))
+    except TractprobeError as error:  # a damaged file hides no other run
+        return Status(name, "failed", first_line(error))
+    begun = folder.is_dir()
+    return Status(name, "missing", "begun, then stopped" if begun else "")
+
+
+def _reason(note: Path) -> str:
+    match read_json(note):
+        case {"reason": reason, "time": time, "host": host}:
+            return f"{reason} ({time} on {host})"
+    raise CorpusError(note, "not the note of a failure; run the command again")
+
+
+def _reached(folder: Path) -> str:
+    """Return r of a finished run at the layer that validation chose, or the range of its layers."""
+    result = read_result(folder)
+    layers = sorted({row["layer"] for row in result["scores"]}, key=order)
+    chosen = chosen_layer(result)
+    reached = {layer: found for layer in layers if (found := mean_r(result, layer)) is not None}
+    if chosen in reached:
+        return f"r {reached[chosen]}" + (f" at layer {chosen} of {layers[-1]}" if len(layers) > 1 else "")
+    means = [found.mean for found in reached.values()]
+    return f"r {min(means):.3f} to {max(means):.3f} over {len(layers)} layers" if means else "r is undefined"

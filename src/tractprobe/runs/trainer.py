@@ -1,0 +1,85 @@
+"""Lightning's trainer, whose checkpoints lie in a run's folder."""
+
+import logging
+import sys
+import warnings
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tractprobe.runs.building import build
+from tractprobe.runs.checkpoint import AtomicCheckpoints, WithinEpochs
+from tractprobe.runs.identity import head_label
+from tractprobe.runs.settings import Plain
+from tractprobe.system.errors import ConfigError
+
+if TYPE_CHECKING:
+    import pytorch_lightning as pl
+    from pytorch_lightning.loggers import WandbLogger
+
+CHECKPOINTS = "checkpoints"
+_PRECISIONS = ("32-true", "bf16-mixed")  # float16's scaling of losses would be shared by all heads of a bank
+# What libraries warn of although it is meant; by message, so that anything else is still seen.
+_EXPECTED_WARNINGS = (
+    ".*isinstance\\(treespec, LeafSpec\\)",  # Lightning 2.6 with torch 2.13
+    ".*in eval mode at the start of training.*",  # the frozen encoder
+    ".*does not have many workers.*",
+    "Support for mismatched key_padding_mask and attn_mask.*",  # WavLM in transformers 5
+    "Checkpoint directory .* exists and is not empty.*",  # it is the one we resume from
+    "It is recommended to use .self.log.*sync_dist=True.*",  # what we log is the same on all ranks
+    "You defined a `validation_step` but have no `val_dataloader`.*",  # too small a corpus to be divided
+)
+
+
+def trainer_of(settings: Plain, folder: Path, logger: "WandbLogger | None") -> "pl.Trainer":
+    """Return Lightning's trainer, whose checkpoints lie in a run's folder."""
+    from pytorch_lightning.callbacks import ModelCheckpoint
+
+    _check_trainer(settings["trainer"])
+    if head_label(settings) != "ridge":
+        _check_training(settings["trainer"])
+    logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
+    for message in _EXPECTED_WARNINGS:
+        warnings.filterwarnings("ignore", message)
+    last = {"dirpath": folder / CHECKPOINTS, "filename": "last", "enable_version_counter": False}
+    within_epochs = WithinEpochs(**last, train_time_interval=timedelta(seconds=settings["checkpoint_s"]))
+    every_epoch = ModelCheckpoint(**last, every_n_epochs=1, save_on_train_epoch_end=True)
+    return build(
+        settings["trainer"],
+        logger=logger or False,
+        callbacks=[within_epochs, every_epoch],
+        plugins=[AtomicCheckpoints()],
+        num_sanity_val_steps=0,
+        log_every_n_steps=1,
+        enable_model_summary=False,
+        enable_progress_bar=sys.stderr.isatty(),
+        use_distributed_sampler=False,
+        limit_test_batches=1.0,
+        default_root_dir=folder,
+    )
+
+
+def _check_trainer(settings: Plain) -> None:
+    """Raise ConfigError for what would score a part of the test, or in numbers that encoders and heads cannot hold."""
+    if settings.get("fast_dev_run"):
+        raise ConfigError("trainer.fast_dev_run would score a part of the test: trainer=debug is the short run")
+    if (precision := settings.get("precision")) not in _PRECISIONS:
+        raise ConfigError(f"trainer.precision={precision}: one of {', '.join(_PRECISIONS)}")
+
+
+def _check_training(settings: Plain) -> None:
+    """Raise ConfigError for what heads in a bank cannot be trained by."""
+    for name in ("max_steps", "max_time", "overfit_batches"):
+        if settings.get(name):
+            raise ConfigError(f"trainer.{name}: trainer.max_epochs and patience end training")
+    for name in ("limit_train_batches", "limit_val_batches"):
+        if settings.get(name) == 0:
+            raise ConfigError(f"trainer.{name}=0: nothing would be learned or chosen; null takes all batches")
+    epochs = settings.get("max_epochs")
+    if type(epochs) is not int or epochs < 1:
+        raise ConfigError(f"trainer.max_epochs={epochs}: 1 or more; patience=<epochs> ends training earlier")
+    if settings.get("gradient_clip_val") is not None and settings.get("gradient_clip_algorithm") != "value":
+        raise ConfigError(
+            "trainer.gradient_clip_val: clipped by their norm, a head's gradients would depend on those of the others "
+            "in its bank: give +trainer.gradient_clip_algorithm=value, or none"
+        )

@@ -1,0 +1,1 @@
+"""Sampled things and their channels: audio, movements, the voice, and what follows from them."""

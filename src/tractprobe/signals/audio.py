@@ -1,0 +1,134 @@
+"""Audio files in, one channel of float32 samples out."""
+
+import os
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import soundfile
+import soxr
+from jaxtyping import Float, Int16
+
+from tractprobe.system.errors import CorpusError, EncoderError
+from tractprobe.system.files import check_regular
+
+RATE_HZ = 16000
+"""Of prepared audio, and of what encoders take."""
+
+MAX_DURATION_S = 3600
+MAX_RATE_HZ = 192_000
+MAX_SAMPLES = MAX_DURATION_S * 48_000
+_LEAST_RATE_HZ, _GREATEST_RATE_HZ = 1000, 10_000_000  # below, a block would become millions of samples
+_LOUDEST = 100.0
+
+Block = Float[np.ndarray, " _sample"]
+
+
+def read_audio(path: Path, channel: int | None = None) -> tuple[Float[np.ndarray, " sample"], int]:
+    """Read the samples (full scale 1) and rate (Hz) of one channel of a WAV or FLAC file.
+
+    Which one, from 0, must be said if there are several. Decoded block by block: a header that promises more than the
+    file holds allocates nothing.
+    """
+    with opened_audio(path, channel) as audio:
+        limit = min(MAX_DURATION_S * audio.rate_hz, MAX_SAMPLES)
+        blocks, count = [], 0
+        for block in audio.blocks:
+            blocks.append(block)
+            count += len(block)
+            if count > limit:
+                raise CorpusError(path, f"longer than {limit / audio.rate_hz:.0f} s; cut it into utterances")
+        if not blocks:
+            raise CorpusError(path, "holds no audio")
+        return np.concatenate(blocks), audio.rate_hz
+
+
+@dataclass(frozen=True)
+class AudioBlocks:
+    """An audio file of any length, read once from its start.
+
+    Attributes
+    ----------
+    num_samples
+        As the header says.
+    """
+
+    blocks: Iterator[Float[np.ndarray, " sample"]]
+    rate_hz: int
+    num_samples: int
+
+
+@contextmanager
+def opened_audio(path: Path, channel: int | None = None) -> Iterator[AudioBlocks]:
+    """Yield one channel of an audio file, to be read block by block; the rest as in ``read_audio``."""
+    check_regular(path)
+    with _naming(path):
+        name: Any = path if sys.platform == "win32" else os.fsencode(path)  # bytes: names need not be UTF-8
+        file = soundfile.SoundFile(name)
+    with file:
+        _check(path, file, channel)
+        yield AudioBlocks(_blocks(path, file, channel or 0), int(file.samplerate), file.frames)
+
+
+def _blocks(path: Path, file: soundfile.SoundFile, channel: int) -> Iterator[Float[np.ndarray, " sample"]]:
+    while True:
+        with _naming(path):
+            block = file.read(1 << 18, dtype="float32", always_2d=True)
+        if not len(block):
+            return
+        yield block[:, channel]
+
+
+@contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except (soundfile.SoundFileError, OSError, RuntimeError) as error:
+        raise CorpusError(path, f"not readable as audio: {getattr(error, 'error_string', error)}") from None
+
+
+def _check(path: Path, file: soundfile.SoundFile, channel: int | None) -> None:
+    if file.channels != 1 and channel is None:
+        raise CorpusError(path, f"{file.channels} audio channels, and which holds the speech is not ours to guess")
+    if not 0 <= (channel or 0) < file.channels:
+        raise CorpusError(path, f"no audio channel {channel}; there are {file.channels}, from 0")
+    if file.samplerate > MAX_RATE_HZ:
+        raise CorpusError(path, f"a rate of {file.samplerate} Hz; at most {MAX_RATE_HZ} are read")
+
+
+def to_pcm16(audio: Float[np.ndarray, " sample"], rate_hz: int) -> Int16[np.ndarray, " resampled"]:
+    """Resample to 16 kHz (soxr, high quality) and round to 16 bit; 16-bit audio at 16 kHz comes back bit for bit.
+
+    Audio that exceeds full scale is scaled down as a whole rather than clipped.
+    """
+    if rate_hz != RATE_HZ:
+        audio = soxr.resample(audio, rate_hz, RATE_HZ, quality="HQ")
+    scaled = np.asarray(audio, np.float64) * 32768
+    if len(scaled) and (peak := np.abs(scaled).max()) > 32768:
+        scaled *= 32767 / peak
+    return np.clip(np.round(scaled), -32768, 32767).astype(np.int16)
+
+
+def resampled(blocks: Iterable[Block], rate_hz: float) -> Iterator[Block]:
+    """Resample a wave to 16 kHz and round it to 16 bit, block by block, as corpora are prepared.
+
+    Other than there, a wave beyond full scale is not scaled down, since its peak is known at its end only.
+    """
+    if not _LEAST_RATE_HZ <= rate_hz <= _GREATEST_RATE_HZ:
+        raise EncoderError(f"audio at {rate_hz} Hz; speech has {_LEAST_RATE_HZ} Hz at the least")
+    stream = None if rate_hz == RATE_HZ else soxr.ResampleStream(rate_hz, RATE_HZ, 1, dtype="float32", quality="HQ")
+    for block in blocks:
+        if not np.isfinite(peak := np.abs(block).max(initial=0)) or peak > _LOUDEST:
+            raise EncoderError(f"audio with a peak of {peak:g}; samples are finite, full scale is 1")
+        block = np.ascontiguousarray(block, np.float32)
+        yield _as_16_bit(block if stream is None else stream.resample_chunk(block))
+    if stream is not None:
+        yield _as_16_bit(stream.resample_chunk(np.zeros(0, np.float32), last=True))
+
+
+def _as_16_bit(block: Block) -> Block:
+    return np.round(block.astype(np.float64) * 32768).astype(np.float32) / 32768

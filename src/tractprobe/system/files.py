@@ -1,0 +1,263 @@
+"""Writing whole or not at all, reading within bounds, and naming content by its hash."""
+
+import errno
+import hashlib
+import json
+import logging
+import os
+import re
+import shutil
+import socket
+import stat
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from filelock import FileLock, SoftFileLock, Timeout
+
+from tractprobe.system.errors import CorpusError, StorageError
+
+log = logging.getLogger(__name__)
+
+MAX_JSON_BYTES = 1 << 26
+MAX_TEXT_BYTES = 1 << 28
+
+
+@contextmanager
+def atomic(path: Path) -> Iterator[Path]:
+    """Yield a temporary name beside ``path``; on success it replaces ``path``, on error it vanishes."""
+    temporary = path.with_name(f".{path.name}.{os.urandom(4).hex()}.tmp")
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            yield temporary
+            with open(temporary, "rb+") as file:
+                os.fsync(file.fileno())
+            os.replace(temporary, path)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def writing(place: Path) -> Iterator[None]:
+    """Turn a full disk, or a folder that is not ours to write to, into a StorageError."""
+    try:
+        yield
+    except OSError as error:
+        raise StorageError.of(error, place) from None
+
+
+def clear_temporaries(folder: Path) -> None:
+    """Remove what ``atomic`` could not, being killed; only for who holds the folder's lock."""
+    for temporary in folder.rglob(".*.tmp"):
+        temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Hold a folder to ourselves among the processes that ask for it; a process that dies gives it back.
+
+    The lock is the kernel's (flock) on a file beside the folder, which says who holds it.
+    """
+    file = _lock_file(folder)
+    lock = FileLock(file, mode=0o644)
+    with writing(folder):
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            hold = lock.acquire(blocking=False)
+        except Timeout:
+            log.info("waiting for %s, held by %s", folder, _holder(file))
+            hold = lock.acquire()
+    with hold:
+        if not isinstance(lock, SoftFileLock):  # which keeps notes of its own, where there is no flock
+            with writing(file):
+                file.write_text(json.dumps({"process": os.getpid(), "host": socket.gethostname(), "since": now()}))
+        yield
+
+
+def held_by(folder: Path) -> str | None:
+    """Return which process holds a folder, where and since when; ``None`` if none does.
+
+    Who looks needs no right to write there, and is not taken for a holder by others who look.
+    """
+    import fcntl
+
+    file = _lock_file(folder)
+    if not file.is_file():
+        return None
+    with open(file, "rb") as opened:
+        try:
+            fcntl.flock(opened, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except (BlockingIOError, PermissionError):
+            return _holder(file)
+        except OSError as error:
+            if error.errno != errno.ENOSYS:
+                raise
+            return _held_without_flock(file)
+    return None
+
+
+def _held_without_flock(file: Path) -> str | None:
+    try:
+        with FileLock(file, blocking=False):
+            return None
+    except Timeout:
+        return _holder(file)
+
+
+def _holder(lock_file: Path) -> str:
+    try:
+        about = json.loads(lock_file.read_text())
+        return f"process {about['process']} on {about['host']} since {about['since']}"
+    except (OSError, ValueError, KeyError, TypeError):  # it has just begun, or filelock notes something else
+        return "a process"
+
+
+def _lock_file(folder: Path) -> Path:
+    return folder.with_name(f".{folder.name}.lock")
+
+
+def now() -> str:
+    """Return the date and time, as ``2026-11-23 19:03:11 UTC``."""
+    return time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime())
+
+
+@contextmanager
+def staged_folder(folder: Path, is_done: Callable[[], bool], *, resume: str | None = None) -> Iterator[Path | None]:
+    """Yield a new folder that takes the place of ``folder`` on success; until then nothing of that is changed.
+
+    Among processes that want the same, one works and the others wait; whoever finds it done gets ``None``. What lay
+    there before is moved aside before it is removed; what killed processes left behind is cleared. With ``resume``, a
+    name for what is being made, an unfinished folder is kept and yielded again to whoever makes the same.
+    """
+    staging = folder.with_name(f".{folder.name}.{resume or 'new'}.partial")
+    with locked(folder), writing(folder):
+        _clear_leftovers(folder, keep=staging if resume else None)
+        if is_done():
+            shutil.rmtree(staging, ignore_errors=True)
+            yield None
+            return
+        staging.mkdir(exist_ok=True)
+        clear_temporaries(staging)
+        try:
+            yield staging
+            if folder.exists():
+                os.replace(folder, staging.with_suffix(".old"))
+            os.replace(staging, folder)
+        finally:
+            shutil.rmtree(staging.with_suffix(".old"), ignore_errors=True)
+            if not resume:
+                shutil.rmtree(staging, ignore_errors=True)
+
+
+def _clear_leftovers(folder: Path, keep: Path | None) -> None:
+    """Remove what was left behind; we hold the lock, so nobody is at work on it."""
+    ours = re.compile(re.escape(f".{folder.name}.") + r"(new|[0-9a-f]+)\.(partial|old)")
+    for leftover in (path for path in list(folder.parent.iterdir()) if ours.fullmatch(path.name)):
+        if leftover.suffix == ".old" and not folder.exists():
+            os.replace(leftover, folder)  # killed between the two moves
+        elif leftover.suffix in (".partial", ".old") and leftover != keep:
+            shutil.rmtree(leftover, ignore_errors=True)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write JSON atomically; NaN is refused, since it is not JSON."""
+    text = json.dumps(value, ensure_ascii=False, indent=1, allow_nan=False) + "\n"
+    with atomic(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def check_regular(path: Path) -> None:
+    """Raise CorpusError unless a path is a plain file: devices and pipes may never end."""
+    try:
+        regular = stat.S_ISREG(path.stat().st_mode)
+    except FileNotFoundError:
+        raise CorpusError(path, "no such file") from None
+    except OSError as error:
+        raise CorpusError(path, error.strerror or str(error)) from None
+    if not regular:
+        raise CorpusError(path, "not a plain file")
+
+
+def read_bytes(path: Path, max_bytes: int) -> bytes:
+    """Read a plain file of bounded size."""
+    check_regular(path)
+    try:
+        with open(path, "rb") as file:
+            content = file.read(min(max_bytes, os.fstat(file.fileno()).st_size) + 1)
+    except OSError as error:
+        raise CorpusError(path, error.strerror or str(error)) from None
+    if len(content) > max_bytes:
+        raise CorpusError(path, f"more than {max_bytes} bytes")
+    return content
+
+
+def read_text(path: Path, encoding: str = "utf-8", max_bytes: int = MAX_TEXT_BYTES) -> str:
+    """Read a text file of bounded size, with any line ends as one; CorpusError names the byte that is no text."""
+    content = read_bytes(path, max_bytes)
+    try:
+        text = content.decode(encoding)
+    except UnicodeDecodeError as error:
+        raise CorpusError(path, f"not {encoding} text", place=f"byte {error.start}") from None
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def read_json(path: Path) -> Any:
+    """Read a JSON file of bounded size; raise CorpusError with the line where it breaks off."""
+    content = read_bytes(path, MAX_JSON_BYTES)
+    try:
+        return json.loads(content.decode())
+    except (ValueError, RecursionError) as error:
+        place = f"line {error.lineno}" if isinstance(error, json.JSONDecodeError) else None
+        raise CorpusError(path, f"not JSON: {error}", place=place) from None
+
+
+def read_npy(path: Path) -> np.ndarray:
+    """Read one numeric array from a .npy file, without pickle and with no more memory than the file has bytes."""
+    check_regular(path)
+    try:
+        # Mapping first: a header that claims more than the file holds fails here, before anything is allocated.
+        mapped = np.load(path, mmap_mode="r", allow_pickle=False)
+        if not isinstance(mapped, np.ndarray):
+            raise ValueError("an archive, not an array")
+        if mapped.dtype.kind not in "fiu":
+            raise ValueError(f"holds {mapped.dtype}, not numbers")
+        return np.array(mapped)
+    except Exception as error:  # numpy parses the header as Python: tokenize.TokenError, SyntaxError, ...
+        raise CorpusError(path, f"not a numeric .npy array: {error}") from None
+
+
+def file_safe(name: str) -> str:
+    """Return a Hub id, or the last part of a path, fit for a file name.
+
+    >>> file_safe("facebook/hubert-base-ls960"), file_safe("/models/my hubert/")
+    ('facebook--hubert-base-ls960', 'my-hubert')
+    """
+    parts = [part for part in name.split("/") if part]
+    is_hub_id = len(parts) == 2 and not name.startswith(("/", ".", "~"))
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", "--".join(parts if is_hub_id else parts[-1:]))
+
+
+def file_sha256(path: Path) -> str:
+    """Return the SHA-256 of a file's bytes, in hexadecimal."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def array_sha256(values: np.ndarray) -> str:
+    """Return the SHA-256 of an array's type, shape and contents."""
+    header = f"{values.dtype.str} {values.shape} ".encode()
+    return hashlib.sha256(header + np.ascontiguousarray(values).tobytes()).hexdigest()
+
+
+def digest(value: Any) -> str:
+    """Return the SHA-256 of a plain value's canonical JSON.
+
+    >>> digest({"a": 1, "b": [2]}) == digest({"b": [2], "a": 1})
+    True
+    """
+    text = json.dumps(value, sort_keys=True, ensure_ascii=True, allow_nan=False, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()

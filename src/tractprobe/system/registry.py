@@ -1,0 +1,119 @@
+"""Public names: what configurations, results and head files call things, and where these live now.
+
+A public name outlives every move of the code: it is written into configurations, results, head files and prepared
+corpora, and names of runs follow from it. The first names were import paths, and stay what they were.
+
+Nothing is built from a name that is not in the table, whoever wrote it: runs and head files of others are
+configurations, too. What a name stands for is imported when it is asked for.
+"""
+
+from dataclasses import dataclass
+from functools import cache
+from importlib import import_module
+from typing import Any, Literal
+
+from tractprobe.system.errors import ConfigError
+
+Kind = Literal[
+    "encoder", "head", "objective", "optimizer", "reader", "schedule", "smoothing", "split", "tracking", "trainer"
+]
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a public name's object lives: an attribute of a module, imported on demand."""
+
+    kind: Kind
+    module: str
+    attribute: str
+
+    def load(self) -> Any:
+        """Import the module and return the object."""
+        return getattr(import_module(self.module), self.attribute)
+
+
+def _ours(kind: Kind, names: dict[str, str]) -> dict[str, Place]:
+    """Return places of our own, each given as ``module:attribute`` below ``tractprobe``."""
+    return {
+        name: Place(kind, f"tractprobe.{module}", attribute)
+        for name, (module, _, attribute) in ((name, place.partition(":")) for name, place in names.items())
+    }
+
+
+PUBLIC: dict[str, Place] = {
+    "pytorch_lightning.Trainer": Place("trainer", "pytorch_lightning", "Trainer"),
+    "torch.optim.AdamW": Place("optimizer", "torch.optim", "AdamW"),
+    "torch.optim.lr_scheduler.ConstantLR": Place("schedule", "torch.optim.lr_scheduler", "ConstantLR"),
+    "torch.optim.lr_scheduler.CosineAnnealingLR": Place("schedule", "torch.optim.lr_scheduler", "CosineAnnealingLR"),
+    "torch.optim.lr_scheduler.LinearLR": Place("schedule", "torch.optim.lr_scheduler", "LinearLR"),
+    **_ours("smoothing", {"tractprobe.conditioning.Conditioning": "signals.smoothing:Smoothing"}),
+    **_ours("reader", {
+        "tractprobe.corpora.articulograph.Articulograph": "corpora.readers.articulograph:Articulograph",
+        "tractprobe.corpora.ema_mae.EmaMae": "corpora.readers.ema_mae:EmaMae",
+        "tractprobe.corpora.emu.Emu": "corpora.readers.emu:Emu",
+        "tractprobe.corpora.folder.Folder": "corpora.readers.folder:Folder",
+        "tractprobe.corpora.frost.FrostEma": "corpora.readers.frost:FrostEma",
+        "tractprobe.corpora.hprc.Hprc": "corpora.readers.hprc:Hprc",
+        "tractprobe.corpora.mngu0.Mngu0": "corpora.readers.mngu0:Mngu0",
+        "tractprobe.corpora.mocha.Mocha": "corpora.readers.mocha:Mocha",
+        "tractprobe.corpora.mspka.Mspka": "corpora.readers.mspka:Mspka",
+        "tractprobe.corpora.ndi_wave.NdiWave": "corpora.readers.ndi_wave:NdiWave",
+        "tractprobe.corpora.pb2007.Pb2007": "corpora.readers.pb2007:Pb2007",
+        "tractprobe.corpora.spire.Spire": "corpora.readers.spire:Spire",
+        "tractprobe.corpora.torgo.Torgo": "corpora.readers.torgo:Torgo",
+        "tractprobe.corpora.usc_timit.UscTimit": "corpora.readers.usc_timit:UscTimit",
+        "tractprobe.corpora.xrmb.Xrmb": "corpora.readers.xrmb:Xrmb",
+    }),
+    **_ours("encoder", {
+        "tractprobe.encoders.mel.LogMel": "encoders.mel:LogMel",
+        "tractprobe.encoders.mel.Mfcc": "encoders.mel:Mfcc",
+        "tractprobe.encoders.pretrained.pretrained": "encoders.pretrained:pretrained",
+        "tractprobe.encoders.untrained.random_weights": "encoders.untrained:random_weights",
+        "tractprobe.encoders.untrained.untrained": "encoders.untrained:untrained",
+        "tractprobe.encoders.voice.Voice": "encoders.voice:Voice",
+    }),
+    **_ours("head", {
+        "tractprobe.heads.Conv": "probes.heads.conv:Conv",
+        "tractprobe.heads.Gru": "probes.heads.gru:Gru",
+        "tractprobe.heads.Mlp": "probes.heads.mlp:Mlp",
+        "tractprobe.heads.Transformer": "probes.heads.transformer:Transformer",
+        "tractprobe.heads.Weighted": "probes.heads.weighted:Weighted",
+        "tractprobe.ridge.Ridge": "probes.heads.ridge:Ridge",
+    }),
+    **_ours("objective", {
+        "tractprobe.objective.Both": "probes.gradient.objective:Both",
+        "tractprobe.objective.Mse": "probes.gradient.objective:Mse",
+        "tractprobe.objective.Pearson": "probes.gradient.objective:Pearson",
+    }),
+    **_ours("split", {"tractprobe.splits.SplitRule": "data.splits:SplitRule"}),
+    **_ours("tracking", {"tractprobe.tracking.Tracking": "runs.tracking:Tracking"}),
+}  # fmt: skip
+"""Every public name that this package has, and where it lives now."""
+
+
+def place_of(name: Any) -> Place:
+    """Return where a public name lives; ConfigError if there is no such name."""
+    if not isinstance(name, str) or name not in PUBLIC:
+        raise ConfigError(f"_target_ {name} is not one of {', '.join(sorted(PUBLIC))}")
+    return PUBLIC[name]
+
+
+def names_of(kind: Kind) -> frozenset[str]:
+    """Return the public names of one kind."""
+    return frozenset(name for name, place in PUBLIC.items() if place.kind == kind)
+
+
+def public_name(target: type) -> str:
+    """Return the public name of a class; its import path if it has none.
+
+    >>> from fractions import Fraction
+    >>> public_name(Fraction)
+    'fractions.Fraction'
+    """
+    place = (target.__module__, target.__qualname__)
+    return _name_by_place().get(place, ".".join(place))
+
+
+@cache
+def _name_by_place() -> dict[tuple[str, str], str]:
+    return {(place.module, place.attribute): name for name, place in PUBLIC.items()}
