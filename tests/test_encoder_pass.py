@@ -15,8 +15,8 @@ from tractprobe.encoders.untrained import untrained
 from tractprobe.evidence.table import layer_tables, tidy
 from tractprobe.jobs import train
 from tractprobe.probes.linear.accumulate import partition, sum_groups
-from tractprobe.probes.linear.group_moments import GroupSums
-from tractprobe.probes.linear.moment_store import SumStore
+from tractprobe.probes.linear.group_moments import GroupMoments
+from tractprobe.probes.linear.moment_store import MomentStore
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +28,9 @@ def splits_of(corpus: PreparedCorpus) -> list[Split]:
     return [SplitRule("language")(corpus.entries, language, 0) for language in ("en", "it", "de")]
 
 
-def sums(encoder: Encoder, corpus: PreparedCorpus, folder: Path, splits: list[Split] | None = None, **more) -> SumStore:
+def sums(
+    encoder: Encoder, corpus: PreparedCorpus, folder: Path, splits: list[Split] | None = None, **more
+) -> MomentStore:
     groups = partition([corpus], splits_of(corpus) if splits is None else splits)
     inputs = {"1": (1,), "0+2": (0, 2)}
     return sum_groups(encoder, [corpus], groups, Targets(), inputs, folder, **more)
@@ -72,19 +74,19 @@ def test_a_pass_that_was_killed_goes_on_to_the_same_bits(
     toy: PreparedCorpus, encoder: Encoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     sums(encoder, toy, tmp_path / "whole")
-    save, saved = GroupSums.save, []
+    save, saved = GroupMoments.save, []
 
-    def fail(self: GroupSums, path: Path) -> None:
+    def fail(self: GroupMoments, path: Path) -> None:
         if len(saved) == 5:
             raise KeyboardInterrupt
         save(self, path)
         saved.append(path)
 
-    monkeypatch.setattr(GroupSums, "save", fail)
+    monkeypatch.setattr(GroupMoments, "save", fail)
     with pytest.raises(KeyboardInterrupt):
         sums(encoder, toy, tmp_path / "killed")
     saved[2].write_bytes(saved[2].read_bytes()[:-20])  # the machine went down, too
-    monkeypatch.setattr(GroupSums, "save", lambda self, path: (saved.append(path), save(self, path)))
+    monkeypatch.setattr(GroupMoments, "save", lambda self, path: (saved.append(path), save(self, path)))
     sums(encoder, toy, tmp_path / "killed")
     assert files(tmp_path / "killed") == files(tmp_path / "whole")
     assert len(saved) == 5 + len(files(tmp_path / "whole")) - 4

@@ -19,8 +19,8 @@ from sklearn.preprocessing import StandardScaler
 from tractprobe.data.splits import Fold, Split
 from tractprobe.probes.heads.ridge import Ridge
 from tractprobe.probes.linear.fit import fit, score, validation_r
-from tractprobe.probes.linear.group_moments import GroupSums, SavedSums
-from tractprobe.probes.linear.moment_store import Group, SumStore
+from tractprobe.probes.linear.group_moments import GroupMoments, SavedMoments
+from tractprobe.probes.linear.moment_store import Group, MomentStore
 from tractprobe.probes.linear.selection import Division, LayerSums
 from tractprobe.probes.scores import ScoreSums
 from tractprobe.system.errors import EncoderError
@@ -51,11 +51,11 @@ def piece(seed: int, speaker: str = "c/a", language: str = "en", count: int = 60
     return Piece(speaker, language, x + shift, size * y + 10 * size + shift, ~gone)
 
 
-def stored(folder: Path, pieces: Sequence[Piece], chunk: int = 25) -> SumStore:
+def stored(folder: Path, pieces: Sequence[Piece], chunk: int = 25) -> MomentStore:
     """Sum each piece as a group of one utterance, u0, u1, ..."""
     groups, files = [], []
     for number, one in enumerate(pieces):
-        sums = GroupSums({"0": one.x.shape[1]}, CHANNELS)
+        sums = GroupMoments({"0": one.x.shape[1]}, CHANNELS)
         filled = np.where(one.valid, one.y, 1e9)  # what is not valid may hold any number
         for first in range(0, len(one.x), chunk):
             x, y, valid = (torch.from_numpy(values[first : first + chunk]) for values in (one.x, filled, one.valid))
@@ -63,7 +63,7 @@ def stored(folder: Path, pieces: Sequence[Piece], chunk: int = 25) -> SumStore:
         files.append(folder / f"{number}.safetensors")
         sums.save(files[-1])
         groups.append(Group("c", one.language, one.speaker, (f"u{number}",)))
-    return SumStore(groups, files, {"0": pieces[0].x.shape[1]})
+    return MomentStore(groups, files, {"0": pieces[0].x.shape[1]})
 
 
 def ids(*numbers: int) -> tuple[str, ...]:
@@ -273,10 +273,10 @@ def test_sums_are_those_of_the_frames_however_they_come_and_whenever_a_channel_f
 def test_a_damaged_file_is_named_and_not_taken(tmp_path: Path):
     stored(tmp_path, [piece(0)])
     path = tmp_path / "0.safetensors"
-    assert SavedSums(path).is_whole(["0"]) and not SavedSums(path).is_whole(["1"])
+    assert SavedMoments(path).is_whole(["0"]) and not SavedMoments(path).is_whole(["1"])
     content = path.read_bytes()
     for broken in (content[:-9], content[:-9] + bytes([content[-9] ^ 1]) + content[-8:], b"", b"\xff" * 64):
         path.write_bytes(broken)
-        assert not SavedSums(path).is_whole(["0"])
+        assert not SavedMoments(path).is_whole(["0"])
         with pytest.raises(EncoderError, match=r"0\.safetensors: (damaged|not whole)"):
-            SavedSums(path).read("count", "y", "yy", "lost", "frames", "x 0", "xx 0", "xy 0")
+            SavedMoments(path).read("count", "y", "yy", "lost", "frames", "x 0", "xx 0", "xy 0")

@@ -209,8 +209,8 @@ def _prepare(overrides: list[str]) -> int:
     from omegaconf import DictConfig
 
     from tractprobe.runs.building import build
+    from tractprobe.runs.configuration import conf_dir, plain
     from tractprobe.runs.hydra import clear_errors, register_resolvers
-    from tractprobe.runs.settings import conf_dir, plain
 
     register_resolvers()
 

@@ -1,10 +1,10 @@
-"""One run: from configuration to a directory with ``result.json``. Finished runs are skipped, others go on.
+"""Jobs: from configuration to run directories with ``result.json``. Finished runs are skipped, others resume.
 
 What a directory holds::
 
     result.json          identity, settings, timing and test scores; written last
     head.safetensors     the heads that were scored
-    checkpoints/         where an interrupted fit goes on
+    checkpoints/         where an interrupted fit resumes
     predictions/         a few test utterances, predicted and measured, if the run was logged
     evaluations/         scores of later evaluations
     failure.json         why the last attempt failed; traceback.txt says where
@@ -18,61 +18,59 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig
 
-from tractprobe.evidence.table import layer_tables, tidy
-from tractprobe.outcome import concluded, finished
+from tractprobe.evidence.table import layer_means, layer_tables, tidy
+from tractprobe.probes.opening import each_held_out
 from tractprobe.runs.building import build
-from tractprobe.runs.identity import head_label, run_name
+from tractprobe.runs.configuration import plain
+from tractprobe.runs.finished import finished, model_files
 from tractprobe.runs.ranks import check_ranks, is_first
-from tractprobe.runs.result import HEADS, RESULT, Row, read_result, write_result
-from tractprobe.runs.settings import Plain, plain
+from tractprobe.runs.result import HEADS, RESULT, RunResult, ScoreRow, chosen_layer, read_result, write_result
+from tractprobe.runs.settings import ALL, Settings
 from tractprobe.runs.status import ask_for, failure_noted
 from tractprobe.system.errors import ConfigError, RunError, first_line
 from tractprobe.system.files import clear_temporaries, locked, write_json
 
 if TYPE_CHECKING:
-    from tractprobe.probes.fitted import Cell
+    from pytorch_lightning.loggers import WandbLogger
+
+    from tractprobe.encoders.layers import Label
+    from tractprobe.probes.fitted import Fitted
 
 log = logging.getLogger(__name__)
 
 EVALUATIONS = "evaluations"
-ALL = "all"  # of held_out
-_ONCE_UNNAMED = {  # settings that runs of earlier versions lack, and what they did
-    "objective": {"_target_": "tractprobe.objective.Mse"},
-    "schedule": {"_target_": "torch.optim.lr_scheduler.ConstantLR", "factor": 1.0, "total_iters": 0},
-}
 
 
-def train(config: DictConfig) -> Plain | list[Plain]:
-    """Run one cell, or with ``held_out=all`` one for each value; return the results, also those there already."""
-    settings = plain(config)
-    if settings["held_out"] != ALL:
-        with failure_noted([_folder(settings)]):
+def train(config: DictConfig) -> RunResult | list[RunResult]:
+    """Do one run, or with ``held_out=all`` one for each value; return all results, old and new."""
+    settings = Settings.of(plain(config))
+    if settings.held_out != ALL:
+        with failure_noted([settings.folder]):
             _check_together(settings)
-        return _train(settings)
-    from tractprobe.probes.problem import each_held_out
-
-    with failure_noted([_folder(settings)]):
+        (result,) = _finish([settings])
+        return result
+    with failure_noted([settings.folder]):
         check_ranks(settings)
-        cells = each_held_out(settings)
-    ask_for(Path(settings["paths"]["runs"]), map(run_name, cells), study=run_name(settings))
-    if head_label(settings) == "ridge" or settings["together"]:
-        results = _train_together(cells, settings)
+        every = each_held_out(settings)
+    ask_for(settings.paths.runs, [one.name for one in every], study=settings.name)
+    if settings.closed_form or settings.together:
+        results = _finish(every, settings)
     else:
-        results = _each({run_name(cell): partial(_train, cell) for cell in cells})
-    _summarise(settings, cells, results)
+        results = [result for (result,) in _each({one.name: partial(_finish, [one]) for one in every})]
+    _summarise(settings, every, results)
     return results
 
 
-def _check_together(settings: Plain) -> None:
-    if settings["together"] and head_label(settings) != "ridge":
+def _check_together(settings: Settings) -> None:
+    if settings.together and not settings.closed_form:
         raise ConfigError("together=true trains the heads of every held-out value in one bank: say held_out=all")
 
 
-def _each(jobs: Mapping[str, Callable[[], Plain]]) -> list[Plain]:
+def _each(jobs: Mapping[str, Callable[[], Any]]) -> list[Any]:
     """Do every job, whatever becomes of the others; RunError names those that failed."""
     results, failed = [], {}
     for name, job in jobs.items():
@@ -87,151 +85,225 @@ def _each(jobs: Mapping[str, Callable[[], Plain]]) -> list[Plain]:
     return results
 
 
-def _summarise(settings: Plain, cells: Sequence[Plain], results: Sequence[Plain]) -> None:
-    """Print, draw and log the table of all cells, into a directory of its own beside theirs."""
-    from tractprobe.evidence.summary import summarise
+def _finish(every: Sequence[Settings], study: Settings | None = None) -> list[RunResult]:
+    """Return the results of runs that differ in what is held out; those that lack one are fitted from one pass.
 
-    rows = [row for cell, result in zip(cells, results, strict=True) for row in tidy(run_name(cell), result)]
-    folder = _folder(settings)
-    log.info("%d cells, %s\n%s", len(cells), folder, "\n".join(map(str, layer_tables(rows))))
-    summarise(run_name(settings), folder, settings, build(settings["tracking"]), rows)
+    Parameters
+    ----------
+    study
+        What the runs are part of, if there are several; all of them decide on groups and batches, so that each is what
+        it always is.
+    """
+    first = every[0]
+    if not is_first(first):
+        return [_take_part(first)]
+    with ExitStack() as locks:
+        for folder in sorted(one.folder for one in every):  # in one order, so that two processes never block each other
+            locks.enter_context(locked(folder))  # whoever waited for the lock finds the run finished
+            clear_temporaries(folder)
+        missing = [one for one in every if not (one.folder / RESULT).is_file()]
+        if study is None:
+            with failure_noted([first.folder]):
+                return [_done_alone(first) if missing else finished(first)]
+        jobs = {one.name: partial(_noted, one, partial(finished, one)) for one in every}
+        if missing:
+            with failure_noted([one.folder for one in missing]):
+                fitted, timing_s = _fitted_together(missing, every, study)
+            jobs |= {fit.problem.settings.name: partial(_conclude_apart, fit, timing_s) for fit in fitted}
+        return _each(jobs)
 
 
-def _folder(settings: Plain) -> Path:
-    return Path(settings["paths"]["runs"], run_name(settings))
+def _noted(settings: Settings, job: Callable[[], RunResult]) -> RunResult:
+    with failure_noted([settings.folder]):
+        return job()
 
 
-def _train(settings: Plain) -> Plain:
-    name, folder = run_name(settings), _folder(settings)
-    if not is_first(settings):
-        return _take_part(settings, folder)
-    with locked(folder), failure_noted([folder]):  # whoever waited for the lock finds the run finished
-        if (folder / RESULT).is_file():
-            return finished(folder, settings)
-        check_ranks(settings)
-        log.info("run %s", folder)
-        clear_temporaries(folder)
-        result = _run(name, settings, folder)
-        write_result(folder, result)
-    log.info("finished %s\n%s", folder / RESULT, _table(folder, result))
+def _take_part(settings: Settings) -> RunResult:
+    """Fit and test with the process that has the run directory; nothing is written from here."""
+    if (settings.folder / RESULT).is_file():
+        return finished(settings)
+    check_ranks(settings)
+    from tractprobe.probes.problem import Problem
+
+    (fit,) = _fit([Problem.of(settings)], settings.folder, None, {})
+    return {"fit": fit.report, "scores": fit.rows()}  # type: ignore[typeddict-item]
+
+
+def _done_alone(settings: Settings) -> RunResult:
+    """Do one run, all of which is logged to its own W&B run."""
+    from tractprobe.probes.problem import Problem
+
+    check_ranks(settings)
+    log.info("run %s", settings.folder)
+    timing_s: dict[str, float] = {}
+    with _timed("prepare", timing_s):
+        problem = Problem.of(settings)
+    with _logged(settings, problem.identity["corpora"]) as logger:
+        (fit,) = _fit([problem], settings.folder, logger, timing_s)
+        result = _conclude(fit, timing_s, logger)
+    write_result(settings.folder, result)
+    log.info("finished %s\n%s", settings.folder / RESULT, _table(settings.folder, result))
     return result
 
 
-def _take_part(settings: Plain, folder: Path) -> Plain:
-    """Fit and test with the process that has the run directory; nothing is written from here."""
-    from tractprobe.probes.fitted import Cell
-    from tractprobe.probes.problem import Plan
+def _fitted_together(
+    missing: Sequence[Settings], every: Sequence[Settings], study: Settings
+) -> "tuple[list[Fitted], dict[str, float]]":
+    """Fit the runs of a study that lack a result; what gradients fit is logged to the study's own W&B run."""
+    from tractprobe.probes.problem import Problem
 
-    if (folder / RESULT).is_file():
-        return finished(folder, settings)
-    check_ranks(settings)
-    cell = Cell(Plan.of(settings), folder)
-    return {"fit": cell.fit(), "scores": cell.score()}
+    timing_s: dict[str, float] = {"cells": len(missing)}
+    with _timed("prepare", timing_s):
+        problems = Problem.of_each(every)
+    wanted = {id(one) for one in missing}
+    chosen = [problem for problem in problems if id(problem.settings) in wanted]
+    if study.closed_form:
+        return _fit(chosen, study.folder, None, timing_s, [problem.split for problem in problems]), timing_s
+    clear_temporaries(study.folder)
+    with _logged(study, problems[0].identity["corpora"]) as logger:
+        fitted = _fit(problems, study.folder, logger, timing_s)
+    return [fit for fit in fitted if id(fit.problem.settings) in wanted], timing_s
 
 
-def evaluate(config: DictConfig) -> list[Row]:
+def _fit(
+    problems: Any, folder: Path, logger: "WandbLogger | None", timing_s: dict[str, float], splits: Any = None
+) -> "list[Fitted]":
+    """Fit the heads of problems that differ in their splits only, linear or trained, one or many.
+
+    Parameters
+    ----------
+    folder
+        Where a fit that is interrupted resumes.
+    splits
+        Of problems that are fitted at other times, from the same groups.
+    """
+    from tractprobe.probes.states import HiddenStates
+    from tractprobe.runs.trainer import device_of, trainer_of
+
+    first = problems[0]
+    trainer = None if first.settings.closed_form else trainer_of(first.settings, folder, logger)
+    device = device_of(first.settings) if trainer is None else trainer.strategy.root_device
+    with _timed("encode", timing_s):
+        states = HiddenStates.of(first.encoder, first.corpora, first.inputs, first.settings, device)
+    if not all(problem.split.folds for problem in problems):
+        log.warning("too few speakers and sentences to keep any aside for choices: none are made")
+    with _timed("fit", timing_s):
+        if trainer is None:
+            from tractprobe.probes.linear.fit import fit
+
+            return fit(problems, states, device, splits)
+        from tractprobe.probes.gradient.fit import fit
+
+        return fit(problems, states, trainer, folder)
+
+
+def _conclude_apart(fit: "Fitted", timing_s: Mapping[str, float]) -> RunResult:
+    """Conclude one run of a study, in a W&B run of its own."""
+    settings = fit.problem.settings
+    with failure_noted([settings.folder]), _logged(settings, fit.problem.identity["corpora"]) as logger:
+        result = _conclude(fit, dict(timing_s), logger)
+        write_result(settings.folder, result)
+    log.info("finished %s", settings.folder / RESULT)
+    return result
+
+
+def _conclude(fit: "Fitted", timing_s: dict[str, float], logger: "WandbLogger | None") -> RunResult:
+    """Score fitted heads, write them, log all that there is to see, and return the result."""
+    settings, split = fit.problem.settings, fit.problem.split
+    with _timed("score", timing_s):
+        rows = fit.rows()
+    fit.save_heads(settings.folder / HEADS)
+    result: RunResult = {
+        "identity": fit.problem.identity,
+        "settings": settings.raw,
+        "timing_s": timing_s,
+        "fit": fit.report,
+        "utterances": {name: len(getattr(split, name)) for name in ("development", "train", "validation", "test")},
+        "scaled_by_own_test_frames": fit.scaled_by_own_test_frames(),
+        "scales": fit.plain_scales(),
+        "source_origins": fit.problem.source_origins(),
+        "model_files": model_files(settings),
+        "scores": rows,
+    }
+    if logger is not None:
+        from tractprobe.runs.tracking import log_heads, log_pictures, log_scores
+
+        chosen = chosen_layer(result)
+        log_scores(logger, rows, layer_means(rows), chosen)
+        log_pictures(logger, _draw_examples(fit, fit.problem.labels[-1] if chosen is None else chosen))
+        log_heads(logger, settings.folder / HEADS, result["identity"])
+    return result
+
+
+def _draw_examples(fit: "Fitted", layer: "Label") -> list[Path]:
+    """Draw the predictions of one layer over the measured trajectories, for always the same few test utterances."""
+    from tractprobe.evidence.figures import prediction_curves, write_picture
+
+    settings, names = fit.problem.settings, [channel.name for channel in fit.problem.targets.channels]
+    pictures = []
+    for number, id_ in enumerate(fit.examples(build(settings.tracking).examples)):
+        figure = prediction_curves(*fit.example(id_, layer), names, f"{id_}, layer {layer}")
+        pictures.append(write_picture(settings.folder / "predictions" / f"example-{number}.png", figure))
+    return pictures
+
+
+def _summarise(settings: Settings, every: Sequence[Settings], results: Sequence[RunResult]) -> None:
+    """Print, draw and log the table of all runs of a study, into a directory of its own beside theirs."""
+    from tractprobe.evidence.summary import summarise
+
+    rows = [row for one, result in zip(every, results, strict=True) for row in tidy(one.name, result)]
+    log.info("%d cells, %s\n%s", len(every), settings.folder, "\n".join(map(str, layer_tables(rows))))
+    summarise(settings.name, settings.folder, settings.raw, build(settings.tracking), rows)
+
+
+def evaluate(config: DictConfig) -> list[ScoreRow]:
     """Score a finished run's heads again and write the rows under ``evaluations/`` of its directory."""
-    from tractprobe.probes.fitted import Cell
-    from tractprobe.probes.problem import Plan
+    from tractprobe.probes.fitted import load_heads
+    from tractprobe.probes.gradient.fit import loaded
+    from tractprobe.probes.problem import Problem
+    from tractprobe.probes.states import HiddenStates
+    from tractprobe.runs.trainer import trainer_of
 
     asked = plain(config)
-    folder, others = Path(asked["run"]), asked["corpora"] or []
+    folder, tested = Path(asked["run"]), asked["corpora"] or []
     result = read_result(folder)
-    settings = _ONCE_UNNAMED | result["settings"] | {name: asked[name] for name in ("paths", "trainer", "data")}
-    settings["features"] = {**settings.get("features", {}), "cache": asked["features"]["cache"]}
-    try:
-        plan = Plan.of(settings, others).of_run(result["identity"])
-        cell = Cell(plan, folder)
-    except (LookupError, TypeError, AttributeError) as error:
-        raise RunError(f"{folder / RESULT}: its settings are not those of a run ({error!r})") from None
-    cell.load_heads(folder / HEADS)
-    rows = cell.score()
+    settings = _settings_of_run(folder, result, asked)
+    problem = Problem.of(settings, tested).of_run(result["identity"])
+    trainer = trainer_of(settings, folder, None)
+    head = load_heads(problem, folder / HEADS)
+    states = HiddenStates.of(problem.encoder, problem.corpora, problem.inputs, settings, trainer.strategy.root_device)
+    fit = loaded(problem, states, head, trainer)
+    rows = fit.rows()
     if not is_first(settings):
         return rows
-    on = "+".join(others) or "own"
-    identity = plan.identity | ({"split": "corpus", "held_out": on} if others else {})
-    evaluation = {"identity": identity, "scaled_by_own_test_frames": cell.own_scale(), "scores": rows}
+    on = "+".join(tested) or "own"
+    identity = problem.identity | ({"split": "corpus", "held_out": on} if tested else {})
+    evaluation = {
+        "identity": identity,
+        "scaled_by_own_test_frames": fit.scaled_by_own_test_frames(),
+        "scores": rows,
+    }
     write_json(folder / EVALUATIONS / f"{on}.json", evaluation)
     log.info("%s on %s\n%s", folder, on, _table(folder, evaluation))
-    if not others:
+    if not tested:
         log.info("largest difference from its result.json: %.1e in r", _largest_difference(rows, result["scores"]))
     return rows
 
 
-def _run(name: str, settings: Plain, folder: Path) -> Plain:
-    from tractprobe.probes.fitted import Cell
-    from tractprobe.probes.problem import Plan
-
-    timing_s: dict[str, float] = {}
-    with _timed("prepare", timing_s):
-        plan = Plan.of(settings)
-    with build(settings["tracking"]).run(name, folder, settings, "fit", plan.identity["corpora"]) as logger:
-        with _timed("encode", timing_s):
-            cell = Cell(plan, folder, logger)
-        with _timed("fit", timing_s):
-            fit = cell.fit()
-        with _timed("score", timing_s):
-            rows = cell.score()
-        return concluded(cell, timing_s, fit, rows, logger)
+def _settings_of_run(folder: Path, result: RunResult, asked: Mapping[str, Any]) -> Settings:
+    """Return a finished run's settings, with the places, trainer and loading that are asked for now."""
+    raw: dict[str, Any] = result["settings"] | {name: asked[name] for name in ("paths", "trainer", "data")}
+    try:
+        raw["features"] = {**raw.get("features", {}), "cache": asked["features"]["cache"]}
+        return Settings.of(raw)
+    except (ConfigError, TypeError) as error:
+        raise RunError(f"{folder / RESULT}: its settings are not those of a run ({first_line(error)})") from None
 
 
-def _train_together(cells: Sequence[Plain], study: Plain) -> list[Plain]:
-    """Return the results of cells that differ in what is held out; those that lack one are fitted from one pass."""
-    folders = [_folder(settings) for settings in cells]
-    with ExitStack() as locks:
-        for folder in sorted(folders):  # in one order, so that two processes never wait for each other
-            locks.enter_context(locked(folder))
-            clear_temporaries(folder)
-        missing = [settings for settings in cells if not (_folder(settings) / RESULT).is_file()]
-        with failure_noted([_folder(settings) for settings in missing]):
-            fitted = _fit_together(missing, cells, study) if missing else []
-        jobs = {run_name(settings): partial(_known, settings) for settings in cells}
-        jobs |= {run_name(fit[0].plan.settings): partial(_score_together, *fit) for fit in fitted}
-        return _each(jobs)
-
-
-def _known(settings: Plain) -> Plain:
-    with failure_noted([_folder(settings)]):
-        return finished(_folder(settings), settings)
-
-
-def _fit_together(
-    settings: Sequence[Plain], every: Sequence[Plain], study: Plain
-) -> "list[tuple[Cell, dict[str, float], Plain]]":
-    """Return some cells out of all, fitted; all decide on groups and batches, so that each is what it always is."""
-    from tractprobe.probes.fitted import Cell, fit_linear
-    from tractprobe.probes.gradient.joint import fit_jointly
-    from tractprobe.probes.problem import Plan
-
-    timing_s: dict[str, float] = {"cells": len(settings)}
-    with _timed("prepare", timing_s):
-        plans = Plan.of_each(every)
-    with _timed("encode", timing_s):
-        linear = head_label(study) == "ridge"
-        chosen = [plan for plan in plans if not linear or plan.settings in settings]
-        cells = [Cell(plan, _folder(plan.settings)) for plan in chosen]
-    with _timed("fit", timing_s):
-        if linear:
-            fits = fit_linear(cells, [plan.split for plan in plans])
-        else:
-            clear_temporaries(_folder(study))
-            name, corpora = run_name(study), plans[0].identity["corpora"]
-            with build(study["tracking"]).run(name, _folder(study), study, "fit", corpora) as logger:
-                fits = fit_jointly(cells, study, _folder(study), logger)
-    fitted = [(cell, timing_s, fit) for cell, fit in zip(cells, fits, strict=True)]
-    return [one for one in fitted if one[0].plan.settings in settings]
-
-
-def _score_together(cell: "Cell", timing_s: dict[str, float], fit: Plain) -> Plain:
-    settings, corpora = cell.plan.settings, cell.plan.identity["corpora"]
-    with (
-        failure_noted([cell.folder]),
-        build(settings["tracking"]).run(run_name(settings), cell.folder, settings, "fit", corpora) as logger,
-    ):
-        result = concluded(cell, timing_s, fit, cell.score(), logger)
-        write_result(cell.folder, result)
-    log.info("finished %s", cell.folder / RESULT)
-    return result
+@contextmanager
+def _logged(settings: Settings, corpora: Mapping[str, str]) -> "Iterator[WandbLogger | None]":
+    with build(settings.tracking).run(settings.name, settings.folder, settings.raw, "fit", corpora) as logger:
+        yield logger
 
 
 @contextmanager
@@ -241,11 +313,11 @@ def _timed(stage: str, timing_s: dict[str, float]) -> Iterator[None]:
     timing_s[stage] = round(time.perf_counter() - began, 3)
 
 
-def _table(folder: Path, result: Plain) -> str:
+def _table(folder: Path, result: Mapping[str, Any]) -> str:
     return "\n".join(map(str, layer_tables(tidy(folder.name, result))))
 
 
-def _largest_difference(rows: Sequence[Row], before: Sequence[Row]) -> float:
+def _largest_difference(rows: Sequence[ScoreRow], before: Sequence[ScoreRow]) -> float:
     key = ("layer", "language", "speaker", "channel")
     known = {tuple(row[name] for name in key): row["r"] for row in before}
     pairs = [(row["r"], known[tuple(row[name] for name in key)]) for row in rows]

@@ -17,8 +17,8 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
 from tractprobe.runs.building import build
-from tractprobe.runs.identity import run_name
-from tractprobe.runs.settings import Plain, plain
+from tractprobe.runs.configuration import Plain, plain
+from tractprobe.runs.identity import RunId
 from tractprobe.runs.status import ask_for, statuses, summary, table
 from tractprobe.system.errors import ConfigError, StorageError, TractprobeError
 from tractprobe.system.files import digest, writing
@@ -74,7 +74,7 @@ def _jobs(config: DictConfig, unclear: list[str]) -> Iterator[tuple[Path, str]]:
     for overrides in BasicSweeper.split_arguments(parsed, None)[0]:
         try:
             settings = plain(hydra.config_loader.load_sweep_config(config, list(overrides)))
-            yield Path(settings["paths"]["runs"]), run_name(settings)
+            yield Path(settings["paths"]["runs"]), RunId.of(settings).name
         except ConfigError as error:  # the job has no name, and so no directory: it will fail by itself
             unclear.append(f"no run   {' '.join(overrides)}: {error}")
 

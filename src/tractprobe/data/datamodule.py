@@ -3,10 +3,8 @@
 Audio, movements and cached states are read when a batch asks for them; memory holds the index of utterances and the
 batches under way, however many hours there are.
 
-Targets leave here standardised per speaker, with the speaker's mean and scale beside them, so that predictions can be
-given back in mm (or what the channel's unit is). A speaker's statistics come from the development side; only a speaker,
-or a speaker's channel, that does not occur there is described by its own test frames, which moves and scales its
-numbers in mm and cannot change any correlation.
+Targets leave here in their units. Whoever fits standardises them, by the speakers' scales that a split allows
+(``EmaData.scales``), and gives predictions back in units by the same scales.
 """
 
 import math
@@ -32,10 +30,13 @@ from tractprobe.encoders.frames import FrameGeometry
 from tractprobe.system.errors import ConfigError
 from tractprobe.system.progress import progress
 
+Group = tuple[str, str, str]
+"""Corpus, language and speaker: what frames are pooled over in scores."""
+
 
 @runtime_checkable
-class StateSource(Protocol):
-    """Where batches take finished hidden states from, if they do not carry waves."""
+class StateReader(Protocol):
+    """What batches take finished hidden states from, if they do not carry waves."""
 
     def read(self, utterance_id: str, layers: Sequence[int]) -> Shaped[np.ndarray, "layer time width"]:
         """Return the states of an utterance at some layers."""
@@ -53,13 +54,11 @@ class Batch:
     states
         Hidden states as they were cached, zero where padded; ``None`` if the waves are there.
     target
-        Standardised targets; 0 where not valid.
+        In the channels' units; 0 where not valid.
     valid
-        Where target, speaker statistics and frame exist.
+        Where target and frame exist.
     present
         Which frames are the utterance's; the others are padding.
-    mean, sd
-        The speakers' statistics, in the channels' units.
     group
         Index of each utterance's (corpus, language, speaker) in ``EmaData.groups``.
     """
@@ -70,8 +69,6 @@ class Batch:
     target: Float[Tensor, "batch time channel"]
     valid: Bool[Tensor, "batch time channel"]
     present: Bool[Tensor, "batch time"]
-    mean: Float[Tensor, "batch 1 channel"]
-    sd: Float[Tensor, "batch 1 channel"]
     group: Int[Tensor, " batch"]
 
     def to(self, device: torch.device) -> "Batch":
@@ -88,7 +85,6 @@ class Example:
     wave: Float[Tensor, " sample"] | None
     states: Shaped[Tensor, "layer time width"] | None
     target: Float[Tensor, "time channel"]
-    scale: SpeakerScale
 
 
 class EmaData(pl.LightningDataModule):
@@ -108,8 +104,6 @@ class EmaData(pl.LightningDataModule):
         Which layers of the cached states to read.
     targets
         Which channels, and how they are conditioned.
-    standardise
-        Whether targets are standardised per speaker; otherwise they stay in their units.
     batch_size, batch_s, temperature
         See ``sampling.BatchRule``; ``"equal"`` is an infinite temperature.
     """
@@ -122,9 +116,8 @@ class EmaData(pl.LightningDataModule):
         count_frames: Callable[[int], int],
         *,
         layers: Sequence[int],
-        states: Mapping[str, StateSource] | None = None,
+        states: Mapping[str, StateReader] | None = None,
         targets: Targets | None = None,
-        standardise: bool = True,
         batch_size: int = 8,
         batch_s: float = 120.0,
         temperature: float | str = 1.0,
@@ -135,26 +128,24 @@ class EmaData(pl.LightningDataModule):
         self.corpora = {corpus.name: corpus for corpus in corpora}
         self.split, self.geometry, self.count_frames = split, geometry, count_frames
         self.layers, self.states = tuple(layers), states
-        self.targets, self.standardise = targets or Targets(), standardise
+        self.targets = targets or Targets()
         if num_workers < 0:
             raise ConfigError("data.num_workers is at least 0")
         self.batching = BatchRule(batch_size, batch_s, _temperature(temperature))
         self.num_workers, self.seed = num_workers, seed
         self.entries = {entry.id: entry for corpus in corpora for entry in corpus.entries}
-        self.groups = tuple(sorted({_group(self.entries[id_]) for id_ in {*split.development, *split.test}}))
-        self.scales: dict[str, SpeakerScale] = {}
-        self.utterance_sums: dict[str, Float[np.ndarray, "3 channel"]] = {}
+        self.groups = tuple(sorted({group_of(self.entries[id_]) for id_ in {*split.development, *split.test}}))
+        self._utterance_sums: dict[str, Float[np.ndarray, "3 channel"]] = {}
 
-    def setup(self, stage: str | None = None) -> None:
-        """Compute speaker statistics, once."""
-        if not self.standardise:
-            unit = SpeakerScale.unit(len(self.targets.channels))
-            self.scales = {entry.speaker: unit for entry in self.entries.values()}
-        elif not self.scales:
-            developed, tested = (self._sums(ids) for ids in (self.split.development, self.split.test))
-            self.scales = {
-                speaker: SpeakerScale.of(developed.get(speaker), tested.get(speaker)) for speaker in developed | tested
-            }
+    def scales(self, split: Split | None = None) -> dict[str, SpeakerScale]:
+        """Return the mean and scale of each speaker of a split, by default the data's own.
+
+        They come from the development side; only a speaker, or a speaker's channel, that does not occur there is
+        described by its own test frames, which moves and scales its numbers in units and cannot change any correlation.
+        """
+        split = split or self.split
+        developed, tested = (self._sums(ids) for ids in (split.development, split.test))
+        return {speaker: SpeakerScale.of(developed.get(speaker), tested.get(speaker)) for speaker in developed | tested}
 
     def train_dataloader(self) -> "ResumableLoader":
         """Return training batches, drawn anew each epoch as seed and epoch alone decide, and shared among ranks."""
@@ -204,12 +195,11 @@ class EmaData(pl.LightningDataModule):
     def example(self, utterance_id: str) -> Example:
         """Return one utterance with its targets at the encoder's frames."""
         entry = self.entries[utterance_id]
-        corpus, scale = self.corpora[entry.corpus], self.scales[entry.speaker]
-        target = torch.from_numpy((self._targets(entry) - scale.mean) / scale.sd)
+        target = torch.from_numpy(self._targets(entry))
         if self.states is None:
-            return Example(entry, torch.from_numpy(corpus.audio(entry.id)), None, target, scale)
+            return Example(entry, torch.from_numpy(self.corpora[entry.corpus].audio(entry.id)), None, target)
         states = torch.from_numpy(self.states[entry.corpus].read(entry.id, self.layers))
-        return Example(entry, None, states, target, scale)
+        return Example(entry, None, states, target)
 
     def _targets(self, entry: Entry) -> Float[np.ndarray, "time channel"]:
         """Return the targets at the encoder's frames, NaN outside either stream."""
@@ -220,13 +210,13 @@ class EmaData(pl.LightningDataModule):
         """Return each speaker's count, sum and sum of squares of the frames that count in fitting and scoring."""
         totals: dict[str, np.ndarray] = {}
         for entry in progress(self._entries(ids), "describing speakers", unit="utterance"):
-            if entry.id not in self.utterance_sums:
+            if entry.id not in self._utterance_sums:
                 targets = self._targets(entry)
                 valid = np.isfinite(targets)
                 known = np.where(valid, targets, 0)
                 sums = [valid.sum(axis=0), known.sum(axis=0), np.square(known).sum(axis=0)]
-                self.utterance_sums[entry.id] = np.stack(sums)
-            totals[entry.speaker] = totals.get(entry.speaker, 0) + self.utterance_sums[entry.id]
+                self._utterance_sums[entry.id] = np.stack(sums)
+            totals[entry.speaker] = totals.get(entry.speaker, 0) + self._utterance_sums[entry.id]
         return totals
 
 
@@ -247,11 +237,12 @@ def _temperature(value: Any) -> float:
     return math.inf if value == "equal" else float(value)
 
 
-def _group(entry: Entry) -> tuple[str, str, str]:
+def group_of(entry: Entry) -> Group:
+    """Return the group that an utterance's frames are scored in."""
     return entry.corpus, entry.language, entry.speaker
 
 
-def _collate(examples: Sequence[Example], groups: Sequence[tuple[str, str, str]]) -> Batch:
+def _collate(examples: Sequence[Example], groups: Sequence[Group]) -> Batch:
     lengths = torch.tensor([len(example.target) for example in examples])
     longest = int(lengths.max())
     target = torch.full((len(examples), longest, examples[0].target.shape[1]), torch.nan, dtype=torch.float64)
@@ -265,9 +256,7 @@ def _collate(examples: Sequence[Example], groups: Sequence[tuple[str, str, str]]
         target=target.masked_fill(~valid, 0),
         valid=valid,
         present=torch.arange(longest) < lengths[:, None],
-        mean=torch.from_numpy(np.stack([example.scale.mean for example in examples]))[:, None],
-        sd=torch.from_numpy(np.stack([example.scale.sd for example in examples]))[:, None],
-        group=torch.tensor([groups.index(_group(example.entry)) for example in examples]),
+        group=torch.tensor([groups.index(group_of(example.entry)) for example in examples]),
     )
 
 

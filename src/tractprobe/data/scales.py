@@ -25,11 +25,6 @@ class SpeakerScale:
         return {name: [None if value != value else value for value in values] for name, values in known.items()}
 
     @classmethod
-    def unit(cls, channels: int) -> "SpeakerScale":
-        """Leave channels as they are."""
-        return cls(np.zeros(channels), np.ones(channels), np.zeros(channels, bool))
-
-    @classmethod
     def of(
         cls, developed: Float[np.ndarray, "3 channel"] | None, tested: Float[np.ndarray, "3 channel"] | None
     ) -> "SpeakerScale":

@@ -4,10 +4,6 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-import torch
-from jaxtyping import Shaped
-from torch import Tensor
-
 from tractprobe.system.errors import ConfigError
 
 Layers = tuple[int, ...]
@@ -78,13 +74,3 @@ def order(value: Label) -> tuple[bool, Any]:
 def read_by(heads: Sequence[Layers]) -> Layers:
     """Return every layer that one of the heads reads, once and in order."""
     return tuple(sorted({layer for layers in heads for layer in layers}))
-
-
-def side_by_side(
-    states: Shaped[Tensor, "layer *frames width"], read: Sequence[int], heads: Sequence[Layers]
-) -> Shaped[Tensor, "head *frames _width"]:
-    """Return each head's input out of the states of the layers that were read; all read equally many."""
-    if all(len(layers) == 1 for layers in heads) and [layers[0] for layers in heads] == list(read):
-        return states
-    place = {layer: index for index, layer in enumerate(read)}
-    return torch.stack([torch.cat([states[place[layer]] for layer in layers], dim=-1) for layers in heads])

@@ -91,7 +91,7 @@ def _cells(rows: Sequence[Row], both: Collection[tuple[str, ...]]) -> dict[tuple
     for row in rows:
         if row["r"] is not None and (pair := tuple(row[name] for name in _PAIRED)) in both:
             by_pair.setdefault(pair, []).append(row)
-    return speaker_means(some[0] | {"r": math.fsum(row["r"] for row in some) / len(some)} for some in by_pair.values())
+    return speaker_means({**some[0], "r": math.fsum(row["r"] for row in some) / len(some)} for some in by_pair.values())
 
 
 def table(found: Sequence[Difference], baseline: str) -> str:

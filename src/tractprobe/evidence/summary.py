@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tractprobe.evidence.table import layer_tables, transfer, write_csv
+from tractprobe.runs.configuration import Plain
 from tractprobe.runs.result import Row
-from tractprobe.runs.settings import Plain
 
 if TYPE_CHECKING:
     from tractprobe.runs.tracking import Tracking

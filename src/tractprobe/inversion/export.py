@@ -7,9 +7,9 @@ from typing import Any
 
 from tractprobe.encoders.layers import Label
 from tractprobe.inversion.head_file import write_head
+from tractprobe.runs.configuration import Plain
 from tractprobe.runs.estimate import mean_over_speakers
-from tractprobe.runs.result import HEADS, METRICS, RESULT, Row, chosen_layer, read_result, speaker_means
-from tractprobe.runs.settings import Plain
+from tractprobe.runs.result import HEADS, METRICS, RESULT, Row, RunResult, chosen_layer, read_result, speaker_means
 from tractprobe.system.errors import RunError, first_line
 from tractprobe.system.version import __version__
 
@@ -46,7 +46,7 @@ def export(run: Path, layer: Label | None = None, output: Path | None = None) ->
     return output
 
 
-def _heads(run: Path, result: Plain) -> tuple[dict[str, Any], list[Label], list[dict[str, str]]]:
+def _heads(run: Path, result: RunResult) -> tuple[dict[str, Any], list[Label], list[dict[str, str]]]:
     """Return a run's tensors, the layers that are their first axis, and their channels."""
     from safetensors import SafetensorError, safe_open
     from safetensors.torch import load_file
@@ -72,7 +72,7 @@ def _sets(targets: Sequence[str]) -> list[str]:
     return [name for name in targets for _ in SETS[name][0]]
 
 
-def _chosen(run: Path, result: Plain, layers: Sequence[Label], asked: Label | None) -> Label:
+def _chosen(run: Path, result: RunResult, layers: Sequence[Label], asked: Label | None) -> Label:
     """Return the layer that is asked for, the only one, or the one that validated best."""
     if asked is not None and asked not in layers:
         raise RunError(f"{run} has no layer {asked}; it has {', '.join(map(str, layers))}")
@@ -84,7 +84,7 @@ def _chosen(run: Path, result: Plain, layers: Sequence[Label], asked: Label | No
     return chosen
 
 
-def _about(run: Path, result: Plain, layer: Label, channels: list[dict[str, str]]) -> Plain:
+def _about(run: Path, result: RunResult, layer: Label, channels: list[dict[str, str]]) -> Plain:
     from tractprobe.runs.building import build
 
     identity, settings = result["identity"], result["settings"]
@@ -118,7 +118,7 @@ def _about(run: Path, result: Plain, layer: Label, channels: list[dict[str, str]
     }
 
 
-def _speakers(run: Path, result: Plain, channels: list[str]) -> Plain:
+def _speakers(run: Path, result: RunResult, channels: list[str]) -> Plain:
     """Return the means and deviations that training speakers have from frames that were not tested."""
     scales = result.get("scales")
     if not scales or scales["channels"] != channels:

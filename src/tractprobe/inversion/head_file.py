@@ -27,7 +27,7 @@ from tractprobe.encoders.state_cache import Storage, as_storage
 from tractprobe.probes.heads import Bank
 from tractprobe.probes.heads.ridge import Ridge
 from tractprobe.runs.building import build
-from tractprobe.runs.settings import Plain, flat
+from tractprobe.runs.configuration import Plain, flat
 from tractprobe.system.errors import CorpusError, EncoderError, HeadError, TractprobeError, first_line
 from tractprobe.system.files import atomic, digest, read_bytes
 from tractprobe.system.registry import PUBLIC, names_of
@@ -35,7 +35,7 @@ from tractprobe.system.registry import PUBLIC, names_of
 FORMAT = 1
 MAX_BYTES, MAX_HEADER_BYTES = 1 << 30, 1 << 23
 
-_HEADS, _ENCODERS = names_of("head"), names_of("encoder")
+_HEADS, _ENCODERS = names_of("head", "closed-form head"), names_of("encoder")
 _MAX_SETTING, _MAX_LAYERS, _MAX_CHANNELS = 1 << 16, 512, 64
 _WITHOUT_SIZE = ("seed", "random_seed", "alphas", "alpha_without_validation")
 # Of an encoder's identity: what a release of transformers or pyworld may write differently for the same weights.

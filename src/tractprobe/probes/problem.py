@@ -1,130 +1,161 @@
-"""What a cell is made of: corpora, split and encoder as the settings say; what a user can get wrong is found here."""
+"""The problem that heads are to solve: corpora, split, encoder, inputs and targets as the settings say.
+
+What a user can get wrong in naming them is found here, before anything is encoded.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from importlib.metadata import version
-from pathlib import Path
+from typing import Any
 
 from tractprobe.corpora.prepared.corpus import PreparedCorpus
-from tractprobe.corpora.prepared.prepare import prepare
-from tractprobe.corpora.readers.folder import Folder
+from tractprobe.corpora.prepared.manifest import Entry
+from tractprobe.data.datamodule import EmaData, Group, group_of
 from tractprobe.data.splits import Split, sentence
+from tractprobe.data.targets import Targets
 from tractprobe.encoders.encoder import Encoder
-from tractprobe.encoders.layers import Label, Layers, as_layers, label, read_by
+from tractprobe.encoders.layers import Label, as_layers, read_by
+from tractprobe.probes.opening import open_corpora
+from tractprobe.probes.states import HeadInput, HiddenStates
 from tractprobe.runs.building import build
-from tractprobe.runs.hydra import builtin_corpus
-from tractprobe.runs.identity import differences, head_label, model_label
-from tractprobe.runs.settings import Plain
-from tractprobe.system.errors import ConfigError, RunError
+from tractprobe.runs.identity import head_label
+from tractprobe.runs.settings import Settings
+from tractprobe.system.errors import RunError
+from tractprobe.system.registry import place_of
 from tractprobe.system.version import __version__
-
-BUILTIN = "virtual"
 
 
 @dataclass(frozen=True, eq=False)
-class Plan:
-    """What a cell is made of.
+class Problem:
+    """What heads learn from, are chosen on and are tested on.
 
     Attributes
     ----------
-    heads
-        The layers that each head reads.
+    inputs
+        What each head reads.
     identity
         What determines the numbers: the axes, content hashes of corpora and encoder, and other settings that differ
         from the shipped ones; and for the record the versions of what computed them.
     """
 
-    settings: Plain
+    settings: Settings
     corpora: tuple[PreparedCorpus, ...]
     split: Split
     encoder: Encoder
-    heads: tuple[Layers, ...]
-    identity: Plain
+    inputs: tuple[HeadInput, ...]
+    targets: Targets
+    identity: dict[str, Any]
 
     @classmethod
-    def of(cls, settings: Plain, others: Sequence[str] = ()) -> "Plan":
-        """Open and load what the settings name; with ``others``, the test set is all of these corpora."""
-        data = Path(settings["paths"]["data"])
-        own = open_corpora(settings["corpora"], data)
+    def of(cls, settings: Settings, tested: Sequence[str] = ()) -> "Problem":
+        """Open and load what the settings name; with ``tested``, the test set is all of these corpora."""
+        own = open_corpora(settings.corpora, settings.paths.data)
         split = _split(settings, own)
         corpora = list(own)
-        if others:
-            foreign = open_corpora(others, data)
-            split = replace(split, test=_foreign_test(own, foreign, split, settings["split"]["disjoint_text"]))
-            corpora += [corpus for corpus in foreign if corpus.name not in settings["corpora"]]
-        encoder = build(settings["model"])
+        if tested:
+            foreign = open_corpora(tested, settings.paths.data)
+            split = replace(split, test=_foreign_test(own, foreign, split, settings.split.arguments["disjoint_text"]))
+            corpora += [corpus for corpus in foreign if corpus.name not in settings.corpora]
+        encoder = build(settings.model)
         identity = _identity(settings, own, encoder)
-        heads = as_layers(settings["layer"], encoder.num_layers, encoder.label)
-        if head_label(settings) == "weighted":  # one head that reads them all
-            heads = (read_by(heads),)
-        if not settings["features"]["cache"]:  # a cache holds every layer
-            encoder.truncate(max(read_by(heads)))
-        return cls(settings, tuple(corpora), split, encoder, heads, identity)
-
-    @property
-    def labels(self) -> tuple[Label, ...]:
-        """What tables call each head's layers."""
-        return tuple(map(label, self.heads))
+        layers = as_layers(settings.layer, encoder.num_layers, encoder.label)
+        if _combines_layers(settings):  # one head that reads them all
+            layers = (read_by(layers),)
+        if not settings.features.cache:  # a cache holds every layer
+            encoder.truncate(max(read_by(layers)))
+        targets = Targets(settings.targets, build(settings.ema))
+        inputs = tuple(map(HeadInput.of, layers))
+        return cls(settings, tuple(corpora), split, encoder, inputs, targets, identity)
 
     @classmethod
-    def of_each(cls, cells: Sequence[Plain]) -> "list[Plan]":
-        """Return the plans of cells that differ in what is held out, and share everything else."""
-        first = cls.of(cells[0])
+    def of_each(cls, settings: Sequence[Settings]) -> "list[Problem]":
+        """Return the problems of runs that differ in what is held out, and share everything else."""
+        first = cls.of(settings[0])
         return [
             replace(
                 first,
-                settings=settings,
-                split=_split(settings, first.corpora),
+                settings=one,
+                split=_split(one, first.corpora),
                 # The encoder's is the one before it was cut.
-                identity=_identity(settings, first.corpora, first.encoder) | {"encoder": first.identity["encoder"]},
+                identity=_identity(one, first.corpora, first.encoder) | {"encoder": first.identity["encoder"]},
             )
-            for settings in cells
+            for one in settings
         ]
 
-    def of_run(self, identity: Plain) -> "Plan":
-        """Return the plan under a finished run's identity; RunError if its encoder or corpora were others."""
+    def of_run(self, identity: dict[str, Any]) -> "Problem":
+        """Return the problem under a finished run's identity; RunError if its encoder or corpora were others."""
         for what in ("encoder", "corpora"):
             if self.identity[what] != identity[what]:
                 now = self.identity[what]
-                raise RunError(f"the {what} of now are not those of the run: {now} instead of {identity[what]}")
+                raise RunError(f"the present {what} differ from those of the run: {now} instead of {identity[what]}")
         return replace(self, identity=identity | {"versions": self.identity["versions"]})
 
+    @property
+    def labels(self) -> tuple[Label, ...]:
+        """What tables call each head's input."""
+        return tuple(read.label for read in self.inputs)
 
-def open_corpora(names: str | Sequence[str], data: Path) -> list[PreparedCorpus]:
-    """Open prepared corpora by name; the built-in one is prepared here if it is not yet."""
-    if isinstance(names, str):
-        raise ConfigError(f"corpora={names}: give a list, corpora=[{names}]")
-    if not names or len(set(names)) != len(names):
-        raise ConfigError(f"corpora={list(names)}: names of prepared corpora, each once")
-    if BUILTIN in names and (known := PreparedCorpus.source(data / BUILTIN)) in (None, builtin_corpus()):
-        has_source = known is not None and bool(PreparedCorpus(data / BUILTIN).source_origins)
-        prepare(Folder(BUILTIN, Path(builtin_corpus())), data, source_channels=has_source)
-    return [PreparedCorpus(data / name) for name in names]
+    @cached_property
+    def groups(self) -> tuple[Group, ...]:
+        """(corpus, language, speaker) of all that is developed on or tested."""
+        return tuple(sorted({group_of(self.entries[id_]) for id_ in {*self.split.development, *self.split.test}}))
+
+    @cached_property
+    def entries(self) -> dict[str, Entry]:
+        """Every utterance of the corpora by its id."""
+        return {entry.id: entry for corpus in self.corpora for entry in corpus.entries}
+
+    @property
+    def combines_layers(self) -> bool:
+        """Whether one head adds up several layers, rather than each reading an input of its own."""
+        return _combines_layers(self.settings)
+
+    @property
+    def own_identity(self) -> dict[str, Any]:
+        """The identity without the versions that computed it."""
+        return {key: value for key, value in self.identity.items() if key != "versions"}
+
+    def source_origins(self) -> dict[str, dict[str, int]]:
+        """Return of each corpus where pitch and voicing come from, if they are decoded."""
+        decoded = self.corpora if "source" in self.targets.names else ()
+        return {corpus.name: corpus.source_origins for corpus in decoded}
+
+    def data(self, split: Split, states: HiddenStates) -> EmaData:
+        """Return batches of a split of the corpora."""
+        return EmaData(
+            self.corpora,
+            split,
+            self.encoder.geometry,
+            self.encoder.count_frames,
+            layers=states.layers,
+            states=states.caches,
+            targets=self.targets,
+            seed=self.settings.seed,
+            **vars(self.settings.data),
+        )
 
 
-def each_held_out(settings: Plain) -> list[Plain]:
-    """Return the settings of one cell for each value that ``held_out`` can have."""
-    corpora = open_corpora(settings["corpora"], Path(settings["paths"]["data"]))
+def _combines_layers(settings: Settings) -> bool:
+    return place_of(settings.head.target).load().combines_layers
+
+
+def _split(settings: Settings, corpora: Sequence[PreparedCorpus]) -> Split:
     entries = [entry for corpus in corpora for entry in corpus.entries]
-    return [settings | {"held_out": value} for value in build(settings["split"]).values(entries)]
+    return build(settings.split)(entries, settings.held_out, settings.seed)
 
 
-def _split(settings: Plain, corpora: Sequence[PreparedCorpus]) -> Split:
-    entries = [entry for corpus in corpora for entry in corpus.entries]
-    return build(settings["split"])(entries, settings["held_out"], settings["seed"])
-
-
-def _identity(settings: Plain, corpora: Sequence[PreparedCorpus], encoder: Encoder) -> Plain:
+def _identity(settings: Settings, corpora: Sequence[PreparedCorpus], encoder: Encoder) -> dict[str, Any]:
     return {
-        "model": model_label(settings),
-        "layer": settings["layer"],
-        "head": head_label(settings),
-        "held_out": settings["held_out"],
-        "split": settings["split"]["by"],
-        "seed": settings["seed"],
+        "model": settings.id.model,
+        "layer": settings.layer,
+        "head": head_label(settings.raw),
+        "held_out": settings.held_out,
+        "split": settings.id.split,
+        "seed": settings.seed,
         "corpora": {corpus.name: corpus.content_hash for corpus in corpora},
         "encoder": encoder.identity,
-        "differences": differences(settings),
+        "differences": dict(settings.id.differences),
         "versions": {"tractprobe": __version__, "torch": version("torch"), "transformers": version("transformers")},
     }
 

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from tractprobe.data.targets import Channel
 from tractprobe.encoders.layers import Label
+from tractprobe.runs.result import ScoreRow
 
 Table = Float[Tensor, "layer group channel"]
 
@@ -51,7 +52,7 @@ class Scores:
 
     def rows(
         self, layers: Sequence[Label], groups: Sequence[tuple[str, str, str]], channels: Sequence[Channel]
-    ) -> list[dict[str, Any]]:
+    ) -> list[ScoreRow]:
         """Return a row for each layer, (corpus, language, speaker) and channel with frames; None where undefined."""
         rows = []
         for index in (self.n_frames > 0).nonzero().tolist():

@@ -4,18 +4,20 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from tractprobe.runs.settings import flat
+from tractprobe.runs.configuration import flat
+from tractprobe.runs.settings import Node
 from tractprobe.system.errors import ConfigError, TractprobeError, first_line
 from tractprobe.system.registry import place_of
 
 _SPECIAL = re.compile(r"(^|\.)_(?!target_$)\w+_($|\.)")
 
 
-def build(node: Mapping[str, Any], **more: Any) -> Any:
+def build(node: Node | Mapping[str, Any], **more: Any) -> Any:
     """Call what a node's ``_target_``, a public name, stands for.
 
     Its arguments are values and never built here; the target may build one of them that is a node, too.
     """
+    node = node.plain if isinstance(node, Node) else node
     target = node.get("_target_")
     place = place_of(target)
     for key, value in flat(node).items():

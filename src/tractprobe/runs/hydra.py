@@ -8,8 +8,8 @@ from importlib import resources
 from hydra.errors import CompactHydraException
 from omegaconf import DictConfig, OmegaConf
 
-from tractprobe.runs.identity import run_name
-from tractprobe.runs.settings import plain
+from tractprobe.runs.configuration import plain
+from tractprobe.runs.identity import RunId
 from tractprobe.system.errors import ConfigError, TractprobeError
 
 log = logging.getLogger(__name__)
@@ -38,6 +38,6 @@ def clear_errors() -> Iterator[None]:
 
 def _run_name_of_root(*, _root_: DictConfig) -> str:
     try:
-        return run_name(plain(_root_))
+        return RunId.of(plain(_root_)).name
     except ConfigError:
         return "unnamed"  # Hydra would wrap the error beyond recognition; the job itself raises it again

@@ -4,13 +4,19 @@ What cannot change a number does not enter a run's name; what can does. The five
 that differs from the shipped configuration is summed up in a short hash behind the seed.
 """
 
-from collections.abc import Sequence
+import copy
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache, cached_property
+from pathlib import Path
+from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from tractprobe.runs.settings import Plain, conf_dir, flat, plain
+from tractprobe.runs.configuration import Plain, conf_dir, flat, plain
 from tractprobe.system.errors import ConfigError
 from tractprobe.system.files import digest, file_safe
+from tractprobe.system.registry import names_of
 
 _NAMED = ("model.label", "layer", "held_out", "seed", "head._target_")
 _WITHOUT_EFFECT = (
@@ -21,19 +27,52 @@ _WITHOUT_EFFECT = (
 _ONLY_FOR_GRADIENTS = ("together", "objective", "optimizer", "schedule", "trainer", "patience", "data")
 
 
-def run_name(settings: Plain) -> str:
-    """Return the run's directory below ``paths.runs``: ``<model>/<layer>/<head>/<held_out>/s<seed>[-<hash>]``."""
-    layer = settings["layer"]
-    layer = "+".join(map(str, layer)) if isinstance(layer, list) else layer
-    layer = layer if layer == "all" else f"L{layer}"
-    held_out = str(settings["held_out"]).replace("/", "-")
-    changed = differences(settings)
-    suffix = f"-{digest(changed)[:6]}" if changed else ""
-    return f"{model_label(settings)}/{layer}/{head_label(settings)}/{held_out}/s{settings['seed']}{suffix}"
+@dataclass(frozen=True)
+class RunId:
+    """What tells a run from others; two runs of one identity give one result.
+
+    Attributes
+    ----------
+    layer
+        ``all``, a number, or numbers side by side.
+    split
+        What ``held_out`` names: a language, speaker, sentence fold or corpus.
+    differences
+        What can change a number and differs from the shipped configuration, as ``{dotted key: value}``.
+    """
+
+    model: str
+    layer: int | str | Sequence[int]
+    head: str
+    held_out: str | None
+    seed: int
+    split: str
+    differences: Mapping[str, Any]
+
+    @classmethod
+    def of(cls, settings: Plain) -> "RunId":
+        """Derive the identity of a run from its settings."""
+        return cls(
+            model_label(settings),
+            settings["layer"],
+            head_label(settings),
+            settings["held_out"],
+            settings["seed"],
+            settings["split"]["by"],
+            _differences(settings),
+        )
+
+    @cached_property
+    def name(self) -> str:
+        """The run's directory below ``paths.runs``: ``<model>/<layer>/<head>/<held_out>/s<seed>[-<hash>]``."""
+        layer = "+".join(map(str, self.layer)) if isinstance(self.layer, list) else self.layer
+        layer = layer if layer == "all" else f"L{layer}"
+        held_out = str(self.held_out).replace("/", "-")
+        suffix = f"-{digest(dict(self.differences))[:6]}" if self.differences else ""
+        return f"{self.model}/{layer}/{self.head}/{held_out}/s{self.seed}{suffix}"
 
 
-def differences(settings: Plain) -> Plain:
-    """Return what can change a number and differs from the shipped configuration, as ``{dotted key: value}``."""
+def _differences(settings: Plain) -> Plain:
     stock = flat(_stock(settings))
     effective = _effective(settings)
     return {key: value for key, value in effective.items() if stock.get(key) != value and not _under(key, _NAMED)}
@@ -49,7 +88,7 @@ def changes(before: Plain, now: Plain) -> list[str]:
 
 
 def _effective(settings: Plain) -> Plain:
-    ignored = (*_WITHOUT_EFFECT, *(_ONLY_FOR_GRADIENTS if head_label(settings) == "ridge" else ()))
+    ignored = (*_WITHOUT_EFFECT, *(_ONLY_FOR_GRADIENTS if is_closed_form(settings) else ()))
     ranks = {"trainer.ranks": number} if (number := num_ranks(settings)) > 1 else {}  # wherever they are
     return {key: value for key, value in (flat(settings) | ranks).items() if not _under(key, ignored)}
 
@@ -68,24 +107,9 @@ def head_label(settings: Plain) -> str:
     return settings["head"]["_target_"].rpartition(".")[2].lower()
 
 
-def _stock(settings: Plain) -> Plain:
-    """Return the shipped configuration with this run's model and head, everything else as by default."""
-    root = OmegaConf.load(conf_dir() / "train.yaml")
-    assert isinstance(root, DictConfig)
-    options = {"model": settings["model"].get("label") or "hub", "head": head_label(settings)}
-    for entry in root.pop("defaults"):
-        if isinstance(entry, str):
-            continue
-        (group, option), *_ = entry.items()
-        file = conf_dir() / group / f"{options.get(group, option)}.yaml"
-        if group in settings and file.is_file():
-            root[group] = OmegaConf.load(file)
-    root.pop("hydra")
-    named = {"seed": settings["seed"], "held_out": settings["held_out"]}
-    if not settings["model"].get("label"):  # the label then comes from the name
-        named["model"] = {"name": settings["model"]["name"]}
-    root = OmegaConf.merge(root, named)
-    return plain(root)  # type: ignore[arg-type]
+def is_closed_form(settings: Plain) -> bool:
+    """Return whether the head is fitted in closed form, without gradients."""
+    return settings["head"]["_target_"] in names_of("closed-form head")
 
 
 def num_ranks(settings: Plain) -> int:
@@ -97,5 +121,34 @@ def num_ranks(settings: Plain) -> int:
             raise ConfigError(f"trainer.{name}={number}: a number, 1 or more; CUDA_VISIBLE_DEVICES says which devices")
         count *= number
     if count > 1 and (strategy := settings["trainer"].get("strategy", "auto")) not in ("auto", "ddp"):
-        raise ConfigError(f"trainer.strategy={strategy}: ddp is the one that several devices train by")
+        raise ConfigError(f"trainer.strategy={strategy}: several devices train by ddp only")
     return count
+
+
+def _stock(settings: Plain) -> Plain:
+    """Return the shipped configuration with this run's model and head, everything else as by default."""
+    root = _loaded(conf_dir() / "train.yaml")
+    options = {"model": settings["model"].get("label") or "hub", "head": head_label(settings)}
+    for entry in root.pop("defaults"):
+        if isinstance(entry, str):
+            continue
+        (group, option), *_ = entry.items()
+        file = conf_dir() / group / f"{options.get(group, option)}.yaml"
+        if group in settings and file.is_file():
+            root[group] = _loaded(file)
+    root.pop("hydra")
+    named = {"seed": settings["seed"], "held_out": settings["held_out"]}
+    if not settings["model"].get("label"):  # the label then comes from the name
+        named["model"] = {"name": settings["model"]["name"]}
+    return plain(OmegaConf.merge(root, named))  # type: ignore[arg-type]
+
+
+def _loaded(file: Path) -> DictConfig:
+    return copy.deepcopy(_read_once(file))
+
+
+@cache
+def _read_once(file: Path) -> DictConfig:
+    root = OmegaConf.load(file)
+    assert isinstance(root, DictConfig)
+    return root

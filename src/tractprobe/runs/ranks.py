@@ -8,8 +8,7 @@ import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from tractprobe.runs.identity import head_label, num_ranks
-from tractprobe.runs.settings import Plain
+from tractprobe.runs.settings import ALL, Settings
 from tractprobe.system.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -17,18 +16,18 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-def is_first(settings: Plain) -> bool:
+def is_first(settings: Settings) -> bool:
     """Return whether this process is the one that writes: of several, rank 0."""
-    return num_ranks(settings) == 1 or _environment(settings).global_rank() == 0
+    return settings.num_ranks == 1 or _environment(settings).global_rank() == 0
 
 
-def check_ranks(settings: Plain) -> None:
+def check_ranks(settings: Settings) -> None:
     """Raise ConfigError for what several processes cannot do together."""
-    if num_ranks(settings) == 1:
+    if settings.num_ranks == 1:
         return
-    if head_label(settings) == "ridge":
-        raise ConfigError("head=ridge is solved by one process: give trainer=cpu or trainer=gpu with trainer.devices=1")
-    if settings["held_out"] == "all":
+    if settings.closed_form:
+        raise ConfigError("head=ridge is fitted by one process: give trainer=cpu or trainer=gpu with trainer.devices=1")
+    if settings.held_out == ALL:
         raise ConfigError("held_out=all takes one device: give trainer.devices=1, or run each held-out value by itself")
     if _in_sweep() and not _environment(settings).creates_processes_externally:
         raise ConfigError(
@@ -44,7 +43,7 @@ def _in_sweep() -> bool:
     return HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN
 
 
-def _environment(settings: Plain) -> "ClusterEnvironment":
+def _environment(settings: Settings) -> "ClusterEnvironment":
     """Return what Lightning takes ranks from: Slurm, torchrun and others, or itself. No device is touched."""
     import pytorch_lightning as pl
     from pytorch_lightning.strategies import DDPStrategy
@@ -53,8 +52,8 @@ def _environment(settings: Plain) -> "ClusterEnvironment":
     with warnings.catch_warnings(action="ignore"):  # that there are GPUs, too
         trainer = pl.Trainer(
             accelerator="cpu",
-            devices=settings["trainer"]["devices"],
-            num_nodes=settings["trainer"].get("num_nodes", 1),
+            devices=settings.trainer.arguments["devices"],
+            num_nodes=settings.trainer.arguments.get("num_nodes", 1),
             strategy="ddp",
             logger=False,
             enable_checkpointing=False,

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NotRequired, TypedDict
 
 from tractprobe.encoders.layers import Label, is_label
 from tractprobe.runs.estimate import Estimate, mean_over_speakers
@@ -15,15 +15,56 @@ METRICS = ("r", "rmse", "r2", "ccc")
 _TEXTS = ("corpus", "language", "speaker", "target", "channel", "unit")
 SCORE_FIELDS = ("layer", *_TEXTS, "n_frames", *METRICS)
 RUN_FIELDS = ("run", "model", "head", "split", "held_out", "seed")
-Row = dict[str, Any]
+Row = Mapping[str, Any]
 
 
-def write_result(folder: Path, result: Mapping[str, Any]) -> None:
+class ScoreRow(TypedDict):
+    """Test scores of one head, speaker in a language, and channel; ``None`` where a number is undefined."""
+
+    layer: Label
+    corpus: str
+    language: str
+    speaker: str
+    target: str
+    channel: str
+    unit: str
+    n_frames: int
+    r: float | None
+    rmse: float | None
+    r2: float | None
+    ccc: float | None
+
+
+class FitReport(TypedDict):
+    """What was chosen on the validation part, for each head; ``None`` where nothing could be chosen."""
+
+    best_validation_r: list[float | None]
+    alpha: NotRequired[list[list[float | None]]]
+    history: NotRequired[list[dict[str, float]]]
+    layer_weights: NotRequired[list[float]]
+
+
+class RunResult(TypedDict):
+    """What ``result.json`` holds."""
+
+    identity: dict[str, Any]
+    settings: dict[str, Any]
+    timing_s: dict[str, float]
+    fit: FitReport
+    utterances: dict[str, int]
+    scaled_by_own_test_frames: list[str]
+    scales: dict[str, Any]
+    source_origins: dict[str, dict[str, int]]
+    model_files: dict[str, str]
+    scores: list[ScoreRow]
+
+
+def write_result(folder: Path, result: RunResult) -> None:
     """Write a run's result, which makes the run a finished one."""
     write_json(folder / RESULT, result)
 
 
-def read_result(folder: Path) -> dict[str, Any]:
+def read_result(folder: Path) -> RunResult:
     """Read a finished run's result; RunError if there is none, or it is not one of ours."""
     path = folder / RESULT
     if not path.is_file():

@@ -1,67 +1,203 @@
-"""From Hydra's configuration to plain, checked values."""
+"""Settings: what a run is told, typed and checked; where a value is wrong, its key and what it may be are named."""
 
-import math
-from collections.abc import Mapping
+import difflib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, fields, replace
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from types import UnionType
+from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
-from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
-
+from tractprobe.runs.configuration import Plain
+from tractprobe.runs.identity import RunId, is_closed_form, num_ranks
 from tractprobe.system.errors import ConfigError
 
-Plain = dict[str, Any]
+ALL = "all"
+"""The value of ``held_out`` that stands for each value in turn."""
 
-_PACKAGE = Path(__file__).parents[1]
-_WHOLE = {"seed": 0, "patience": 1, "data.batch_size": 1, "data.num_workers": 0}  # and the least that is taken
-_POSITIVE = ("checkpoint_s", "data.batch_s")
+_BY_EARLIER_VERSIONS = {  # settings that runs of earlier versions lack, and what these did
+    "objective": {"_target_": "tractprobe.objective.Mse"},
+    "schedule": {"_target_": "torch.optim.lr_scheduler.ConstantLR", "factor": 1.0, "total_iters": 0},
+}
+_OF_LAUNCHERS = ("launcher", "study")
+_KINDS = {bool: "true or false", int: "a whole number", float: "a number", str: "a text", Path: "a path", dict: "a map"}
 
-
-def plain(config: DictConfig) -> Plain:
-    """Return a configuration as plain values, interpolations resolved; ConfigError names what lacks or cannot be."""
-    try:
-        settings = {str(key): _plain(config, key) for key in config if key != "hydra"}
-        if isinstance(layers := settings.get("layer"), list):  # side by side, in whatever order
-            settings["layer"] = sorted(layers, key=lambda layer: (str(type(layer)), layer))
-        model = settings.get("model", {})
-        if "name" in model and Path(model["name"]).expanduser().is_dir():
-            model["name"] = str(Path(model["name"]).expanduser().resolve())
-        _check_numbers(flat(settings))
-        return settings
-    except OmegaConfBaseException as error:
-        raise ConfigError(f"{error.full_key or 'configuration'}: {str(error).splitlines()[0]}") from None
+Section = TypeVar("Section")
 
 
-def _check_numbers(values: Plain) -> None:
-    for key, value in values.items():
-        number = isinstance(value, int | float) and not isinstance(value, bool)
-        if isinstance(value, float) and not math.isfinite(value):
-            raise ConfigError(f"{key}={value}: a finite number is wanted")
-        if key in _WHOLE and not (number and isinstance(value, int) and value >= _WHOLE[key]):
-            raise ConfigError(f"{key}={value}: a whole number, {_WHOLE[key]} or more, is wanted")
-        if key in _POSITIVE and not (number and value > 0):
-            raise ConfigError(f"{key}={value}: a number above 0 is wanted")
+@dataclass(frozen=True)
+class Node:
+    """A part of the configuration that names what is to be built, with its arguments."""
+
+    target: str
+    arguments: Mapping[str, Any]
+
+    @classmethod
+    def of(cls, key: str, value: Any) -> "Node":
+        """Take a mapping with a ``_target_`` apart."""
+        if not isinstance(value, Mapping) or not isinstance(value.get("_target_"), str):
+            raise ConfigError(f"{key}={value}: expected a mapping with a _target_, such as an option of conf/{key}")
+        return cls(value["_target_"], {name: part for name, part in value.items() if name != "_target_"})
+
+    @property
+    def plain(self) -> Plain:
+        """The node as configurations have it."""
+        return {"_target_": self.target, **self.arguments}
 
 
-def _plain(config: DictConfig, key: Any) -> Any:
-    value = config[key]
-    if OmegaConf.is_config(value):
-        return OmegaConf.to_container(value, resolve=True, throw_on_missing=True)
+@dataclass(frozen=True)
+class Paths:
+    """Where prepared corpora, runs, and caches of states and moments lie."""
+
+    data: Path
+    runs: Path
+    cache: Path
+
+
+@dataclass(frozen=True)
+class StatePolicy:
+    """Whether hidden states are kept on disk, and the precision that they are rounded to in any case."""
+
+    cache: bool
+    storage: Literal["float16", "float32"]
+
+
+@dataclass(frozen=True)
+class LoadingPolicy:
+    """How utterances are put into batches (see ``data.batching.BatchRule``), and by how many processes."""
+
+    batch_size: int
+    batch_s: float
+    temperature: float | str
+    num_workers: int
+
+
+@dataclass(frozen=True, eq=False)
+class Settings:
+    """What a run is told.
+
+    Attributes
+    ----------
+    raw
+        All of it as plain values, as ``result.json`` keeps it.
+    layer
+        ``all``, a number, or a list of layers that one head reads side by side.
+    held_out
+        What is kept for the test; ``all`` for each value in turn.
+    """
+
+    raw: Plain
+    model: Node
+    head: Node
+    split: Node
+    ema: Node
+    objective: Node
+    optimizer: Node
+    schedule: Node
+    trainer: Node
+    tracking: Node
+    features: StatePolicy
+    data: LoadingPolicy
+    paths: Paths
+    layer: Any
+    held_out: str | None
+    corpora: Any
+    targets: Any
+    seed: int
+    patience: int
+    checkpoint_s: float
+    together: bool
+
+    @classmethod
+    def of(cls, raw: Plain) -> "Settings":
+        """Type and check plain values; ConfigError names what is missing, unknown or of another kind."""
+        raw = _BY_EARLIER_VERSIONS | {key: value for key, value in raw.items() if key not in _OF_LAUNCHERS}
+        return _typed(cls, {"raw": raw, **raw}, "")
+
+    def holding_out(self, value: str) -> "Settings":
+        """Return the settings of a run that holds out another value."""
+        other = replace(self, raw=self.raw | {"held_out": value}, held_out=value)
+        other.__dict__["id"] = replace(self.id, held_out=value)  # nothing else of an identity depends on it
+        return other
+
+    @cached_property
+    def id(self) -> RunId:
+        """What tells the run from others."""
+        return RunId.of(self.raw)
+
+    @property
+    def name(self) -> str:
+        """The run's directory below the folder of runs."""
+        return self.id.name
+
+    @property
+    def folder(self) -> Path:
+        """The run's directory."""
+        return self.paths.runs / self.name
+
+    @property
+    def closed_form(self) -> bool:
+        """Whether the head is fitted in closed form, from moments; otherwise by gradients."""
+        return is_closed_form(self.raw)
+
+    @property
+    def num_ranks(self) -> int:
+        """How many processes train together."""
+        return num_ranks(self.raw)
+
+
+def _typed(cls: type[Section], values: Any, key: str) -> Section:
+    """Build a section from plain values of the kinds that its fields are declared to have."""
+    if not isinstance(values, Mapping):
+        raise ConfigError(f"{key}={values}: expected a mapping of {', '.join(field.name for field in fields(cls))}")  # type: ignore[arg-type]
+    kinds = get_type_hints(cls)
+    prefix = f"{key}." if key else ""
+    if unknown := sorted(set(values) - set(kinds)):
+        raise ConfigError(f"{prefix}{unknown[0]}: no such setting{did_you_mean(unknown[0], set(kinds) - {'raw'})}")
+    if missing := [name for name in kinds if name not in values]:
+        raise ConfigError(f"{prefix}{missing[0]}: this setting is missing")
+    return cls(**{name: _value(kind, values[name], f"{prefix}{name}") for name, kind in kinds.items()})
+
+
+def _value(kind: Any, value: Any, key: str) -> Any:
+    if kind is Node:
+        return Node.of(key, value)
+    if kind in (Paths, StatePolicy, LoadingPolicy):
+        return _typed(kind, value, key)
+    if kind is Path and isinstance(value, str):
+        return Path(value)
+    if not _fits(kind, value):
+        raise ConfigError(f"{key}={value}: expected {_described(kind)}")
     return value
 
 
-def flat(value: Any, prefix: str = "") -> Plain:
-    """Return nested values as ``{dotted key: value}``.
+def _fits(kind: Any, value: Any) -> bool:
+    if kind is Any:
+        return True
+    if get_origin(kind) is Literal:
+        return value in get_args(kind)
+    if isinstance(kind, UnionType):
+        return any(_fits(one, value) for one in get_args(kind))
+    if kind is float:
+        return isinstance(value, int | float) and not isinstance(value, bool)
+    kind = get_origin(kind) or kind
+    return isinstance(value, kind) and (kind is bool or not isinstance(value, bool))
 
-    >>> flat({"a": {"b": 1}, "c": [2]})
-    {'a.b': 1, 'c': [2]}
+
+def _described(kind: Any) -> str:
+    if get_origin(kind) is Literal:
+        return " or ".join(map(str, get_args(kind)))
+    if isinstance(kind, UnionType):
+        return " or ".join(_described(one) for one in get_args(kind))
+    return "null" if kind is type(None) else _KINDS.get(get_origin(kind) or kind, str(kind))
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """Return a question to be put behind an error about a name that is not known, or what is known.
+
+    >>> did_you_mean("tagrets", ["targets", "seed"])
+    '; did you mean targets?'
     """
-    if not isinstance(value, Mapping):
-        return {prefix: value}
-    return {key: one for name, part in value.items() for key, one in flat(part, f"{prefix}.{name}".lstrip(".")).items()}
-
-
-def conf_dir() -> Path:
-    """Return the folder of configuration files: the checkout's, or the one inside an installed package."""
-    installed = _PACKAGE / "conf"
-    return installed if installed.is_dir() else _PACKAGE.parents[1] / "conf"
+    known = sorted(known)
+    close = difflib.get_close_matches(name, known, n=1)
+    return f"; did you mean {close[0]}?" if close else f"; there are {', '.join(known)}"

@@ -12,15 +12,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from tractprobe.encoders.layers import Label
+from tractprobe.runs.configuration import flat
 from tractprobe.runs.identity import head_label, model_label
-from tractprobe.runs.settings import flat
 from tractprobe.system.errors import RunError
 from tractprobe.system.files import digest
 
 if TYPE_CHECKING:
     from pytorch_lightning.loggers import WandbLogger
 
-Row = dict[str, Any]
+Row = Mapping[str, Any]
 
 
 @dataclass(frozen=True)

@@ -3,18 +3,19 @@
 import logging
 import sys
 import warnings
+from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tractprobe.runs.building import build
 from tractprobe.runs.checkpoint import AtomicCheckpoints, WithinEpochs
-from tractprobe.runs.identity import head_label
-from tractprobe.runs.settings import Plain
+from tractprobe.runs.settings import Settings
 from tractprobe.system.errors import ConfigError
 
 if TYPE_CHECKING:
     import pytorch_lightning as pl
+    import torch
     from pytorch_lightning.loggers import WandbLogger
 
 CHECKPOINTS = "checkpoints"
@@ -31,21 +32,21 @@ _EXPECTED_WARNINGS = (
 )
 
 
-def trainer_of(settings: Plain, folder: Path, logger: "WandbLogger | None") -> "pl.Trainer":
+def trainer_of(settings: Settings, folder: Path, logger: "WandbLogger | None") -> "pl.Trainer":
     """Return Lightning's trainer, whose checkpoints lie in a run's folder."""
     from pytorch_lightning.callbacks import ModelCheckpoint
 
-    _check_trainer(settings["trainer"])
-    if head_label(settings) != "ridge":
-        _check_training(settings["trainer"])
+    _check_trainer(settings.trainer.arguments)
+    if not settings.closed_form:
+        _check_training(settings.trainer.arguments)
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
     for message in _EXPECTED_WARNINGS:
         warnings.filterwarnings("ignore", message)
     last = {"dirpath": folder / CHECKPOINTS, "filename": "last", "enable_version_counter": False}
-    within_epochs = WithinEpochs(**last, train_time_interval=timedelta(seconds=settings["checkpoint_s"]))
+    within_epochs = WithinEpochs(**last, train_time_interval=timedelta(seconds=settings.checkpoint_s))
     every_epoch = ModelCheckpoint(**last, every_n_epochs=1, save_on_train_epoch_end=True)
     return build(
-        settings["trainer"],
+        settings.trainer,
         logger=logger or False,
         callbacks=[within_epochs, every_epoch],
         plugins=[AtomicCheckpoints()],
@@ -59,7 +60,7 @@ def trainer_of(settings: Plain, folder: Path, logger: "WandbLogger | None") -> "
     )
 
 
-def _check_trainer(settings: Plain) -> None:
+def _check_trainer(settings: Mapping[str, Any]) -> None:
     """Raise ConfigError for what would score a part of the test, or in numbers that encoders and heads cannot hold."""
     if settings.get("fast_dev_run"):
         raise ConfigError("trainer.fast_dev_run would score a part of the test: trainer=debug is the short run")
@@ -67,7 +68,7 @@ def _check_trainer(settings: Plain) -> None:
         raise ConfigError(f"trainer.precision={precision}: one of {', '.join(_PRECISIONS)}")
 
 
-def _check_training(settings: Plain) -> None:
+def _check_training(settings: Mapping[str, Any]) -> None:
     """Raise ConfigError for what heads in a bank cannot be trained by."""
     for name in ("max_steps", "max_time", "overfit_batches"):
         if settings.get(name):
@@ -83,3 +84,24 @@ def _check_training(settings: Plain) -> None:
             "trainer.gradient_clip_val: clipped by their norm, a head's gradients would depend on those of the others "
             "in its bank: give +trainer.gradient_clip_algorithm=value, or none"
         )
+
+
+def device_of(settings: Settings) -> "torch.device":
+    """Return the device that trainer.accelerator stands for, where nothing is trained by Lightning.
+
+    Raises
+    ------
+    ConfigError
+        There is no such device here.
+    """
+    import torch
+
+    _check_trainer(settings.trainer.arguments)
+    accelerator = settings.trainer.arguments.get("accelerator", "auto")
+    if accelerator == "cpu" or (accelerator == "auto" and not torch.cuda.is_available()):
+        return torch.device("cpu")
+    if accelerator in ("auto", "gpu", "cuda"):
+        if not torch.cuda.is_available():
+            raise ConfigError(f"trainer.accelerator={accelerator}: PyTorch finds no GPU here; use trainer=cpu")
+        return torch.device("cuda", 0)
+    raise ConfigError(f"trainer.accelerator={accelerator}: expected cpu, gpu or auto")

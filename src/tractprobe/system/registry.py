@@ -15,7 +15,17 @@ from typing import Any, Literal
 from tractprobe.system.errors import ConfigError
 
 Kind = Literal[
-    "encoder", "head", "objective", "optimizer", "reader", "schedule", "smoothing", "split", "tracking", "trainer"
+    "closed-form head",
+    "encoder",
+    "head",
+    "objective",
+    "optimizer",
+    "reader",
+    "schedule",
+    "smoothing",
+    "split",
+    "tracking",
+    "trainer",
 ]
 
 
@@ -78,8 +88,8 @@ PUBLIC: dict[str, Place] = {
         "tractprobe.heads.Mlp": "probes.heads.mlp:Mlp",
         "tractprobe.heads.Transformer": "probes.heads.transformer:Transformer",
         "tractprobe.heads.Weighted": "probes.heads.weighted:Weighted",
-        "tractprobe.ridge.Ridge": "probes.heads.ridge:Ridge",
     }),
+    **_ours("closed-form head", {"tractprobe.ridge.Ridge": "probes.heads.ridge:Ridge"}),
     **_ours("objective", {
         "tractprobe.objective.Both": "probes.gradient.objective:Both",
         "tractprobe.objective.Mse": "probes.gradient.objective:Mse",
@@ -98,9 +108,9 @@ def place_of(name: Any) -> Place:
     return PUBLIC[name]
 
 
-def names_of(kind: Kind) -> frozenset[str]:
-    """Return the public names of one kind."""
-    return frozenset(name for name, place in PUBLIC.items() if place.kind == kind)
+def names_of(*kinds: Kind) -> frozenset[str]:
+    """Return the public names of some kinds."""
+    return frozenset(name for name, place in PUBLIC.items() if place.kind in kinds)
 
 
 def public_name(target: type) -> str:

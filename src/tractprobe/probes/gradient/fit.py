@@ -1,38 +1,111 @@
-"""Nonlinear heads, fitted by Lightning."""
+"""Heads that gradients fit: those of one problem, or of several in one bank, by Lightning.
+
+Problems that differ in what they hold out share batches. Each has heads of its own, which learn from its own training
+utterances alone: whatever else a batch holds is masked for them.
+"""
 
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tractprobe.data.datamodule import EmaData
-from tractprobe.data.splits import Split
-from tractprobe.data.targets import Targets
-from tractprobe.encoders.state_cache import as_storage
-from tractprobe.probes.gradient.inversion import Inversion
-from tractprobe.probes.heads import Bank, Weighted
-from tractprobe.probes.problem import Plan
+from tractprobe.data.splits import Fold, Split
+from tractprobe.probes.fitted import Fitted, new_head
+from tractprobe.probes.gradient.inversion import Inversion, TrainingPolicy
+from tractprobe.probes.gradient.truth import Truths, View
+from tractprobe.probes.heads import Bank, Head, Weighted
+from tractprobe.probes.problem import Problem
+from tractprobe.probes.states import HiddenStates
 from tractprobe.runs.building import build
-from tractprobe.runs.settings import Plain
-from tractprobe.system.errors import RunError
+from tractprobe.runs.result import FitReport, ScoreRow
+from tractprobe.runs.settings import Settings
+from tractprobe.runs.trainer import CHECKPOINTS
+from tractprobe.system.errors import ConfigError, RunError
+from tractprobe.system.files import digest
 
 if TYPE_CHECKING:
     import pytorch_lightning as pl
-from tractprobe.runs.trainer import CHECKPOINTS
 
 log = logging.getLogger(__name__)
 
 
-def fit_heads(module: Inversion, data: EmaData, trainer: "pl.Trainer", folder: Path) -> Plain:
-    """Train nonlinear heads, or go on with that; return what was chosen on the validation part."""
+def fit(problems: Sequence[Problem], states: HiddenStates, trainer: "pl.Trainer", folder: Path) -> list[Fitted]:
+    """Train the heads of problems that differ in their splits only, in one bank; a fit that was interrupted resumes.
+
+    Parameters
+    ----------
+    folder
+        Where checkpoints lie.
+    """
+    first, alone = problems[0], len(problems) == 1
+    if first.combines_layers and not alone:
+        raise ConfigError("together=true trains a head for each layer; head=weighted reads several: together=false")
+    data = first.data(union([problem.split for problem in problems]), states)
+    views = [View(problem.split, data.scales(problem.split)) for problem in problems]
+    module = Inversion(
+        states,
+        new_head(first, len(problems)),
+        inputs=[read for problem in problems for read in problem.inputs],
+        truths=Truths(views, {id_: entry.speaker for id_, entry in data.entries.items()}, len(first.inputs)),
+        groups=data.groups,
+        targets=first.targets,
+        training=_policy(first.settings),
+        names=[
+            name if alone else f"{problem.settings.held_out}/{name}" for problem in problems for name in _names(problem)
+        ],
+        identity=checkpoint_identity(problems),
+    )
+    report = _train(module, data, trainer, folder)
+    return [
+        _of_one(problem, view, module, report, number, trainer)
+        for number, (problem, view) in enumerate(zip(problems, views, strict=True))
+    ]
+
+
+def _names(problem: Problem) -> list[str]:
+    return [f"layer{label}" for label in problem.labels]
+
+
+def checkpoint_identity(problems: Sequence[Problem]) -> str:
+    """Return what a checkpoint is known by: the identity of its problem, or of all that share the bank."""
+    each = [digest(problem.own_identity) for problem in problems]
+    return each[0] if len(each) == 1 else digest(each)
+
+
+def union(splits: Sequence[Split]) -> Split:
+    """Return all that some split develops, trains, validates or tests on; a single split as it is."""
+    if len(splits) == 1:
+        return splits[0]
+
+    def every(part: str) -> tuple[str, ...]:
+        return tuple(sorted({id_ for split in splits for id_ in getattr(split, part)}))
+
+    return Split(every("development"), (), (Fold(every("train"), every("validation")),))
+
+
+def _policy(settings: Settings) -> TrainingPolicy:
+    return TrainingPolicy(
+        objective=build(settings.objective),
+        make_optimizer=lambda parameters: build(settings.optimizer, params=list(parameters)),
+        make_schedule=lambda optimizer: build(settings.schedule, optimizer=optimizer),
+        patience=settings.patience,
+        seed=settings.seed,
+    )
+
+
+def _train(module: Inversion, data: EmaData, trainer: "pl.Trainer", folder: Path) -> FitReport:
+    """Train heads, or resume that; return what was chosen on the validation part."""
     data.trainer = trainer  # whose ranks share the batches
     last, head = folder / CHECKPOINTS / "last.ckpt", module.head
     assert isinstance(head, Bank)
     if last.exists():
-        log.info("going on from %s", last)
+        log.info("resuming from %s", last)
     elif trainer.is_global_zero:  # from which the others are given parameters and buffers
         batches = data.standardisation_dataloader()
-        head.standardise((module.states(batch), module.truth(batch, "train").valid) for batch in batches)
+        head.standardise((module.read(batch), module.truth(batch, "train").valid) for batch in batches)
     trainer.fit(
         module,
         train_dataloaders=data.train_dataloader(),
@@ -41,30 +114,52 @@ def fit_heads(module: Inversion, data: EmaData, trainer: "pl.Trainer", folder: P
         weights_only=True,
     )
     if trainer.interrupted:
-        raise RunError("interrupted; the same command goes on")
+        raise RunError("interrupted; the same command resumes it")
     module.restore_best()
     best_r = [r if r > -1 else None for r in module.best_r.tolist()]
     if data.split.validation and None in best_r:
         log.warning("r on the validation part was defined in no epoch for some heads: their last weights are scored")
-    chosen = {"best_validation_r": best_r, "history": module.history}
-    return chosen | ({"layer_weights": head.layer_weights.tolist()} if isinstance(head, Weighted) else {})
+    report: FitReport = {"best_validation_r": best_r, "history": module.history}
+    if isinstance(head, Weighted):
+        report["layer_weights"] = head.layer_weights.tolist()
+    return report
 
 
-def inversion_settings(plan: Plan) -> dict[str, Any]:
-    """Return the arguments of Inversion that the settings decide."""
-    settings = plan.settings
-    return {
-        "targets": Targets(settings["targets"], build(settings["ema"])),
-        "storage": as_storage(settings["features"]["storage"]),
-        "objective": build(settings["objective"]),
-        "make_optimizer": lambda parameters: build(settings["optimizer"], params=list(parameters)),
-        "make_schedule": lambda optimizer: build(settings["schedule"], optimizer=optimizer),
-        "patience": settings["patience"],
-        "seed": settings["seed"],
-    }
+def _of_one(
+    problem: Problem, view: View, module: Inversion, report: FitReport, number: int, trainer: "pl.Trainer"
+) -> Fitted:
+    """Return one problem's heads out of the bank, and its part of the report."""
+    head, own = module.head, slice(number * len(problem.inputs), (number + 1) * len(problem.inputs))
+    if len(module.inputs) > len(problem.inputs):
+        head = new_head(problem)
+        head.load_state_dict({name: value[own] for name, value in module.head.state_dict().items()})
+    own_report: FitReport = {**report, "best_validation_r": report["best_validation_r"][own]}
+    return fitted(problem, module.states, head, view, own_report, trainer)
 
 
-def warn_without_folds(splits: Sequence[Split]) -> None:
-    """Say that nothing can be chosen where nothing is kept aside."""
-    if not all(split.folds for split in splits):
-        log.warning("too few speakers and sentences to keep any aside for choices: none are made")
+def fitted(
+    problem: Problem, states: HiddenStates, head: Head, view: View, report: FitReport, trainer: "pl.Trainer"
+) -> Fitted:
+    """Return heads that Lightning tests."""
+    return Fitted(problem, states, head, view.scales, report, partial(_tested, problem, states, head, view, trainer))
+
+
+def loaded(problem: Problem, states: HiddenStates, head: Head, trainer: "pl.Trainer") -> Fitted:
+    """Return heads that were read from a file, to be tested again."""
+    view = View(problem.split, problem.data(problem.split, states).scales())
+    return fitted(problem, states, head, view, {"best_validation_r": []}, trainer)
+
+
+def _tested(problem: Problem, states: HiddenStates, head: Head, view: View, trainer: "pl.Trainer") -> list[ScoreRow]:
+    data = problem.data(replace(problem.split, folds=()), states)
+    module = Inversion(
+        states,
+        head,
+        inputs=problem.inputs,
+        truths=Truths([view], {id_: entry.speaker for id_, entry in data.entries.items()}, len(problem.inputs)),
+        groups=data.groups,
+        targets=problem.targets,
+    )
+    trainer.test(module, datamodule=data, verbose=False)
+    assert module.scores is not None
+    return module.scores.rows(problem.labels, data.groups, problem.targets.channels)

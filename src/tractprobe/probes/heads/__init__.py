@@ -1,10 +1,13 @@
-"""Nonlinear heads, as banks: heads of one kind, trained side by side in one pass and independent of each other."""
+"""Heads: linear ones in closed form, and banks of nonlinear ones that are trained side by side."""
 
 from tractprobe.probes.heads.bank import Bank
 from tractprobe.probes.heads.conv import Conv
 from tractprobe.probes.heads.gru import Gru
 from tractprobe.probes.heads.mlp import Mlp
+from tractprobe.probes.heads.ridge import Ridge
 from tractprobe.probes.heads.transformer import Transformer
 from tractprobe.probes.heads.weighted import Weighted
 
-__all__ = ["Bank", "Conv", "Gru", "Mlp", "Transformer", "Weighted"]
+Head = Bank | Ridge
+
+__all__ = ["Bank", "Conv", "Gru", "Head", "Mlp", "Ridge", "Transformer", "Weighted"]

@@ -33,10 +33,13 @@ class Bank(nn.Module):
 
     Attributes
     ----------
+    combines_layers
+        Whether one head adds up several layers, rather than each reading an input of its own.
     context_frames
         How many frames to each side a prediction depends on; ``None``: on all there are.
     """
 
+    combines_layers = False
     context_frames: int | None
     known: Tensor
     input_mean: Tensor

@@ -25,6 +25,8 @@ class Ridge(nn.Module):
         Taken where nothing can be chosen, because no fold has the channel to fit and to validate on.
     """
 
+    combines_layers = False
+    context_frames = 0
     weight: Tensor
     bias: Tensor
 

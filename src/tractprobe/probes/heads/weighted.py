@@ -24,6 +24,8 @@ class Weighted(Bank):
         ``_target_`` and settings of another head.
     """
 
+    combines_layers = True
+
     def __init__(self, num_layers: int, width: int, num_channels: int, head: Mapping[str, Any]):
         super().__init__(1, width, num_channels, None, torch.Generator())
         self.head = build(head, num_layers=1, width=width, num_channels=num_channels)

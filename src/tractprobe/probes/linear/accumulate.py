@@ -17,15 +17,13 @@ import torch
 from tqdm import tqdm
 
 from tractprobe.corpora.prepared.corpus import PreparedCorpus
-from tractprobe.data.datamodule import Batch, EmaData, StateSource
+from tractprobe.data.datamodule import Batch, EmaData
 from tractprobe.data.splits import Split
 from tractprobe.data.targets import Targets
-from tractprobe.encoders.encoder import Encoder
-from tractprobe.encoders.layers import read_by, side_by_side
-from tractprobe.encoders.state_cache import Storage
-from tractprobe.probes.linear.group_moments import GroupSums, SavedSums
-from tractprobe.probes.linear.moment_store import Group, SumStore
-from tractprobe.probes.states import states_of
+from tractprobe.probes.linear.group_moments import GroupMoments, SavedMoments
+from tractprobe.probes.linear.moment_store import Group, MomentStore
+from tractprobe.probes.states import HeadInput, HiddenStates, side_by_side
+from tractprobe.runs.settings import LoadingPolicy
 from tractprobe.system.errors import CorpusError
 from tractprobe.system.files import digest, read_json, staged_folder, write_json
 from tractprobe.system.threads import give_back
@@ -55,75 +53,61 @@ def _parts(split: Split) -> list[set[str]]:
 
 
 def sum_groups(
-    encoder: Encoder,
+    states: HiddenStates,
     corpora: Sequence[PreparedCorpus],
     groups: Sequence[Group],
     targets: Targets,
-    inputs: Mapping[str, Sequence[int]],
+    inputs: Sequence[HeadInput],
     folder: Path,
-    *,
-    states: Mapping[str, StateSource] | None = None,
-    storage: Storage = "float16",
+    loading: LoadingPolicy,
     device: torch.device | str = "cpu",
-    batch_size: int = 8,
-    batch_s: float = 120.0,
-    num_workers: int = 0,
-) -> SumStore:
-    """Return the sums of groups, from disk if they were passed over before.
+) -> MomentStore:
+    """Return the moments of groups, from disk if they were passed over before.
 
     Parameters
     ----------
-    inputs
-        Name of each input to the encoder's layers that it is made of, side by side.
     folder
-        Where sums of any kind are kept; these have a folder of their own in it, named by all that determines them.
-    states
-        Cached hidden states by corpus; where there are none, waves are encoded now.
+        Where moments of any kind are kept; these have a folder of their own in it, named by all that determines them.
     """
-    layers = read_by([tuple(some) for some in inputs.values()])
-    ids = [id_ for group in groups for id_ in group.ids]
+    encoder, ids = states.encoder, [id_ for group in groups for id_ in group.ids]
     data = EmaData(
         corpora,
         Split(tuple(ids), ()),
         encoder.geometry,
         encoder.count_frames,
-        layers=layers,
-        states=states,
+        layers=states.layers,
+        states=states.caches,
         targets=targets,
-        standardise=False,
-        batch_size=batch_size,
-        batch_s=batch_s,
-        num_workers=num_workers,
+        **vars(loading),
     )
-    data.setup()
-    identity = _identity(encoder, corpora, groups, targets, inputs, storage)
-    widths = {name: encoder.width * len(some) for name, some in inputs.items()}
+    identity = _identity(states, corpora, groups, targets, inputs)
+    widths = {str(read.label): encoder.width * len(read.layers) for read in inputs}
     place = folder / digest(identity)[:16]
     names = [f"group-{number:05}.safetensors" for number in range(len(groups))]
     with staged_folder(place, lambda: _is_whole(place, identity, names, widths), resume=place.name) as staging:
         if staging is not None:
             sums = _Pass(data, groups, [staging / name for name in names], inputs, widths, torch.device(device))
-            sums.run(encoder.to(device), layers, storage)
+            encoder.to(device)
+            sums.run(states)
             write_json(staging / _INDEX, {"identity": identity})
     give_back()
-    return SumStore(groups, [place / name for name in names], widths)
+    return MomentStore(groups, [place / name for name in names], widths)
 
 
 def _identity(
-    encoder: Encoder,
+    states: HiddenStates,
     corpora: Sequence[PreparedCorpus],
     groups: Sequence[Group],
     targets: Targets,
-    inputs: Mapping[str, Sequence[int]],
-    storage: Storage,
+    inputs: Sequence[HeadInput],
 ) -> dict[str, Any]:
     return {
         "format": _FORMAT,
-        "encoder": encoder.identity,
+        "encoder": states.encoder.identity,
         "corpora": {corpus.name: corpus.content_hash for corpus in corpora},
-        "inputs": {name: list(some) for name, some in inputs.items()},
+        "inputs": {str(read.label): list(read.layers) for read in inputs},
         "targets": [list(targets.names), targets.smoothing.identity],
-        "storage": storage,
+        "storage": states.storage,
         "groups": [list(group.ids) for group in groups],
     }
 
@@ -133,7 +117,7 @@ def _is_whole(folder: Path, identity: Any, names: Sequence[str], widths: Mapping
         known = read_json(folder / _INDEX)["identity"] == identity
     except (CorpusError, KeyError, TypeError):
         return False
-    return known and all(SavedSums(folder / name).is_whole(list(widths)) for name in names)
+    return known and all(SavedMoments(folder / name).is_whole(list(widths)) for name in names)
 
 
 class _Pass:
@@ -144,7 +128,7 @@ class _Pass:
         data: EmaData,
         groups: Sequence[Group],
         files: Sequence[Path],
-        inputs: Mapping[str, Sequence[int]],
+        inputs: Sequence[HeadInput],
         widths: Mapping[str, int],
         device: torch.device,
     ):
@@ -152,12 +136,12 @@ class _Pass:
         self.missing = [
             (group, file)
             for group, file in zip(groups, files, strict=True)
-            if not (file.exists() and SavedSums(file).is_whole(list(widths)))
+            if not (file.exists() and SavedMoments(file).is_whole(list(widths)))
         ]
         if len(self.missing) < len(groups):
-            log.info("going on behind %d of %d groups", len(groups) - len(self.missing), len(groups))
+            log.info("resuming: %d of %d groups done", len(groups) - len(self.missing), len(groups))
 
-    def run(self, encoder: Encoder, layers: Sequence[int], storage: Storage) -> None:
+    def run(self, states: HiddenStates) -> None:
         """Sum what is missing."""
         batches = [
             self.data.batching.in_order([self.data.entries[id_] for id_ in group.ids]) for group, _ in self.missing
@@ -166,12 +150,14 @@ class _Pass:
         with ThreadPoolExecutor(1) as writer:
             written: Future[None] | None = None
             for number, ((_, file), own) in enumerate(zip(self.missing, batches, strict=True), start=1):
-                sums = GroupSums(self.widths, len(self.data.targets.channels), self.device)
+                sums = GroupMoments(self.widths, len(self.data.targets.channels), self.device)
                 for _ in own:
                     batch = next(loaded).to(self.device)
                     used = batch.valid.any(dim=2)
-                    states = states_of(batch, encoder, layers, storage)[:, used]
-                    parts = {name: side_by_side(states, layers, [tuple(some)])[0] for name, some in self.inputs.items()}
+                    frames = states.at(batch)[:, used]
+                    parts = {
+                        str(read.label): side_by_side(frames, states.layers, [read.layers])[0] for read in self.inputs
+                    }
                     sums.include(parts, batch.target[used], batch.valid[used])
                 if written is not None:
                     written.result()

@@ -14,18 +14,27 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from tractprobe.data.splits import Split
+from tractprobe.probes.fitted import Fitted, new_head
+from tractprobe.probes.heads import Head
 from tractprobe.probes.heads.ridge import Ridge
-from tractprobe.probes.linear.moment_store import SumStore
-from tractprobe.probes.linear.selection import Division, Fitted, LayerSums
+from tractprobe.probes.linear.accumulate import partition, sum_groups
+from tractprobe.probes.linear.moment_store import MomentStore
+from tractprobe.probes.linear.selection import ChannelSums, Division, LayerSums
 from tractprobe.probes.linear.solver import Held, correlation, solve
+from tractprobe.probes.problem import Problem
 from tractprobe.probes.scores import Scores, scores_from_sums
+from tractprobe.probes.states import HiddenStates
+from tractprobe.runs.result import FitReport
+from tractprobe.system.errors import ConfigError
+from tractprobe.system.progress import progress
 from tractprobe.system.threads import concurrently
 
 _ADDED_BYTES = 1 << 29  # of Σxxᵀ of the sets that are fitted, at a time
 
 
 @dataclass(frozen=True, eq=False)
-class Fit:
+class Solution:
     """A fitted head of one layer; NaN for a channel that no fitted frame had.
 
     Attributes
@@ -40,13 +49,72 @@ class Fit:
     validation_r: Float[Tensor, " channel"]
 
 
+def fit(
+    problems: Sequence[Problem],
+    states: HiddenStates,
+    device: torch.device,
+    kept_apart: Sequence[Split] | None = None,
+) -> list[Fitted]:
+    """Fit and score the closed-form heads of problems that differ in their splits only.
+
+    The frames are passed over once, for all inputs and problems.
+
+    Parameters
+    ----------
+    kept_apart
+        Splits, the problems' among them, that may all be asked for some time: groups are made so that none cuts
+        through one.
+    """
+    first = problems[0]
+    heads = [new_head(problem) for problem in problems]
+    rule = heads[0]
+    assert isinstance(rule, Ridge)
+    if not rule.per_channel and len(first.targets.names) > 1:
+        raise ConfigError("head.alpha_per_channel=false chooses one alpha for all: give one set of targets")
+    settings = first.settings
+    groups = partition(first.corpora, kept_apart or [problem.split for problem in problems])
+    place = settings.paths.cache / "sums"
+    store = sum_groups(states, first.corpora, groups, first.targets, first.inputs, place, settings.data, device)
+    divisions = [Division.of(problem.split, store) for problem in problems]
+    solved = [
+        fit_divisions(store, str(label), divisions, rule, device)
+        for label in progress(first.labels, "fitting ridge", unit="layer")
+    ]
+    by_problem = zip(*solved, strict=True)
+    return [
+        _fitted(problem, states, head, division, solutions)
+        for problem, head, division, solutions in zip(problems, heads, divisions, by_problem, strict=True)
+    ]
+
+
+def _fitted(
+    problem: Problem, states: HiddenStates, head: Head, division: Division, solved: Sequence[tuple[Solution, Scores]]
+) -> Fitted:
+    """Put the solutions of a problem's inputs into its head."""
+    assert isinstance(head, Ridge)
+    for index, (solution, _) in enumerate(solved):
+        head.take(index, solution.weight, solution.bias)
+    r = [float(solution.validation_r[problem.targets.first].nanmean()) for solution, _ in solved]
+    report: FitReport = {
+        "alpha": [[_or_none(alpha) for alpha in solution.alpha.tolist()] for solution, _ in solved],
+        "best_validation_r": [_or_none(value) for value in r],
+    }
+    scores = Scores.stacked([reached for _, reached in solved])
+    rows = scores.rows(problem.labels, tuple(division.test), problem.targets.channels)
+    return Fitted(problem, states, head, dict(division.scales), report, lambda: rows)
+
+
+def _or_none(value: float) -> float | None:
+    return value if value == value else None
+
+
 def fit_divisions(
-    store: SumStore, name: str, divisions: Sequence[Division], rule: Ridge, device: torch.device | str = "cpu"
-) -> list[tuple[Fit, Scores]]:
+    store: MomentStore, name: str, divisions: Sequence[Division], rule: Ridge, device: torch.device | str = "cpu"
+) -> list[tuple[Solution, Scores]]:
     """Fit and score an input's head under each division, on the CPU side by side."""
 
-    def solved(sums: LayerSums, triangles: Float[np.ndarray, "set half"]) -> tuple[Fit, Scores]:
-        found = fit(sums, rule, triangles)
+    def solved(sums: LayerSums, triangles: Float[np.ndarray, "set half"]) -> tuple[Solution, Scores]:
+        found = fit_head(sums, rule, triangles)
         return found, score(sums, found)
 
     each = concurrently if torch.device(device).type == "cpu" else map
@@ -64,12 +132,12 @@ def _added_up(every: Sequence[LayerSums]) -> Iterator[tuple[list[LayerSums], lis
         yield some, some[0].rows.triangles([one.row_weights for one in some])
 
 
-def fit(sums: LayerSums, rule: Ridge, triangles: Float[np.ndarray, "set half"] | None = None) -> Fit:
+def fit_head(sums: LayerSums, rule: Ridge, triangles: Float[np.ndarray, "set half"] | None = None) -> Solution:
     """Choose alphas by r on what the folds keep aside, then fit the whole development side."""
     *folds, development = sums.fitted(triangles)
     chosen, reached = _choose(sums, folds, rule)
     nothing = torch.full_like(chosen, torch.nan)
-    found = Fit(chosen.new_zeros(sums.width, sums.num_channels), nothing, nothing.clone(), reached)
+    found = Solution(chosen.new_zeros(sums.width, sums.num_channels), nothing, nothing.clone(), reached)
     for channels, part in development:
         if part.n > 1:
             alphas, which = chosen[channels].unique(return_inverse=True)
@@ -82,7 +150,7 @@ def fit(sums: LayerSums, rule: Ridge, triangles: Float[np.ndarray, "set half"] |
 
 
 def _choose(
-    sums: LayerSums, folds: Sequence[Fitted], rule: Ridge
+    sums: LayerSums, folds: Sequence[ChannelSums], rule: Ridge
 ) -> tuple[Float[Tensor, " channel"], Float[Tensor, " channel"]]:
     """Return an alpha for each channel, and the validation r that it was chosen for."""
     alphas = torch.tensor(rule.alphas, dtype=torch.float64, device=sums.device)
@@ -98,7 +166,9 @@ def _choose(
     return alpha, reached.masked_fill(~chosen, torch.nan)
 
 
-def validation_r(sums: LayerSums, folds: Sequence[Fitted], alphas: Sequence[float]) -> Float[Tensor, "alpha channel"]:
+def validation_r(
+    sums: LayerSums, folds: Sequence[ChannelSums], alphas: Sequence[float]
+) -> Float[Tensor, "alpha channel"]:
     """Return the mean over folds and speakers of r under each alpha; NaN where there is none."""
     nothing = torch.full((len(alphas), sums.num_channels), torch.nan, dtype=torch.float64, device=sums.device)
     found = [nothing]
@@ -116,7 +186,7 @@ def validation_r(sums: LayerSums, folds: Sequence[Fitted], alphas: Sequence[floa
     return torch.stack(found).nanmean(dim=0)
 
 
-def score(sums: LayerSums, fit: Fit) -> Scores:
+def score(sums: LayerSums, solution: Solution) -> Scores:
     """Return a head's scores on each test group of the division, (1, group, channel), in the channels' units."""
     division, tested = sums.division, list(sums.division.test.values())
     moments = np.zeros((6, 1, len(tested), sums.num_channels))
@@ -124,7 +194,9 @@ def score(sums: LayerSums, fit: Fit) -> Scores:
         group = int(np.flatnonzero(selection)[0])  # all are of one speaker
         for channels, part in sums.held(selection):
             mean, sd = division.mean[group, channels], division.sd[group, channels]
-            standardised = [one.cpu().numpy() for one in _predicted(part, fit.weight[:, channels], fit.bias[channels])]
+            standardised = [
+                one.cpu().numpy() for one in _predicted(part, solution.weight[:, channels], solution.bias[channels])
+            ]
             moments[:, 0, number, channels] = _in_units(part.n, *standardised, mean=mean, sd=sd)
     return scores_from_sums(*torch.from_numpy(moments))
 

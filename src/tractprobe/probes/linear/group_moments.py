@@ -45,7 +45,7 @@ class Inputs:
         add_square(self.xx, x)
 
 
-class GroupSums:
+class GroupMoments:
     """Sums of one group's frames, added up batch by batch.
 
     Of a group with fewer frames than about twice their width the frames themselves are kept in place of Σxxᵀ, which
@@ -170,7 +170,7 @@ class GroupSums:
 
 
 @dataclass(frozen=True)
-class SavedSums:
+class SavedMoments:
     """A group's file, read tensor by tensor.
 
     Raises

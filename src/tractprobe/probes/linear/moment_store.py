@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from tractprobe.probes.linear.group_moments import SavedSums
+from tractprobe.probes.linear.group_moments import SavedMoments
 from tractprobe.probes.linear.scatter import Scatter
 from tractprobe.system.threads import concurrently
 
@@ -30,7 +30,7 @@ class Group:
     ids: tuple[str, ...]
 
 
-class SumStore:
+class MomentStore:
     """The sums of all groups, read from disk as they are needed.
 
     Attributes
@@ -43,7 +43,7 @@ class SumStore:
 
     def __init__(self, groups: Sequence[Group], files: Sequence[Path], widths: Mapping[str, int]):
         self.groups, self.widths = tuple(groups), dict(widths)
-        self._files = [SavedSums(path) for path in files]
+        self._files = [SavedMoments(path) for path in files]
         parts = [file.read("count", "y", "yy", "lost", "frames") for file in self._files]
         self.count: Int[np.ndarray, "group channel"] = np.stack([part[0].numpy() for part in parts])
         self.y, self.yy = (np.stack([part[index].numpy() for part in parts]) for index in (1, 2))
@@ -83,7 +83,7 @@ class LayerRows:
         Σxyᵀ of each group, where lost targets count as 0.
     """
 
-    def __init__(self, name: str, width: int, files: Sequence[SavedSums], group_of: Int[np.ndarray, " row"]):
+    def __init__(self, name: str, width: int, files: Sequence[SavedMoments], group_of: Int[np.ndarray, " row"]):
         self.name, self.width, self._files, self._group_of = name, width, files, group_of
         self.x: Float[np.ndarray, "row width"] = np.concatenate([file.read(f"x {name}")[0].numpy() for file in files])
         self.xy: Float[np.ndarray, "group width channel"] = np.stack(

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from tractprobe.data.scales import SpeakerScale
 from tractprobe.data.splits import Split
-from tractprobe.probes.linear.moment_store import LayerRows, Selection, SumStore
+from tractprobe.probes.linear.moment_store import LayerRows, MomentStore, Selection
 from tractprobe.probes.linear.scatter import unpacked
 from tractprobe.probes.linear.solver import Held, Sums
 
@@ -38,7 +38,7 @@ class Division:
     sd: Float[np.ndarray, "group channel"]
 
     @classmethod
-    def of(cls, split: Split, store: SumStore) -> "Division":
+    def of(cls, split: Split, store: MomentStore) -> "Division":
         """Divide the groups of a store as a split divides their utterances."""
         development, test = store.selection(split.development), store.selection(split.test)
         speakers = np.array([group.speaker for group in store.groups])
@@ -78,14 +78,14 @@ class HeldRows(Held):
         return self.rows.squares(self.row_weights, weights, centre)
 
 
-Fitted = list[tuple[list[int], Sums]]
+ChannelSums = list[tuple[list[int], Sums]]
 """Channels, and the sums that they are fitted to."""
 
 
 class LayerSums:
     """One input's sums under one division, with standardised targets."""
 
-    def __init__(self, store: SumStore, name: str, division: Division, device: torch.device | str = "cpu"):
+    def __init__(self, store: MomentStore, name: str, division: Division, device: torch.device | str = "cpu"):
         self.store, self.division, self.device = store, division, device
         self.width, self.num_channels = store.widths[name], store.count.shape[1]
         self.rows = store.layer(name)
@@ -113,7 +113,7 @@ class LayerSums:
         found = [part.row_weights for side in self._to_fit for _, part in side]
         return np.stack(found) if found else np.zeros((0, len(self.store.group_of)))
 
-    def fitted(self, triangles: Float[np.ndarray, "set half"] | None = None) -> list[Fitted]:
+    def fitted(self, triangles: Float[np.ndarray, "set half"] | None = None) -> list[ChannelSums]:
         """Return (channels, their sums) of the folds' training sides and of the development side, as in ``held``.
 
         Parameters
@@ -157,7 +157,7 @@ class LayerSums:
         return torch.from_numpy(np.ascontiguousarray(values)).to(self.device)
 
 
-def _moments(store: SumStore, chosen: Selection) -> Float[np.ndarray, "3 channel"] | None:
+def _moments(store: MomentStore, chosen: Selection) -> Float[np.ndarray, "3 channel"] | None:
     """Return count, sum and sum of squares of some groups' targets; ``None`` if there are no groups."""
     return (
         np.stack([values[chosen].sum(axis=0) for values in (store.count, store.y, store.yy)]) if chosen.any() else None

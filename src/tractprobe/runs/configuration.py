@@ -1,0 +1,67 @@
+"""From Hydra's configuration to plain values: interpolations resolved, numbers finite and within bounds."""
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from tractprobe.system.errors import ConfigError
+
+Plain = dict[str, Any]
+
+_PACKAGE = Path(__file__).parents[1]
+_WHOLE = {"seed": 0, "patience": 1, "data.batch_size": 1, "data.num_workers": 0}  # and the least that is taken
+_POSITIVE = ("checkpoint_s", "data.batch_s")
+
+
+def plain(config: DictConfig) -> Plain:
+    """Return a configuration as plain values, interpolations resolved; ConfigError names what lacks or cannot be."""
+    try:
+        settings = {str(key): _plain(config, key) for key in config if key != "hydra"}
+        if isinstance(layers := settings.get("layer"), list):  # side by side, in whatever order
+            settings["layer"] = sorted(layers, key=lambda layer: (str(type(layer)), layer))
+        model = settings.get("model", {})
+        if "name" in model and Path(model["name"]).expanduser().is_dir():
+            model["name"] = str(Path(model["name"]).expanduser().resolve())
+        _check_numbers(flat(settings))
+        return settings
+    except OmegaConfBaseException as error:
+        raise ConfigError(f"{error.full_key or 'configuration'}: {str(error).splitlines()[0]}") from None
+
+
+def _check_numbers(values: Plain) -> None:
+    for key, value in values.items():
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        if isinstance(value, float) and not math.isfinite(value):
+            raise ConfigError(f"{key}={value}: expected a finite number")
+        if key in _WHOLE and not (number and isinstance(value, int) and value >= _WHOLE[key]):
+            raise ConfigError(f"{key}={value}: expected a whole number of at least {_WHOLE[key]}")
+        if key in _POSITIVE and not (number and value > 0):
+            raise ConfigError(f"{key}={value}: expected a number above 0")
+
+
+def _plain(config: DictConfig, key: Any) -> Any:
+    value = config[key]
+    if OmegaConf.is_config(value):
+        return OmegaConf.to_container(value, resolve=True, throw_on_missing=True)
+    return value
+
+
+def flat(value: Any, prefix: str = "") -> Plain:
+    """Return nested values as ``{dotted key: value}``.
+
+    >>> flat({"a": {"b": 1}, "c": [2]})
+    {'a.b': 1, 'c': [2]}
+    """
+    if not isinstance(value, Mapping):
+        return {prefix: value}
+    return {key: one for name, part in value.items() for key, one in flat(part, f"{prefix}.{name}".lstrip(".")).items()}
+
+
+def conf_dir() -> Path:
+    """Return the folder of configuration files: the checkout's, or the one inside an installed package."""
+    installed = _PACKAGE / "conf"
+    return installed if installed.is_dir() else _PACKAGE.parents[1] / "conf"

@@ -1,0 +1,45 @@
+"""Whether the result in a run directory is the one that is asked for."""
+
+import logging
+from pathlib import Path
+
+from tractprobe.corpora.prepared.corpus import PreparedCorpus
+from tractprobe.runs.identity import changes
+from tractprobe.runs.result import RunResult, read_result
+from tractprobe.runs.settings import Settings
+from tractprobe.system.errors import RunError
+from tractprobe.system.files import file_sha256
+
+log = logging.getLogger(__name__)
+
+
+def finished(settings: Settings) -> RunResult:
+    """Return the result of a finished run, having made sure that it is of these settings and of the present corpora."""
+    folder, result = settings.folder, read_result(settings.folder)
+    if changed := changes(result["settings"], settings.raw):
+        raise RunError(
+            f"{folder} was finished with other settings: {'; '.join(changed)}. Remove it to run again, or give this "
+            "run a place of its own with model.label=<name> or paths.runs=<folder>"
+        )
+    if result.get("model_files", {}) != (now := model_files(settings)):
+        raise RunError(
+            f"{folder} was finished with other files of {settings.model.arguments.get('name')} than there are now "
+            f"({', '.join(now) or 'none'}); remove it to run again, or give this run a place of its own with "
+            "model.label=<name> or paths.runs=<folder>"
+        )
+    for name, content_hash in result["identity"]["corpora"].items():
+        corpus = settings.paths.data / name
+        if corpus.is_dir() and PreparedCorpus(corpus).content_hash != content_hash:
+            raise RunError(
+                f"{folder} was finished on another version of corpus {name}; remove it to run again, or keep it and "
+                "give paths.runs=<another folder>"
+            )
+    log.info("finished already: %s", folder)
+    return result
+
+
+def model_files(settings: Settings) -> dict[str, str]:
+    """Return the hashes of a local model's files, which tell a finished run whether its encoder has changed since."""
+    folder = Path(settings.model.arguments.get("name") or "/none")
+    paths = [path for suffix in ("*.safetensors", "*.json") for path in folder.glob(suffix)] if folder.is_dir() else []
+    return {path.name: file_sha256(path) for path in sorted(paths)}
