@@ -115,7 +115,7 @@ def test_impossible_filters_are_refused(settings: dict[str, float]):
 
 def test_a_cutoff_above_half_the_rate_names_the_rate(toy: PreparedCorpus):
     with pytest.raises(ConfigError, match="100 Hz"):
-        ema_data(toy, targets=Targets(conditioning=Smoothing(lowpass_hz=50.0)))
+        ema_data(toy, targets=Targets(smoothing=Smoothing(lowpass_hz=50.0)))
 
 
 def test_a_channel_that_never_moves_is_masked(tmp_path: Path):
@@ -191,6 +191,6 @@ def epoch_of(loader: ResumableLoader, epoch: int) -> list[Batch]:
 
 
 def test_filter_settings_reach_the_targets(toy: PreparedCorpus):
-    slow, fast = (ema_data(toy, targets=Targets(conditioning=Smoothing(lowpass_hz=hz))) for hz in (1.0, 20.0))
+    slow, fast = (ema_data(toy, targets=Targets(smoothing=Smoothing(lowpass_hz=hz))) for hz in (1.0, 20.0))
     id_ = toy.entries[0].id
     assert slow.example(id_).target.diff(dim=0).std() < 0.6 * fast.example(id_).target.diff(dim=0).std()
