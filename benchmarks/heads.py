@@ -14,7 +14,7 @@ from omegaconf import OmegaConf
 
 from tractprobe.probes.gradient.objective import masked_mse
 from tractprobe.runs.building import build
-from tractprobe.runs.settings import conf_dir
+from tractprobe.runs.configuration import conf_dir
 
 CHANNELS = 12
 

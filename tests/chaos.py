@@ -32,18 +32,18 @@ from typing import Any
 os.environ["OMP_NUM_THREADS"] = "1"
 
 import torch
+import tractprobe.probes.gradient.joint
 from conftest import write_corpus
 from hydra import compose, initialize_config_dir
 
 import tractprobe.corpora.prepared.prepare
 import tractprobe.jobs
 import tractprobe.probes.fitted
-import tractprobe.probes.gradient.joint
 from tractprobe.corpora.readers.folder import Folder
 from tractprobe.evidence.table import collect, write_csv
 from tractprobe.runs.checkpoint import AtomicCheckpoints
+from tractprobe.runs.configuration import conf_dir
 from tractprobe.runs.hydra import register_resolvers
-from tractprobe.runs.settings import conf_dir
 
 STAGES: dict[str, tuple[Any, str]] = {
     "prepare": (tractprobe.corpora.prepared.prepare, "prepare"),

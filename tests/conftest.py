@@ -20,8 +20,8 @@ from tractprobe.corpora.prepared.prepare import prepare
 from tractprobe.corpora.readers.folder import Folder
 from tractprobe.encoders.mel import LogMel
 from tractprobe.inversion.head_file import write_head
+from tractprobe.runs.configuration import conf_dir
 from tractprobe.runs.hydra import register_resolvers
-from tractprobe.runs.settings import conf_dir
 from tractprobe.signals.channels import CHANNELS
 
 REPOSITORY = Path(__file__).parents[1]

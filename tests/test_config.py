@@ -13,9 +13,9 @@ from hydra.errors import HydraException
 from omegaconf import OmegaConf
 
 from tractprobe.runs.building import build
+from tractprobe.runs.configuration import conf_dir, plain
 from tractprobe.runs.hydra import register_resolvers
-from tractprobe.runs.identity import differences, head_label, model_label, run_name
-from tractprobe.runs.settings import conf_dir, plain
+from tractprobe.runs.identity import RunId, head_label, model_label
 from tractprobe.system.errors import ConfigError
 from tractprobe.system.registry import PUBLIC, place_of
 
@@ -43,6 +43,14 @@ REQUIRED = {
     ],
     "emu": ["corpus.name=x", "corpus.root=/x", "corpus.language=de"],
 }
+
+
+def name_of(settings: dict[str, Any]) -> str:
+    return RunId.of(settings).name
+
+
+def differences_of(settings: dict[str, Any]) -> dict[str, Any]:
+    return dict(RunId.of(settings).differences)
 
 
 def options() -> Iterator[tuple[str, str, str]]:
@@ -116,19 +124,19 @@ NAMES: dict[str, tuple[list[str], str]] = {
 @pytest.mark.parametrize("case", NAMES)
 def test_runs_are_named_by_their_axes(case: str):
     overrides, expected = NAMES[case]
-    name = run_name(composed("train", *overrides))
+    name = name_of(composed("train", *overrides))
     assert name.startswith(expected) if expected.endswith("-") else name == expected
 
 
 def test_models_of_one_name_by_two_owners_have_runs_of_their_own():
-    names = {run_name(composed("train", "model=hub", f"model.name={owner}/hubert")) for owner in ("a", "b")}
+    names = {name_of(composed("train", "model=hub", f"model.name={owner}/hubert")) for owner in ("a", "b")}
     assert len(names) == 2
 
 
 def test_a_model_changed_under_its_label_has_a_run_of_its_own():
-    changed = run_name(composed("train", "model=hubert_base", "model.name=me/hubert-tuned"))
-    assert changed != run_name(composed("train", "model=hubert_base"))
-    assert run_name(composed("train", "head=mlp", "head.seed=3")) != run_name(composed("train", "head=mlp"))
+    changed = name_of(composed("train", "model=hubert_base", "model.name=me/hubert-tuned"))
+    assert changed != name_of(composed("train", "model=hubert_base"))
+    assert name_of(composed("train", "head=mlp", "head.seed=3")) != name_of(composed("train", "head=mlp"))
 
 
 WITHOUT_EFFECT = [
@@ -140,7 +148,7 @@ WITHOUT_EFFECT = [
 
 @pytest.mark.parametrize("override", WITHOUT_EFFECT)
 def test_what_cannot_change_the_number_does_not_change_the_name(override: str):
-    assert run_name(composed("train", override)) == "mel/all/ridge/it/s0"
+    assert name_of(composed("train", override)) == "mel/all/ridge/it/s0"
 
 
 WITH_EFFECT = [
@@ -150,19 +158,19 @@ WITH_EFFECT = [
 
 
 def test_what_can_change_the_number_gets_a_name_of_its_own():
-    names = {run_name(composed("train", override, "held_out=it")) for override in WITH_EFFECT}
+    names = {name_of(composed("train", override, "held_out=it")) for override in WITH_EFFECT}
     assert len(names) == len(WITH_EFFECT) and "mel/all/ridge/it/s0" not in names
 
 
 @pytest.mark.parametrize("override", ["optimizer.lr=0.5", "patience=3", "data.batch_size=2", "trainer=debug"])
 def test_training_settings_name_only_heads_that_are_trained(override: str):
-    assert run_name(composed("train", "head=mlp", override)).startswith("mel/all/mlp/it/s0-")
-    assert run_name(composed("train", "head=mlp", "trainer=gpu")) == "mel/all/mlp/it/s0"
+    assert name_of(composed("train", "head=mlp", override)).startswith("mel/all/mlp/it/s0-")
+    assert name_of(composed("train", "head=mlp", "trainer=gpu")) == "mel/all/mlp/it/s0"
 
 
 def test_the_number_of_ranks_names_a_run_but_not_where_they_are():
     named = {
-        devices: run_name(composed("train", "head=mlp", "trainer=ddp", *devices))
+        devices: name_of(composed("train", "head=mlp", "trainer=ddp", *devices))
         for devices in [
             ("trainer.devices=1",),
             (),
@@ -171,15 +179,15 @@ def test_the_number_of_ranks_names_a_run_but_not_where_they_are():
         ]
     }
     alone, two, apart, four = named.values()
-    assert alone == run_name(composed("train", "head=mlp")) == "mel/all/mlp/it/s0"
-    assert two == apart == run_name(composed("train", "head=mlp", "trainer=gpu", "trainer.devices=2"))
+    assert alone == name_of(composed("train", "head=mlp")) == "mel/all/mlp/it/s0"
+    assert two == apart == name_of(composed("train", "head=mlp", "trainer=gpu", "trainer.devices=2"))
     assert len({alone, two, four}) == 3
-    assert differences(composed("train", "head=mlp", "trainer=ddp")) == {"trainer.ranks": 2}
+    assert differences_of(composed("train", "head=mlp", "trainer=ddp")) == {"trainer.ranks": 2}
 
 
 def test_differences_are_what_was_overridden():
     settings = composed("train", "ema.lowpass_hz=20", "corpora=[hprc,mspka]")
-    assert differences(settings) == {"ema.lowpass_hz": 20.0, "corpora": ["hprc", "mspka"]}
+    assert differences_of(settings) == {"ema.lowpass_hz": 20.0, "corpora": ["hprc", "mspka"]}
 
 
 HOSTILE = [

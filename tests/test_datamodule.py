@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import write_corpus, write_utterance
+from inversions import truths
 
 from tractprobe.corpora.prepared.corpus import PreparedCorpus
 from tractprobe.corpora.prepared.prepare import prepare
@@ -22,7 +23,6 @@ def ema_data(corpus: PreparedCorpus, split: Split | None = None, **settings) -> 
     encoder = LogMel()
     split = split or SplitRule("language")(corpus.entries, "it", 0)
     data = EmaData([corpus], split, encoder.geometry, encoder.count_frames, layers=[0], **settings)
-    data.setup()
     return data
 
 
@@ -32,8 +32,7 @@ def test_targets_are_the_filtered_movements_at_the_frame_centres(toy: PreparedCo
     example = data.example(entry.id)
     centres_s = (320 * np.arange(59) + 199.5) / 16000
     positions = toy.track(entry.id).lowpassed(10).at(centres_s)
-    scale = data.scales[entry.speaker]
-    np.testing.assert_allclose(example.target.numpy() * scale.sd + scale.mean, positions, atol=1e-9)
+    np.testing.assert_allclose(example.target.numpy(), positions, atol=1e-9)
 
 
 def test_no_frame_lies_outside_the_movements(tmp_path: Path):
@@ -70,17 +69,22 @@ def test_statistics_of_a_known_speaker_come_from_development_alone(toy: Prepared
     developed = [e for e in toy.entries if e.id in data.split.development and e.speaker == "toy/s1"]
     centres_s = (320 * np.arange(59) + 199.5) / 16000  # what counts is what is fitted: the frames
     values = np.concatenate([toy.track(e.id).lowpassed(10).at(centres_s) for e in developed])
-    np.testing.assert_allclose(data.scales["toy/s1"].mean, values.mean(axis=0), rtol=1e-9)
-    np.testing.assert_allclose(data.scales["toy/s1"].sd, values.std(axis=0), rtol=1e-7)
-    assert not any(scale.from_test.any() for scale in data.scales.values())
+    scales = data.scales()
+    np.testing.assert_allclose(scales["toy/s1"].mean, values.mean(axis=0), rtol=1e-9)
+    np.testing.assert_allclose(scales["toy/s1"].sd, values.std(axis=0), rtol=1e-7)
+    assert not any(scale.from_test.any() for scale in scales.values())
 
 
 def test_statistics_of_an_unknown_speaker_describe_that_speaker_only(toy: PreparedCorpus):
     split = SplitRule("speaker", disjoint_text=False)(toy.entries, "s1", 0)
     data = ema_data(toy, split)
-    assert [name for name, scale in data.scales.items() if scale.from_test.any()] == ["toy/s1"]
-    assert data.scales["toy/s1"].from_test.all()
-    target = torch.cat([batch.target[batch.valid.all(dim=2)] for batch in data.test_dataloader()])
+    scales = data.scales()
+    assert [name for name, scale in scales.items() if scale.from_test.any()] == ["toy/s1"]
+    assert scales["toy/s1"].from_test.all()
+    standardised = [(truths(data, 1)(batch, "test"), batch) for batch in data.test_dataloader()]
+    target = torch.cat([truth.target[truth.valid.all(dim=2)] for truth, _ in standardised])
+    back = torch.cat([truth.in_units(truth.target)[truth.valid.all(dim=2)] for truth, _ in standardised])
+    torch.testing.assert_close(back, torch.cat([batch.target[batch.valid.all(dim=2)] for _, batch in standardised]))
     assert target.mean(dim=0).abs().max() < 1e-9 and (target.std(dim=0, unbiased=False) - 1).abs().max() < 1e-9
 
 
@@ -91,10 +95,11 @@ def test_a_channel_of_a_known_speaker_that_occurs_in_the_test_only_is_described_
         values[:, 5] = np.nan
         np.save(path, values)
     data = ema_data(prepare(Folder("lost", raw), tmp_path / "data"))
-    assert data.scales["lost/s0"].from_test.tolist() == [channel == 5 for channel in range(12)]
-    assert not data.scales["lost/s1"].from_test.any()
+    scales = data.scales()
+    assert scales["lost/s0"].from_test.tolist() == [channel == 5 for channel in range(12)]
+    assert not scales["lost/s1"].from_test.any()
     batch = next(iter(data.test_dataloader()))
-    assert batch.valid[..., 5].any()
+    assert truths(data, 1)(batch, "test").valid[..., 5].any()
 
 
 BAD_SETTINGS = [{"batch_size": 0}, {"num_workers": -1}, {"batch_s": 0.0}, {"temperature": 0.5}]

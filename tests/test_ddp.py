@@ -20,7 +20,6 @@ from tractprobe.data.datamodule import EmaData
 from tractprobe.data.splits import SplitRule
 from tractprobe.encoders.mel import LogMel
 from tractprobe.jobs import evaluate, train
-from tractprobe.probes.gradient.inversion import Inversion
 from tractprobe.probes.heads import Mlp
 from tractprobe.runs.result import read_result
 from tractprobe.signals.channels import CHANNELS
@@ -36,7 +35,7 @@ from tractprobe.signals.channels import CHANNELS
 from tractprobe.data.datamodule import EmaData
 from tractprobe.encoders.mel import LogMel
 from tractprobe.probes.heads import Mlp
-from tractprobe.probes.gradient.inversion import Inversion
+from inversions import inversion
 from tractprobe.corpora.prepared.corpus import PreparedCorpus
 from tractprobe.data.splits import SplitRule
 
@@ -46,8 +45,7 @@ if __name__ == "__main__":
     corpus, encoder = PreparedCorpus(folder), LogMel()
     split = SplitRule("language")(corpus.entries, "it", 0)
     data = EmaData([corpus], split, encoder.geometry, encoder.count_frames, layers=[0], batch_size=5)
-    data.setup()
-    module = Inversion(encoder, Mlp(1, encoder.width, len(CHANNELS), hidden=8), heads=[(0,)], groups=data.groups)
+    module = inversion(encoder, Mlp(1, encoder.width, len(CHANNELS), hidden=8), data, [(0,)])
     trainer = pl.Trainer(
         accelerator="cpu", devices=2, strategy="ddp", logger=False,
         enable_progress_bar=False, enable_checkpointing=False, use_distributed_sampler=False,
@@ -73,12 +71,11 @@ def scored_alone(corpus: PreparedCorpus) -> list[dict[str, Any]]:
     encoder = LogMel()
     split = SplitRule("language")(corpus.entries, "it", 0)
     data = EmaData([corpus], split, encoder.geometry, encoder.count_frames, layers=[0], batch_size=5)
-    data.setup()
-    module = Inversion(encoder, Mlp(1, encoder.width, len(CHANNELS), hidden=8), heads=[(0,)], groups=data.groups)
+    module = inversion(encoder, Mlp(1, encoder.width, len(CHANNELS), hidden=8), data, [(0,)])
     for index, batch in enumerate(data.test_dataloader()):
         with torch.no_grad():
             module.test_step(batch, index)
-    return module.moments.take().rows([0], data.groups, module.targets.channels)
+    return module.score_sums.take().rows([0], data.groups, module.targets.channels)
 
 
 # A batch of 7 utterances and one of 1, which leaves one of the ranks without. A large eps keeps AdamW from

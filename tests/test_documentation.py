@@ -11,8 +11,8 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from test_config import composed
 
 from tractprobe.cli import _parser
+from tractprobe.runs.configuration import conf_dir
 from tractprobe.runs.hydra import builtin_corpus
-from tractprobe.runs.settings import conf_dir
 
 PAGES = [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").glob("*.md"))]
 ROOTS = {"train.py": "train", "evaluate.py": "evaluate", "prepare": "prepare"}

@@ -14,8 +14,8 @@ from test_encoders import BASE, save_model, waves
 from tractprobe.encoders.pretrained import pretrained
 from tractprobe.encoders.untrained import random_weights
 from tractprobe.runs.building import build
-from tractprobe.runs.identity import run_name
-from tractprobe.runs.settings import conf_dir
+from tractprobe.runs.configuration import conf_dir
+from tractprobe.runs.identity import RunId
 from tractprobe.system.errors import ConfigError, EncoderError
 
 WIDE: dict[str, Any] = {"hidden_size": 1024, "num_hidden_layers": 24, "num_attention_heads": 16,
@@ -24,6 +24,10 @@ HUGE: dict[str, Any] = {"hidden_size": 1280, "num_hidden_layers": 48, "num_atten
                         "intermediate_size": 5120}  # fmt: skip
 STABLE: dict[str, Any] = {"feat_extract_norm": "layer", "do_stable_layer_norm": True}
 BIAS: dict[str, Any] = {"conv_bias": True}
+
+
+def name_of(settings: dict[str, Any]) -> str:
+    return RunId.of(settings).name
 
 
 def whisper(width: int, layers: int, heads: int, bands: int = 80) -> dict[str, Any]:
@@ -137,12 +141,12 @@ def test_every_model_states_the_same_covariates():
 def test_what_is_known_of_a_model_is_kept_and_does_not_change_the_name(name: str):
     settings = composed("train", f"model={name}", "held_out=it")
     assert settings["model"]["about"]["width"] > 0
-    assert run_name(settings) == f"{name}/all/ridge/it/s0"
+    assert name_of(settings) == f"{name}/all/ridge/it/s0"
 
 
 def test_the_seed_of_a_random_control_has_runs_of_its_own():
     names = {
-        run_name(composed("train", "model=random_wav2vec2_base", f"model.seed={seed}", "held_out=it"))
+        name_of(composed("train", "model=random_wav2vec2_base", f"model.seed={seed}", "held_out=it"))
         for seed in range(3)
     }
     assert len(names) == 3 and all(name.startswith("random_wav2vec2_base/") for name in names)

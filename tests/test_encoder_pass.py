@@ -17,6 +17,8 @@ from tractprobe.jobs import train
 from tractprobe.probes.linear.accumulate import partition, sum_groups
 from tractprobe.probes.linear.group_moments import GroupMoments
 from tractprobe.probes.linear.moment_store import MomentStore
+from tractprobe.probes.states import HeadInput, HiddenStates
+from tractprobe.runs.settings import LoadingPolicy
 
 
 @pytest.fixture(scope="module")
@@ -29,11 +31,18 @@ def splits_of(corpus: PreparedCorpus) -> list[Split]:
 
 
 def sums(
-    encoder: Encoder, corpus: PreparedCorpus, folder: Path, splits: list[Split] | None = None, **more
+    encoder: Encoder,
+    corpus: PreparedCorpus,
+    folder: Path,
+    splits: list[Split] | None = None,
+    caches: Any = None,
+    num_workers: int = 0,
 ) -> MomentStore:
     groups = partition([corpus], splits_of(corpus) if splits is None else splits)
-    inputs = {"1": (1,), "0+2": (0, 2)}
-    return sum_groups(encoder, [corpus], groups, Targets(), inputs, folder, **more)
+    inputs = [HeadInput.of((1,)), HeadInput.of((0, 2))]
+    states = HiddenStates(encoder, (0, 1, 2), "float16", caches)
+    loading = LoadingPolicy(8, 120.0, 1.0, num_workers)
+    return sum_groups(states, [corpus], groups, Targets(), inputs, folder, loading)
 
 
 def files(folder: Path) -> dict[str, bytes]:
@@ -56,7 +65,7 @@ def test_sums_do_not_depend_on_cache_workers_or_other_groups(toy: PreparedCorpus
     fewer = splits_of(toy)[0]
     alone = Split((), fewer.test, ())
     others = [
-        sums(encoder, toy, tmp_path / "two", states=states),
+        sums(encoder, toy, tmp_path / "two", caches=states),
         sums(encoder, toy, tmp_path / "three", num_workers=2),
         sums(encoder, toy, tmp_path / "four", [alone]),
     ]

@@ -21,8 +21,8 @@ from tractprobe.inversion.head_file import read_head
 from tractprobe.inversion.inverter import load_head
 from tractprobe.jobs import train
 from tractprobe.probes.scores import ScoreSums
+from tractprobe.runs.configuration import conf_dir
 from tractprobe.runs.result import read_result
-from tractprobe.runs.settings import conf_dir
 from tractprobe.signals.channels import CHANNELS
 from tractprobe.system.errors import HeadError, RunError
 from tractprobe.system.files import write_json

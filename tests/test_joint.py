@@ -16,7 +16,7 @@ from tractprobe.corpora.prepared.prepare import prepare
 from tractprobe.corpora.readers.folder import Folder
 from tractprobe.evidence.table import collect
 from tractprobe.jobs import evaluate, train
-from tractprobe.probes.gradient.joint import Joint
+from tractprobe.probes.gradient.truth import Truths
 from tractprobe.runs.result import read_result
 from tractprobe.system.errors import ConfigError, RunError
 
@@ -58,14 +58,14 @@ def test_no_cell_learns_from_what_it_holds_out(configure: Configure, raw_corpus:
 
 
 def test_a_mask_that_lets_the_test_in_is_found(configure: Configure, monkeypatch: pytest.MonkeyPatch):
-    prepared = Joint.__init__
+    prepared = Truths.__init__
 
-    def careless(self: Joint, *args: Any, **more: Any) -> None:
+    def careless(self: Truths, *args: Any, **more: Any) -> None:
         prepared(self, *args, **more)
-        self._parts = [{part: frozenset(self._row) for part in parts} for parts in self._parts]
+        self._parts = [parts | {"train": frozenset(self._row)} for parts in self._parts]
 
-    monkeypatch.setattr(Joint, "__init__", careless)
-    with pytest.raises(RunError, match="learn from what it is tested on"):
+    monkeypatch.setattr(Truths, "__init__", careless)
+    with pytest.raises(RunError, match="learn from what they are tested on"):
         train(configure(*TOGETHER))
 
 

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 import pytorch_lightning as pl
 import torch
+from inversions import inversion
 from pytorch_lightning.callbacks import Callback, ModelCheckpoint
 
 from tractprobe.corpora.prepared.corpus import PreparedCorpus
@@ -39,13 +40,12 @@ def make(toy: PreparedCorpus, encoder: Encoder, tmp_path: Path) -> Make:
         states = {"toy": cached(encoder, toy, tmp_path / "cache", "float16", torch.device("cpu"))} if cache else None
         data = EmaData([toy], split, encoder.geometry, encoder.count_frames, layers=layers, states=states,
                        **{"batch_size": 4} | loading)  # fmt: skip
-        data.setup()
         head = Mlp(len(layers), encoder.width, len(CHANNELS), hidden=16)
-        module = Inversion(
-            encoder, head, heads=[(layer,) for layer in layers], groups=data.groups, patience=patience,
-            identity=identity, make_optimizer=lambda parameters: torch.optim.AdamW(parameters, lr=lr),
+        module = inversion(
+            encoder, head, data, [(layer,) for layer in layers], identity=identity, patience=patience,
+            make_optimizer=lambda parameters: torch.optim.AdamW(parameters, lr=lr),
         )  # fmt: skip
-        head.standardise((module.states(batch), batch.valid) for batch in data.train_dataloader())
+        head.standardise((module.read(batch), batch.valid) for batch in data.train_dataloader())
         return module, data
 
     return build
@@ -219,28 +219,31 @@ def test_a_loss_that_is_not_finite_names_the_utterances(make: Make, tmp_path: Pa
         fit(module, data, tmp_path)
 
 
-def test_heads_that_see_neighbours_do_not_see_the_padding(encoder: Encoder):
+def test_heads_that_see_neighbours_do_not_see_the_padding(encoder: Encoder, toy: PreparedCorpus):
     head = Conv(2, encoder.width, len(CHANNELS), hidden=8)
-    module = Inversion(encoder, head, heads=[(0,), (1,)], groups=[("c", "it", "c/a")])
+    data = EmaData(
+        [toy], SplitRule("language")(toy.entries, "it", 0), encoder.geometry, encoder.count_frames, layers=[0, 1]
+    )
+    module = inversion(encoder, head, data, [(0,), (1,)])
     states, lengths = torch.randn(2, 2, 30, encoder.width), torch.tensor([30, 12])
     present = torch.arange(30) < lengths[:, None]
     states[:, ~present] = 100.0
 
     def batch(which: slice, time: int) -> Batch:
         nothing = torch.zeros(2, time, len(CHANNELS), dtype=torch.float64)[which]
-        unit = torch.ones(2, 1, len(CHANNELS), dtype=torch.float64)[which]
         return Batch(
             ids=["a", "b"][which], waves=[], states=states[:, which, :time], target=nothing, valid=nothing == 0,
-            present=present[which, :time], mean=unit - 1, sd=unit, group=torch.zeros(2, dtype=torch.long)[which],
+            present=present[which, :time], group=torch.zeros(2, dtype=torch.long)[which],
         )  # fmt: skip
 
     together, alone = module(batch(slice(2), 30)), module(batch(slice(1, 2), 12))
     torch.testing.assert_close(together[:, 1, :12], alone[:, 0], rtol=1e-5, atol=1e-5)
 
 
-def test_as_many_heads_as_layers_are_wanted(encoder: Encoder):
-    with pytest.raises(ConfigError, match="2 heads for 3 layers"):
-        Inversion(encoder, Mlp(2, encoder.width, len(CHANNELS)), heads=[(0,), (1,), (2,)], groups=[])
+def test_there_is_a_head_for_each_input(make: Make, encoder: Encoder):
+    _, data = make()
+    with pytest.raises(ConfigError, match="2 heads for 3 inputs"):
+        inversion(encoder, Mlp(2, encoder.width, len(CHANNELS)), data, [(0,), (1,), (2,)])
 
 
 def test_mean_r_is_over_channels_then_languages_then_speakers():
@@ -252,7 +255,7 @@ def test_mean_r_is_over_channels_then_languages_then_speakers():
 
 def test_input_standardisation_comes_from_the_training_frames(make: Make):
     module, data = make(layers=(1,))
-    frames = torch.cat([module.states(b)[:, b.valid.any(dim=2)] for b in data.train_dataloader()], dim=1).double()
+    frames = torch.cat([module.read(b)[:, b.valid.any(dim=2)] for b in data.train_dataloader()], dim=1).double()
     torch.testing.assert_close(module.head.input_mean.flatten().double(), frames.mean(dim=1)[0], rtol=1e-5, atol=1e-6)
     torch.testing.assert_close(
         module.head.input_sd.flatten().double(), frames.std(dim=1, unbiased=False)[0], rtol=1e-5, atol=1e-6

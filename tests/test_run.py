@@ -28,12 +28,13 @@ from tractprobe.corpora.readers.hprc import Hprc
 from tractprobe.evidence.figures import write_pictures
 from tractprobe.evidence.table import collect, layer_tables
 from tractprobe.jobs import evaluate, train
-from tractprobe.probes.fitted import Cell
 from tractprobe.probes.gradient.inversion import Inversion
-from tractprobe.probes.problem import Plan
-from tractprobe.runs.identity import run_name
+from tractprobe.probes.problem import Problem
+from tractprobe.probes.states import HiddenStates
+from tractprobe.runs.configuration import plain
+from tractprobe.runs.identity import RunId
 from tractprobe.runs.result import SCORE_FIELDS, read_result
-from tractprobe.runs.settings import plain
+from tractprobe.runs.settings import Settings
 from tractprobe.signals.channels import CHANNELS
 from tractprobe.system.errors import ConfigError, CorpusError, RunError
 
@@ -41,6 +42,10 @@ Configure = Callable[..., Any]
 SMALL = ["model=random", "model.layers=2", "model.width=48", "model.channels=16"]
 NARROW = "model.context=1"  # a ridge over all of log-mel's 11 frames takes seconds
 NONLINEAR = ["head=mlp", "head.hidden=16", "trainer.max_epochs=3", "data.batch_size=4"]
+
+
+def name_of(settings: dict[str, Any]) -> str:
+    return RunId.of(settings).name
 
 
 def mean_r(result: dict[str, Any]) -> float:
@@ -149,15 +154,26 @@ def test_layers_side_by_side_are_one_input(configure: Configure, tmp_path: Path)
 def test_ridge_on_layers_side_by_side_is_that_of_scikit_learn(configure: Configure, tmp_path: Path):
     config = configure("held_out=it", *SMALL, "layer=[0,2]", "head.alphas=[100]")
     train(config)
-    cell = Cell(Plan.of(plain(config)), tmp_path / "again")
-    cell.data.setup()
-    batches = list(cell.data.development_dataloader())
+    problem = Problem.of(Settings.of(plain(config)))
+    states = HiddenStates.of(problem.encoder, problem.corpora, problem.inputs, problem.settings, torch.device("cpu"))
+    data = problem.data(problem.split, states)
+    scales = data.scales()
+    batches = list(data.development_dataloader())
     used = [batch.valid.all(dim=2) for batch in batches]
     x = np.concatenate(
-        [cell.module.states(batch)[0, one].double().numpy() for batch, one in zip(batches, used, strict=True)]
+        [
+            torch.cat([*states.at(batch)], dim=-1)[frames].double().numpy()
+            for batch, frames in zip(batches, used, strict=True)
+        ]
     )
-    y = np.concatenate([batch.target[one].numpy() for batch, one in zip(batches, used, strict=True)])
-    head = load_file(tmp_path / "runs" / run_name(plain(config)) / "head.safetensors")
+    y = np.concatenate(
+        [
+            ((target[frames].numpy() - scales[data.entries[id_].speaker].mean) / scales[data.entries[id_].speaker].sd)
+            for batch, some in zip(batches, used, strict=True)
+            for id_, target, frames in zip(batch.ids, batch.target, some, strict=True)
+        ]
+    )
+    head = load_file(tmp_path / "runs" / name_of(plain(config)) / "head.safetensors")
     expected = make_pipeline(StandardScaler(), Ridge(alpha=100)).fit(x, y).predict(x)
     assert x.shape[1] == 2 * 48
     np.testing.assert_allclose(x @ head["weight"][0].numpy() + head["bias"].numpy(), expected, atol=1e-8)

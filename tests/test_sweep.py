@@ -18,9 +18,9 @@ from test_run import SMALL, assert_alike, command
 from test_tracking import offline_runs
 
 from tractprobe.jobs import train
+from tractprobe.runs.configuration import conf_dir
 from tractprobe.runs.hydra import register_resolvers
 from tractprobe.runs.result import read_result
-from tractprobe.runs.settings import conf_dir
 from tractprobe.runs.status import FAILURE, statuses
 from tractprobe.sweep import Sweep
 from tractprobe.system.errors import RunError

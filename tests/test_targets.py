@@ -13,7 +13,7 @@ from tractprobe.corpora.readers.folder import Folder
 from tractprobe.data.targets import Targets
 from tractprobe.evidence.table import layer_means, layer_tables, tidy
 from tractprobe.jobs import train
-from tractprobe.probes.problem import open_corpora
+from tractprobe.probes.opening import open_corpora
 from tractprobe.signals.channels import CHANNELS
 from tractprobe.signals.smoothing import Smoothing
 from tractprobe.signals.tract_variables import VARIABLES, tract_variables
@@ -125,7 +125,7 @@ def test_one_alpha_for_all_is_refused_for_several_sets(with_source: Callable[...
 
 def test_the_builtin_corpus_keeps_its_source_channels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     raw = write_corpus(tmp_path / "raw", languages=("en",), speakers=1, sentences=2)
-    monkeypatch.setattr("tractprobe.probes.problem.builtin_corpus", lambda: str(raw))
+    monkeypatch.setattr("tractprobe.probes.opening.builtin_corpus", lambda: str(raw))
     (plain,) = open_corpora(["virtual"], tmp_path / "data")
     assert not plain.source_origins
     prepare(Folder("virtual", raw), tmp_path / "data", source_channels=True)
