@@ -1,7 +1,7 @@
-"""A change of code that is to change nothing, changes nothing: what the command lines do is what ``golden.json`` says.
+"""Code that is changed to do the same does the same: what the command lines do is what ``golden.json`` says.
 
-``record.py`` runs them on a small part of the built-in corpus (25 s of processor time). Where a difference is meant, the
-recording is renewed, and its diff is read before it is committed::
+``record.py`` runs them on a small part of the built-in corpus (25 s of processor time). Where a difference is meant,
+the recording is renewed, and its diff is read before it is committed::
 
     python tests/golden/record.py . "$(mktemp -d)" tests/golden/golden.json --portable
 
