@@ -476,8 +476,9 @@ def settle(root: Path) -> None:
     for name, value in FIXED.items():
         os.environ[name] = os.environ.get(f"GOLDEN_{name}", value)  # to find out what depends on it
     sys.path.insert(0, str(root / "src"))
-    import tractprobe
     import transformers
+
+    import tractprobe
 
     assert Path(tractprobe.__file__).is_relative_to(root), f"{tractprobe.__file__} is not below {root}"
     transformers.__version__ = TRANSFORMERS
