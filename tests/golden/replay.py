@@ -54,8 +54,8 @@ def replay(do: Commands) -> None:
         if name != "virtual":
             _prepare_known(do, name, **known)
     _write_raw(do.root / "src/tractprobe/builtin", Path("raw/mine"))
-    Path("fingerprint.json").write_text(json.dumps(fingerprint("tractprobe.corpora.folder.Folder", "{'name': 'mine'}",
-                                                               Path("raw/mine"))))  # fmt: skip
+    known = fingerprint("tractprobe.corpora.folder.Folder", "{'name': 'mine'}", Path("raw/mine"))
+    Path("fingerprint.json").write_text(json.dumps(known))
     do.tractprobe(
         "prepare", "corpus=folder", "corpus.name=mine", "corpus.root=raw/mine", "paths.data=made", "workers=1"
     )

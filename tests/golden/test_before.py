@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 import soundfile
 from conftest import REPOSITORY
+from filelock import FileLock
 
 import tractprobe
 
@@ -27,28 +28,33 @@ READERS = json.loads((HERE / "readers.json").read_text(encoding="utf-8"))
 RIDGE, MLP = ("finished/mel_frame/all/ridge/it/s0-341746", "finished/mel_frame/all/mlp/it/s0-12815e")
 INTERRUPTED = "finished/mel_frame/all/mlp/it/s1-12815e"
 
-State = dict[str, tuple[int, int, str]]
+State = dict[str, list[int | str]]
 
 
 class Replayed:
     """A copy of ``before/`` and what the steps of ``replay.py`` printed and left there."""
 
-    def __init__(self, folder: Path):
-        self.folder = shutil.copytree(BEFORE, folder / "copy")
-        self.before = self.states()
-        command = [sys.executable, HERE / "replay.py", REPOSITORY, self.folder, folder / "printed.json"]
-        environment = {name: value for name, value in os.environ.items() if not name.startswith("GOLDEN_")}
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-        if done.returncode:
-            pytest.fail(f"replay.py: {done.stdout}{done.stderr}"[-5000:])
-        self.steps: list[tuple[str, str]] = [tuple(one) for one in json.loads((folder / "printed.json").read_text())]
+    def __init__(self, place: Path):
+        self.folder, printed, begun = place / "copy", place / "printed.json", place / "begun.json"
+        if not self.folder.exists():
+            shutil.copytree(BEFORE, self.folder)
+            begun.write_text(json.dumps(self.states()))
+            command = [sys.executable, HERE / "replay.py", REPOSITORY, self.folder, printed]
+            environment = {name: value for name, value in os.environ.items() if not name.startswith("GOLDEN_")}
+            done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+            if done.returncode:
+                printed.write_text(json.dumps([["replay.py failed", f"{done.stdout}{done.stderr}"[-5000:]]]))
+        self.before: State = json.loads(begun.read_text())
+        self.steps: list[list[str]] = json.loads(printed.read_text())
+        if self.steps[0][0] == "replay.py failed":
+            pytest.fail(self.steps[0][1])
 
     def states(self) -> State:
         """Return inode, time and checksum of each file of hidden states, sums and the prepared corpus."""
         return {
-            path.relative_to(self.folder).as_posix(): (
+            path.relative_to(self.folder).as_posix(): [
                 path.stat().st_ino, path.stat().st_mtime_ns, hashlib.sha256(path.read_bytes()).hexdigest()
-            )
+            ]
             for part in ("states", "prepared") for path in sorted((self.folder / part).rglob("*"))
             if path.is_file() and path.suffix != ".lock"
         }  # fmt: skip
@@ -63,7 +69,12 @@ class Replayed:
 
 @pytest.fixture(scope="session")
 def replayed(tmp_path_factory: pytest.TempPathFactory) -> Replayed:
-    return Replayed(tmp_path_factory.mktemp("before"))
+    place = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:  # workers share one
+        place = place.parent
+    (place / "before").mkdir(exist_ok=True)
+    with FileLock(place / "before.lock"):
+        return Replayed(place / "before")
 
 
 def assert_same_scores(rows: list[dict[str, Any]], before: list[dict[str, Any]], tolerance: float = 1e-6) -> None:
