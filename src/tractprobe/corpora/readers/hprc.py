@@ -73,7 +73,7 @@ class Hprc(Reader):
                     audio=recording.audio,
                     audio_rate_hz=recording.audio_rate_hz,
                     track=Track(midsagittal(recording, _SENSORS, _FRONT, _UP), recording.ema_rate_hz),
-                    phones=_phones(path, recording.about.get("PHONES")),
+                    phones=_phones(path, recording.audio_fields.get("PHONES")),
                     phone_set="arpabet",
                     frame="occlusal",
                 )
@@ -86,7 +86,7 @@ class Hprc(Reader):
 
 def _sentence(path: Path, recording: Recording) -> str:
     """Return the sentence, or else its words: repetitions without any text could not be kept together."""
-    match recording.about:
+    match recording.audio_fields:
         case {"SENTENCE": str(sentence)} if sentence.strip():
             return " ".join(sentence.split())
         case {"WORDS": StructArray(elements=words)}:
