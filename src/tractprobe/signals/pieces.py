@@ -1,4 +1,4 @@
-"""Long waves in pieces: cut so that each frame belongs to one piece, and statistics of the whole that no piece knows."""
+"""Long waves in pieces: cut so that each frame belongs to one piece; statistics of the whole, which no piece has."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
