@@ -30,7 +30,7 @@ from tractprobe.corpora.prepared.manifest import Entry
 from tractprobe.encoders.encoder import Encoder
 from tractprobe.system.errors import ConfigError, CorpusError, EncoderError, first_line
 from tractprobe.system.files import digest, read_json, writing
-from tractprobe.system.products import INDEX, Journal, staged_folder
+from tractprobe.system.products import INDEX, Journal, staged_folder, write_index
 
 log = logging.getLogger(__name__)
 
