@@ -24,7 +24,8 @@ import numpy as np
 from tractprobe.corpora.ipa import UNKNOWN
 from tractprobe.corpora.prepared.convert import Converted, convert
 from tractprobe.corpora.prepared.corpus import PreparedCorpus
-from tractprobe.corpora.prepared.manifest import AUDIO, DESCRIPTION, EMA, FORMAT, MANIFEST, content_hash, manifest_line
+from tractprobe.corpora.prepared.manifest import AUDIO, DESCRIPTION, EMA, FORMAT, MANIFEST, content_hash
+from tractprobe.corpora.prepared.placing import Placed, noted, placed
 from tractprobe.corpora.utterance import Reader
 from tractprobe.signals.audio import RATE_HZ
 from tractprobe.signals.channels import CHANNELS, UNIT
@@ -139,14 +140,14 @@ def _write(
     for folder in (AUDIO, EMA):
         (staging / folder).mkdir(exist_ok=True)
     began = time.perf_counter()
-    done = _noted(staging / _JOURNAL)
+    done = noted(staging / _JOURNAL)
     if done:
         log.info("going on behind %d of %d sources", len(done), len(sources))
-    before, names = len(done), {one["id"] for part in done for one in part.utterances}
+    before, names = len(done), {utterance.id for part in done for utterance in part.utterances}
     results = _converted(reader, sources[before:], staging, workers, source_channels)
     with open(staging / _JOURNAL, "ab") as journal, closing(results):
         for converted in progress(results, f"preparing {reader.name}", unit="file", total=len(sources) - before):
-            done.append(_placed(converted, staging, names, reader))
+            done.append(placed(converted, staging, names, reader))
             journal.write(json.dumps(asdict(done[-1])).encode() + b"\n")
             journal.flush()
     if not names:
@@ -155,16 +156,6 @@ def _write(
     _describe(reader, done, staging, fingerprint)
     (staging / _JOURNAL).unlink()
     _log_speed(reader, done[before:], time.perf_counter() - began)
-
-
-def _noted(path: Path) -> list[Converted]:
-    """Return what a killed run had noted, without a line that it was writing."""
-    if not path.exists():
-        return []
-    content = path.read_bytes()
-    whole = content[: content.rfind(b"\n") + 1]
-    os.truncate(path, len(whole))
-    return [Converted(**json.loads(line)) for line in whole.splitlines()]
 
 
 def _converted(
@@ -185,46 +176,24 @@ def _converted(
                 yield result
 
 
-def _first(done: Sequence[Converted]) -> str:
+def _first(done: Sequence[Placed]) -> str:
     problems = [one["problem"] for part in done for one in part.skipped]
     return f"the first: {problems[0]}" if problems else "they hold no utterance"
 
 
-def _placed(converted: Converted, staging: Path, names: set[str], reader: Reader) -> Converted:
-    """Give the files of a source their names; a second utterance of one name is skipped."""
-    placed = Converted(converted.source, skipped=list(converted.skipped))
-    for about in converted.utterances:
-        about = dict(about)
-        files, is_new = about.pop("files"), about["id"] not in names
-        for temporary, final in files:
-            if is_new:
-                (staging / final).parent.mkdir(exist_ok=True)
-                os.replace(staging / temporary, staging / final)
-            else:
-                (staging / temporary).unlink()
-        if is_new:
-            names.add(about["id"])
-            placed.utterances.append(about)
-        else:
-            placed.skip(CorpusError(reader.root, f"a second utterance named {about['id']}"))
-    for one in placed.skipped:
-        log.warning("skipped: %s", one["problem"])
-    return placed
-
-
-def _describe(reader: Reader, done: Sequence[Converted], staging: Path, fingerprint: str) -> None:
+def _describe(reader: Reader, done: Sequence[Placed], staging: Path, fingerprint: str) -> None:
     """Write manifest and description."""
     for leftover in staging.glob(".*"):  # of converted sources that a kill kept from being placed
         leftover.unlink()
     hashes, seconds, unknown = [], defaultdict[tuple[str, str, str], float](float), Counter[tuple[str, str]]()
     with open(staging / MANIFEST, "w", encoding="utf-8") as manifest:
-        for about in (one for part in done for one in part.utterances):
-            fields = manifest_line(reader.name, about)
-            hashes.append(digest(fields))
-            manifest.write(json.dumps(fields, ensure_ascii=False) + "\n")
-            speaker = f"{reader.name}/{about['speaker']}"
-            seconds[about["language"], speaker, about["frame"]] += about["num_samples"] / RATE_HZ
-            unknown.update((about["phone_set"], label) for label, ipa, *_ in about["phones"] if ipa == UNKNOWN)
+        for utterance in (one for part in done for one in part.utterances):
+            cut, entry = utterance.to_cut(reader.name), utterance.entry(reader.name)
+            hashes.append(digest(cut))
+            manifest.write(json.dumps(cut, ensure_ascii=False) + "\n")
+            seconds[entry.language, entry.speaker, utterance.frame] += entry.duration_s
+            symbols = [phone.symbol for phone in utterance.phones if phone.ipa == UNKNOWN]
+            unknown.update((utterance.phone_set, symbol) for symbol in symbols)
     palates, lost = _palates(reader)
     write_json(staging / DESCRIPTION, {
         "format": FORMAT,
@@ -265,10 +234,10 @@ def _palates(reader: Reader) -> tuple[dict[str, list[list[float]]], list[dict[st
     return palates, lost
 
 
-def _log_speed(reader: Reader, done: Sequence[Converted], elapsed_s: float) -> None:
-    about = [one for part in done for one in part.utterances]
-    audio_h = sum(one["num_samples"] for one in about) / RATE_HZ / 3600
-    ema_h = sum(one["ema_shape"][0] / one["ema_rate_hz"] for one in about) / 3600
+def _log_speed(reader: Reader, done: Sequence[Placed], elapsed_s: float) -> None:
+    utterances = [one for part in done for one in part.utterances]
+    audio_h = sum(one.num_samples for one in utterances) / RATE_HZ / 3600
+    ema_h = sum(one.ema_shape[0] / one.ema_rate_hz for one in utterances) / 3600
     minutes = elapsed_s / 60
     speed = f"{audio_h / minutes:.2f} h of audio, {ema_h / minutes:.2f} h of movements per minute"
     log.info("%s: prepared in %.1f s (%s)", reader.name, elapsed_s, speed)
