@@ -24,7 +24,7 @@ class Placed:
 
 
 def placed(converted: Converted, staging: Path, names: set[str], reader: Reader) -> Placed:
-    """Give the files of a source their names; a second utterance of one name is skipped."""
+    """Give the files of a source their final names; a second utterance with the same name is skipped."""
     utterances = []
     for written in converted.written:
         id_ = written.utterance.id
@@ -40,13 +40,13 @@ def placed(converted: Converted, staging: Path, names: set[str], reader: Reader)
             utterances.append(written.utterance)
         else:
             converted.skip(CorpusError(reader.root, f"a second utterance named {id_}"))
-    for one in converted.skipped:
-        log.warning("skipped: %s", one["problem"])
+    for skipped in converted.skipped:
+        log.warning("skipped: %s", skipped["problem"])
     return Placed(converted.source, utterances, converted.skipped)
 
 
-def noted(path: Path) -> list[Placed]:
-    """Return what a killed run had noted, without a line that it was writing."""
+def journalled(path: Path) -> list[Placed]:
+    """Return the journal of a killed run, without a line that was only partly written."""
     if not path.exists():
         return []
     content = path.read_bytes()
