@@ -261,7 +261,7 @@ def test_a_journal_of_before_there_were_labels_is_continued(tmp_path: Path, capl
     )
     with caplog.at_level("INFO"):
         assert files(prepare(reader, tmp_path / "data").folder) == files(undisturbed.folder)
-    assert "1 of 3 sources" in caplog.text
+    assert "resuming: 1 of 3" in caplog.text
 
 
 def test_a_changed_manifest_is_noticed(tmp_path: Path):
@@ -308,7 +308,7 @@ if __name__ == "__main__":
     assert list(data.glob(".lab.*.partial")) and not (data / "lab").exists()
     with caplog.at_level("INFO"):
         corpus = prepare(reader, data, 2)
-    assert re.search(r"going on behind \d+ of 270 sources", caplog.text)
+    assert re.search(r"resuming: \d+ of 270 raw files done", caplog.text)
     assert len(corpus.entries) == 270
     assert visible(data) == ["lab"] and sorted(path.name for path in corpus.folder.iterdir()) == WHOLE
     assert corpus.content_hash == prepare(reader, tmp_path / "undisturbed").content_hash
