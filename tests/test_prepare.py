@@ -140,7 +140,7 @@ def test_a_corpus_with_none_left_is_fatal_and_leaves_nothing(tmp_path: Path):
     reader = small(tmp_path / "raw")
     for path in (tmp_path / "raw").glob("*.json"):
         path.write_text("{}")
-    with pytest.raises(CorpusError, match="not one of 3"):
+    with pytest.raises(CorpusError, match="none of 3"):
         prepare(reader, tmp_path / "data")
     assert visible(tmp_path / "data") == []
 
@@ -508,7 +508,7 @@ def test_the_source_is_never_replaced(tmp_path: Path):
         (tmp_path / "data", tmp_path / "data"),
         (tmp_path / "data/lab", tmp_path / "data/lab/prepared"),
     ):
-        with pytest.raises(CorpusError, match="lie in one another"):
+        with pytest.raises(CorpusError, match="nested in each other"):
             prepare(Folder("lab", root), data)
     (tmp_path / "elsewhere/lab").mkdir(parents=True)
     (tmp_path / "elsewhere/lab/notes.txt").write_text("precious")

@@ -6,11 +6,10 @@ import json
 import logging
 import os
 import re
-import shutil
 import socket
 import stat
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -123,44 +122,6 @@ def _lock_file(folder: Path) -> Path:
 def now() -> str:
     """Return the date and time, as ``2026-11-23 19:03:11 UTC``."""
     return time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime())
-
-
-@contextmanager
-def staged_folder(folder: Path, is_done: Callable[[], bool], *, resume: str | None = None) -> Iterator[Path | None]:
-    """Yield a new folder that replaces ``folder`` on success; until then ``folder`` is unchanged.
-
-    If several processes make the same folder, one works and the others wait; those that find it done get ``None``. An
-    old folder is moved aside before it is removed, and leftovers of killed processes are cleared. With ``resume``, a
-    name for what is being made, an unfinished folder is kept and yielded again to the next process that makes the same.
-    """
-    staging = folder.with_name(f".{folder.name}.{resume or 'new'}.partial")
-    with locked(folder), writing(folder):
-        _clear_leftovers(folder, keep=staging if resume else None)
-        if is_done():
-            shutil.rmtree(staging, ignore_errors=True)
-            yield None
-            return
-        staging.mkdir(exist_ok=True)
-        clear_temporaries(staging)
-        try:
-            yield staging
-            if folder.exists():
-                os.replace(folder, staging.with_suffix(".old"))
-            os.replace(staging, folder)
-        finally:
-            shutil.rmtree(staging.with_suffix(".old"), ignore_errors=True)
-            if not resume:
-                shutil.rmtree(staging, ignore_errors=True)
-
-
-def _clear_leftovers(folder: Path, keep: Path | None) -> None:
-    """Remove leftovers of killed processes; we have the lock, so no other process is using them."""
-    our_names = re.compile(re.escape(f".{folder.name}.") + r"(new|[0-9a-f]+)\.(partial|old)")
-    for leftover in (path for path in list(folder.parent.iterdir()) if our_names.fullmatch(path.name)):
-        if leftover.suffix == ".old" and not folder.exists():
-            os.replace(leftover, folder)  # killed between the two moves
-        elif leftover.suffix in (".partial", ".old") and leftover != keep:
-            shutil.rmtree(leftover, ignore_errors=True)
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -1,10 +1,11 @@
-"""Giving converted files their names, and the journal by which a killed preparation continues."""
+"""Giving converted files their names: what became of a source, as the journal has it."""
 
-import json
 import logging
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from tractprobe.corpora.prepared.convert import Converted
 from tractprobe.corpora.prepared.manifest import PreparedUtterance
@@ -16,11 +17,17 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Placed:
-    """What a source gave: a line of the journal."""
+    """What a source gave: an entry of the journal."""
 
     source: str
     utterances: list[PreparedUtterance] = field(default_factory=list)
     skipped: list[dict[str, str]] = field(default_factory=list)
+
+    @classmethod
+    def from_plain(cls, plain: Mapping[str, Any]) -> "Placed":
+        """Return an entry as it was before ``dataclasses.asdict`` and JSON."""
+        utterances = [PreparedUtterance.from_plain(utterance) for utterance in plain["utterances"]]
+        return cls(plain["source"], utterances, plain["skipped"])
 
 
 def placed(converted: Converted, staging: Path, names: set[str], reader: Reader) -> Placed:
@@ -43,17 +50,3 @@ def placed(converted: Converted, staging: Path, names: set[str], reader: Reader)
     for skipped in converted.skipped:
         log.warning("skipped: %s", skipped["problem"])
     return Placed(converted.source, utterances, converted.skipped)
-
-
-def journalled(path: Path) -> list[Placed]:
-    """Return the journal of a killed run, without a line that was only partly written."""
-    if not path.exists():
-        return []
-    content = path.read_bytes()
-    whole = content[: content.rfind(b"\n") + 1]
-    os.truncate(path, len(whole))
-    lines = [json.loads(line) for line in whole.splitlines()]
-    return [
-        Placed(line["source"], [PreparedUtterance.from_plain(plain) for plain in line["utterances"]], line["skipped"])
-        for line in lines
-    ]

@@ -27,13 +27,14 @@ from tractprobe.corpora.ipa import UNKNOWN
 from tractprobe.corpora.prepared.convert import Converted, convert
 from tractprobe.corpora.prepared.corpus import PreparedCorpus
 from tractprobe.corpora.prepared.manifest import AUDIO, DESCRIPTION, EMA, FORMAT, MANIFEST, content_hash
-from tractprobe.corpora.prepared.placing import Placed, journalled, placed
+from tractprobe.corpora.prepared.placing import Placed, placed
 from tractprobe.corpora.utterance import Reader
 from tractprobe.signals.audio import RATE_HZ
 from tractprobe.signals.channels import CHANNELS, UNIT
 from tractprobe.system.errors import CorpusError
-from tractprobe.system.files import digest, file_sha256, read_json, staged_folder, write_json
+from tractprobe.system.files import digest, file_sha256, read_json, write_json
 from tractprobe.system.processes import Death, in_processes
+from tractprobe.system.products import Journal, staged_folder
 from tractprobe.system.progress import progress
 from tractprobe.system.registry import public_name
 from tractprobe.system.version import __version__
@@ -41,7 +42,6 @@ from tractprobe.system.version import __version__
 log = logging.getLogger(__name__)
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
-_JOURNAL = "journal.jsonl"
 _KEPT_POINTS = 500
 
 
@@ -142,21 +142,22 @@ def _write(
     for folder in (AUDIO, EMA):
         (staging / folder).mkdir(exist_ok=True)
     began = time.perf_counter()
-    done = journalled(staging / _JOURNAL)
+    journal = Journal(staging)
+    done = [Placed.from_plain(entry) for entry in journal.entries()]
+    journal.keep(len(done))
     if done:
         log.info("resuming: %d of %d raw files done", len(done), len(sources))
     before, names = len(done), {utterance.id for part in done for utterance in part.utterances}
     results = _converted(reader, sources[before:], staging, workers, source_channels)
-    with open(staging / _JOURNAL, "ab") as journal, closing(results):
+    with journal.noting() as note, closing(results):
         for converted in progress(results, f"preparing {reader.name}", unit="file", total=len(sources) - before):
             done.append(placed(converted, staging, names, reader))
-            journal.write(json.dumps(asdict(done[-1])).encode() + b"\n")
-            journal.flush()
+            note(asdict(done[-1]))
     if not names:
         shutil.rmtree(staging)
         raise CorpusError(reader.root, f"none of {len(sources)} raw files could be read; {_first_problem(done)}")
     _describe(reader, done, staging, fingerprint)
-    (staging / _JOURNAL).unlink()
+    journal.remove()
     _log_speed(reader, done[before:], time.perf_counter() - began)
 
 

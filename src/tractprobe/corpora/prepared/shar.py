@@ -4,7 +4,7 @@ from pathlib import Path
 
 from tractprobe.corpora.prepared.corpus import PreparedCorpus
 from tractprobe.system.errors import CorpusError
-from tractprobe.system.files import staged_folder
+from tractprobe.system.products import staged_folder
 
 
 def export_shar(corpus: PreparedCorpus, folder: Path, shard_size: int = 1000) -> int:
