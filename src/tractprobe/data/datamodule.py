@@ -16,22 +16,21 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 import pytorch_lightning as pl
 import torch
-from jaxtyping import Bool, Float, Int, Shaped
+from jaxtyping import Bool, Float, Float32, Int, Shaped
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from tractprobe.corpora.prepared.corpus import PreparedCorpus
 from tractprobe.corpora.prepared.manifest import Entry
 from tractprobe.data.batching import BatchRule, EpochBatches, ResumableLoader, StandIn, stand_in
+from tractprobe.data.features import FrameFeatures, side_by_side_at
+from tractprobe.data.groups import GroupKey
 from tractprobe.data.scales import SpeakerScale
 from tractprobe.data.splits import Split
 from tractprobe.data.targets import Targets
 from tractprobe.encoders.frames import FrameGeometry
 from tractprobe.system.errors import ConfigError
 from tractprobe.system.progress import progress
-
-Group = tuple[str, str, str]
-"""Corpus, language and speaker: what frames are pooled over in scores."""
 
 
 @runtime_checkable
@@ -50,7 +49,7 @@ class Batch:
     Attributes
     ----------
     waves
-        16 kHz samples of each utterance; empty if the states are there.
+        16 kHz samples of each utterance; empty if the states are there, or no layer is read.
     states
         Hidden states as they were cached, zero where padded; ``None`` if the waves are there.
     target
@@ -59,6 +58,8 @@ class Batch:
         Where target and frame exist.
     present
         Which frames are the utterance's; the others are padding.
+    features
+        What is read beside the states, 0 where padded or not usable; ``None`` if nothing is.
     group
         Index of each utterance's (corpus, language, speaker) in ``EmaData.groups``.
     """
@@ -70,6 +71,7 @@ class Batch:
     valid: Bool[Tensor, "batch time channel"]
     present: Bool[Tensor, "batch time"]
     group: Int[Tensor, " batch"]
+    features: Float[Tensor, "batch time width_of_features"] | None = None
 
     def to(self, device: torch.device) -> "Batch":
         """Return the batch with its tensors on a device."""
@@ -85,6 +87,7 @@ class Example:
     wave: Float[Tensor, " sample"] | None
     states: Shaped[Tensor, "layer time width"] | None
     target: Float[Tensor, "time channel"]
+    features: Float[Tensor, "time width_of_features"] | None = None
 
 
 class EmaData(pl.LightningDataModule):
@@ -101,9 +104,11 @@ class EmaData(pl.LightningDataModule):
     states
         Cached states by corpus; batches carry waves where it is ``None``.
     layers
-        Which layers of the cached states to read.
+        Which layers are read; without any, batches carry neither states nor waves.
     targets
         Which channels, and how they are conditioned.
+    features
+        What batches carry beside states; a frame at which one of them is NaN has no target.
     batch_size, batch_s, temperature
         See ``sampling.BatchRule``; ``"equal"`` is an infinite temperature.
     """
@@ -118,6 +123,7 @@ class EmaData(pl.LightningDataModule):
         layers: Sequence[int],
         states: Mapping[str, StateReader] | None = None,
         targets: Targets | None = None,
+        features: Sequence[FrameFeatures] = (),
         batch_size: int = 8,
         batch_s: float = 120.0,
         temperature: float | str = 1.0,
@@ -128,13 +134,13 @@ class EmaData(pl.LightningDataModule):
         self.corpora = {corpus.name: corpus for corpus in corpora}
         self.split, self.geometry, self.count_frames = split, geometry, count_frames
         self.layers, self.states = tuple(layers), states
-        self.targets = targets or Targets()
+        self.targets, self.features = targets or Targets(), tuple(features)
         if num_workers < 0:
             raise ConfigError("data.num_workers is at least 0")
         self.batching = BatchRule(batch_size, batch_s, _temperature(temperature))
         self.num_workers, self.seed = num_workers, seed
         self.entries = {entry.id: entry for corpus in corpora for entry in corpus.entries}
-        self.groups = tuple(sorted({group_of(self.entries[id_]) for id_ in {*split.development, *split.test}}))
+        self.groups = tuple(sorted({GroupKey.of(self.entries[id_]) for id_ in {*split.development, *split.test}}))
         self._utterance_sums: dict[str, Float[np.ndarray, "3 channel"]] = {}
 
     def scales(self, split: Split | None = None) -> dict[str, SpeakerScale]:
@@ -195,23 +201,30 @@ class EmaData(pl.LightningDataModule):
     def example(self, utterance_id: str) -> Example:
         """Return one utterance with its targets at the encoder's frames."""
         entry = self.entries[utterance_id]
-        target = torch.from_numpy(self._targets(entry))
+        features, target = self._at_frames(entry)
+        example = Example(entry, None, None, torch.from_numpy(target))
+        if self.features:
+            example = replace(example, features=torch.from_numpy(features))
+        if not self.layers:
+            return example
         if self.states is None:
-            return Example(entry, torch.from_numpy(self.corpora[entry.corpus].audio(entry.id)), None, target)
-        states = torch.from_numpy(self.states[entry.corpus].read(entry.id, self.layers))
-        return Example(entry, None, states, target)
+            return replace(example, wave=torch.from_numpy(self.corpora[entry.corpus].audio(entry.id)))
+        return replace(example, states=torch.from_numpy(self.states[entry.corpus].read(entry.id, self.layers)))
 
-    def _targets(self, entry: Entry) -> Float[np.ndarray, "time channel"]:
-        """Return the targets at the encoder's frames, NaN outside either stream."""
-        times_s = self.geometry.times_s(self.count_frames(entry.num_samples))
-        return self.targets.at(self.corpora[entry.corpus], entry, times_s)
+    def _at_frames(self, entry: Entry) -> tuple[Float32[np.ndarray, "time width"], Float[np.ndarray, "time channel"]]:
+        """Return features and targets at the encoder's frames; targets are NaN outside either stream."""
+        times_s, corpus = self.geometry.times_s(self.count_frames(entry.num_samples)), self.corpora[entry.corpus]
+        features = side_by_side_at(self.features, corpus, entry, times_s)
+        target = self.targets.at(corpus, entry, times_s)
+        target[np.isnan(features).any(axis=1)] = np.nan
+        return features, target
 
     def _sums(self, ids: Sequence[str]) -> dict[str, Float[np.ndarray, "3 channel"]]:
         """Return each speaker's count, sum and sum of squares of the frames that count in fitting and scoring."""
         totals: dict[str, np.ndarray] = {}
         for entry in progress(self._entries(ids), "describing speakers", unit="utterance"):
             if entry.id not in self._utterance_sums:
-                targets = self._targets(entry)
+                _, targets = self._at_frames(entry)
                 valid = np.isfinite(targets)
                 known = np.where(valid, targets, 0)
                 sums = [valid.sum(axis=0), known.sum(axis=0), np.square(known).sum(axis=0)]
@@ -237,18 +250,14 @@ def _temperature(value: Any) -> float:
     return math.inf if value == "equal" else float(value)
 
 
-def group_of(entry: Entry) -> Group:
-    """Return the group that an utterance's frames are scored in."""
-    return entry.corpus, entry.language, entry.speaker
-
-
-def _collate(examples: Sequence[Example], groups: Sequence[Group]) -> Batch:
+def _collate(examples: Sequence[Example], groups: Sequence[GroupKey]) -> Batch:
     lengths = torch.tensor([len(example.target) for example in examples])
     longest = int(lengths.max())
     target = torch.full((len(examples), longest, examples[0].target.shape[1]), torch.nan, dtype=torch.float64)
     for row, example in enumerate(examples):
         target[row, : len(example.target)] = example.target
     valid = torch.isfinite(target)
+    features = [example.features.nan_to_num() for example in examples if example.features is not None]
     return Batch(
         ids=[example.entry.id for example in examples],
         waves=[example.wave for example in examples if example.wave is not None],
@@ -256,7 +265,8 @@ def _collate(examples: Sequence[Example], groups: Sequence[Group]) -> Batch:
         target=target.masked_fill(~valid, 0),
         valid=valid,
         present=torch.arange(longest) < lengths[:, None],
-        group=torch.tensor([groups.index(group_of(example.entry)) for example in examples]),
+        group=torch.tensor([groups.index(GroupKey.of(example.entry)) for example in examples]),
+        features=torch.nn.utils.rnn.pad_sequence(features, batch_first=True) if features else None,
     )
 
 

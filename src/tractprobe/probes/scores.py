@@ -14,6 +14,7 @@ import torchmetrics
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from tractprobe.data.groups import GroupKey
 from tractprobe.data.targets import Channel
 from tractprobe.encoders.layers import Label
 from tractprobe.runs.result import ScoreRow
@@ -50,9 +51,7 @@ class Scores:
         """Return the scores of several layers as one."""
         return cls(*(torch.cat([getattr(scores, name) for scores in layers]) for name in cls.__annotations__))
 
-    def rows(
-        self, layers: Sequence[Label], groups: Sequence[tuple[str, str, str]], channels: Sequence[Channel]
-    ) -> list[ScoreRow]:
+    def rows(self, layers: Sequence[Label], groups: Sequence[GroupKey], channels: Sequence[Channel]) -> list[ScoreRow]:
         """Return a row for each layer, (corpus, language, speaker) and channel with frames; None where undefined."""
         rows = []
         for index in (self.n_frames > 0).nonzero().tolist():

@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from tractprobe.data.groups import GroupKey
 from tractprobe.probes.linear.group_moments import SavedMoments
 from tractprobe.probes.linear.scatter import Scatter
 from tractprobe.system.threads import concurrently
@@ -28,6 +29,11 @@ class Group:
     language: str
     speaker: str
     ids: tuple[str, ...]
+
+    @property
+    def key(self) -> GroupKey:
+        """What its frames are scored in."""
+        return GroupKey(self.corpus, self.language, self.speaker)
 
 
 class MomentStore:

@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from tractprobe.data.groups import GroupKey
 from tractprobe.data.scales import SpeakerScale
 from tractprobe.data.splits import Split
 from tractprobe.probes.linear.moment_store import LayerRows, MomentStore, Selection
@@ -32,7 +33,7 @@ class Division:
 
     development: Selection
     folds: tuple[tuple[Selection, tuple[Selection, ...]], ...]
-    test: Mapping[tuple[str, str, str], Selection]
+    test: Mapping[GroupKey, Selection]
     scales: Mapping[str, SpeakerScale]
     mean: Float[np.ndarray, "group channel"]
     sd: Float[np.ndarray, "group channel"]
@@ -56,7 +57,7 @@ class Division:
             (train, tuple(kept & (speakers == speaker) for speaker in sorted({*speakers[kept]})))
             for train, kept in folds
         ]
-        keys = [(group.corpus, group.language, group.speaker) for group in store.groups]
+        keys = [group.key for group in store.groups]
         tested = {
             key: test & np.array([other == key for other in keys])
             for key in sorted({key for key, one in zip(keys, test, strict=True) if one})
