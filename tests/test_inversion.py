@@ -122,7 +122,7 @@ WAVES: dict[str, tuple[Any, float, str]] = {
     "integers": (np.zeros(16000, np.int16), 16000, "floats, full scale 1; not int16"),
     "two channels": (np.zeros((16000, 2)), 16000, r"shape \(16000, 2\)"),
     "not finite": (np.array([0.0, np.nan] * 8000), 16000, "peak of nan"),
-    "integers as floats": (np.full(16000, 20000.0), 16000, "peak of 20000; .* full scale is 1"),
+    "integers as floats": (np.full(16000, 20000.0), 16000, "peak of 20000; .* full scale 1"),
     "too short": (np.zeros(399), 16000, "shorter than one frame of 25 ms"),
     "none": (np.zeros(0), 16000, "shorter than one frame"),
     "no rate": (np.zeros(16000), 0, "audio at 0 Hz"),

@@ -512,7 +512,7 @@ def test_the_source_is_never_replaced(tmp_path: Path):
             prepare(Folder("lab", root), data)
     (tmp_path / "elsewhere/lab").mkdir(parents=True)
     (tmp_path / "elsewhere/lab/notes.txt").write_text("precious")
-    with pytest.raises(CorpusError, match="no prepared corpus"):
+    with pytest.raises(CorpusError, match="not a prepared corpus"):
         prepare(Folder("lab", tmp_path / "data/lab"), tmp_path / "elsewhere")
     assert files(tmp_path / "data") == before and (tmp_path / "elsewhere/lab/notes.txt").exists()
 
