@@ -28,6 +28,8 @@ SCRIPT = """
 import json, sys
 from pathlib import Path
 
+sys.path.insert(0, "tests")
+
 import pytorch_lightning as pl
 import torch
 

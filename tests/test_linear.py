@@ -18,7 +18,7 @@ from sklearn.preprocessing import StandardScaler
 
 from tractprobe.data.splits import Fold, Split
 from tractprobe.probes.heads.ridge import Ridge
-from tractprobe.probes.linear.fit import fit, score, validation_r
+from tractprobe.probes.linear.fit import fit_head, score, validation_r
 from tractprobe.probes.linear.group_moments import GroupMoments, SavedMoments
 from tractprobe.probes.linear.moment_store import Group, MomentStore
 from tractprobe.probes.linear.selection import Division, LayerSums
@@ -101,7 +101,7 @@ def test_predictions_equal_scikit_learns_on_the_frames_that_each_channel_has(tmp
     targets = standardised(pieces, range(6))
     new = piece(99, shift=shift).x
     for alpha in ALPHAS:
-        found = fit(sums, Ridge(1, WIDTH, CHANNELS, [alpha]))
+        found = fit_head(sums, Ridge(1, WIDTH, CHANNELS, [alpha]))
         for channel in range(CHANNELS):
             x, y = (np.concatenate([values[i] for i in range(6)]) for values in ([one.x for one in pieces], targets))
             known = np.isfinite(y[:, channel])
@@ -117,7 +117,7 @@ def test_sums_too_large_to_be_kept_are_read_in_blocks(tmp_path: Path, monkeypatc
         monkeypatch.setattr("tractprobe.probes.linear.moment_store._KEPT_BYTES", kept)
         monkeypatch.setattr("tractprobe.probes.linear.moment_store._BLOCK", 3)
         store = stored(tmp_path, pieces)
-        heads.append(fit(LayerSums(store, "0", Division.of(SPLIT, store)), Ridge(1, WIDTH, CHANNELS, ALPHAS)))
+        heads.append(fit_head(LayerSums(store, "0", Division.of(SPLIT, store)), Ridge(1, WIDTH, CHANNELS, ALPHAS)))
     torch.testing.assert_close(heads[0].weight, heads[1].weight, rtol=1e-9, atol=1e-12)
 
 
@@ -145,9 +145,9 @@ def test_validation_r_and_the_alpha_chosen_are_scikit_learns_over_grouped_folds(
                         r.append(pearsonr(model.predict(x[known]), y[known, channel]).statistic)
             expected[row, channel] = np.mean(r)
     np.testing.assert_allclose(ours, expected, atol=1e-8)
-    chosen = fit(sums, Ridge(1, WIDTH, CHANNELS, ALPHAS)).alpha
+    chosen = fit_head(sums, Ridge(1, WIDTH, CHANNELS, ALPHAS)).alpha
     assert chosen.tolist() == [ALPHAS[row] for row in expected.argmax(axis=0)]
-    one = fit(sums, Ridge(1, WIDTH, CHANNELS, ALPHAS, alpha_per_channel=False)).alpha
+    one = fit_head(sums, Ridge(1, WIDTH, CHANNELS, ALPHAS, alpha_per_channel=False)).alpha
     assert one.tolist() == [ALPHAS[int(expected.mean(axis=1).argmax())]] * CHANNELS
 
 
@@ -156,7 +156,7 @@ def test_the_choice_is_that_of_a_grid_search_with_one_fold_for_each_speaker(tmp_
     folds = tuple(Fold(ids(*({0, 1, 2} - {kept})), ids(kept)) for kept in range(3))
     store = stored(tmp_path, pieces)
     sums = LayerSums(store, "0", Division.of(Split(ids(0, 1, 2), (), folds), store))
-    chosen = fit(sums, Ridge(1, WIDTH, CHANNELS, ALPHAS)).alpha
+    chosen = fit_head(sums, Ridge(1, WIDTH, CHANNELS, ALPHAS)).alpha
     x, y = np.concatenate([one.x for one in pieces]), np.concatenate(standardised(pieces, range(3)))
     folds = PredefinedSplit(np.repeat(range(3), 90))
     pearson = make_scorer(lambda truth, predicted: pearsonr(truth, predicted).statistic)
@@ -171,7 +171,7 @@ def test_scores_from_sums_equal_scores_of_frames(tmp_path: Path, lost):
     store = stored(tmp_path, pieces)
     division = Division.of(SPLIT, store)
     sums = LayerSums(store, "0", division)
-    found = fit(sums, Ridge(1, WIDTH, CHANNELS, ALPHAS))
+    found = fit_head(sums, Ridge(1, WIDTH, CHANNELS, ALPHAS))
     ours = score(sums, found)
     assert list(division.test) == [("c", "en", "c/e")] and division.scales["c/e"].from_test.all()
     moments, scale = ScoreSums(1, 1, CHANNELS), division.scales["c/e"]
@@ -191,11 +191,13 @@ def test_a_speaker_who_lacks_a_channel_takes_no_part_in_it_and_one_nobody_has_is
         one.valid[:, 3] = False
     store = stored(tmp_path, pieces)
     sums = LayerSums(store, "0", Division.of(SPLIT, store))
-    found = fit(sums, Ridge(1, WIDTH, CHANNELS, ALPHAS))
+    found = fit_head(sums, Ridge(1, WIDTH, CHANNELS, ALPHAS))
     assert found.alpha.isnan().tolist() == [False, False, False, True] and found.bias.isnan()[3]
     without = stored(tmp_path, pieces[2:])
     kept = Split(ids(0, 1, 2, 3), ids(4, 5), (Fold(ids(0, 1, 2, 3), ()), Fold((), ids(0, 1, 2, 3))))
-    alone = fit(LayerSums(without, "0", Division.of(kept, without)), Ridge(1, WIDTH, CHANNELS, [found.alpha[1].item()]))
+    alone = fit_head(
+        LayerSums(without, "0", Division.of(kept, without)), Ridge(1, WIDTH, CHANNELS, [found.alpha[1].item()])
+    )
     torch.testing.assert_close(found.weight[:, 1], alone.weight[:, 1], rtol=1e-9, atol=1e-12)
     scores = score(sums, found)
     assert scores.n_frames[0, 0].tolist()[3] == 0 and scores.r.isfinite().tolist() == [[[True, True, True, False]]]
@@ -209,7 +211,7 @@ def test_what_is_tested_leaves_the_heads_bit_for_bit_as_they_are(tmp_path: Path)
     for name, some in (("one", pieces), ("two", others)):
         (tmp_path / name).mkdir()
         store = stored(tmp_path / name, some)
-        heads.append(fit(LayerSums(store, "0", Division.of(SPLIT, store)), Ridge(1, WIDTH, CHANNELS, ALPHAS)))
+        heads.append(fit_head(LayerSums(store, "0", Division.of(SPLIT, store)), Ridge(1, WIDTH, CHANNELS, ALPHAS)))
     for name in ("weight", "bias", "alpha"):
         assert torch.equal(getattr(heads[0], name), getattr(heads[1], name))
 
@@ -221,7 +223,7 @@ def test_tiny_groups_constant_features_and_more_features_than_frames_give_number
     pieces[7].x, pieces[7].y, pieces[7].valid = (v[:1] for v in (pieces[7].x, pieces[7].y, pieces[7].valid))
     store = stored(tmp_path, pieces)
     sums = LayerSums(store, "0", Division.of(SPLIT, store))
-    found = fit(sums, Ridge(1, 30, CHANNELS, ALPHAS))
+    found = fit_head(sums, Ridge(1, 30, CHANNELS, ALPHAS))
     assert found.weight.isfinite().all() and found.bias.isfinite().all() and (found.weight[4] == 0).all()
     scores = score(sums, found)
     assert scores.n_frames.unique().tolist() == [4] and scores.r.isfinite().all()
@@ -238,7 +240,7 @@ def test_without_validation_the_stated_alpha_is_taken(tmp_path: Path):
     pieces = world()
     store = stored(tmp_path, pieces)
     sums = LayerSums(store, "0", Division.of(Split(SPLIT.development, SPLIT.test), store))
-    assert (fit(sums, Ridge(1, WIDTH, CHANNELS, ALPHAS, alpha_without_validation=7)).alpha == 7).all()
+    assert (fit_head(sums, Ridge(1, WIDTH, CHANNELS, ALPHAS, alpha_without_validation=7)).alpha == 7).all()
 
 
 @settings(max_examples=40)

@@ -140,7 +140,9 @@ def _done_alone(settings: Settings) -> RunResult:
         problem = Problem.of(settings)
     with _logged(settings, problem.identity["corpora"]) as logger:
         (fit,) = _fit([problem], settings.folder, logger, timing_s)
-        result = _conclude(fit, timing_s, logger)
+        with _timed("score", timing_s):
+            rows = fit.rows()
+        result = _conclude(fit, rows, timing_s, logger)
     write_result(settings.folder, result)
     log.info("finished %s\n%s", settings.folder / RESULT, _table(settings.folder, result))
     return result
@@ -201,17 +203,17 @@ def _conclude_apart(fit: "Fitted", timing_s: Mapping[str, float]) -> RunResult:
     """Conclude one run of a study, in a W&B run of its own."""
     settings = fit.problem.settings
     with failure_noted([settings.folder]), _logged(settings, fit.problem.identity["corpora"]) as logger:
-        result = _conclude(fit, dict(timing_s), logger)
+        result = _conclude(fit, fit.rows(), dict(timing_s), logger)
         write_result(settings.folder, result)
     log.info("finished %s", settings.folder / RESULT)
     return result
 
 
-def _conclude(fit: "Fitted", timing_s: dict[str, float], logger: "WandbLogger | None") -> RunResult:
-    """Score fitted heads, write them, log all that there is to see, and return the result."""
+def _conclude(
+    fit: "Fitted", rows: list[ScoreRow], timing_s: dict[str, float], logger: "WandbLogger | None"
+) -> RunResult:
+    """Write heads that were scored, log all that there is to see, and return the result."""
     settings, split = fit.problem.settings, fit.problem.split
-    with _timed("score", timing_s):
-        rows = fit.rows()
     fit.save_heads(settings.folder / HEADS)
     result: RunResult = {
         "identity": fit.problem.identity,

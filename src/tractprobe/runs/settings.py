@@ -111,7 +111,8 @@ class Settings:
     @classmethod
     def of(cls, raw: Plain) -> "Settings":
         """Type and check plain values; ConfigError names what is missing, unknown or of another kind."""
-        raw = _BY_EARLIER_VERSIONS | {key: value for key, value in raw.items() if key not in _OF_LAUNCHERS}
+        raw = {key: value for key, value in raw.items() if key not in _OF_LAUNCHERS}
+        raw |= {key: value for key, value in _BY_EARLIER_VERSIONS.items() if key not in raw}
         return _typed(cls, {"raw": raw, **raw}, "")
 
     def holding_out(self, value: str) -> "Settings":
