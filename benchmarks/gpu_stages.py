@@ -261,8 +261,8 @@ def inverter_of(size: str, small: bool, device: torch.device) -> Any:
 STAGES: dict[str, Callable[[torch.device, bool, Report], None]] = {
     "tests": tests,
     "solver": solver,
-    "base": lambda *more: encoder("base", *more),
-    "large": lambda *more: encoder("large", *more),
     "heads": heads,
+    "base": lambda *more: encoder("base", *more),
     "inversion": inversion,
+    "large": lambda *more: encoder("large", *more),
 }

@@ -111,7 +111,7 @@ class LayerRows:
                 self._kept_bytes += kept.size_bytes
         return kept
 
-    def triangles(self, sets: Sequence[Float[np.ndarray, "set row"]]) -> list[Float[np.ndarray, "set half"]]:
+    def triangles(self, sets: Sequence[Float[np.ndarray, "_set row"]]) -> list[Float[np.ndarray, "_set half"]]:
         """Return Σxxᵀ of weighted sums of rows, as upper triangles.
 
         On the CPU each is, to the bit, what it is if it is asked for alone.
@@ -128,13 +128,13 @@ class LayerRows:
                 concurrently(_add_product, *zip(*using, strict=True), [block] * len(using))
         return total
 
-    def triangles_by_torch(self, sets: Sequence[Float[np.ndarray, "set row"]]) -> list[Float[np.ndarray, "set half"]]:
+    def triangles_by_torch(self, sets: Sequence[Float[np.ndarray, "_set row"]]) -> list[Float[np.ndarray, "_set half"]]:
         """Return the same, added up where the rows are."""
-        size = {"dtype": torch.float64, "device": self.device}
         weights = torch.from_numpy(np.concatenate(sets)).to(self.device)
-        total = torch.zeros(len(weights), self.width * (self.width + 1) // 2, **size)
-        for some in torch.arange(len(self._group_of)).split(_BLOCK):
-            total.addmm_(weights[:, some], torch.stack([self._half(row) for row in some.tolist()]))
+        total = weights.new_zeros(len(weights), self.width * (self.width + 1) // 2)
+        for first in range(0, len(self._group_of), _BLOCK):
+            rows = range(first, min(first + _BLOCK, len(self._group_of)))
+            total.addmm_(weights[:, rows.start : rows.stop], torch.stack([self._half(row) for row in rows]))
         return [one.numpy() for one in total.cpu().split([len(one) for one in sets])]
 
     def _half(self, row: int) -> Float[Tensor, " half"]:
