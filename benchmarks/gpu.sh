@@ -7,7 +7,7 @@
 # sizes that mean nothing, in about 4 minutes:   bash benchmarks/gpu.sh gpu.json --device cpu --small
 #
 # Python is $PYTHON, or .venv/bin/python if that is there, or python3. It needs torch, transformers, pytorch-lightning,
-# scipy, scikit-learn, pytest, pytest-xdist, hypothesis and this package's other dependencies. On a machine that has the
+# scipy, scikit-learn, urllib3, pytest, pytest-xdist, hypothesis and this package's other dependencies. On a machine that has the
 # large ones and no network (Python 3.12, x86-64), the small ones travel as wheels, 8 MB, in .whl beside the repository's
 # files, where this script finds and installs them into a folder of its own. Fetched, where there is a network, by:
 #
