@@ -121,6 +121,16 @@ def test_sums_too_large_to_be_kept_are_read_in_blocks(tmp_path: Path, monkeypatc
     torch.testing.assert_close(heads[0].weight, heads[1].weight, rtol=1e-9, atol=1e-12)
 
 
+@pytest.mark.parametrize("width", [WIDTH, 60])
+def test_a_gpu_adds_up_the_triangles_that_the_cpu_does(tmp_path: Path, width: int):
+    """What it runs is run here on the CPU, with groups kept as triangles and, of wide inputs, as frames."""
+    store = stored(tmp_path, world(lost=0.3, width=width, shift=10))
+    rows = store.layer("0")
+    sets = [LayerSums(store, "0", Division.of(SPLIT, store)).row_weights, np.ones((1, len(store.group_of)))]
+    for one, other in zip(rows.triangles_by_torch(sets), rows.triangles(sets), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-12)
+
+
 @pytest.mark.parametrize("lost", [0.0, 0.3])
 def test_validation_r_and_the_alpha_chosen_are_scikit_learns_over_grouped_folds(tmp_path: Path, lost):
     pieces = world(lost=lost)

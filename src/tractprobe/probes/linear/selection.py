@@ -89,7 +89,7 @@ class LayerSums:
     def __init__(self, store: MomentStore, name: str, division: Division, device: torch.device | str = "cpu"):
         self.store, self.division, self.device = store, division, device
         self.width, self.num_channels = store.widths[name], store.count.shape[1]
-        self.rows = store.layer(name)
+        self.rows = store.layer(name, torch.device(device))
         self._usable = (store.count > 0) & np.isfinite(division.mean)
 
     def held(self, selection: Selection) -> list[tuple[list[int], HeldRows]]:
@@ -126,7 +126,7 @@ class LayerSums:
         return [[(channels, self._whole(part, next(each))) for channels, part in side] for side in self._to_fit]
 
     def _whole(self, part: HeldRows, triangle: Float[np.ndarray, " half"]) -> Sums:
-        xx = unpacked(torch.from_numpy(triangle), self.width).to(self.device)
+        xx = unpacked(torch.from_numpy(triangle).to(self.device), self.width)
         return Sums(part.n, part.x, part.y, part.xy, part.yy, xx)
 
     def _row_weights(self, selection: Selection) -> Float[np.ndarray, "channel row"]:
