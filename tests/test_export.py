@@ -21,7 +21,7 @@ from tractprobe.inversion.export import export
 from tractprobe.inversion.head_file import read_head
 from tractprobe.inversion.inverter import load_head
 from tractprobe.jobs import train
-from tractprobe.probes.scores import ScoreSums
+from tractprobe.probes.gradient.score_sums import ScoreSums
 from tractprobe.runs.configuration import conf_dir
 from tractprobe.runs.result import read_result
 from tractprobe.signals.channels import CHANNELS

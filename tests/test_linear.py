@@ -17,12 +17,12 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from tractprobe.data.splits import Fold, Split
+from tractprobe.probes.gradient.score_sums import ScoreSums
 from tractprobe.probes.heads.ridge import Ridge
 from tractprobe.probes.linear.fit import fit_head, score, validation_r
 from tractprobe.probes.linear.group_moments import GroupMoments, SavedMoments
 from tractprobe.probes.linear.moment_store import Group, MomentStore
 from tractprobe.probes.linear.selection import Division, LayerSums
-from tractprobe.probes.scores import ScoreSums
 from tractprobe.system.errors import EncoderError
 
 ALPHAS = [0.01, 1.0, 100.0, 1e4]

@@ -10,7 +10,7 @@ from torchmetrics.regression import ConcordanceCorrCoef
 from tractprobe.data.groups import GroupKey
 from tractprobe.data.targets import Targets
 from tractprobe.probes.gradient.objective import masked_mse
-from tractprobe.probes.scores import ScoreSums
+from tractprobe.probes.gradient.score_sums import ScoreSums
 
 LAYERS, GROUPS, CHANNELS = 2, 3, 4
 

@@ -13,7 +13,6 @@ import torch
 
 from tractprobe.corpora.prepared.corpus import PreparedCorpus
 from tractprobe.corpora.prepared.manifest import Entry
-from tractprobe.data.datamodule import EmaData
 from tractprobe.data.features import FrameFeatures
 from tractprobe.data.groups import GroupKey
 from tractprobe.data.splits import Split, sentence
@@ -142,21 +141,6 @@ class Problem:
     def states(self, device: torch.device) -> HiddenStates:
         """Return what the inputs read, having encoded what is not cached."""
         return HiddenStates.of(self.encoder, self.corpora, self.inputs, self.settings, device, self.features)
-
-    def data(self, split: Split, states: HiddenStates) -> EmaData:
-        """Return batches of a split of the corpora."""
-        return EmaData(
-            self.corpora,
-            split,
-            self.encoder.geometry,
-            self.encoder.count_frames,
-            layers=states.layers,
-            states=states.caches,
-            targets=self.targets,
-            features=tuple(states.features.values()),
-            seed=self.settings.seed,
-            **vars(self.settings.data),
-        )
 
 
 def _combines_layers(settings: Settings) -> bool:

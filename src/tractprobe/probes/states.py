@@ -8,7 +8,7 @@ from jaxtyping import Float, Shaped
 from torch import Tensor
 
 from tractprobe.corpora.prepared.corpus import PreparedCorpus
-from tractprobe.data.datamodule import Batch
+from tractprobe.data.batches import Batch
 from tractprobe.data.features import FrameFeatures
 from tractprobe.encoders.encoder import Encoder, Wave
 from tractprobe.encoders.layers import Label, Layers, label, read_by

@@ -13,13 +13,14 @@ import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
-from tractprobe.data.datamodule import Batch
+from tractprobe.data.batches import Batch
 from tractprobe.data.groups import GroupKey
 from tractprobe.data.targets import Targets
 from tractprobe.probes.gradient.objective import Mse, Objective
+from tractprobe.probes.gradient.score_sums import ScoreSums
 from tractprobe.probes.gradient.truth import Part, Truth, Truths
 from tractprobe.probes.heads import Bank, Head
-from tractprobe.probes.scores import Scores, ScoreSums
+from tractprobe.probes.scores import Scores
 from tractprobe.probes.states import HeadInput, HiddenStates
 from tractprobe.runs.ranks import ids_of_all_ranks, of_all_ranks, world_size
 from tractprobe.system.errors import ConfigError, RunError

@@ -17,7 +17,7 @@ import torch
 from tqdm import tqdm
 
 from tractprobe.corpora.prepared.corpus import PreparedCorpus
-from tractprobe.data.datamodule import Batch, EmaData
+from tractprobe.data.batches import Batch, EmaBatches
 from tractprobe.data.groups import GroupKey
 from tractprobe.data.splits import Split
 from tractprobe.data.targets import Targets
@@ -71,7 +71,7 @@ def sum_groups(
         Where moments of any kind are kept; these have a folder of their own in it, named by all that determines them.
     """
     encoder, ids = states.encoder, [id_ for group in groups for id_ in group.ids]
-    data = EmaData(
+    data = EmaBatches(
         corpora,
         Split(tuple(ids), ()),
         encoder.geometry,
@@ -128,7 +128,7 @@ class _Pass:
 
     def __init__(
         self,
-        data: EmaData,
+        data: EmaBatches,
         groups: Sequence[Group],
         files: Sequence[Path],
         inputs: Sequence[HeadInput],
