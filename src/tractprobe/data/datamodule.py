@@ -26,6 +26,7 @@ from tractprobe.data.batching import BatchRule, EpochBatches, ResumableLoader, S
 from tractprobe.data.scales import SpeakerScale
 from tractprobe.data.splits import Split
 from tractprobe.data.targets import Targets
+from tractprobe.encoders.encoder import TimedStates
 from tractprobe.encoders.frames import FrameGeometry
 from tractprobe.system.errors import ConfigError
 from tractprobe.system.progress import progress
@@ -203,7 +204,8 @@ class EmaData(pl.LightningDataModule):
 
     def _targets(self, entry: Entry) -> Float[np.ndarray, "time channel"]:
         """Return the targets at the encoder's frames, NaN outside either stream."""
-        times_s = self.geometry.times_s(self.count_frames(entry.num_samples))
+        reader = self.states[entry.corpus] if self.states else None
+        times_s = frame_times_s(entry, self.geometry, self.count_frames, reader)
         return self.targets.at(self.corpora[entry.corpus], entry, times_s)
 
     def _sums(self, ids: Sequence[str]) -> dict[str, Float[np.ndarray, "3 channel"]]:
@@ -235,6 +237,15 @@ def _temperature(value: Any) -> float:
     if value != "equal" and not isinstance(value, (int, float)):
         raise ConfigError(f"data.temperature={value}: a number of 1 or more, or equal")
     return math.inf if value == "equal" else float(value)
+
+
+def frame_times_s(
+    entry: Entry, geometry: FrameGeometry, count_frames: Callable[[int], int], reader: StateReader | None
+) -> Float[np.ndarray, " frame"]:
+    """Return where an utterance's frames sit: as stored states say themselves, otherwise where the encoder's do."""
+    if isinstance(reader, TimedStates):
+        return reader.times_s(entry.id)
+    return geometry.times_s(count_frames(entry.num_samples))
 
 
 def group_of(entry: Entry) -> Group:

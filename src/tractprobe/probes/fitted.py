@@ -12,6 +12,7 @@ import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
+from tractprobe.data.datamodule import frame_times_s
 from tractprobe.data.scales import SpeakerScale
 from tractprobe.encoders.encoder import Wave
 from tractprobe.encoders.layers import Label
@@ -74,11 +75,12 @@ class Fitted:
         problem = self.problem
         entry = problem.entries[utterance_id]
         (corpus,) = (corpus for corpus in problem.corpora if corpus.name == entry.corpus)
-        times_s = problem.encoder.geometry.times_s(problem.encoder.count_frames(entry.num_samples))
-        if self.states.caches is None:
+        encoder, reader = problem.encoder, self.states.caches[corpus.name] if self.states.caches else None
+        times_s = frame_times_s(entry, encoder.geometry, encoder.count_frames, reader)
+        if reader is None:
             predicted = self.predict(torch.from_numpy(corpus.audio(entry.id)))
         else:
-            cached = self.states.caches[corpus.name].read(entry.id, self.states.layers)
+            cached = reader.read(entry.id, self.states.layers)
             predicted = self._read_out(torch.from_numpy(cached))
         in_units = self.in_units(predicted[problem.labels.index(label)], entry.speaker)
         return times_s, in_units, problem.targets.at(corpus, entry, times_s)

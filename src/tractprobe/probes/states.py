@@ -8,10 +8,10 @@ from jaxtyping import Float, Shaped
 from torch import Tensor
 
 from tractprobe.corpora.prepared.corpus import PreparedCorpus
-from tractprobe.data.datamodule import Batch
+from tractprobe.data.datamodule import Batch, StateReader
 from tractprobe.encoders.encoder import Encoder, Wave
 from tractprobe.encoders.layers import Label, Layers, label, read_by
-from tractprobe.encoders.state_cache import FeatureCache, Storage, cached, rounded
+from tractprobe.encoders.state_cache import Storage, cached, rounded
 from tractprobe.probes.heads import Head
 from tractprobe.runs.settings import Settings
 
@@ -52,7 +52,7 @@ class HiddenStates:
     encoder: Encoder
     layers: Layers
     storage: Storage
-    caches: Mapping[str, FeatureCache] | None = None
+    caches: Mapping[str, StateReader] | None = None
 
     @classmethod
     def of(
@@ -64,9 +64,12 @@ class HiddenStates:
         device: torch.device,
     ) -> "HiddenStates":
         """Open the states of corpora, having encoded what is not cached; or, without a cache, leave that for later."""
-        caches = None
-        if settings.features.cache:
-            loading, cache, storage = settings.data, settings.paths.cache, settings.features.storage
+        caches: Mapping[str, StateReader] | None = None
+        storage = settings.features.storage
+        if stored := _stored(encoder, corpora, storage):
+            caches = stored
+        elif settings.features.cache:
+            loading, cache = settings.data, settings.paths.cache
             caches = {
                 corpus.name: cached(encoder, corpus, cache, storage, device, loading.batch_size, loading.num_workers)
                 for corpus in corpora
@@ -91,6 +94,12 @@ class HiddenStates:
         """Encode one wave by itself."""
         (states,) = self.encoder([wave])
         return self.of_wave(states)
+
+
+def _stored(encoder: Encoder, corpora: Sequence[PreparedCorpus], storage: Storage) -> dict[str, StateReader]:
+    """Return the states of corpora that were computed elsewhere; empty for an encoder that computes them."""
+    opened = {corpus.name: encoder.open_states(corpus, storage) for corpus in corpora}
+    return {name: states for name, states in opened.items() if states is not None}
 
 
 def side_by_side(

@@ -103,7 +103,7 @@ def _identity(
 ) -> dict[str, Any]:
     return {
         "format": _FORMAT,
-        "encoder": states.encoder.identity,
+        "encoder": states.encoder.identity_on(corpora),
         "corpora": {corpus.name: corpus.content_hash for corpus in corpora},
         "inputs": {str(read.label): list(read.layers) for read in inputs},
         "targets": [list(targets.names), targets.smoothing.identity],
