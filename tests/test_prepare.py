@@ -138,7 +138,7 @@ def test_a_corpus_with_none_left_is_fatal_and_leaves_nothing(tmp_path: Path):
     reader = small(tmp_path / "raw")
     for path in (tmp_path / "raw").glob("*.json"):
         path.write_text("{}")
-    with pytest.raises(CorpusError, match="not one of 3"):
+    with pytest.raises(CorpusError, match="none of 3"):
         prepare(reader, tmp_path / "data")
     assert visible(tmp_path / "data") == []
 
@@ -239,7 +239,7 @@ if __name__ == "__main__":
     assert list(data.glob(".lab.*.partial")) and not (data / "lab").exists()
     with caplog.at_level("INFO"):
         corpus = prepare(reader, data, 2)
-    assert re.search(r"going on behind \d+ of 270 sources", caplog.text)
+    assert re.search(r"resuming: \d+ of 270 raw files done", caplog.text)
     assert len(corpus.entries) == 270
     assert visible(data) == ["lab"] and sorted(path.name for path in corpus.folder.iterdir()) == WHOLE
     assert corpus.content_hash == prepare(reader, tmp_path / "undisturbed").content_hash
@@ -439,7 +439,7 @@ def test_the_source_is_never_replaced(tmp_path: Path):
         (tmp_path / "data", tmp_path / "data"),
         (tmp_path / "data/lab", tmp_path / "data/lab/prepared"),
     ):
-        with pytest.raises(CorpusError, match="lie in one another"):
+        with pytest.raises(CorpusError, match="nested in each other"):
             prepare(Folder("lab", root), data)
     (tmp_path / "elsewhere/lab").mkdir(parents=True)
     (tmp_path / "elsewhere/lab/notes.txt").write_text("precious")

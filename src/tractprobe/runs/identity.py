@@ -43,7 +43,7 @@ class RunId:
     """
 
     model: str
-    layer: int | str | Sequence[int]
+    layer: Any
     head: str
     held_out: str | None
     seed: int
