@@ -77,7 +77,7 @@ class PluginPlace(Place):
         where = f"{self.module}:{self.attribute} of the plug-in {self.package}"
         try:
             found = super().load()
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise ConfigError(f"{where} cannot be imported: {type(error).__name__}: {first_line(error)}") from error
         if self.kind in _CLASSES and not (isinstance(found, type) and issubclass(found, self._base())):
             raise ConfigError(f"{where} is not a subclass of {'.'.join(_BASES[self.kind])}")
@@ -123,7 +123,7 @@ def installed() -> Installed:
     for package, points in _points().items():
         try:
             found[package] = [_loaded(point) for point in points]
-        except Exception as error:  # whatever a foreign module raises
+        except (Exception, SystemExit) as error:  # whatever a foreign module raises
             broken[package] = f"{type(error).__name__}: {first_line(error)}"
     broken |= _clashes(found)
     for package, reason in sorted(broken.items()):
