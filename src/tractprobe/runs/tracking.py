@@ -109,7 +109,7 @@ def _other(key: str, node: Mapping[str, Any], folder: Path, settings: dict[str, 
     """Build a logger that is not W&B's, for a run's folder."""
     target = Node.of(key, node).target
     if (kind := place_of(target).kind) != "logger":
-        raise ConfigError(f"{key}._target_={target} is a {kind}, not a logger")
+        raise ConfigError(f"{key}._target_={target} is no logger, but of the kind {kind}")
     folder.mkdir(parents=True, exist_ok=True)
     logger, status = build(node, save_dir=folder), "failed"
     try:

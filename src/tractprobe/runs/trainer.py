@@ -72,7 +72,7 @@ def _callbacks(settings: Settings, logger: Any) -> "list[pl.Callback]":
     nodes = {f"callbacks.{name}": Node.of(f"callbacks.{name}", node) for name, node in settings.callbacks.items()}
     for key, node in nodes.items():
         if (kind := place_of(node.target).kind) != "callback":
-            raise ConfigError(f"{key}._target_={node.target} is a {kind}, not a callback")
+            raise ConfigError(f"{key}._target_={node.target} is no callback, but of the kind {kind}")
         if not logger and node.target.rpartition(".")[2] in _LOGGING:
             raise ConfigError(f"{key} only logs, and tracking=off: give tracking=csv or another, or leave it out")
     return [build(node) for node in nodes.values()]
