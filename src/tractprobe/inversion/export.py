@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -143,5 +144,5 @@ def _means(rows: Sequence[Row]) -> Plain:
         same = [row for row in rows if row["target"] == target]
         one_unit = len({row["unit"] for row in same}) == 1
         values = {name: speaker_means(same, name) for name in METRICS if one_unit or name != "rmse"}
-        means[target] = {name: vars(mean_over_speakers(some)) for name, some in values.items() if some}
+        means[target] = {name: asdict(mean_over_speakers(some)) for name, some in values.items() if some}
     return means

@@ -26,7 +26,6 @@ from collections.abc import Iterable
 
 import numpy as np
 from jaxtyping import Float
-from scipy.spatial import ConvexHull, QhullError
 
 from tractprobe.signals.channels import CHANNELS
 from tractprobe.signals.track import Track
@@ -76,6 +75,8 @@ def estimate_palate(tracks: Iterable[Track]) -> Points:
     ValueError
         Fewer than three tongue positions, or all on a line; channels other than the canonical ones.
     """
+    from scipy.spatial import ConvexHull, QhullError
+
     points = np.concatenate([np.empty((0, 2)), *(_tongue(track) for track in tracks)])
     points = points[np.isfinite(points).all(axis=1)]
     try:
