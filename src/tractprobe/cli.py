@@ -186,8 +186,8 @@ def _export(arguments: argparse.Namespace) -> int:
 
 
 def _invert(arguments: argparse.Namespace) -> int:
-    from tractprobe.inversion.files import Wanted, invert_files
-    from tractprobe.inversion.inverter import load_head
+    from tractprobe.inversion.head_header import check_header
+    from tractprobe.inversion.plan import Plan, Wanted
 
     shown = [name for name in ("html", "video") if getattr(arguments, name)]
     wanted = Wanted(
@@ -198,8 +198,12 @@ def _invert(arguments: argparse.Namespace) -> int:
         tier=arguments.tier,
         channel=arguments.channel,
     )
-    inverter = load_head(arguments.head, arguments.device, arguments.encoder, arguments.speaker)
-    report = invert_files(inverter, arguments.audio, arguments.output, wanted)
+    check_header(arguments.head)
+    plan = Plan.of(arguments.audio, arguments.output, wanted)
+    from tractprobe.inversion.files import invert_files  # what is wrong with files is said before torch is imported
+    from tractprobe.inversion.inverter import load_head
+
+    report = invert_files(load_head(arguments.head, arguments.device, arguments.encoder, arguments.speaker), plan)
     print(printable(f"{report} in {arguments.output}"))
     return 1 if report.problems else 0
 
