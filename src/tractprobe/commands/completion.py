@@ -106,12 +106,26 @@ def _queried(command: str, words: Sequence[str]) -> list[str]:
 
     from tractprobe.runs.configuration import conf_dir
 
+    foreign = _groups_of_others(command)
     try:
         with initialize_config_dir(str(conf_dir()), version_base="1.3"), contextlib.redirect_stderr(io.StringIO()):
             plugin = DefaultCompletionPlugin(GlobalHydra.instance().config_loader())
-            return plugin._query(command, " ".join(words) if words[-1] else " ".join([*words, ""]))
+            found = plugin._query(command, " ".join(words))
+            return [one for one in found if one.partition("=")[0] not in foreign]
     except (Exception, SystemExit):  # half a line can be anything
         return []
+
+
+def _groups_of_others(command: str) -> set[str]:
+    """Return the groups that other commands have, and that Hydra offers all the same."""
+    from omegaconf import OmegaConf
+
+    from tractprobe.commands.suggestions import groups
+    from tractprobe.runs.configuration import conf_dir
+
+    defaults = OmegaConf.to_container(OmegaConf.load(conf_dir() / f"{command}.yaml"))["defaults"]
+    own = {name for entry in defaults if isinstance(entry, dict) for name in entry}
+    return set(groups()) - own
 
 
 def _starting_with(word: str, names: Iterable[str]) -> list[str]:

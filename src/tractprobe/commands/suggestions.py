@@ -38,14 +38,15 @@ def _option(file: str, options: Iterable[str]) -> str | None:
 def _key(error: ConfigAttributeError | ConfigKeyError, overrides: Sequence[str]) -> str | None:
     key = str(error.full_key)
     parent, _, name = key.rpartition(".")
-    close = _close(name, [*map(str, error.parent_node or ()), *(() if parent else _groups())])
+    close = _close(name, [*map(str, error.parent_node or ()), *(() if parent else groups())])
     if close is None:
         return None
     value = next((one.partition("=")[2] for one in overrides if one.partition("=")[0] == key), "")
     return f"{parent}.{close}={value}".lstrip(".")
 
 
-def _groups() -> list[str]:
+def groups() -> list[str]:
+    """Return the names of our groups of options."""
     return [path.name for path in conf_dir().iterdir() if path.is_dir()]
 
 
