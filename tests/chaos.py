@@ -32,13 +32,15 @@ from typing import Any
 os.environ["OMP_NUM_THREADS"] = "1"
 
 import torch
-import tractprobe.probes.gradient.joint
 from conftest import write_corpus
 from hydra import compose, initialize_config_dir
 
 import tractprobe.corpora.prepared.prepare
 import tractprobe.jobs
 import tractprobe.probes.fitted
+import tractprobe.probes.gradient.fit
+import tractprobe.probes.linear.fit
+import tractprobe.probes.states
 from tractprobe.corpora.readers.folder import Folder
 from tractprobe.evidence.table import collect, write_csv
 from tractprobe.runs.checkpoint import AtomicCheckpoints
@@ -47,12 +49,11 @@ from tractprobe.runs.hydra import register_resolvers
 
 STAGES: dict[str, tuple[Any, str]] = {
     "prepare": (tractprobe.corpora.prepared.prepare, "prepare"),
-    "encode": (tractprobe.probes.fitted, "cached"),
-    "sum": (tractprobe.probes.fitted, "sum_groups"),
-    "fit": (tractprobe.probes.fitted, "fit_heads"),
-    "joint fit": (tractprobe.probes.gradient.joint, "fit_heads"),
+    "encode": (tractprobe.probes.states, "cached"),
+    "sum": (tractprobe.probes.linear.fit, "sum_groups"),
+    "fit": (tractprobe.probes.gradient.fit, "_train"),
     "checkpoint": (AtomicCheckpoints, "save_checkpoint"),
-    "heads": (tractprobe.probes.fitted.Cell, "save_heads"),
+    "heads": (tractprobe.probes.fitted.Fitted, "save_heads"),
     "result": (tractprobe.jobs, "write_result"),
 }
 NAMES = list(STAGES)

@@ -224,7 +224,7 @@ def test_numbers_without_end_are_named(override: str):
     if override == "data.temperature=.inf":  # a text to Hydra; the data module says so
         assert composed("train", override)["data"]["temperature"] == ".inf"
         return
-    with pytest.raises(ConfigError, match="a finite number"):
+    with pytest.raises(ConfigError, match="expected a finite number"):
         composed("train", override)
 
 

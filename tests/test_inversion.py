@@ -126,7 +126,7 @@ WAVES: dict[str, tuple[Any, float, str]] = {
     "too short": (np.zeros(399), 16000, "shorter than one frame of 25 ms"),
     "none": (np.zeros(0), 16000, "shorter than one frame"),
     "no rate": (np.zeros(16000), 0, "audio at 0 Hz"),
-    "a rate that would blow it up": (np.zeros(16000), 1, "audio at 1 Hz; speech has 1000 Hz at the least"),
+    "a rate that would blow it up": (np.zeros(16000), 1, "audio at 1 Hz; expected 1000 to 10000000 Hz"),
 }
 
 

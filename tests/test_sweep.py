@@ -132,17 +132,17 @@ def test_cells_that_start_together_share_one_pass_of_the_encoder(places: list[st
 def test_a_cell_that_fails_among_all_held_out_values_stops_no_other(
     configure: Configure, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, head: list[str]
 ):
-    from tractprobe.probes.fitted import Cell
+    from tractprobe.probes.fitted import Fitted
 
-    score = Cell.score
+    rows = Fitted.rows
 
-    def broken(cell: Cell) -> Any:
-        if cell.plan.settings["held_out"] == "en":
+    def broken(fitted: Fitted) -> Any:
+        if fitted.problem.settings.held_out == "en":
             raise RunError("a fault")
-        return score(cell)
+        return rows(fitted)
 
     with monkeypatch.context() as patched:
-        patched.setattr(Cell, "score", broken)
+        patched.setattr(Fitted, "rows", broken)
         with pytest.raises(RunError, match=r"1 of 3 cells failed, the others are done: .*/en/.*: a fault"):
             train(configure("held_out=all", FRAME, *head))
     found = {one.run.split("/")[3]: one for one in statuses(tmp_path / "runs")}

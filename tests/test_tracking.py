@@ -151,7 +151,7 @@ def test_a_run_that_fails_is_recorded_as_failed_and_the_next_try_keeps_its_id(
     configure: Configure, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     with monkeypatch.context() as broken:
-        broken.setattr("tractprobe.outcome.layer_means", lambda rows: (_ for _ in ()).throw(RunError("a fault")))
+        broken.setattr("tractprobe.jobs.layer_means", lambda rows: (_ for _ in ()).throw(RunError("a fault")))
         with pytest.raises(RunError, match="a fault"):
             train(configure("held_out=it", *SMALL))
     assert wandb.run is None

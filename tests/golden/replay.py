@@ -63,8 +63,9 @@ def replay(do: Commands) -> None:
 
 def _prepare_known(do: Commands, name: str, overrides: dict[str, Any], kind: str, settings: str) -> None:
     """Prepare what is prepared, under the fingerprint of then; the reader's source is not to be read."""
-    from hydra.utils import get_class
     from omegaconf import OmegaConf
+
+    from tractprobe.system.registry import place_of
 
     raw, corpus = Path("raw", name), overrides.get("name", name)
     raw.mkdir(parents=True)
@@ -73,7 +74,7 @@ def _prepare_known(do: Commands, name: str, overrides: dict[str, Any], kind: str
     description |= {"name": corpus, "fingerprint": fingerprint(kind, settings.replace("<root>", str(raw)), raw)}
     Path("known", name, corpus).mkdir(parents=True)
     Path("known", name, corpus, "corpus.json").write_text(json.dumps(description))
-    reader = get_class(OmegaConf.load(do.root / f"conf/corpus/{name}.yaml")._target_)
+    reader = place_of(OmegaConf.load(do.root / f"conf/corpus/{name}.yaml")._target_).load()
     sources, reader.sources = reader.sources, lambda self: ["not to be read"]
     values = [f"corpus.{key}={json.dumps(value).replace(chr(34), '')}" for key, value in overrides.items()]
     line = ("prepare", f"corpus={name}", f"corpus.root={raw}", *values, f"paths.data=known/{name}", "workers=1")
@@ -116,7 +117,7 @@ def write(root: Path, do: Commands) -> None:
     # Killed when it has saved its second epoch.
     patch = f"""
 import os, runpy, sys, transformers
-from tractprobe.checkpoint import AtomicCheckpoints
+from tractprobe.runs.checkpoint import AtomicCheckpoints
 transformers.__version__, save, saved = {TRANSFORMERS!r}, AtomicCheckpoints.save_checkpoint, []
 def save_twice(self, checkpoint, path, storage_options=None):
     save(self, checkpoint, path)

@@ -1,1 +1,1 @@
-"""Raw corpora in, prepared corpora out, and whether they look like human speech movements."""
+"""Raw corpora in, prepared corpora out, and an audit of whether these look like human speech movements."""

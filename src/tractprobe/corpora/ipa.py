@@ -1,18 +1,18 @@
-r"""Phone symbols of corpora, turned into IPA.
+r"""Phone symbols of corpora, converted to IPA.
 
 A reader keeps the corpus's own symbols and names their set; here each set becomes IPA in one canonical form, so that a
 phone is the same string whatever corpus it comes from: NFC, ``ɡ`` (not ``g``), ``ː`` (not ``:``), ``ɚ`` (not ``ə˞``),
-affricates without tie bar or ligature (``tʃ``), without stress and tone, which are the syllable's. At most three
-letters make a phone (``uai``); more are a word.
+affricates without tie bar or ligature (``tʃ``), without stress and tone, which belong to the syllable. A phone has at
+most three letters (``uai``); a longer string is a word.
 
 ============  ==========================================================================================================
 ipa           IPA itself; anything outside the letters and diacritics of the 2020 chart is unknown
 arpabet       TIMIT's 61 symbols (phoncode.doc) and CMU's 39, either case; CMU's AH0 and ER0 are ``ə`` and ``ɚ``; a
-(timit)       closure (``pcl``) is an unreleased stop (``p̚``); noises of the Penn aligner are no phones
-xsampa        X-SAMPA (Wells 1995); the longest symbol first
+(timit)       closure (``pcl``) is an unreleased stop (``p̚``); noises of the Penn aligner are not phones
+xsampa        X-SAMPA (Wells 1995); the longest matching symbol wins
 maus          X-SAMPA as MAUS and German databases use it: pauses ``<p:>`` ``&p:`` ``#``, aspiration phase ``kh``
 mocha         MOCHA-TIMIT's labels: Edinburgh's machine readable alphabet (MRPA) for British English
-combilex      Combilex's British English, of mngu0: SAMPA without length marks
+combilex      Combilex's British English, used by mngu0: SAMPA without length marks
 mspka         MSPKA's Italian: SAMPA, geminates written double (``tts`` = ``tːs``), ``nf`` ``ng`` for ``ɱ`` ``ŋ``
 pb2007        PB2007's French: the alphabet of ICP Grenoble, in which ``^`` opens a vowel or retracts a sibilant
 ============  ==========================================================================================================
@@ -27,10 +27,10 @@ from functools import lru_cache
 from tractprobe.system.errors import ConfigError
 
 SILENCE = "sil"
-"""What a stretch with no phone becomes: silence, breath, noise. It is no IPA."""
+"""Stands for a stretch without a phone: silence, breath, noise. It is not IPA."""
 
 UNKNOWN = "?"
-"""Stands for a phone whose symbol its set does not have: labelled speech that is kept and counted, not dropped."""
+"""Stands for a phone with a symbol that is not in its set: labelled speech that is kept and counted, not dropped."""
 
 BILABIAL = frozenset("pbm")
 """IPA letters of stops and nasals during which the lips close."""
@@ -39,7 +39,7 @@ _SILENCES = frozenset({"", "#", "_", "<p>", "<p:>", "<sil>", "sil", "sp", "pau",
 
 
 def to_ipa(phone_set: str, label: str) -> str | None:
-    """Return a phone's symbol in IPA, SILENCE where the label says that there is no phone, None if it is unknown.
+    """Return a phone's symbol in IPA, SILENCE if the label means that there is no phone, None if it is unknown.
 
     >>> to_ipa("arpabet", "CH"), to_ipa("maus", "i:"), to_ipa("mocha", "breath"), to_ipa("arpabet", "QQ")
     ('tʃ', 'iː', 'sil', None)
@@ -50,7 +50,7 @@ def to_ipa(phone_set: str, label: str) -> str | None:
         No such phone set.
     """
     if phone_set not in _CONVERTERS:
-        raise ConfigError(f"no phone set {phone_set!r}; there are {', '.join(PHONE_SETS)}")
+        raise ConfigError(f"no phone set {phone_set!r}; expected one of {', '.join(PHONE_SETS)}")
     return _to_ipa(phone_set, label)
 
 
@@ -60,7 +60,7 @@ def unknown_symbols(phone_set: str, labels: Iterable[str]) -> Counter[str]:
 
 
 def closes_lips(ipa: str) -> bool:
-    """Tell whether the lips close during a phone: ``p b m`` with whatever diacritics, ``pf``, ``kp``.
+    """Tell whether the lips close during a phone: ``p b m`` with any diacritics, ``pf``, ``kp``.
 
     >>> closes_lips("pʰ"), closes_lips("mː"), closes_lips("f"), closes_lips(SILENCE)
     (True, True, False, False)
@@ -102,12 +102,12 @@ def _canonical(ipa: str) -> str | None:
 
 
 def _table(rows: str) -> dict[str, str]:
-    """Read pairs of a symbol and its IPA; the dotted circle only carries a diacritic."""
+    """Read pairs of a symbol and its IPA; a dotted circle only carries a diacritic."""
     words = rows.replace("◌", "").split()
     return dict(zip(words[::2], words[1::2], strict=True))
 
 
-# X-SAMPA, and sets that are X-SAMPA but for a few symbols
+# X-SAMPA, and sets that differ from X-SAMPA in a few symbols
 
 _XSAMPA = {letter: letter for letter in "abcdefhijklmnopqrstuvwxyz"} | _table(r"""
     g ɡ   A ɑ   B β   C ç   D ð   E ɛ   F ɱ   G ɣ   H ɥ   I ɪ   J ɲ   K ɬ   L ʎ   M ɯ   N ŋ   O ɔ   P ʋ   Q ɒ
@@ -180,7 +180,7 @@ _PB2007 = _table("""
 
 
 def _from_ipa(label: str) -> str | None:
-    return None if label == "spn" else _canonical(label)  # the Montreal aligner's mark for words it does not know
+    return None if label == "spn" else _canonical(label)  # the Montreal aligner's mark for unknown words
 
 
 def _looked_up(table: dict[str, str], label: str) -> str | None:

@@ -1,4 +1,4 @@
-"""ISO 639: one code for a language, so that what is held out under one name does not come back under another."""
+"""ISO 639: one code per language, so that a language held out under one name does not return under another."""
 
 import re
 
@@ -17,7 +17,7 @@ sg sag,si sin,sk slk slo,sl slv,sm smo,sn sna,so som,sq sqi alb,sr srp,ss ssw,st
 tg tgk,th tha,ti tir,tk tuk,tl tgl,tn tsn,to ton,tr tur,ts tso,tt tat,tw twi,ty tah,ug uig,uk ukr,ur urd,uz uzb,ve ven,
 vi vie,vo vol,wa wln,wo wol,xh xho,yi yid,yo yor,za zha,zh zho chi,zu zul
 """
-# Codes of ISO 639-3 for the variety that a 639-1 code commonly stands for.
+# Codes of ISO 639-3 for the variety that a 639-1 code usually means.
 _VARIETIES = {"cmn": "zh", "arb": "ar", "pes": "fa", "ekk": "et", "lvs": "lv", "swh": "sw", "zsm": "ms", "npi": "ne"}
 
 _SHORT = {long: short for short, *longs in (row.split() for row in _TABLE.split(",")) for long in longs} | _VARIETIES
@@ -25,12 +25,12 @@ _KNOWN_SHORT = set(_SHORT.values())
 
 
 def check_language(code: str) -> None:
-    """Raise ValueError unless a code is ISO 639-1, or of three letters where 639-1 has none.
+    """Raise ValueError unless a code is ISO 639-1, or has three letters if 639-1 has no code for the language.
 
     >>> check_language("it")
     >>> check_language("yue")
     """
     if code in _SHORT:
-        raise ValueError(f"language {code!r}: say {_SHORT[code]!r}, its code in ISO 639-1")
+        raise ValueError(f"language {code!r}: use {_SHORT[code]!r}, its code in ISO 639-1")
     if code not in _KNOWN_SHORT and not re.fullmatch(r"[a-z]{3}", code):
-        raise ValueError(f"language {code!r} is no ISO 639 code such as 'en'")
+        raise ValueError(f"language {code!r} is not an ISO 639 code such as 'en'")

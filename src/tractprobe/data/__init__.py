@@ -1,1 +1,1 @@
-"""What is learned from and tested on: splits, targets, speakers' scales, batches."""
+"""What is learned from and tested on, in batches."""

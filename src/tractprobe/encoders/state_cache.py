@@ -10,7 +10,6 @@ of each utterance and layer that is compared on reading. A folder appears whole 
 process while others wait for it; one that was killed is gone on with, batch by batch as it would have been.
 """
 
-import json
 import logging
 import os
 import sys
@@ -30,13 +29,14 @@ from tractprobe.corpora.prepared.corpus import PreparedCorpus
 from tractprobe.corpora.prepared.manifest import Entry
 from tractprobe.encoders.encoder import Encoder
 from tractprobe.system.errors import ConfigError, CorpusError, EncoderError, first_line
-from tractprobe.system.files import digest, read_json, staged_folder, write_json, writing
+from tractprobe.system.files import digest, read_json, writing
+from tractprobe.system.products import INDEX, Journal, staged_folder, write_index
 
 log = logging.getLogger(__name__)
 
 Storage = Literal["float16", "float32"]
 _FORMAT = 2
-_INDEX, _STATES, _JOURNAL = "index.json", "states.npy", "journal.jsonl"
+_STATES = "states.npy"
 
 
 def as_storage(name: str) -> Storage:
@@ -68,7 +68,7 @@ class FeatureCache:
     def __init__(self, folder: Path, identity: dict[str, Any]):
         self.folder = folder
         try:
-            index = read_json(folder / _INDEX)
+            index = read_json(folder / INDEX)
             self._states = np.load(folder / _STATES, mmap_mode="r", allow_pickle=False)
             spans = {id_: (start, count, checks) for id_, start, count, checks in index["utterances"]}
         except (CorpusError, OSError, ValueError, TypeError, KeyError) as error:
@@ -147,20 +147,19 @@ def _fill(
     starts = np.concatenate([[0], np.cumsum(counts)]).tolist()
     begin = dict(zip((entry.id for entry in corpus.entries), starts, strict=False))
     shape = (encoder.num_layers, starts[-1], encoder.width)
-    states = _opened(staging / _STATES, shape, storage)
-    rows = _noted(staging / _JOURNAL, states, begin)
+    states, journal = _opened(staging / _STATES, shape, storage), Journal(staging)
+    rows = _noted(journal, states, begin)
     if rows:
         log.info("going on behind %d of %d utterances", len(rows), len(corpus.entries))
-    with open(staging / _JOURNAL, "ab") as journal:
+    with journal.noting() as note:
         for entry, encoded in _encode(encoder.to(device), corpus, rows, device, batch_size, num_workers):
             values, start = rounded(encoded, storage).cpu().numpy(), begin[entry.id]
             states[:, start : start + values.shape[1]] = values
             rows[entry.id] = [entry.id, start, values.shape[1], [_check(layer) for layer in values]]
-            journal.write(json.dumps(rows[entry.id]).encode() + b"\n")
-            journal.flush()
+            note(rows[entry.id])
     states.flush()
-    write_json(staging / _INDEX, {"identity": identity, "shape": list(shape), "utterances": sorted(rows.values())})
-    (staging / _JOURNAL).unlink()
+    write_index(staging, identity, shape=list(shape), utterances=sorted(rows.values()))
+    journal.remove()
 
 
 def _opened(path: Path, shape: tuple[int, ...], storage: Storage) -> np.memmap:
@@ -171,26 +170,22 @@ def _opened(path: Path, shape: tuple[int, ...], storage: Storage) -> np.memmap:
             return states
     except (OSError, ValueError):
         pass
-    path.with_name(_JOURNAL).unlink(missing_ok=True)
+    Journal(path.parent).remove()
     states = np.lib.format.open_memmap(path, mode="w+", dtype=np.dtype(storage), shape=shape)
     with writing(path), open(path, "rb+") as file:  # a disk that is full later would kill the process
         os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
     return states
 
 
-def _noted(path: Path, states: np.memmap, begin: Mapping[str, int]) -> dict[str, list[Any]]:
+def _noted(journal: Journal, states: np.memmap, begin: Mapping[str, int]) -> dict[str, list[Any]]:
     """Return the rows that an earlier try has noted, up to the first whose states are not what it wrote."""
     rows: dict[str, list[Any]] = {}
-    content = path.read_bytes() if path.exists() else b""
-    length = 0
-    for line in content[: content.rfind(b"\n") + 1].splitlines(keepends=True):
-        id_, start, count, checks = row = json.loads(line)
+    for row in journal.entries():
+        id_, start, count, checks = row
         if begin.get(id_) != start or [_check(layer[start : start + count]) for layer in states] != checks:
             break
         rows[id_] = row
-        length += len(line)
-    if content:
-        os.truncate(path, length)
+    journal.keep(len(rows))
     return rows
 
 

@@ -1,1 +1,1 @@
-"""Heads as a product: head files, and audio in, movements out."""
+"""Heads as a product: audio in, movements out."""

@@ -1,1 +1,1 @@
-"""What every run is, whatever it fits: settings, identity, record, status, tracking, trainer."""
+"""What every run is: its settings, name and record."""

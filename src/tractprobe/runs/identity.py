@@ -42,7 +42,7 @@ class RunId:
     """
 
     model: str
-    layer: int | str | Sequence[int]
+    layer: Any
     head: str
     held_out: str | None
     seed: int

@@ -17,7 +17,7 @@ from tractprobe.system.errors import CorpusError, EncoderError
 from tractprobe.system.files import check_regular
 
 RATE_HZ = 16000
-"""Of prepared audio, and of what encoders take."""
+"""The rate of prepared audio, and of the input of encoders."""
 
 MAX_DURATION_S = 3600
 MAX_RATE_HZ = 192_000
@@ -31,8 +31,8 @@ Block = Float[np.ndarray, " _sample"]
 def read_audio(path: Path, channel: int | None = None) -> tuple[Float[np.ndarray, " sample"], int]:
     """Read the samples (full scale 1) and rate (Hz) of one channel of a WAV or FLAC file.
 
-    Which one, from 0, must be said if there are several. Decoded block by block: a header that promises more than the
-    file holds allocates nothing.
+    If there are several channels, ``channel`` must say which, counted from 0. The file is decoded block by block, so a
+    header that promises more than the file contains allocates nothing.
     """
     with opened_audio(path, channel) as audio:
         limit = min(MAX_DURATION_S * audio.rate_hz, MAX_SAMPLES)
@@ -43,18 +43,18 @@ def read_audio(path: Path, channel: int | None = None) -> tuple[Float[np.ndarray
             if count > limit:
                 raise CorpusError(path, f"longer than {limit / audio.rate_hz:.0f} s; cut it into utterances")
         if not blocks:
-            raise CorpusError(path, "holds no audio")
+            raise CorpusError(path, "contains no audio")
         return np.concatenate(blocks), audio.rate_hz
 
 
 @dataclass(frozen=True)
 class AudioBlocks:
-    """An audio file of any length, read once from its start.
+    """An audio file of any length, to be read once from its start.
 
     Attributes
     ----------
     num_samples
-        As the header says.
+        Number of samples according to the header.
     """
 
     blocks: Iterator[Float[np.ndarray, " sample"]]
@@ -64,7 +64,7 @@ class AudioBlocks:
 
 @contextmanager
 def opened_audio(path: Path, channel: int | None = None) -> Iterator[AudioBlocks]:
-    """Yield one channel of an audio file, to be read block by block; the rest as in ``read_audio``."""
+    """Yield one channel of an audio file, to be read block by block; parameters and errors are ``read_audio``'s."""
     check_regular(path)
     with _naming(path):
         name: Any = path if sys.platform == "win32" else os.fsencode(path)  # bytes: names need not be UTF-8
@@ -93,15 +93,15 @@ def _naming(path: Path) -> Iterator[None]:
 
 def _check(path: Path, file: soundfile.SoundFile, channel: int | None) -> None:
     if file.channels != 1 and channel is None:
-        raise CorpusError(path, f"{file.channels} audio channels, and which holds the speech is not ours to guess")
+        raise CorpusError(path, f"has {file.channels} audio channels; say which of them holds the speech")
     if not 0 <= (channel or 0) < file.channels:
-        raise CorpusError(path, f"no audio channel {channel}; there are {file.channels}, from 0")
+        raise CorpusError(path, f"no audio channel {channel}; there are {file.channels}, counted from 0")
     if file.samplerate > MAX_RATE_HZ:
-        raise CorpusError(path, f"a rate of {file.samplerate} Hz; at most {MAX_RATE_HZ} are read")
+        raise CorpusError(path, f"a rate of {file.samplerate} Hz; the highest supported is {MAX_RATE_HZ} Hz")
 
 
 def to_pcm16(audio: Float[np.ndarray, " sample"], rate_hz: int) -> Int16[np.ndarray, " resampled"]:
-    """Resample to 16 kHz (soxr, high quality) and round to 16 bit; 16-bit audio at 16 kHz comes back bit for bit.
+    """Resample to 16 kHz (soxr, high quality) and round to 16 bits; 16-bit audio at 16 kHz is returned bit for bit.
 
     Audio that exceeds full scale is scaled down as a whole rather than clipped.
     """
@@ -114,16 +114,16 @@ def to_pcm16(audio: Float[np.ndarray, " sample"], rate_hz: int) -> Int16[np.ndar
 
 
 def resampled(blocks: Iterable[Block], rate_hz: float) -> Iterator[Block]:
-    """Resample a wave to 16 kHz and round it to 16 bit, block by block, as corpora are prepared.
+    """Resample a wave to 16 kHz and round it to 16 bits, block by block, as the preparation of corpora does.
 
-    Other than there, a wave beyond full scale is not scaled down, since its peak is known at its end only.
+    Unlike there, a wave beyond full scale is not scaled down, because its peak is not known until its end.
     """
     if not _LEAST_RATE_HZ <= rate_hz <= _GREATEST_RATE_HZ:
-        raise EncoderError(f"audio at {rate_hz} Hz; speech has {_LEAST_RATE_HZ} Hz at the least")
+        raise EncoderError(f"audio at {rate_hz} Hz; expected {_LEAST_RATE_HZ} to {_GREATEST_RATE_HZ} Hz")
     stream = None if rate_hz == RATE_HZ else soxr.ResampleStream(rate_hz, RATE_HZ, 1, dtype="float32", quality="HQ")
     for block in blocks:
         if not np.isfinite(peak := np.abs(block).max(initial=0)) or peak > _LOUDEST:
-            raise EncoderError(f"audio with a peak of {peak:g}; samples are finite, full scale is 1")
+            raise EncoderError(f"audio with a peak of {peak:g}; expected finite samples with full scale 1")
         block = np.ascontiguousarray(block, np.float32)
         yield _as_16_bit(block if stream is None else stream.resample_chunk(block))
     if stream is not None:

@@ -1,8 +1,8 @@
-"""The canonical articulatory space: which points, along which axes, in which unit.
+"""The canonical articulatory space: its points, axes and unit.
 
-Twelve channels in the midsagittal plane, in millimetres. x grows to the front (towards the lips), y grows upwards; the
-origin is the upper incisor where a corpus allows it. Every reader maps its own axes, signs and units to these, so that
-a weight fitted on one corpus means the same on another.
+Twelve channels in the midsagittal plane, in millimetres. x grows towards the front (the lips), y grows upwards; the
+origin is the upper incisor if the corpus allows it. Every reader maps its own axes, signs and units to these, so that a
+weight fitted on one corpus means the same on another.
 """
 
 from collections.abc import Mapping, Sequence
@@ -27,12 +27,12 @@ def named_columns(
 
 
 def in_canonical_order(columns: Mapping[str, Float[np.ndarray, " time"]]) -> Float[np.ndarray, "time channel"]:
-    """Stack named channels (mm) in the order of CHANNELS; a channel that is not given is NaN throughout.
+    """Stack named channels (mm) in the order of CHANNELS; a missing channel is NaN throughout.
 
     Raises
     ------
     ValueError
-        A name outside CHANNELS, no channel at all, or channels of different lengths.
+        A name is not one of CHANNELS, there is no channel at all, or the lengths differ.
     """
     if unknown := sorted(set(columns) - set(CHANNELS)):
         raise ValueError(f"unknown channels {', '.join(unknown)}; the canonical ones are {' '.join(CHANNELS)}")

@@ -1,4 +1,4 @@
-"""Figures without a display. matplotlib is imported by what draws, so that everything else does without it."""
+"""Figures without a display. Only functions that draw import matplotlib, so everything else works without it."""
 
 import io
 import warnings
@@ -11,7 +11,7 @@ _DPI = 110
 
 
 def new_figure(width: float, height: float) -> "Figure":
-    """Return an empty figure of some size in inches, drawn without pyplot's global state."""
+    """Return an empty figure of a given size in inches, made without pyplot's global state."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -24,6 +24,8 @@ def png(figure: "Figure") -> bytes:
     """Return a figure as PNG."""
     buffer = io.BytesIO()
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Glyph .* missing", category=UserWarning)  # a phone's symbol: a box
+        warnings.filterwarnings(
+            "ignore", message="Glyph .* missing", category=UserWarning
+        )  # an IPA symbol becomes a box
         figure.savefig(buffer, format="png", dpi=_DPI, metadata={"Software": None})
     return buffer.getvalue()

@@ -1,4 +1,4 @@
-"""Long waves in pieces: cut so that each frame is in one of them, each told what no piece can know by itself."""
+"""Long waves in pieces: cut so that each frame belongs to one piece; statistics of the whole, which no piece has."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -13,16 +13,17 @@ Samples = Float[Tensor, " _sample"]
 def overlapping(
     blocks: Iterable[Tensor], core: int, reach: int, step: int = 1, seen: int = 1
 ) -> Iterator[tuple[Tensor, slice]]:
-    """Cut a stream into pieces that overlap; of each yield the frames that no other piece has.
+    """Cut a stream into overlapping pieces; yield each piece with a slice of the frames that belong to it alone.
 
     Parameters
     ----------
     blocks
-        Any cut of the stream along its first axis.
+        The stream, divided along its first axis in any way.
     core, reach
-        Frames of a piece's own, and of its context on either side. The last piece takes what is left.
+        Number of frames that belong to a piece, and of context frames on either side. The last piece takes what is
+        left.
     step, seen
-        From one frame to the next, and how much one sees, in rows of the stream.
+        Distance between frames, and length that one frame sees, in samples of the stream (its first axis).
     """
     rest, before = None, 0
     for block in blocks:
@@ -37,16 +38,16 @@ def overlapping(
 
 @dataclass(frozen=True)
 class RunningCovariance:
-    """Mean and covariance of rows that come as a stream, in float64.
+    """Mean and covariance of rows that arrive as a stream, in float64.
 
     Attributes
     ----------
     count
-        Rows.
+        Number of rows.
     mean
-        Of each column.
+        Mean of each column.
     scatter
-        Sums of products of deviations from the mean.
+        Sums over rows of products of deviations from the mean.
     """
 
     count: int
@@ -55,12 +56,15 @@ class RunningCovariance:
 
     @classmethod
     def none(cls, columns: int) -> "RunningCovariance":
-        """Return those of no rows."""
+        """Return the statistics of no rows."""
         zeros = torch.zeros(columns, columns, dtype=torch.float64)
         return cls(0, zeros[0], zeros)
 
     def of_more(self, rows: Float[Tensor, "_row column"]) -> "RunningCovariance":
-        """Return those with more rows (update of Chan, Golub and LeVeque 1983, which a large mean costs no digits)."""
+        """Return the statistics with more rows added.
+
+        The update of Chan, Golub and LeVeque (1983), which loses no digits to a large mean.
+        """
         if not len(rows):
             return self
         rows = rows.double()
@@ -73,5 +77,5 @@ class RunningCovariance:
 
     @property
     def covariance(self) -> Float[Tensor, "column column"]:
-        """Between columns, divided by the number of rows."""
+        """Covariance between columns, with the number of rows as divisor."""
         return self.scatter / max(self.count, 1)

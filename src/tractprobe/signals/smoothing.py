@@ -1,4 +1,4 @@
-"""From measured movements to smooth ones: short gaps bridged, fast noise removed."""
+"""Smoothing of measured movements: short gaps are bridged, fast noise is removed."""
 
 from dataclasses import dataclass
 
@@ -15,7 +15,7 @@ class Smoothing:
     lowpass_hz, order
         Zero-phase Butterworth low-pass.
     max_gap_s
-        Longest gap that is bridged; frames in longer ones are not valid.
+        Longest gap that is bridged; frames in longer gaps are invalid.
     """
 
     lowpass_hz: float = 10.0
@@ -24,11 +24,12 @@ class Smoothing:
 
     def __post_init__(self):
         if not (self.lowpass_hz > 0 and 1 <= self.order <= 10 and self.max_gap_s >= 0):
-            raise ConfigError(f"ema: a cutoff above 0 Hz, an order of 1 to 10 and a gap of 0 s or more, not {self}")
+            expected = "expected a cutoff above 0 Hz, an order of 1 to 10 and a gap of 0 s or more"
+            raise ConfigError(f"ema: {expected}, not {self}")
 
     @property
     def identity(self) -> str:
-        """What identities of moments know this by, under the class's first name."""
+        """How this enters the identity of stored moments: under the class's original name, which must not change."""
         return f"Conditioning(lowpass_hz={self.lowpass_hz!r}, order={self.order!r}, max_gap_s={self.max_gap_s!r})"
 
     def __call__(self, track: Track) -> Track:

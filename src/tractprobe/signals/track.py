@@ -1,7 +1,9 @@
-"""Track: what an articulograph measured, on its own clock, until somebody asks for it at other times.
+"""Track: the measurements of an articulograph, on its own clock until they are sampled at other times.
 
-In: positions in mm at a constant rate, NaN where a sensor was lost. Out: the same filtered, or sampled at given times.
-Nothing here ever stretches time: a track is filtered on its own clock and then read off where the encoder's frames are.
+In: positions in mm at a constant rate, NaN where a sensor was lost. Out: the same, filtered or sampled at given times.
+Time is never stretched: a track is filtered on its own clock and then evaluated at the times of the encoder's frames.
+
+In the shapes below, ``time`` counts the track's own samples and ``frame`` the times that are asked for.
 """
 
 from collections.abc import Callable, Iterator
@@ -26,7 +28,7 @@ class Track:
     rate_hz
         Samples per second.
     start_s
-        Time of the first row, in seconds from the start of the audio.
+        Time of the first sample, in seconds from the start of the audio.
     channels
         Name of each column.
     """
@@ -42,47 +44,47 @@ class Track:
         if not (np.isfinite(self.rate_hz) and self.rate_hz > 0 and np.isfinite(self.start_s)):
             raise ValueError(f"rate {self.rate_hz} Hz, start {self.start_s} s: not a clock")
         if np.isinf(self.values).any():
-            raise ValueError("infinite positions")
+            raise ValueError("infinite positions; expected NaN where a sensor was lost")
 
     @property
     def valid(self) -> Bool[np.ndarray, "time channel"]:
-        """Where there is a measurement."""
+        """True where there is a measurement."""
         return np.isfinite(self.values)
 
     @property
     def times_s(self) -> Float[np.ndarray, " time"]:
-        """Time of each row, in seconds from the start of the audio."""
+        """Time of each sample, in seconds from the start of the audio."""
         return self.start_s + np.arange(len(self.values)) / self.rate_hz
 
     @property
     def end_s(self) -> float:
-        """Time just after the last row's sampling interval."""
+        """End of the last sample's interval, in seconds from the start of the audio."""
         return self.start_s + len(self.values) / self.rate_hz
 
     def bridged(self, max_gap_s: float = 0.05) -> "Track":
-        """Fill gaps of at most ``max_gap_s`` between two measurements by a straight line, each channel by itself.
+        """Bridge gaps of at most ``max_gap_s`` by a straight line between two measurements, channel by channel.
 
-        A gap is as long as the time between the measurements on its two sides; longer ones stay missing, and so does
-        what lies before the first or after the last measurement.
+        The length of a gap is the time between the measurements on its two sides. Longer gaps stay missing, as does
+        everything before the first and after the last measurement.
         """
         values = self.values.copy()
         for channel in values.T:
-            known = np.flatnonzero(np.isfinite(channel))
-            steps = np.diff(known)
+            measured = np.flatnonzero(np.isfinite(channel))
+            steps = np.diff(measured)
             for gap in np.flatnonzero((steps > 1) & (steps / self.rate_hz <= max_gap_s + 1e-9)):
-                left, right = known[gap], known[gap + 1]
+                left, right = measured[gap], measured[gap + 1]
                 channel[left : right + 1] = np.linspace(channel[left], channel[right], right - left + 1)
         return replace(self, values=values)
 
     def lowpassed(self, cutoff_hz: float = 10.0, order: int = 5) -> "Track":
-        """Remove what is faster than ``cutoff_hz``, without delay (Butterworth forwards and backwards).
+        """Remove what is faster than ``cutoff_hz``, without delay (Butterworth filter forwards and backwards).
 
-        Each unbroken run of measurements is filtered by itself, so that nothing leaks across a gap. Both passes
+        Each unbroken run of measurements is filtered separately, so nothing leaks across a gap. The two passes
         together attenuate by 6 dB at the cutoff.
         """
         if not 0 < cutoff_hz < self.rate_hz / 2:
             raise ValueError(
-                f"a cutoff of {cutoff_hz} Hz needs more than {2 * cutoff_hz} samples/s, not {self.rate_hz}"
+                f"a cutoff of {cutoff_hz} Hz needs more than {2 * cutoff_hz} samples/s; the track has {self.rate_hz}"
             )
         from scipy.signal import butter, sosfiltfilt  # half a second, for those who filter
 
@@ -93,29 +95,29 @@ class Track:
             return sosfiltfilt(sections, run, axis=0, padlen=min(padding, len(run) - 1))
 
         values = np.full_like(self.values, np.nan)
-        for rows, columns in self._runs():
-            values[rows, columns] = smooth(self.values[rows, columns])
+        for samples, columns in self._runs():
+            values[samples, columns] = smooth(self.values[samples, columns])
         return replace(self, values=values)
 
     def at(self, times_s: Float[np.ndarray, " frame"]) -> Float[np.ndarray, "frame channel"]:
         """Return the positions (mm) at given times, NaN where the track has none.
 
-        Between measurements of one run a cubic spline is read off (a straight line if the run has fewer than four).
-        Low-pass first: a spline does not keep out what is faster than half the new rate.
+        Each run of measurements is interpolated by a cubic spline, or by straight lines if it has fewer than four.
+        Low-pass the track first: a spline does not remove what is faster than half the new rate.
         """
         sampled = np.full((len(times_s), self.values.shape[1]), np.nan)
         clock = self.times_s
-        for rows, columns in self._runs():
-            inside = np.flatnonzero((times_s >= clock[rows][0] - 1e-9) & (times_s <= clock[rows][-1] + 1e-9))
+        for samples, columns in self._runs():
+            inside = np.flatnonzero((times_s >= clock[samples][0] - 1e-9) & (times_s <= clock[samples][-1] + 1e-9))
             if len(inside):
-                curve = _curve(clock[rows], self.values[rows, columns])
+                curve = _curve(clock[samples], self.values[samples, columns])
                 sampled[np.ix_(inside, columns)] = curve(times_s[inside])
         return sampled
 
     def resampled(self, rate_hz: float) -> "Track":
-        """Return the track at whole multiples of 1 / ``rate_hz``, from its first to its last row.
+        """Return the track at whole multiples of 1 / ``rate_hz``, from its first to its last sample.
 
-        Before it is thinned out, what is faster than 0.4 times the new rate is removed.
+        A track that becomes slower is first low-passed at 0.4 times the new rate.
         """
         track = self.lowpassed(0.4 * rate_hz) if rate_hz < self.rate_hz else self
         first = int(np.ceil(self.start_s * rate_hz - 1e-6))
@@ -124,7 +126,7 @@ class Track:
         return replace(self, values=values, rate_hz=float(rate_hz), start_s=first / rate_hz)
 
     def _runs(self) -> Iterator[tuple[slice, np.ndarray]]:
-        """Yield each unbroken run as (rows, the columns that have exactly this run)."""
+        """Yield each unbroken run of measurements as (samples, the columns that have exactly this run)."""
         spans: dict[tuple[int, int], list[int]] = {}
         for column, valid in enumerate(self.valid.T):
             edges = np.flatnonzero(np.diff(np.concatenate([[False], valid, [False]]).astype(np.int8)))

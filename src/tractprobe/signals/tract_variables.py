@@ -1,14 +1,14 @@
-"""Tract variables: what a constriction is made of, in terms that do not depend on whose mouth it is.
+"""Tract variables: constrictions of the vocal tract, in terms that do not depend on the speaker's anatomy.
 
-In: positions in the canonical space and, where there is one, the speaker's palate trace in the same frame, back to
-front. Out: six of the tract variables of articulatory phonology (Browman & Goldstein 1992, Phonetica 49), from flesh
-points after the geometric transformations in use since Mitra et al. (2010, IEEE JSTSP 4) and Ji (2014, thesis,
-Marquette University); those fit a circle to the tongue, where here the chord between its two rear points is taken.
+In: positions in the canonical space and, if there is one, the speaker's palate trace in the same coordinates, back to
+front. Out: six of the tract variables of articulatory phonology (Browman & Goldstein 1992, Phonetica 49), computed from
+flesh points by the geometric transformations in use since Mitra et al. (2010, IEEE JSTSP 4) and Ji (2014, thesis,
+Marquette University). Those fit a circle to the tongue; here the chord between its two rear points takes its place.
 
 ====  ==========================================================================================================
 LA    lip aperture, ``|ul - ll|``: distance of the lip sensors in mm; never 0, as the sensors sit on the skin
-LP    lip protrusion, ``(ul_x + ll_x) / 2``: mm to the front of the origin of the frame; the one variable that a
-      different frame changes
+LP    lip protrusion, ``(ul_x + ll_x) / 2``: mm in front of the origin; the only variable that depends on the choice
+      of coordinates
 TTCD  tongue tip constriction degree, ``min |tt - p|`` over the points p of the palate trace, in mm
 TTCL  tongue tip constriction location: arc length in mm along the trace, from its FRONT end to the p of TTCD;
       grows to the back
@@ -16,10 +16,10 @@ TBCD  tongue body constriction degree, ``min |b - p|`` over the points b of the 
 TBCL  tongue body constriction location: arc length in mm from the front end to the p of TBCD
 ====  ==========================================================================================================
 
-Without a palate there is no constriction to speak of: the four are NaN, not angles that only look like one. Each
-variable is NaN where a channel that it needs is. The other two of the eight, velum and glottis, have no sensor. A trace
-ends where its measurement did, behind the teeth and mostly short of the velum: beyond an end, the distance to that end
-is given and the location stays there. A tongue above the trace has a distance too, as one below it.
+Without a palate, constrictions are undefined: the four are NaN, rather than angles that only look like constrictions.
+Each variable is NaN where a channel that it needs is NaN. The other two of the eight, velum and glottis, have no
+sensor. A trace ends where its measurement ended, behind the teeth and mostly short of the velum: beyond an end, the
+distance to that end is given and the location stays there. A tongue above the trace has a positive distance too.
 """
 
 from collections.abc import Iterable
@@ -37,21 +37,22 @@ UNITS = ("mm",) * len(VARIABLES)
 
 Points = Float[np.ndarray, "point 2"]
 
-_PAIRS_AT_ONCE = 1 << 16  # of a frame and a segment of the palate: half a megabyte for each intermediate array
+_PAIRS_AT_ONCE = 1 << 16  # pairs of a frame and a palate segment: half a megabyte for each intermediate array
 
 
 def tract_variables(
     positions: Float[np.ndarray, "time channel"], palate: Points | None = None
 ) -> Float[np.ndarray, "time variable"]:
-    """Return the tract variables (mm) of positions in the order of ``articulators.CHANNELS``.
+    """Return the tract variables (mm) of positions (mm) in the order of ``channels.CHANNELS``.
 
     Raises
     ------
     ValueError
-        Channels other than the canonical ones, or a palate of fewer than two points, with NaN, or front to back.
+        The channels are not the canonical ones, or the palate has fewer than two points, holds NaN, or runs from
+        front to back.
     """
     if positions.shape[1] != len(CHANNELS):
-        raise ValueError(f"{positions.shape[1]} channels; tract variables are of the {len(CHANNELS)} canonical ones")
+        raise ValueError(f"{positions.shape[1]} channels; tract variables need the {len(CHANNELS)} canonical ones")
     upper, lower = _point(positions, "ul"), _point(positions, "ll")
     variables = dict.fromkeys(VARIABLES, np.full(len(positions), np.nan))
     variables["LA"] = np.hypot(*(upper - lower).T)
@@ -64,16 +65,16 @@ def tract_variables(
 
 
 def estimate_palate(tracks: Iterable[Track]) -> Points:
-    """Return the upper convex hull of every tongue position of a speaker, back to front: a stand-in for a palate trace.
+    """Return the upper convex hull of a speaker's tongue positions, back to front: a substitute for a palate trace.
 
-    What is above it no tongue sensor ever reached, so that it lies below the palate where the tongue did not touch it,
-    and it bridges whatever is hollow. A result that rests on it is to be called estimated. One mistracked sample can
-    lift it: give low-passed tracks that have been audited.
+    No tongue sensor ever reached above the hull, so it lies below the palate wherever the tongue did not touch the
+    palate, and it bridges hollows. Results that rest on it should be called estimated. A single mistracked sample can
+    lift it: pass low-passed tracks that have been audited.
 
     Raises
     ------
     ValueError
-        Fewer than three tongue positions, or all on a line; channels other than the canonical ones.
+        There are fewer than three tongue positions, or all lie on a line; or channels are not the canonical ones.
     """
     from scipy.spatial import ConvexHull, QhullError
 
@@ -82,7 +83,7 @@ def estimate_palate(tracks: Iterable[Track]) -> Points:
     try:
         corners = points[ConvexHull(points).vertices]
     except (QhullError, ValueError):
-        raise ValueError(f"{len(points)} tongue positions, which enclose no area: no palate to be estimated") from None
+        raise ValueError(f"{len(points)} tongue positions enclose no area: cannot estimate a palate") from None
     return _upper_chain(corners)
 
 
@@ -93,16 +94,16 @@ def _point(positions: np.ndarray, articulator: str) -> np.ndarray:
 
 def _tongue(track: Track) -> np.ndarray:
     if track.channels != CHANNELS:
-        raise ValueError(f"a track of {' '.join(track.channels)}; a palate is estimated from the canonical channels")
+        raise ValueError(f"a track of {' '.join(track.channels)}; estimating a palate needs the canonical channels")
     return np.concatenate([_point(track.values, articulator) for articulator in ("td", "tb", "tt")])
 
 
 def _upper_chain(corners: np.ndarray) -> np.ndarray:
-    """Return those corners of a convex polygon that nothing of it lies above, from left to right."""
+    """Return the corners of the upper boundary of a convex polygon, from left to right."""
     chain: list[np.ndarray] = []
     for corner in corners[np.lexsort((-corners[:, 1], corners[:, 0]))]:
         if chain and corner[0] == chain[-1][0]:
-            continue  # below one that is already there
+            continue  # below a corner that is already in the chain
         while len(chain) > 1 and np.linalg.det([chain[-1] - chain[-2], corner - chain[-2]]) >= 0:
             chain.pop()
         chain.append(corner)
@@ -110,15 +111,16 @@ def _upper_chain(corners: np.ndarray) -> np.ndarray:
 
 
 class _Palate:
-    """A palate trace from front to back, about its own centre, for the distances of many chords at once.
+    """A palate trace from front to back, relative to its own centre, for the distances of many chords at once.
 
-    The squared distance of a point p to a + s d is ``|p - a|^2 + |d|^2 s (s - 2 u)``, where u is the unbounded s of the
-    foot of the perpendicular. To find the nearest of many it is summed up from two matrix products.
+    The squared distance of a point p to a + s d, 0 <= s <= 1, is ``|p - a|^2 + |d|^2 s (s - 2 u)``, where u is the s of
+    the foot of the perpendicular on the unbounded line. Two matrix products give it for all pairs of point and
+    segment; ``cost`` below is this distance less what does not bear on which segment is nearest.
     """
 
     def __init__(self, points: np.ndarray):
         if len(points) < 2 or not np.isfinite(points).all() or not points[0, 0] < points[-1, 0]:
-            raise ValueError("a palate trace wants two points or more, without NaN, that run from back to front")
+            raise ValueError("a palate trace needs two points or more, without NaN, that run from back to front")
         moved = np.concatenate([[True], (np.diff(points, axis=0) != 0).any(axis=1)])
         self.centre = points.mean(axis=0)
         self.corners = (points[moved] - self.centre)[::-1]
@@ -127,20 +129,24 @@ class _Palate:
         self.arc = np.concatenate([[0.0], np.cumsum(self.lengths)])
 
     def constriction(self, *ends: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return the distance of points, or of chords between two, and the arc length where the palate is nearest."""
+        """Return distance and arc length (mm) of the nearest place on the palate, for points or for chords.
+
+        One array of points gives the distances of these; two give those of the chords between them. NaN where an
+        end is NaN.
+        """
         degree, location = np.full((2, len(ends[0])), np.nan)
-        known = np.flatnonzero(np.isfinite(np.concatenate(ends, axis=1)).all(axis=1))
+        measured = np.flatnonzero(np.isfinite(np.concatenate(ends, axis=1)).all(axis=1))
         nearest = self._from_points if len(ends) == 1 else self._from_chords
         at_once = max(1, _PAIRS_AT_ONCE // len(self.corners))
-        for first in range(0, len(known), at_once):
-            frames = known[first : first + at_once]
+        for first in range(0, len(measured), at_once):
+            frames = measured[first : first + at_once]
             degree[frames], location[frames] = nearest(*(end[frames] - self.centre for end in ends))
         return degree, location
 
     def _from_chords(self, start: np.ndarray, end: np.ndarray) -> np.ndarray:
         """Return (distance, arc length) x chords.
 
-        Segments that do not cross are nearest at an end of one of them: an end of the chord or a corner of the palate.
+        Two segments that do not cross are nearest at an end of one of them: an end of the chord or a palate corner.
         """
         candidates = np.stack([self._from_points(start), self._from_points(end), self._from_corners(start, end)])
         best = np.argmin(candidates[:, 0], axis=0)
@@ -164,7 +170,7 @@ class _Palate:
         return np.stack([distance, self.arc[segment] + along * self.lengths[segment]])
 
     def _from_corners(self, start: np.ndarray, end: np.ndarray) -> np.ndarray:
-        """Return (distance, arc length) x chords, of the corner nearest to each chord."""
+        """Return (distance, arc length) x chords, for the corner nearest to each chord."""
         chords = end - start
         squared = np.maximum((chords**2).sum(axis=1), np.finfo(float).tiny)
         scaled = chords / squared[:, None]
@@ -177,7 +183,7 @@ class _Palate:
         return np.stack([distance, self.arc[corner]])
 
     def _crossings(self, start: np.ndarray, end: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return which chords cross the palate, and the arc length at which each of those does so first."""
+        """Return which chords cross the palate, and the arc length at which each of them first does."""
         side = _cross(end - start, start, self.corners)
         ends = [_cross(self.steps, self.corners[:-1], point).T for point in (start, end)]
         crosses = (side[:, :-1] * side[:, 1:] < 0) & (ends[0] * ends[1] < 0)
@@ -188,6 +194,6 @@ class _Palate:
 
 
 def _cross(directions: np.ndarray, origins: np.ndarray, points: np.ndarray) -> np.ndarray:
-    """Return on which side of each directed line (line x point) each point lies, as twice the area between them."""
+    """Return on which side of each directed line each point lies (line x point), as twice the signed area between."""
     normals = directions[:, ::-1] * [-1.0, 1.0]
     return normals @ points.T - (normals * origins).sum(axis=1)[:, None]

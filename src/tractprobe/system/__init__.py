@@ -1,1 +1,1 @@
-"""Files, processes and errors; nothing here knows of speech."""
+"""Files, processes and errors; nothing here knows about speech."""

@@ -1,26 +1,26 @@
-"""What a user can get wrong, each with the file, the place in it and what to do."""
+"""Errors that a user can cause; each names the file, the place in it and what to do."""
 
 import errno
 from pathlib import Path
 
 
 class TractprobeError(ValueError):
-    """Base of every error that a user, rather than a bug of ours, can cause."""
+    """Base of every error that a user can cause, as opposed to a bug of ours."""
 
 
 _STORAGE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR}
-_STORAGE |= {errno.EISDIR, errno.EEXIST}  # a folder in a file's place, or the other way round
+_STORAGE |= {errno.EISDIR, errno.EEXIST}  # a folder where a file should be, or the other way round
 
 
 class StorageError(TractprobeError):
-    """A place that nothing can be written to."""
+    """A location that cannot be written to."""
 
     @classmethod
     def of(cls, error: OSError, place: Path) -> "OSError | StorageError":
-        """Return what is to be raised for an error of the system's while something was written."""
+        """Return the error to raise for a system error that occurred while writing."""
         if error.errno not in _STORAGE:
             return error
-        advice = "Make room or give another folder, then run the same command again: what was finished is kept"
+        advice = "Make room or choose another folder, then run the same command again: finished work is kept"
         return cls(f"{error.filename2 or error.filename or place}: {error.strerror}. {advice}")
 
 
@@ -41,27 +41,27 @@ class CorpusError(TractprobeError):
 
 
 class ConfigError(TractprobeError):
-    """A setting that names nothing that exists, or contradicts another."""
+    """A setting that names something that does not exist, or contradicts another setting."""
 
 
 class EncoderError(TractprobeError):
-    """An encoder that cannot be loaded, or cannot take what it was given."""
+    """An encoder that cannot be loaded, or cannot accept its input."""
 
 
 class ProcessError(TractprobeError):
-    """Processes that die whatever they work on."""
+    """Worker processes that die no matter which item they work on."""
 
 
 class RunError(TractprobeError):
-    """A run directory that does not hold what is asked of it."""
+    """A run directory that does not contain what was requested."""
 
 
 class HeadError(TractprobeError):
-    """A head file that is not whole, not ours, or not what it says."""
+    """A head file that is incomplete, not ours, or not what it claims to be."""
 
 
 def first_line(error: BaseException) -> str:
-    r"""Return the first line of what an exception says, or its type if it says nothing.
+    r"""Return the first line of an exception's message, or its type if the message is empty.
 
     >>> first_line(EOFError()), first_line(OSError("no space\nleft"))
     ('EOFError', 'no space')
@@ -70,12 +70,15 @@ def first_line(error: BaseException) -> str:
 
 
 def printable(text: str) -> str:
-    r"""Return a text in which what steers a terminal, or is no character at all, is written as an escape.
+    r"""Return a text in which terminal control characters and invalid characters are written as escapes.
 
     >>> printable("b\udce9 \x1b[2J")
     'b\\udce9 \\x1b[2J'
     """
-    return "".join(one if one.isprintable() or one in "\n\t" else one.encode("unicode_escape").decode() for one in text)
+    return "".join(
+        character if character.isprintable() or character in "\n\t" else character.encode("unicode_escape").decode()
+        for character in text
+    )
 
 
 def _rebuild_corpus_error(file: str, problem: str, place: str | None) -> CorpusError:

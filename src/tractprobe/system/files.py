@@ -1,4 +1,4 @@
-"""Writing whole or not at all, reading within bounds, and naming content by its hash."""
+"""Atomic writes, bounded reads, and names for content by its hash."""
 
 import errno
 import hashlib
@@ -6,11 +6,10 @@ import json
 import logging
 import os
 import re
-import shutil
 import socket
 import stat
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -28,7 +27,7 @@ MAX_TEXT_BYTES = 1 << 28
 
 @contextmanager
 def atomic(path: Path) -> Iterator[Path]:
-    """Yield a temporary name beside ``path``; on success it replaces ``path``, on error it vanishes."""
+    """Yield a temporary name next to ``path``; on success it replaces ``path``, on error it is removed."""
     temporary = path.with_name(f".{path.name}.{os.urandom(4).hex()}.tmp")
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -43,7 +42,7 @@ def atomic(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def writing(place: Path) -> Iterator[None]:
-    """Turn a full disk, or a folder that is not ours to write to, into a StorageError."""
+    """Turn a full disk, or a folder that we may not write to, into a StorageError."""
     try:
         yield
     except OSError as error:
@@ -51,16 +50,16 @@ def writing(place: Path) -> Iterator[None]:
 
 
 def clear_temporaries(folder: Path) -> None:
-    """Remove what ``atomic`` could not, being killed; only for who holds the folder's lock."""
+    """Remove the temporary files of killed processes; the caller must hold the folder's lock."""
     for temporary in folder.rglob(".*.tmp"):
         temporary.unlink(missing_ok=True)
 
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Hold a folder to ourselves among the processes that ask for it; a process that dies gives it back.
+    """Lock a folder against other processes that lock it; the lock of a process that dies is released.
 
-    The lock is the kernel's (flock) on a file beside the folder, which says who holds it.
+    It is a kernel lock (flock) on a file next to the folder; the file says which process has the lock.
     """
     file = _lock_file(folder)
     lock = FileLock(file, mode=0o644)
@@ -72,16 +71,16 @@ def locked(folder: Path) -> Iterator[None]:
             log.info("waiting for %s, held by %s", folder, _holder(file))
             hold = lock.acquire()
     with hold:
-        if not isinstance(lock, SoftFileLock):  # which keeps notes of its own, where there is no flock
+        if not isinstance(lock, SoftFileLock):  # it writes its own notes into the file, where flock is missing
             with writing(file):
                 file.write_text(json.dumps({"process": os.getpid(), "host": socket.gethostname(), "since": now()}))
         yield
 
 
 def held_by(folder: Path) -> str | None:
-    """Return which process holds a folder, where and since when; ``None`` if none does.
+    """Return which process has locked a folder, on which host and since when; ``None`` if none has.
 
-    Who looks needs no right to write there, and is not taken for a holder by others who look.
+    Asking needs no write permission, and others who ask at the same time do not mistake it for a lock.
     """
     import fcntl
 
@@ -110,9 +109,9 @@ def _held_without_flock(file: Path) -> str | None:
 
 def _holder(lock_file: Path) -> str:
     try:
-        about = json.loads(lock_file.read_text())
-        return f"process {about['process']} on {about['host']} since {about['since']}"
-    except (OSError, ValueError, KeyError, TypeError):  # it has just begun, or filelock notes something else
+        holder = json.loads(lock_file.read_text())
+        return f"process {holder['process']} on {holder['host']} since {holder['since']}"
+    except (OSError, ValueError, KeyError, TypeError):  # not written yet, or filelock wrote its own notes
         return "a process"
 
 
@@ -125,53 +124,15 @@ def now() -> str:
     return time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime())
 
 
-@contextmanager
-def staged_folder(folder: Path, is_done: Callable[[], bool], *, resume: str | None = None) -> Iterator[Path | None]:
-    """Yield a new folder that takes the place of ``folder`` on success; until then nothing of that is changed.
-
-    Among processes that want the same, one works and the others wait; whoever finds it done gets ``None``. What lay
-    there before is moved aside before it is removed; what killed processes left behind is cleared. With ``resume``, a
-    name for what is being made, an unfinished folder is kept and yielded again to whoever makes the same.
-    """
-    staging = folder.with_name(f".{folder.name}.{resume or 'new'}.partial")
-    with locked(folder), writing(folder):
-        _clear_leftovers(folder, keep=staging if resume else None)
-        if is_done():
-            shutil.rmtree(staging, ignore_errors=True)
-            yield None
-            return
-        staging.mkdir(exist_ok=True)
-        clear_temporaries(staging)
-        try:
-            yield staging
-            if folder.exists():
-                os.replace(folder, staging.with_suffix(".old"))
-            os.replace(staging, folder)
-        finally:
-            shutil.rmtree(staging.with_suffix(".old"), ignore_errors=True)
-            if not resume:
-                shutil.rmtree(staging, ignore_errors=True)
-
-
-def _clear_leftovers(folder: Path, keep: Path | None) -> None:
-    """Remove what was left behind; we hold the lock, so nobody is at work on it."""
-    ours = re.compile(re.escape(f".{folder.name}.") + r"(new|[0-9a-f]+)\.(partial|old)")
-    for leftover in (path for path in list(folder.parent.iterdir()) if ours.fullmatch(path.name)):
-        if leftover.suffix == ".old" and not folder.exists():
-            os.replace(leftover, folder)  # killed between the two moves
-        elif leftover.suffix in (".partial", ".old") and leftover != keep:
-            shutil.rmtree(leftover, ignore_errors=True)
-
-
 def write_json(path: Path, value: Any) -> None:
-    """Write JSON atomically; NaN is refused, since it is not JSON."""
+    """Write JSON atomically; raise ValueError for NaN, which JSON does not have."""
     text = json.dumps(value, ensure_ascii=False, indent=1, allow_nan=False) + "\n"
     with atomic(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 
 def check_regular(path: Path) -> None:
-    """Raise CorpusError unless a path is a plain file: devices and pipes may never end."""
+    """Raise CorpusError unless a path is a plain file: reading a device or pipe may never end."""
     try:
         regular = stat.S_ISREG(path.stat().st_mode)
     except FileNotFoundError:
@@ -196,7 +157,7 @@ def read_bytes(path: Path, max_bytes: int) -> bytes:
 
 
 def read_text(path: Path, encoding: str = "utf-8", max_bytes: int = MAX_TEXT_BYTES) -> str:
-    """Read a text file of bounded size, with any line ends as one; CorpusError names the byte that is no text."""
+    r"""Read a text file of bounded size; any line ending becomes ``\n``. CorpusError names a byte that is not text."""
     content = read_bytes(path, max_bytes)
     try:
         text = content.decode(encoding)
@@ -206,7 +167,7 @@ def read_text(path: Path, encoding: str = "utf-8", max_bytes: int = MAX_TEXT_BYT
 
 
 def read_json(path: Path) -> Any:
-    """Read a JSON file of bounded size; raise CorpusError with the line where it breaks off."""
+    """Read a JSON file of bounded size; CorpusError names the line at which it stops being JSON."""
     content = read_bytes(path, MAX_JSON_BYTES)
     try:
         return json.loads(content.decode())
@@ -216,10 +177,10 @@ def read_json(path: Path) -> Any:
 
 
 def read_npy(path: Path) -> np.ndarray:
-    """Read one numeric array from a .npy file, without pickle and with no more memory than the file has bytes."""
+    """Read one numeric array from a .npy file, without pickle and in no more memory than the file has bytes."""
     check_regular(path)
     try:
-        # Mapping first: a header that claims more than the file holds fails here, before anything is allocated.
+        # Mapped first: a header that claims more than the file contains fails here, before anything is allocated.
         mapped = np.load(path, mmap_mode="r", allow_pickle=False)
         if not isinstance(mapped, np.ndarray):
             raise ValueError("an archive, not an array")
@@ -231,7 +192,7 @@ def read_npy(path: Path) -> np.ndarray:
 
 
 def file_safe(name: str) -> str:
-    """Return a Hub id, or the last part of a path, fit for a file name.
+    """Return a Hub id, or the last part of a path, as a valid file name.
 
     >>> file_safe("facebook/hubert-base-ls960"), file_safe("/models/my hubert/")
     ('facebook--hubert-base-ls960', 'my-hubert')

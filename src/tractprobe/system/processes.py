@@ -1,8 +1,8 @@
-"""Work shared among processes that may be killed by what they work on: by a library's crash, or for want of memory.
+"""Work shared among processes that an item may kill: because a library crashes, or because memory runs out.
 
-Each process has one item at a time, so that the one it died of is known. That one is tried a second time, in a fresh
-process while no other works, as the machine, rather than the item, may have been at fault. If that process dies too,
-the item is given up.
+Each process has one item at a time, so we know which item it died of. That item is tried a second time, in a fresh
+process while no other is working, because the machine, rather than the item, may have been at fault. If that process
+dies too, the item is given up.
 """
 
 import logging
@@ -35,7 +35,7 @@ _GRACE_S = 5
 
 @dataclass(frozen=True)
 class Death:
-    """What becomes of an item that kills the process that works on it.
+    """The result of an item that kills the process that works on it.
 
     >>> print(Death(-9))
     killed the process that read it (signal 9)
@@ -54,20 +54,20 @@ class Death:
 def in_processes(
     task: Callable[[Item], Result], items: Sequence[Item], processes: int
 ) -> Generator[tuple[Item, Result | Death], None, None]:
-    """Yield each item and what a task makes of it, in their order; close it to end the processes.
+    """Yield each item with the task's result, in the items' order; close the generator to end the processes.
 
     Raises
     ------
     ProcessError
-        ``MAX_DEATHS_IN_A_ROW`` items each killed a process of their own and none was done between them, so that the
-        machine may be to blame; or a fresh process died before it began. Nothing has been said of these items.
+        ``MAX_DEATHS_IN_A_ROW`` items each killed a process of their own and none between them was finished, so the
+        machine may be to blame; or a fresh process died before it began. Nothing has been yielded for these items.
     """
     work = _Work(task, items, processes)
     try:
         for index, item in enumerate(items):
-            work.go_on(0)
+            work.advance(0)
             while index not in work.done:
-                work.go_on(None)
+                work.advance(None)
             result, error = work.done.pop(index)
             if error is not None:
                 raise error
@@ -77,14 +77,14 @@ def in_processes(
 
 
 class _Process:
-    """A process that does a task for one item after another.
+    """A process that runs a task on one item after another.
 
     Attributes
     ----------
     index
-        Which item it has, None if it is idle.
+        The item it is working on; None if it is idle.
     was_ready
-        Whether it got as far as asking for one.
+        Whether it got as far as asking for an item.
     """
 
     def __init__(self, task: Callable[[Any], Any]):
@@ -93,15 +93,15 @@ class _Process:
         self.was_ready = False
         self._process = _SPAWN.Process(target=_serve, args=(theirs, task), daemon=True)
         self._process.start()
-        theirs.close()  # held open here, its end would go unnoticed
+        theirs.close()  # left open here, the process's death would go unnoticed
 
     def give(self, index: int, item: Any) -> None:
         self.index = index
-        with suppress(OSError):  # of one that died meanwhile, which is noticed when its answer is taken
+        with suppress(OSError):  # it has died meanwhile, which is noticed when its answer is taken
             self.connection.send(item)
 
     def stop(self, patience_s: float = 0) -> int:
-        """End the process unless it ends by itself in time, and return its exit code."""
+        """Kill the process unless it exits in time, and return its exit code."""
         self.connection.close()
         self._process.join(patience_s)
         self._process.kill()
@@ -111,17 +111,17 @@ class _Process:
 
 
 class _Work(Generic[Item, Result]):
-    """What waits, what is being done by which process, and what is done: a result, or an error to be raised."""
+    """The items that wait, the processes with the items they work on, and what is done: a result or an error each."""
 
     def __init__(self, task: Callable[[Item], Result], items: Sequence[Item], processes: int):
         self.done: dict[int, tuple[Result | Death | None, Exception | None]] = {}
         self._task, self._items, self._most = task, items, processes
         self._waiting, self._suspects = deque(range(len(items))), deque[int]()
-        self._deaths: dict[int, Death] = {}  # since an item was last done: not to be believed before the next one is
+        self._deaths: dict[int, Death] = {}  # since the last finished item; not confirmed until the next one finishes
         self._processes: list[_Process] = []
 
-    def go_on(self, timeout_s: float | None) -> None:
-        """Give idle processes work, and take what comes back within a time (None: as long as it takes)."""
+    def advance(self, timeout_s: float | None) -> None:
+        """Give idle processes work, and take what comes back within the timeout (None: wait without limit)."""
         while self._waiting and not self._suspects and (idle := self._idle()):
             self._give(idle, self._waiting.popleft())
         if any(process.index is not None for process in self._processes):
@@ -131,14 +131,14 @@ class _Work(Generic[Item, Result]):
         elif self._suspects:
             self._try_alone(self._suspects.popleft())
         else:
-            self._believe_deaths()
+            self._confirm_deaths()
 
     def stop(self) -> None:
         for process in self._processes:
             process.stop()
 
     def _idle(self) -> _Process | None:
-        """Return a process that has nothing to do, a new one if there may be more."""
+        """Return an idle process, a new one if none is idle and the limit allows; None otherwise."""
         for process in self._processes:
             if process.index is None:
                 return process
@@ -159,7 +159,7 @@ class _Work(Generic[Item, Result]):
             return
         assert process.index is not None
         self.done[process.index], process.index = message, None
-        self._believe_deaths()
+        self._confirm_deaths()
 
     def _take_or_suspect(self, process: _Process) -> None:
         try:
@@ -171,7 +171,7 @@ class _Work(Generic[Item, Result]):
                 self._suspects.append(process.index)
 
     def _try_alone(self, index: int) -> None:
-        """Have one item done by a fresh process, while all others are idle."""
+        """Run one item in a fresh process, while all others are idle."""
         process = self._started()
         self._give(process, index)
         try:
@@ -190,18 +190,18 @@ class _Work(Generic[Item, Result]):
 
     def _check_deaths(self) -> None:
         if len(self._deaths) == MAX_DEATHS_IN_A_ROW:
-            each = ", ".join(f"{self._items[index]} {death}" for index, death in self._deaths.items())
-            advice = "If memory was short, try again when it is not; if it was not, move them out of the corpus"
-            raise ProcessError(f"one after another, each alone and at its second attempt: {each}. {advice}")
+            deaths = ", ".join(f"{self._items[index]} {death}" for index, death in self._deaths.items())
+            advice = "If memory was short, try again when it is not; if it was not, move these files out of the corpus"
+            raise ProcessError(f"in a row, each alone and at its second attempt: {deaths}. {advice}")
 
-    def _believe_deaths(self) -> None:
+    def _confirm_deaths(self) -> None:
         self.done.update((index, (death, None)) for index, death in self._deaths.items())
         self._deaths.clear()
 
 
 def _serve(connection: Connection, task: Callable[[Any], Any]) -> None:
-    """Do a task for each item that comes, until none can come any more."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the one that started us decides
+    """Run the task on each item received, until the connection closes."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent process decides
     _die_with_parent()
     connection.send(_READY)
     while True:
@@ -217,18 +217,18 @@ def _serve(connection: Connection, task: Callable[[Any], Any]) -> None:
 
 
 def _portable(error: Exception) -> Exception:
-    """Return an error that arrives in another process, with the traceback, which would not."""
-    told = traceback.format_exc()
-    error.add_note(told)
+    """Return an error that can be sent to another process, with its traceback as a note, since that is not sent."""
+    trace = traceback.format_exc()
+    error.add_note(trace)
     try:
         _PICKLER.loads(_PICKLER.dumps(error))
     except Exception:
-        return RuntimeError(told)
+        return RuntimeError(trace)
     return error
 
 
 def _die_with_parent() -> None:
-    """End this process when the one that started it is killed, so that none goes on writing."""
+    """End this process when its parent is killed, so that no orphan keeps writing."""
     parent = parent_process()
     assert parent is not None
 

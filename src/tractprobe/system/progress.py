@@ -1,4 +1,4 @@
-"""Progress bars with rates, shown on a terminal and quiet elsewhere."""
+"""Progress bars with rates, shown on a terminal and silent elsewhere."""
 
 import sys
 from collections.abc import Iterable, Sized
@@ -10,6 +10,6 @@ T = TypeVar("T")
 
 
 def progress(items: Iterable[T], doing: str, *, unit: str, total: int | None = None) -> Iterable[T]:
-    """Iterate with a bar that tells how many are done, how fast, and how long it will take."""
+    """Iterate with a bar that shows how many items are done, how fast, and how long the rest will take."""
     total = len(items) if isinstance(items, Sized) else total
     return tqdm(items, desc=doing, unit=f" {unit}", total=total, disable=not sys.stderr.isatty(), leave=False)

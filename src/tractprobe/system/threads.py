@@ -1,4 +1,4 @@
-"""Work side by side, a thread for each processor, and freed memory given back to the system."""
+"""Running work in parallel, one thread per processor, and giving freed memory back to the system."""
 
 import ctypes
 import sys
@@ -12,9 +12,9 @@ from threadpoolctl import ThreadpoolController
 
 
 def concurrently(function: Callable[..., Any], *arguments: Iterable[Any]) -> list[Any]:
-    """Return the function of each argument, in their order.
+    """Map a function over its arguments in parallel threads; results come in the order of the arguments.
 
-    Each call has one thread, since the libraries of torch and of scipy would otherwise wait for each other's.
+    Each call may use a single thread, because the thread pools of torch and scipy would otherwise block each other.
     """
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -27,16 +27,16 @@ def concurrently(function: Callable[..., Any], *arguments: Iterable[Any]) -> lis
 
 @cache
 def _libraries() -> ThreadpoolController:
-    return ThreadpoolController()  # looks through all that is loaded: milliseconds
+    return ThreadpoolController()  # scans every loaded library, which takes milliseconds
 
 
 def give_back() -> None:
-    """Return freed memory to the system, where the C library is glibc.
+    """Return freed memory to the system, if the C library is glibc.
 
-    It keeps what lies between blocks still in use: with tensors of ever different lengths that grows with every batch.
+    glibc keeps the gaps between blocks still in use; with tensors of ever-changing length these grow with every batch.
     """
     if sys.platform == "linux":
         try:
             ctypes.CDLL("libc.so.6").malloc_trim(0)
-        except (OSError, AttributeError):  # another C library, with habits of its own
+        except (OSError, AttributeError):  # another C library, which manages memory differently
             return

@@ -1,20 +1,21 @@
 """Carstens articulographs: the ``.pos`` files of the AG500 and AG501, and their text exports.
 
 Every frame holds seven numbers for each channel: x, y, z in mm, two angles, the rms error of the position fit and one
-more. What the axes mean is up to the recording session: as delivered, or after the maker's head correction, x is
-horizontal, y lateral and z vertical in most of them.
+more. The meaning of the axes depends on the recording session: in most, as delivered or after the maker's head
+correction, x is horizontal, y lateral and z vertical.
 
 AG501
-    ``AG50xDATA_V001`` to ``V003`` on the first line, on the second eight digits: how many bytes the header has, both
-    lines included. Then ``NumberOfChannels=``, ``SamplingFrequencyHz=`` and more, padded with NUL; then little endian
-    float32. The raw amplitudes of ``.amp`` files come with the same magic and are told by ``Calf_Channel_0``.
+    ``AG50xDATA_V001`` to ``V003`` on the first line; on the second, eight digits: the length of the header in bytes,
+    both lines included. Then ``NumberOfChannels=``, ``SamplingFrequencyHz=`` and more, padded with NUL; then
+    little-endian float32. ``.amp`` files of raw amplitudes have the same magic and are recognised by
+    ``Calf_Channel_0``.
 AG500
-    No header: little endian float32, 12 channels, 200 Hz by device. Some programs write a direction vector instead of
-    the angles, which moves the rms error to the last place.
+    No header: little-endian float32, 12 channels, 200 Hz (fixed by the device). Some programs write a direction vector
+    instead of the angles, which moves the rms error to the last field.
 Text
-    One frame a line, with a first line of names (``Ch1_X``, ``Ch1_Y``, ...) or without; no rate.
+    One frame per line, with or without a first line of names (``Ch1_X``, ``Ch1_Y``, ...); no rate.
 
-A channel that is not plugged in, and one that was lost, is 0 in all of its fields. Layouts follow Praat's EMA.cpp and
+A channel that is not plugged in or was lost is 0 in all of its fields. Layouts follow Praat's EMA.cpp and
 m2ci-msp/artk, and were checked on real files of both devices.
 """
 
@@ -36,7 +37,7 @@ MAX_FILE_BYTES = 1 << 28
 MAX_CHANNELS = 256
 MAX_RATE_HZ = 10_000.0
 MAX_DISTANCE_MM = 2000.0
-"""No articulograph measures as far as this from its origin: what lies beyond is a failed fit."""
+"""No articulograph measures this far from its origin: a position beyond it is a failed fit."""
 
 _AG500_CHANNELS = 12
 _FIELDS = ("X", "Y", "Z", "PHI", "THETA", "RMS", "EXTRA")
@@ -51,16 +52,16 @@ _COLUMN = re.compile(r"Ch(\d{1,3})_(\w+)", re.IGNORECASE)
 
 @dataclass(frozen=True, eq=False)
 class Sweep:
-    """What one file of an articulograph holds.
+    """The contents of one file of an articulograph.
 
     Attributes
     ----------
     device
-        Which kind of file it is.
+        The kind of file.
     positions
         x, y, z in mm along the file's own axes; NaN where a channel was lost, or not plugged in.
     rms
-        Error of the position fit, in the device's units; None if the file does not hold it.
+        Error of the position fit, in the device's units; None if the file does not contain it.
     rate_hz
         Frames per second; None if the file does not say.
     """
@@ -71,7 +72,7 @@ class Sweep:
     rate_hz: float | None
 
     def channel(self, path: Path, number: int, max_rms: float | None = None) -> Float[np.ndarray, "time 3"]:
-        """Return the positions of a channel, counted from 1; NaN where its rms error is above ``max_rms``.
+        """Return the positions (mm) of a channel, counted from 1; NaN where its rms error is above ``max_rms``.
 
         Raises
         ------
@@ -87,7 +88,7 @@ class Sweep:
 
 
 def read_sweep(path: Path) -> Sweep:
-    """Read a ``.pos`` file or a text export; CorpusError names the byte, line or header key where it goes wrong."""
+    """Read a ``.pos`` file or a text export; CorpusError names the offending byte, line or header key."""
     content = read_bytes(path, MAX_FILE_BYTES)
     if not content:
         raise CorpusError(path, "is empty")
@@ -102,19 +103,19 @@ def read_sweep(path: Path) -> Sweep:
 def _read_ag501(path: Path, content: bytes) -> Sweep:
     lines = content[:_SNIFFED_BYTES].split(b"\n", maxsplit=2)
     if lines[0].removeprefix(_MAGIC).strip() not in _VERSIONS:
-        raise CorpusError(path, f"version {lines[0][:20]!r}; known are V001, V002 and V003", place="line 1")
+        raise CorpusError(path, f"version {lines[0][:20]!r}; V001, V002 and V003 are supported", place="line 1")
     if len(lines) < 2 or not re.fullmatch(rb"\d{8}", lines[1].strip()):
-        raise CorpusError(path, "not the header's length in eight digits", place="line 2")
+        raise CorpusError(path, "expected the header's length in eight digits", place="line 2")
     length = int(lines[1])
     if not _MIN_HEADER_BYTES <= length <= min(len(content), _MAX_HEADER_BYTES):
         raise CorpusError(path, f"a header of {length} bytes in a file of {len(content)}", place="line 2")
     if b"Calf_Channel_0" in content[:length]:
-        raise CorpusError(path, "holds amplitudes (.amp), no positions", place="Calf_Channel_0")
+        raise CorpusError(path, "contains amplitudes (.amp), not positions", place="Calf_Channel_0")
     header = _parse_header(content[:length])
     channels = _number(path, header, "NumberOfChannels", MAX_CHANNELS)
     rate_hz = _number(path, header, "SamplingFrequencyHz", MAX_RATE_HZ)
     if channels < 1 or channels % 1:
-        raise CorpusError(path, f"{channels} channels", place="NumberOfChannels")
+        raise CorpusError(path, f"expected a whole number of channels, not {channels}", place="NumberOfChannels")
     return _sweep(path, "AG501", _records(path, content, length, int(channels)), _RMS, rate_hz)
 
 
@@ -128,20 +129,22 @@ def _number(path: Path, header: Mapping[str, str], key: str, most: float) -> flo
     try:
         value = float(header[key])
     except KeyError:
-        raise CorpusError(path, "the header does not have it", place=key) from None
+        raise CorpusError(path, "missing from the header", place=key) from None
     except ValueError:
-        raise CorpusError(path, f"{header[key]!r:.40} is no number", place=key) from None
+        raise CorpusError(path, f"{header[key]!r:.40} is not a number", place=key) from None
     if not 0 < value <= most:
-        raise CorpusError(path, f"{value} is not above 0 and at most {most}", place=key)
+        raise CorpusError(path, f"expected a number above 0 and at most {most}, not {value}", place=key)
     return value
 
 
 def _records(path: Path, content: bytes, start: int, channels: int) -> Float[np.ndarray, "time channel field"]:
-    """Return the float32 frames that begin at a byte."""
+    """Return the float32 frames from byte ``start`` on."""
     frame_bytes = 4 * channels * len(_FIELDS)
     count, excess = divmod(len(content) - start, frame_bytes)
     if excess or not count:
-        problem = f"{excess} bytes after {count} whole frames of {channels} channels; cut short, or no such file?"
+        problem = (
+            f"{excess} bytes after {count} whole frames of {channels} channels; cut short, or another kind of file?"
+        )
         raise CorpusError(path, problem, place=f"byte {len(content) - excess}")
     values = np.frombuffer(content, "<f4", offset=start).reshape(count, channels, len(_FIELDS))
     with np.errstate(invalid="ignore"):  # a signalling NaN is as good as any other
@@ -149,7 +152,7 @@ def _records(path: Path, content: bytes, start: int, channels: int) -> Float[np.
 
 
 def _ag500_rms_field(records: Float[np.ndarray, "time channel field"]) -> int:
-    """Return where the rms error is: in the last place if the three fields before are vectors of length 1."""
+    """Return the field of the rms error: the last one if the three fields before are vectors of length 1."""
     with np.errstate(over="ignore", invalid="ignore"):
         length = np.linalg.norm(records[..., 3:6], axis=-1)
     used = (records != 0).any(axis=-1)
@@ -160,7 +163,7 @@ def _read_text(path: Path, content: bytes) -> Sweep:
     try:
         lines = content.decode("utf-8-sig").replace("\r\n", "\n").replace("\r", "\n").rstrip().split("\n")
     except UnicodeDecodeError as error:
-        raise CorpusError(path, "begins as text, and is none", place=f"byte {error.start}") from None
+        raise CorpusError(path, "begins as text, but is not text here", place=f"byte {error.start}") from None
     if "_" in lines[0] and any(map(str.isalpha, lines[0])):
         names = lines[0].split()
         rows = parse_rows(path, lines[1:], first_line=2, columns=len(names))
@@ -168,29 +171,29 @@ def _read_text(path: Path, content: bytes) -> Sweep:
     else:
         rows = parse_rows(path, lines)
         if not rows.shape[1] or rows.shape[1] % len(_FIELDS):
-            problem = f"{rows.shape[1]} columns; without names they should be {len(_FIELDS)} for each channel"
+            problem = f"{rows.shape[1]} columns; expected {len(_FIELDS)} for each channel, as there are no names"
             raise CorpusError(path, problem, place="line 1")
         records = rows.reshape(len(rows), -1, len(_FIELDS))
     if not len(rows):
-        raise CorpusError(path, "holds no frames")
+        raise CorpusError(path, "contains no frames")
     return _sweep(path, "text", records, _RMS, None)
 
 
 def _named_records(
     path: Path, names: Sequence[str], rows: Float[np.ndarray, "time column"]
 ) -> Float[np.ndarray, "time channel field"]:
-    """Sort columns ``Ch<number>_<field>`` into channels and fields; what there is no column for is NaN."""
+    """Sort columns ``Ch<number>_<field>`` into channels and fields; fields without a column are NaN."""
     places: dict[tuple[int, int], int] = {}
     for column, name in enumerate(names):
         parsed = _COLUMN.fullmatch(name)
         if parsed is None or parsed[2].upper() not in _FIELDS:
-            continue  # such as a column of times
+            continue  # for example a column of times
         place = int(parsed[1]), _FIELDS.index(parsed[2].upper())
         if not 1 <= place[0] <= MAX_CHANNELS or place in places:
             raise CorpusError(path, f"column {name} is there twice, or beyond channel {MAX_CHANNELS}", place="line 1")
         places[place] = column
     if not places:
-        raise CorpusError(path, "no column is named as Ch1_X is", place="line 1")
+        raise CorpusError(path, "no column has a name such as Ch1_X", place="line 1")
     records = np.full((len(rows), max(channel for channel, _ in places), len(_FIELDS)), np.nan)
     for (channel, field), column in places.items():
         records[:, channel - 1, field] = rows[:, column]
@@ -205,12 +208,12 @@ def _sweep(
     rate_hz: float | None,
 ) -> Sweep:
     positions, rms = records[..., :3].copy(), records[..., rms_field]
-    # A text export rounds: three zeros may be a sensor at the origin, if its other fields are none.
-    told_by = records if device == "text" else positions
-    lost = (np.nan_to_num(told_by, nan=0.0) == 0).all(axis=-1)
+    # A text export rounds: three zeros may be a sensor at the origin, if its other fields are not 0.
+    zero_if_lost = records if device == "text" else positions
+    lost = (np.nan_to_num(zero_if_lost, nan=0.0) == 0).all(axis=-1)
     with np.errstate(invalid="ignore"):
         failed = ~lost & (np.abs(positions) > MAX_DISTANCE_MM).any(axis=-1)
     if failed.sum() > (~lost).sum() / 2:
-        raise CorpusError(path, f"most of it lies more than {MAX_DISTANCE_MM:.0f} mm away: these are no positions")
+        raise CorpusError(path, f"most values are beyond {MAX_DISTANCE_MM:.0f} mm: these are not positions")
     positions[lost | failed] = np.nan
     return Sweep(device, positions, None if np.isnan(rms).all() else rms, rate_hz)

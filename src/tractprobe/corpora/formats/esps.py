@@ -1,7 +1,7 @@
-"""Labels of ESPS xlabel (xwaves), as in mngu0's ``.lab``.
+"""Labels of ESPS xlabel (xwaves), such as mngu0's ``.lab``.
 
 A header that ends with a line ``#``, then ``END_TIME COLOUR LABEL`` lines, times in seconds. Only ends are given: each
-label begins where the one before ends, the first at 0.
+label begins where the previous one ends, the first at 0.
 """
 
 from pathlib import Path
@@ -12,11 +12,11 @@ from tractprobe.system.files import read_text
 
 
 def read_labels(path: Path) -> tuple[Phone, ...]:
-    """Read a label file; CorpusError names the line where it goes wrong."""
+    """Read a label file; CorpusError names the offending line."""
     lines = read_text(path, "latin-1").split("\n")
     body = next((number for number, line in enumerate(lines, start=1) if line.strip() == "#"), None)
     if body is None:
-        raise CorpusError(path, "no line '#' ends the header")
+        raise CorpusError(path, "expected a line '#' at the end of the header")
     labels, start_s = [], 0.0
     for number, line in enumerate(lines[body:], start=body + 1):
         if line.strip():

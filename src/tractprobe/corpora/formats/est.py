@@ -1,9 +1,9 @@
 """EST_Track (Edinburgh Speech Tools), the ``.ema`` of MOCHA-TIMIT and mngu0: a text header, then one row per frame.
 
-The header is ``key value`` lines in an order that differs between corpora, from ``EST_File Track`` to
+The header consists of ``key value`` lines, in an order that differs between corpora, from ``EST_File Track`` to
 ``EST_Header_End``; ``Channel_<k>`` names the channels. Each row is the time in seconds, a flag (1: measured, 0 or NaN:
-a break) and then the channels, so that a row has two numbers MORE than ``NumChannels``: float32 in the order that
-``ByteOrder`` says (01 little, 10 big endian), or the same as text. After ``EST_TrackFile`` of the Speech Tools.
+a break) and then the channels, so a row has two numbers MORE than ``NumChannels``. They are float32 in the byte order
+of ``ByteOrder`` (01 little-endian, 10 big-endian), or text. Follows ``EST_TrackFile`` of the Speech Tools.
 """
 
 import re
@@ -30,16 +30,16 @@ _LEAD = 2  # time and flag
 
 @dataclass(frozen=True, eq=False)
 class EstTrack:
-    """What an EST track file holds.
+    """The contents of an EST track file.
 
     Attributes
     ----------
     path
-        The file, to be named in errors.
+        The file, for error messages.
     rate_hz, start_s
-        Frames per second, and time of the first one.
+        Frames per second, and time of the first frame.
     channels
-        Name of each column, without the blanks around it; names may be empty, or occur twice.
+        Name of each column, without surrounding blanks; names may be empty, or occur twice.
     values
         In the file's own unit; NaN throughout a frame that is flagged as a break.
     """
@@ -56,11 +56,11 @@ class EstTrack:
         return len(self.values) / self.rate_hz
 
     def column(self, name: str) -> Float[np.ndarray, " time"]:
-        """Return the one channel of a name; CorpusError if there is none, or more than one."""
+        """Return the channel with a name; CorpusError unless there is exactly one."""
         count = self.channels.count(name)
         if count != 1:
             has = " ".join(self.channels)
-            raise CorpusError(self.path, f"has {count} channels {name!r}, one is wanted; it has {has:.300}")
+            raise CorpusError(self.path, f"expected one channel {name!r}, not {count}; it has {has:.300}")
         return self.values[:, self.channels.index(name)]
 
 
@@ -72,13 +72,13 @@ def read_est(path: Path, headerless_channels: Sequence[str] = ()) -> EstTrack:
     path
         The file.
     headerless_channels
-        Channels of a text file that consists of rows only, as some tools export it; such a file is an error if not
-        given.
+        Channels of a text file that consists of rows only, as some tools export it; without them, such a file is an
+        error.
 
     Raises
     ------
     CorpusError
-        Names the header line, row or byte where it goes wrong.
+        The file is damaged or unsupported; the message names the header line, row or byte.
     """
     content = read_bytes(path, MAX_FILE_BYTES)
     if content.startswith(_MAGIC):
@@ -98,19 +98,20 @@ def read_est(path: Path, headerless_channels: Sequence[str] = ()) -> EstTrack:
 def _with_header(path: Path, content: bytes) -> tuple[tuple[str, ...], np.ndarray]:
     end = _END.search(content, 0, _MAX_HEADER_BYTES)
     if end is None:
-        raise CorpusError(path, f"no line EST_Header_End within {_MAX_HEADER_BYTES} bytes")
+        raise CorpusError(path, f"expected a line EST_Header_End within {_MAX_HEADER_BYTES} bytes")
     lines = content[: end.start()].decode("latin-1").split("\n")
     header = dict(_pair(line) for line in lines if line.strip())
     frames, channels = _count(path, header, "NumFrames"), _count(path, header, "NumChannels")
     if channels > _MAX_CHANNELS or _count(path, header, "NumAuxChannels", "0"):
-        raise CorpusError(path, f"{channels} channels, or auxiliary ones, are not read here", place="header")
+        problem = f"{channels} channels, or auxiliary ones; at most {_MAX_CHANNELS} and none auxiliary are supported"
+        raise CorpusError(path, problem, place="header")
     match header.get("DataType"):
         case "binary":
             rows = _binary_rows(path, header, content, end.end(), frames, channels)
         case "ascii":
             rows = _text_rows(path, content[end.end() :], channels, first_line=len(lines) + 2)
         case kind:
-            raise CorpusError(path, f"DataType {kind!r}; binary and ascii are read", place="header")
+            raise CorpusError(path, f"DataType {kind!r}; expected binary or ascii", place="header")
     if len(rows) != frames:
         raise CorpusError(path, f"NumFrames says {frames}, but there are {len(rows)} rows; cut short?")
     return tuple(header.get(f"Channel_{index}", "") for index in range(channels)), rows
@@ -124,7 +125,7 @@ def _pair(line: str) -> tuple[str, str]:
 def _count(path: Path, header: dict[str, str], key: str, default: str = "") -> int:
     value = header.get(key, default)
     if not re.fullmatch(r"[0-9]{1,9}", value):
-        raise CorpusError(path, f"{key} is {value!r:.60}, no count", place="header")
+        raise CorpusError(path, f"{key} is {value!r:.60}, not a count", place="header")
     return int(value)
 
 
@@ -133,13 +134,13 @@ def _binary_rows(
 ) -> np.ndarray:
     order = _ORDERS.get(header.get("ByteOrder", ""))
     if order is None:
-        raise CorpusError(path, f"ByteOrder {header.get('ByteOrder')!r}; 01 and 10 are read", place="header")
-    wanted = 4 * frames * (channels + _LEAD)
-    if len(content) - start != wanted:
-        problem = f"{len(content) - start} bytes of data, {wanted} are announced ({frames} x ({channels} + {_LEAD}))"
+        raise CorpusError(path, f"ByteOrder {header.get('ByteOrder')!r}; expected 01 or 10", place="header")
+    announced = 4 * frames * (channels + _LEAD)
+    if len(content) - start != announced:
+        problem = f"{len(content) - start} bytes of data, {announced} announced ({frames} x ({channels} + {_LEAD}))"
         raise CorpusError(path, problem, place=f"byte {start}")
     rows = np.frombuffer(content, order + "f4", offset=start).reshape(frames, channels + _LEAD)
-    with np.errstate(invalid="ignore"):  # a signalling NaN is as good as any
+    with np.errstate(invalid="ignore"):  # a signalling NaN becomes a quiet one
         return rows.astype(np.float64)
 
 
@@ -149,22 +150,22 @@ def _text_rows(path: Path, content: bytes, channels: int, first_line: int) -> np
 
 
 def _clock(path: Path, times_s: np.ndarray, measured: np.ndarray) -> tuple[float, float]:
-    """Return rate (Hz) and time of the first row; the step must not vary by more than 1 %."""
-    known = np.flatnonzero(np.isfinite(times_s))
+    """Return rate (Hz) and time (s) of the first row; the step must not vary by more than 1 %."""
+    timed = np.flatnonzero(np.isfinite(times_s))
     timeless = np.flatnonzero(measured & ~np.isfinite(times_s))
     if len(timeless):
         raise CorpusError(path, "a measurement without a time", place=f"row {timeless[0] + 1}")
-    if len(known) < 2:
-        raise CorpusError(path, f"{len(known)} rows with a time; two are wanted at least")
-    first, last = known[[0, -1]]
+    if len(timed) < 2:
+        raise CorpusError(path, f"{len(timed)} rows with a time; expected at least two")
+    first, last = timed[[0, -1]]
     with np.errstate(over="ignore", invalid="ignore"):
         step_s = (times_s[last] - times_s[first]) / (last - first)
-        steps_s = np.diff(times_s[known]) / np.diff(known)
-        # What float32 can tell apart at such a time adds to what is allowed.
-        resolution_s = 4 * float(np.finfo(np.float32).eps) * np.abs(times_s[known]).max()
+        steps_s = np.diff(times_s[timed]) / np.diff(timed)
+        # The tolerance grows by the resolution of float32 at such times.
+        resolution_s = 4 * float(np.finfo(np.float32).eps) * np.abs(times_s[timed]).max()
         wrong = np.flatnonzero(~(np.abs(steps_s - step_s) <= 0.01 * step_s + min(resolution_s, 0.4 * step_s)))
     if not 0 < step_s < 1 or len(wrong):
-        row = known[wrong[0] + 1] + 1 if len(wrong) else first + 1
+        row = timed[wrong[0] + 1] + 1 if len(wrong) else first + 1
         raise CorpusError(path, f"time does not grow by equal steps ({step_s:.6g} s on average)", place=f"row {row}")
     rate_hz = 1 / step_s
     if abs(rate_hz - round(rate_hz)) <= 1e-4 * rate_hz:  # times are stored as float32, or with six decimals

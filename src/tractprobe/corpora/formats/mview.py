@@ -1,10 +1,10 @@
-"""mview files: one struct array of signals in a MAT v5 file, as Haskins Laboratories' viewer takes them.
+"""mview files: one struct array of signals in a MAT v5 file, the format of Haskins Laboratories' viewer.
 
-The array is named as its file is. One element, NAME ``AUDIO``, is the sound and carries the labels (SENTENCE, WORDS,
-PHONES, LABELS, where a corpus has them); every other element is a sensor: SRATE in Hz, SIGNAL (time, column) with
+The array has the name of its file. One element, NAME ``AUDIO``, is the sound and carries the labels (SENTENCE, WORDS,
+PHONES, LABELS, if a corpus has them); every other element is a sensor: SRATE in Hz, SIGNAL (time, column) with
 positions in mm first, NaN where the sensor was lost. All start together: sample i of any signal is at i / SRATE.
-Elements and fields are found by name, since their order and number differ between speakers. SRATE may be stored as a
-whole number of 8 bits. Which columns are front and up is each corpus's own choice.
+Elements and fields are found by name, because their order and number differ between speakers. SRATE may be stored as an
+8-bit integer. Which columns point to the front and up differs between corpora.
 """
 
 from collections.abc import Collection, Mapping
@@ -36,32 +36,32 @@ _FIELDS = ("NAME", "SRATE", "SIGNAL")
 
 @dataclass(frozen=True, eq=False)
 class Recording:
-    """What an mview file holds: the sound with its labels, and sensors that all have one clock.
+    """The contents of an mview file: the sound with its labels, and sensors that share one clock.
 
     Attributes
     ----------
     audio
         Full scale 1.
     sensors
-        By name: positions in mm in the first three columns; what else there is (angles) as in the file.
-    about
-        The fields of the sound's element.
+        By name: positions in mm in the first three columns, then the file's other columns (angles) unchanged.
+    audio_fields
+        The fields of the sound's element, among them the labels.
     """
 
     audio: Float[np.ndarray, " sample"]
     audio_rate_hz: int
     sensors: Mapping[str, Float[np.ndarray, "time column"]]
     ema_rate_hz: float
-    about: Mapping[str, Value]
+    audio_fields: Mapping[str, Value]
 
     @property
     def duration_s(self) -> float:
-        """Length of the audio."""
+        """Length of the audio in seconds."""
         return len(self.audio) / self.audio_rate_hz
 
 
 def read_mview(path: Path, sensors: Collection[str]) -> Recording:
-    """Read the sound and the sensors of these names; CorpusError says what is missing or not what it should be."""
+    """Read the sound and the sensors with these names; CorpusError says what is missing or invalid."""
     elements = _elements(path, {_AUDIO, *sensors})
     audio = _audio(path, elements[_AUDIO])
     rates_hz = {name: _rate_hz(path, name, elements[name], MAX_EMA_RATE_HZ) for name in sensors}
@@ -72,23 +72,23 @@ def read_mview(path: Path, sensors: Collection[str]) -> Recording:
         audio_rate_hz=round(_rate_hz(path, _AUDIO, elements[_AUDIO], MAX_RATE_HZ)),
         sensors={name: _positions(path, name, elements[name]) for name in sensors},
         ema_rate_hz=next(iter(rates_hz.values())),
-        about=elements[_AUDIO],
+        audio_fields=elements[_AUDIO],
     )
 
 
 def midsagittal(
     recording: Recording, sensors: Mapping[str, str], front: int, up: int
 ) -> Float[np.ndarray, "time channel"]:
-    """Return the canonical channels.
+    """Return the canonical channels (mm).
 
     Parameters
     ----------
     recording
-        Whose sensors have x to the front and y up in some columns, mm.
+        A recording with positions in mm.
     sensors
         The sensor of each articulator.
     front, up
-        Which columns these are.
+        The columns of the sensors that grow to the front and upwards.
 
     Raises
     ------
@@ -103,26 +103,26 @@ def midsagittal(
 
 
 def speech_stretches(recording: Recording, count: int) -> list[tuple[float, float]]:
-    """Return start and end (s) of each of ``count`` stretches of speech, found by the silences of the audio.
+    """Return start and end (s) of each of ``count`` stretches of speech, found by the silences in the audio.
 
     Raises
     ------
     ValueError
-        There are not so many, or a silence between them is not clearly longer than those within them.
+        There are fewer, or a silence between them is not clearly longer than those within them.
     """
     runs = _loud_runs(recording)
     silences_s = [later[0] - earlier[1] for earlier, later in pairwise(runs)]
     longest_first = sorted(range(len(silences_s)), key=lambda index: -silences_s[index])
     between, within = sorted(longest_first[: count - 1]), longest_first[count - 1 :]
-    wanted_s = max(MIN_SILENCE_S, MIN_SILENCE_RATIO * max((silences_s[index] for index in within), default=0))
-    if not runs or len(between) != count - 1 or any(silences_s[index] < wanted_s for index in between):
-        raise ValueError(f"its audio does not fall into {count} stretches of speech with clear silence between them")
+    least_s = max(MIN_SILENCE_S, MIN_SILENCE_RATIO * max((silences_s[index] for index in within), default=0))
+    if not runs or len(between) != count - 1 or any(silences_s[index] < least_s for index in between):
+        raise ValueError(f"the audio does not divide into {count} stretches of speech with clear silence between them")
     firsts, lasts = [0, *(index + 1 for index in between)], [*between, len(runs) - 1]
     return [(runs[first][0], runs[last][1]) for first, last in zip(firsts, lasts, strict=True)]
 
 
 def _loud_runs(recording: Recording) -> list[tuple[float, float]]:
-    """Return start and end (s) of what is louder than silence, in steps of 10 ms, without clicks."""
+    """Return start and end (s) of each stretch louder than silence, in steps of 10 ms, without clicks."""
     hop = max(1, round(_HOP_S * recording.audio_rate_hz))
     frames = recording.audio[: len(recording.audio) // hop * hop].astype(np.float64).reshape(-1, hop)
     power_db = 10 * np.log10(np.square(frames).mean(axis=1) + _FLOOR)
@@ -135,15 +135,17 @@ def _loud_runs(recording: Recording) -> list[tuple[float, float]]:
     return [(float(start), float(end)) for start, end in spans_s if end - start >= MIN_SPEECH_S]
 
 
-def _elements(path: Path, wanted: set[str]) -> dict[str, dict[str, Value]]:
-    """Return the elements of the file's one struct array, by their NAME."""
+def _elements(path: Path, required: set[str]) -> dict[str, dict[str, Value]]:
+    """Return the elements of the file's struct array, by their NAME; each of ``required`` must occur once."""
     array = read_mat5(path, path.stem)
-    if not isinstance(array, StructArray) or any(field not in one for one in array.elements for field in _FIELDS):
-        raise CorpusError(path, f"is no struct array with the fields {', '.join(_FIELDS)}", place=path.stem)
+    if not isinstance(array, StructArray) or any(
+        field not in element for element in array.elements for field in _FIELDS
+    ):
+        raise CorpusError(path, f"is not a struct array with the fields {', '.join(_FIELDS)}", place=path.stem)
     names = [str(element["NAME"]).strip() for element in array.elements]
-    if lacking := sorted(wanted - set(names)):
+    if lacking := sorted(required - set(names)):
         raise CorpusError(path, f"lacks {', '.join(lacking)}; has {', '.join(names)}", place=path.stem)
-    if twice := sorted({name for name in wanted if names.count(name) > 1}):
+    if twice := sorted({name for name in required if names.count(name) > 1}):
         raise CorpusError(path, f"has {', '.join(twice)} more than once", place=path.stem)
     return dict(zip(names, array.elements, strict=True))
 
@@ -156,14 +158,14 @@ def _rate_hz(path: Path, name: str, element: Mapping[str, Value], limit_hz: floa
 
 
 def _audio(path: Path, element: Mapping[str, Value]) -> Float[np.ndarray, " sample"]:
-    """Return the samples, from a row or a column; whole numbers are scaled to full scale 1."""
+    """Return the samples of a row or column; integers are scaled to full scale 1."""
     signal = element["SIGNAL"]
     if not isinstance(signal, np.ndarray) or signal.ndim != 2 or min(signal.shape) != 1 or signal.dtype.kind == "u":
         raise CorpusError(path, "SIGNAL is not one row or column of signed samples", place=_AUDIO)
     scale = 1.0 if signal.dtype.kind == "f" else float(np.iinfo(signal.dtype).max) + 1
     samples = signal.reshape(-1).astype(np.float64) / scale
     if not (np.abs(samples) < MAX_SAMPLE).all():
-        raise CorpusError(path, "SIGNAL holds samples that are no sound: NaN, infinite or huge", place=_AUDIO)
+        raise CorpusError(path, "SIGNAL holds samples that are not sound: NaN, infinite or huge", place=_AUDIO)
     return samples.astype(np.float32)
 
 

@@ -1,15 +1,15 @@
-"""Recordings of the NDI Wave articulograph: tab-separated text, a row for each sample, in mm.
+"""Recordings of the NDI Wave articulograph: tab-separated text, one row per sample, in mm.
 
-Two dialects. WaveFront's (after merging with the audio): ``AudioTime[s]``, two counters, then for each sensor
+There are two dialects. WaveFront's (after merging with the audio): ``AudioTime[s]``, two counters, then for each sensor
 ``Sensor n Id``, ``Sensor n Status`` (a number), ``X[mm] Y[mm] Z[mm]`` and the quaternion ``Q0 Qx Qy Qz``; a missing
 position is an empty cell. The Wave's own: ``Wav Time``, then for each sensor its id, ``Frame``, ``State`` (text), the
-quaternion FIRST and then ``Tx Ty Tz``; missing is -3.697314E28 or any ``State`` but ``OK``; between its two units
-stands a column named by a single blank; the header may lack. Columns are found by the header's names.
+quaternion FIRST and then ``Tx Ty Tz``; missing is -3.697314E28 or any ``State`` but ``OK``; a column named by a single
+blank separates its two units; the header may be missing. Columns are found by the names in the header.
 
 The first column is in seconds from the start of the WAV file. A few rows at the start may carry times of the device's
-set-up (thousands of seconds, out of order); whole rows may lack later on, and are put back as missing. Example3.tsv of
-ematoblender and the recordings of rsprouse/ema_head_correction are real examples; that the clock starts with nonsense
-is from Marquette's own viewer, which looks for the first time between 0 and 0.1 s.
+set-up (thousands of seconds, out of order). Later, whole rows may be missing; they are restored as missing positions.
+Example3.tsv of ematoblender and the recordings of rsprouse/ema_head_correction are real examples; that the clock starts
+with nonsense is known from Marquette's own viewer, which looks for the first time between 0 and 0.1 s.
 """
 
 import re
@@ -32,7 +32,7 @@ _STATE = "State"
 _STATUS = re.compile(r"Sensor (\S+) Status")
 _OWN_BLOCK = ("Frame", _STATE, "Q0", "Qx", "Qy", "Qz", "Tx", "Ty", "Tz")
 _MISSING_BELOW = -3.0e28
-"""As NDI's own headers test for their missing value, -3.697314E28."""
+"""The threshold by which NDI's own headers recognise their missing value, -3.697314E28."""
 _MAX_MM = 1e4
 _SETUP_END_S = 0.1
 _MAX_JITTER = 0.1
@@ -41,16 +41,16 @@ _MAX_DRIFT = 0.5
 
 @dataclass(frozen=True, eq=False)
 class WaveRecording:
-    """Where the sensors of an NDI Wave were.
+    """Positions of the sensors of an NDI Wave over time.
 
     Attributes
     ----------
     sensors
-        Their names in the file's order: ``1`` of ``Sensor 1 Id``, or an id such as ``B5-03859-P01-CH0``.
+        Names in the file's order: ``1`` of ``Sensor 1 Id``, or an id such as ``B5-03859-P01-CH0``.
     positions_mm
-        x, y, z on the file's own axes; NaN where the sensor was lost.
+        x, y, z along the file's own axes; NaN where the sensor was lost.
     states
-        What the device said of each, as in the file; empty in rows that the file lacks.
+        The device's state of each sensor, as in the file; empty in rows missing from the file.
     rate_hz, start_s
         The file's clock; the first row's time is in seconds from the start of the WAV file.
     """
@@ -64,7 +64,7 @@ class WaveRecording:
 
 @dataclass(frozen=True)
 class _Columns:
-    """Which columns hold what of one sensor."""
+    """The columns of one sensor."""
 
     name: str
     state: int
@@ -78,7 +78,7 @@ def read_wave(path: Path) -> WaveRecording:
     Raises
     ------
     CorpusError
-        It is in neither dialect, a row does not fit the header, or times are not those of a constant rate.
+        The file is in neither dialect, a row does not match the header, or times are not those of a constant rate.
     """
     lines = read_text(path, "utf-8-sig").rstrip("\n").split("\n")
     names = [cell.strip() for cell in lines[0].split("\t")]
@@ -91,16 +91,16 @@ def read_wave(path: Path) -> WaveRecording:
     positions[lost] = np.nan
     if (beyond := np.flatnonzero((np.abs(positions) > _MAX_MM).any(axis=(1, 2)))).size:
         place = f"line {header_lines + 1 + kept + beyond[0]}"
-        raise CorpusError(path, f"a position further away than {_MAX_MM:.0f} mm", place=place)
-    every_position = np.full((places[-1] + 1, len(sensors), 3), np.nan)
-    every_state = np.full((places[-1] + 1, len(sensors)), "", dtype=object)
-    every_position[places], every_state[places] = positions, states[kept:]
+        raise CorpusError(path, f"a position beyond {_MAX_MM:.0f} mm", place=place)
+    grid_positions = np.full((places[-1] + 1, len(sensors), 3), np.nan)
+    grid_states = np.full((places[-1] + 1, len(sensors)), "", dtype=object)
+    grid_positions[places], grid_states[places] = positions, states[kept:]
     names = tuple(sensor.name for sensor in sensors)
-    return WaveRecording(names, every_position, every_state, rate_hz, float(table[kept, 0]))
+    return WaveRecording(names, grid_positions, grid_states, rate_hz, float(table[kept, 0]))
 
 
 def _own_header(path: Path, row: Sequence[str]) -> list[str]:
-    """Return the header that the Wave's own dialect would have had, of its first row."""
+    """Reconstruct the header of a file in the Wave's own dialect that has none, from its first row."""
     names, column = [_CLOCKS[1]], 1
     while column < max(len(row), 2):
         block = row[column : column + 1 + len(_OWN_BLOCK)]
@@ -110,7 +110,7 @@ def _own_header(path: Path, row: Sequence[str]) -> list[str]:
             continue
         is_own = len(block) == 1 + len(_OWN_BLOCK) and not _is_number(block[2])
         if not is_own or not all(map(_is_number, (row[0], block[1], *block[3:]))):
-            problem = f"no header with {' or '.join(_CLOCKS)}, and no row of the Wave's own dialect"
+            problem = f"neither a header with {' or '.join(_CLOCKS)} nor a row of the Wave's own dialect"
             raise CorpusError(path, problem, place="line 1")
         names += [block[0], *_OWN_BLOCK]
         column += len(block)
@@ -118,21 +118,21 @@ def _own_header(path: Path, row: Sequence[str]) -> list[str]:
 
 
 def _sensors(path: Path, names: Sequence[str]) -> list[_Columns]:
-    """Return the columns of each sensor: those from its state on, to the next one's."""
+    """Return the columns of each sensor, which extend from its state to the next sensor's."""
     states = [column for column, name in enumerate(names) if name == _STATE or _STATUS.fullmatch(name)]
     if not states:
-        raise CorpusError(path, "no sensors: no column State or Sensor n Status", place="line 1")
+        raise CorpusError(path, "no sensors: expected columns State or Sensor n Status", place="line 1")
     sensors = []
     for number, (start, stop) in enumerate(pairwise([*states, len(names)]), start=1):
         own = list(names[start:stop])
         present = [axes for axes in _AXES if all(own.count(axis) == 1 for axis in axes)]
         if len(present) != 1:
-            problem = f"sensor {number} has no one set of columns {' or '.join(map(' '.join, _AXES))}"
+            problem = f"sensor {number}: expected one set of columns {' or '.join(map(' '.join, _AXES))}"
             raise CorpusError(path, problem, place="line 1")
         x, y, z = (start + own.index(axis) for axis in present[0])
         sensors.append(_Columns(_name(names, start, number), start, (x, y, z), names[start] == _STATE))
     if len({sensor.name for sensor in sensors}) < len(sensors):
-        raise CorpusError(path, "two sensors of one name", place="line 1")
+        raise CorpusError(path, "two sensors have the same name", place="line 1")
     return sensors
 
 
@@ -158,25 +158,25 @@ def _rows(
             raise CorpusError(path, str(error), place=f"line {number}") from None
         states.append([cells[sensor.state].strip() for sensor in sensors])
     if len(states) < 2:
-        raise CorpusError(path, f"{len(states)} rows; two are wanted at least")
+        raise CorpusError(path, f"{len(states)} rows; expected at least two")
     return np.array(numbers).reshape(len(states), -1), np.array(states, dtype=object)
 
 
 def _lost(sensors: Sequence[_Columns], states: np.ndarray) -> Bool[np.ndarray, "time sensor"]:
-    """Return where the device says in words that a sensor was not OK; a status number says nothing of the kind."""
+    """Return where the device says in words that a sensor was not OK; status numbers do not say so."""
     is_text = np.array([sensor.is_text for sensor in sensors])
-    known = {state: state != "OK" and not _is_number(state) for state in set(states.flat)}
-    spelt = np.array([[known[state] for state in row] for row in states], dtype=bool)
-    return np.where(is_text, states != "OK", spelt & (states != ""))
+    in_words = {state: state != "OK" and not _is_number(state) for state in set(states.flat)}
+    not_ok = np.array([[in_words[state] for state in row] for row in states], dtype=bool)
+    return np.where(is_text, states != "OK", not_ok & (states != ""))
 
 
 def _clock(
     path: Path, times_s: Float[np.ndarray, " row"], first_line: int
 ) -> tuple[int, Int[np.ndarray, " time"], float]:
-    """Return the first row that counts, the place of each row from there on a constant grid, and its rate (Hz).
+    """Return the first row after set-up, the place of each row from there on a constant grid, and its rate (Hz).
 
-    Times are rounded, commonly to 0.1 ms: they are held against a tenth of a step, not each against 1 % of it. Each
-    row must also lie nearest to its own place on a grid of one rate from the first row to the last.
+    Times are rounded, commonly to 0.1 ms, so the tolerance is a tenth of a step rather than 1 % of it. Each row must
+    also lie nearest to its own place on a grid of one rate from the first row to the last.
     """
     with np.errstate(all="ignore"):
         kept = _end_of_setup(times_s)
@@ -188,7 +188,7 @@ def _clock(
         regular = steps[np.abs(steps / np.median(steps) - 1) < _MAX_JITTER]
         ratios = steps / regular.mean() if regular.size else steps * np.nan
         if not ratios.sum() <= 2 * len(times_s):
-            raise CorpusError(path, "more rows are missing than are there, by its times")
+            raise CorpusError(path, "its times imply that more rows are missing than present")
         counts = np.round(ratios)
         uneven = (np.abs(ratios - counts) > _MAX_JITTER) | (counts < 1)
         places = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
@@ -196,7 +196,7 @@ def _clock(
         drift = np.abs((times_s - times_s[0]) * rate_hz - places)
         if (wrong := np.flatnonzero(uneven | (drift[1:] > _MAX_DRIFT))).size:
             place = f"line {first_line + kept + 1 + wrong[0]}"
-            raise CorpusError(path, f"time is not that of a constant rate of {rate_hz:.2f} Hz", place=place)
+            raise CorpusError(path, f"time does not follow a constant rate of {rate_hz:.2f} Hz", place=place)
     return kept, places, rate_hz
 
 

@@ -1,8 +1,8 @@
-"""A machine of our own that reads pickles, without ever running what is in them.
+"""A restricted machine that reads pickles, without ever running what is in them.
 
-A pickle is a program that may call anything. Here it is gone through step by step by a machine that knows a few steps
-only: plain values, lists, tuples and dicts, and calls of the functions that a ``Vocabulary`` writes out. Names are
-never looked up or imported; any other name, and any other step, is an error.
+A pickle is a program that may call anything. Here a machine interprets it that knows only a few steps: plain values,
+lists, tuples and dicts, and calls of the functions listed in a ``Vocabulary``. Names are never looked up or imported;
+any other name, and any other step, is an error.
 """
 
 import pickletools
@@ -24,7 +24,7 @@ _LITERALS = {
 
 
 class PickleError(Exception):
-    """A pickle that is not read, with the byte of the step that is not taken."""
+    """A pickle that cannot be read, with the byte of the refused step."""
 
     def __init__(self, problem: str, byte: int):
         super().__init__(problem)
@@ -33,21 +33,21 @@ class PickleError(Exception):
 
 @dataclass(frozen=True)
 class Name:
-    """A global that the pickle names; it stands for itself and is nothing."""
+    """A global that the pickle names: only the name, never the object."""
 
     name: str
 
 
 @dataclass(eq=False)
 class Unfinished:
-    """What a call announces and a BUILD makes, out of a state.
+    """A value that a call announces and a later BUILD step makes from a state.
 
     Attributes
     ----------
     finish
         Takes the state, a tuple, and returns the value.
     keys
-        Where the machine's memo holds it.
+        The keys under which the machine's memo holds it.
     """
 
     finish: Callable[[tuple], Any]
@@ -56,16 +56,16 @@ class Unfinished:
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """What a pickle may name and call. Functions get values of any type and number, and ``refuse`` what does not fit.
+    """What a pickle may name and call. Functions get arguments of any type and number, and ``refuse`` invalid ones.
 
     Attributes
     ----------
     names
-        Globals that stand for themselves, as ``module name``.
+        Globals that may only be named, as ``module name``.
     calls
-        Functions of ours that stand for globals: they return a value, or an ``Unfinished`` one.
+        Functions of ours that replace globals; they return a value or an ``Unfinished`` one.
     persistent
-        Takes what a persistent id holds, and returns the value that it stands for.
+        Takes the parts of a persistent id, and returns the value that it stands for.
     """
 
     names: Set[str]
@@ -76,28 +76,28 @@ class Vocabulary:
 def run(program: bytes, vocabulary: Vocabulary) -> Any:
     """Return the value that a pickle leaves.
 
-    Values are shared where the pickle shares them, and may hold themselves.
+    Values are shared where the pickle shares them, and may contain themselves.
 
     Raises
     ------
     PickleError
-        It is damaged, or asks for anything but plain values and the vocabulary.
+        The pickle is damaged, or needs anything but plain values and the vocabulary.
     """
     return _Machine(program, vocabulary).run()
 
 
 class _Refusal(Exception):
-    """A step that is not taken."""
+    """A step that the machine refuses."""
 
 
 def refuse(problem: str) -> NoReturn:
-    """End the machine's run, in a function of its vocabulary, at the step that called it."""
+    """Stop the machine at the current step; for functions of a vocabulary."""
     raise _Refusal(problem)
 
 
 @dataclass(eq=False)
 class _Machine:
-    """Runs the steps of a pickle. Every step puts at most one value on the stack and walks no container."""
+    """Runs the steps of a pickle. Every step pushes at most one value on the stack and traverses no container."""
 
     program: bytes
     vocabulary: Vocabulary
@@ -130,7 +130,7 @@ class _Machine:
         elif step := _STEPS.get(name):
             step(self, argument)
         else:
-            refuse(f"step {name} is not taken here")
+            refuse(f"step {name} is not supported")
 
     def _pop(self) -> Any:
         if not self.stack or (self.marks and self.marks[-1] == len(self.stack)):
@@ -154,13 +154,13 @@ class _Machine:
     def _top(self, kind: type) -> Any:
         value = self._pop()
         if type(value) is not kind:
-            refuse(f"a {kind.__name__} is wanted, not a {type(value).__name__}")
+            refuse(f"expected a {kind.__name__}, not a {type(value).__name__}")
         self.stack.append(value)
         return value
 
     def _get(self, key: int) -> None:
         if key not in self.memo:
-            refuse("recalls what it never put aside")
+            refuse("recalls a value that it never memorised")
         self.stack.append(self.memo[key])
 
     def _put(self, key: int) -> None:
@@ -172,7 +172,7 @@ class _Machine:
 
     def _global(self, name: str) -> None:
         if name not in self.vocabulary.names and name not in self.vocabulary.calls:
-            refuse(f"names {name.replace(' ', '.')!r:.80}; only arrays and plain values are read")
+            refuse(f"names {name.replace(' ', '.')!r:.80}; only arrays and plain values are supported")
         self.stack.append(Name(name))
 
     def _set_items(self, pairs: list[Any]) -> None:
@@ -184,7 +184,7 @@ class _Machine:
 
     def _call(self, callee: Any, arguments: Any) -> None:
         if not isinstance(callee, Name) or callee.name not in self.vocabulary.calls or type(arguments) is not tuple:
-            refuse("a call of what is no function known here")
+            refuse("a call of something that is not a supported function")
         self.stack.append(self.vocabulary.calls[callee.name](*arguments))
 
     def _build(self, unfinished: Any, state: Any) -> None:
@@ -201,13 +201,13 @@ class _Machine:
 
 
 def _finished(value: Any) -> Any:
-    """Return what may go into a list or dict: no stand-in of ours."""
+    """Return a value that may go into a list or dict; refuse our own placeholders."""
     if isinstance(value, Name | Unfinished | np.dtype):
-        refuse("something unfinished among the values")
+        refuse("an unfinished value in a container")
     return value
 
 
-# Written out, not looked up by name: what is not here is not done.
+# Listed explicitly rather than looked up by name: any other step is refused.
 _STEPS: dict[str, Callable[[_Machine, Any], None]] = {
     "PROTO": lambda machine, version: None if version <= 4 else refuse(f"protocol {version}"),
     "FRAME": lambda machine, _: None,

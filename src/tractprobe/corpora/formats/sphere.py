@@ -2,7 +2,7 @@
 
 ``NIST_1A``, a line with the header's size in bytes (1024), then ``name -type value`` lines (``-i`` integer, ``-r``
 real, ``-s<n>`` text of n characters) up to ``end_head``; the samples begin where the header's size says.
-``sample_byte_format`` 01 is little and 10 big endian. Only 16-bit PCM of one channel is read.
+``sample_byte_format`` 01 is little-endian, 10 is big-endian. Only 16-bit PCM with one channel is supported.
 """
 
 import re
@@ -31,7 +31,7 @@ def read_recording(path: Path) -> tuple[Float[np.ndarray, " sample"], int]:
 def _parse(path: Path, content: bytes) -> tuple[Float[np.ndarray, " sample"], int]:
     size = _SIZE.match(content)
     if size is None or int(size[1]) > len(content):
-        raise CorpusError(path, "a SPHERE header whose size is missing, or more than the file has", place="line 2")
+        raise CorpusError(path, "a SPHERE header without a size, or with one beyond the file's end", place="line 2")
     start = int(size[1])
     header = _header(path, content[size.end() : start])
     _check_coding(path, header)
@@ -39,7 +39,7 @@ def _parse(path: Path, content: bytes) -> tuple[Float[np.ndarray, " sample"], in
     if not 0 < rate_hz <= MAX_RATE_HZ:
         raise CorpusError(path, f"a rate of {rate_hz} Hz", place="sample_rate")
     if not 0 < count <= (len(content) - start) // 2:
-        problem = f"{count} samples announced, {(len(content) - start) // 2} are there; cut short?"
+        problem = f"{count} samples announced, {(len(content) - start) // 2} present; cut short?"
         raise CorpusError(path, problem, place=f"byte {start}")
     dtype = _ORDERS[header["sample_byte_format"]] + "i2"
     return np.frombuffer(content, dtype, count, start).astype(np.float32) / _FULL_SCALE, rate_hz
@@ -60,15 +60,16 @@ def _header(path: Path, content: bytes) -> dict[str, str]:
 
 
 def _check_coding(path: Path, header: dict[str, str]) -> None:
-    wanted = {"sample_coding": ("pcm",), "channel_count": ("1",), "sample_n_bytes": ("2",)}
-    for key, values in (wanted | {"sample_byte_format": tuple(_ORDERS)}).items():
+    supported = {"sample_coding": ("pcm",), "channel_count": ("1",), "sample_n_bytes": ("2",)}
+    for key, values in (supported | {"sample_byte_format": tuple(_ORDERS)}).items():
         if header.get(key) not in values:
-            problem = f"{header.get(key)!r:.60}; {' or '.join(values)} is read (16-bit PCM, one channel): convert it"
+            expected = f"expected {' or '.join(values)} (16-bit PCM, one channel)"
+            problem = f"{header.get(key)!r:.60}; {expected}: convert it"
             raise CorpusError(path, problem, place=key)
 
 
 def _number(path: Path, header: dict[str, str], key: str) -> int:
     value = header.get(key, "")
     if not re.fullmatch(r"[0-9]{1,12}(\.0*)?", value):
-        raise CorpusError(path, f"{value!r:.60} is no whole number", place=key)
+        raise CorpusError(path, f"{value!r:.60} is not a whole number", place=key)
     return int(value.partition(".")[0])

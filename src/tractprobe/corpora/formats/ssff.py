@@ -23,16 +23,16 @@ _TYPES = {"CHAR": "i1", "BYTE": "u1", "SHORT": "i2", "LONG": "i4", "FLOAT": "f4"
 
 @dataclass(frozen=True, eq=False)
 class SignalFile:
-    """What an SSFF file holds.
+    """The contents of an SSFF file.
 
     Attributes
     ----------
     rate_hz
         Rows per second.
     start_s
-        Time of the first row.
+        Time of the first row in seconds.
     columns
-        Name of the column to array of shape (time, field), in the file's own type.
+        Maps the name of a column to an array of shape (time, field), in the file's own type.
     """
 
     rate_hz: float
@@ -41,13 +41,14 @@ class SignalFile:
 
 
 def read_ssff(path: Path) -> SignalFile:
-    """Read an SSFF file; CorpusError names the header line or the byte where it goes wrong."""
+    """Read an SSFF file; CorpusError names the offending header line or byte."""
     content = read_bytes(path, MAX_FILE_BYTES)
     if not content.startswith(_MAGIC):
         raise CorpusError(path, f"does not start with {_MAGIC.decode()!r}", place="byte 0")
     end = _END.search(content, 0, _MAX_HEADER_BYTES)
     if end is None:
-        raise CorpusError(path, f"no line of dashes ends the header within {_MAX_HEADER_BYTES} bytes")
+        problem = f"expected a line of dashes at the end of the header, within {_MAX_HEADER_BYTES} bytes"
+        raise CorpusError(path, problem)
     rate_hz, start_s, record = _parse_header(path, content[: end.start()].decode("latin-1"))
     excess = (len(content) - end.end()) % record.itemsize
     if excess:
@@ -70,15 +71,15 @@ def _parse_header(path: Path, header: str) -> tuple[float, float, np.dtype]:
                     start_s = float(value)
                 case ["Column", name, kind, count]:
                     fields.append((name, _TYPES[kind], _width(count)))
-                # Other lines (comments, Original_Freq DOUBLE 24000.0, ...) do not bear on how the rows are read.
+                # Other lines (comments, Original_Freq DOUBLE 24000.0, ...) do not affect how the rows are read.
         except KeyError as error:
             raise CorpusError(path, f"unknown {error} in {line.strip()!r}", place=f"line {number}") from None
         except ValueError:
             raise CorpusError(path, f"bad number in {line.strip()!r}", place=f"line {number}") from None
     if order is None or rate_hz is None or not 0 < rate_hz < 1e6 or not np.isfinite(start_s) or not fields:
-        raise CorpusError(path, "the header lacks a sound Machine, Record_Freq, Start_Time or Column")
+        raise CorpusError(path, "the header lacks a valid Machine, Record_Freq, Start_Time or Column")
     if len({name for name, *_ in fields}) != len(fields):
-        raise CorpusError(path, "the header names a column twice")
+        raise CorpusError(path, "the header names the same column twice")
     return rate_hz, start_s, np.dtype([(name, order + kind, (count,)) for name, kind, count in fields])
 
 

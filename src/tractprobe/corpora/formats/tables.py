@@ -1,4 +1,4 @@
-"""Tables of numbers as text."""
+"""Numbers in lines of text."""
 
 import math
 from collections.abc import Sequence
@@ -18,16 +18,16 @@ def parse_rows(
     Parameters
     ----------
     path, first_line
-        What to name in errors: the file, and the number of the first of these lines in it.
+        For error messages: the file, and the number of the first of these lines in it.
     columns
-        How many numbers each line has; as many as the first has, if not given.
+        Number of cells in each line; by default that of the first line.
     delimiter
-        Between cells; any white space if not given.
+        Separates cells; by default any white space.
 
     Raises
     ------
     CorpusError
-        A line has another number of cells, or a cell is no number.
+        A line has a different number of cells, or a cell is not a number.
     """
     rows = []
     for number, line in enumerate(lines, start=first_line):

@@ -1,10 +1,10 @@
-"""Arrays out of ``torch.save`` files, which are pickles, without ever running what is in them (see ``pickles``).
+"""Arrays from ``torch.save`` files, which are pickles, without ever running what is in them (see ``pickles``).
 
-Layout (torch 1.6 and later): a zip archive, nothing compressed, with ``<any>/data.pkl`` and the bytes of each tensor in
-``<any>/data/<key>``. Since nothing is compressed, nothing in it can be larger than the file; what the pickle copies out
-of itself is bounded by its own length. Older files (no zip) are refused.
+Layout (torch 1.6 and later): an uncompressed zip archive with ``<any>/data.pkl`` and the bytes of each tensor in
+``<any>/data/<key>``. Without compression, nothing in it can be larger than the file; what the pickle copies out of
+itself is bounded by its own length. Older files, which are not zip archives, are refused.
 
-The calls by which numpy and torch write an array are recognised by their names; functions here stand for them.
+The calls with which numpy and torch write an array are recognised by name, and replaced by functions defined here.
 """
 
 import io
@@ -41,47 +41,49 @@ Value = np.ndarray | str | bytes | int | float | bool | list | tuple | dict | No
 
 
 def read_tensors(path: Path) -> dict[str, Value]:
-    """Read a dict of arrays and plain values, saved by ``torch.save``; arrays may be read-only.
+    """Read a dict of arrays and plain values that ``torch.save`` wrote; arrays may be read-only.
 
-    Values are shared where the file shares them, and may hold themselves: look at what you need, never walk them all.
+    Values are shared where the file shares them, and may contain themselves: access the keys you need, and never
+    traverse all of it.
 
     Raises
     ------
     CorpusError
-        The file is damaged, holds anything but arrays and plain values, or no dict with names.
+        The file is damaged, contains anything but arrays and plain values, or is not a dict with names as keys.
     """
     content = read_bytes(path, MAX_FILE_BYTES)
     if not content.startswith(b"PK\x03\x04"):
-        raise CorpusError(path, "no zip archive, as torch.save has written since 1.6: save it again with a newer torch")
+        problem = "not a zip archive, as torch.save has written since 1.6: save it again with a newer torch"
+        raise CorpusError(path, problem)
     archive = _Archive(_members(path, content))
     try:
         value = run(archive.members["data.pkl"], archive.vocabulary)
     except PickleError as error:
-        problem = f"not read as arrays and plain values: {error}"
+        problem = f"cannot be read as arrays and plain values: {error}"
         raise CorpusError(path, problem, place=f"data.pkl, byte {error.byte}") from None
     if type(value) is not dict:
-        raise CorpusError(path, f"holds no dict with names but a {type(value).__name__}", place="data.pkl")
+        raise CorpusError(path, f"expected a dict with names as keys, not a {type(value).__name__}", place="data.pkl")
     return value
 
 
 def _members(path: Path, content: bytes) -> dict[str, bytes]:
-    """Return the archive's members by their names below its one folder."""
+    """Return the archive's members by their names within its single folder."""
     if content.count(b"PK\x01\x02") > MAX_MEMBERS:
         raise CorpusError(path, f"an archive of more than {MAX_MEMBERS} members")
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             infos = archive.infolist()
             if any(info.compress_type != zipfile.ZIP_STORED or info.file_size != info.compress_size for info in infos):
-                raise CorpusError(path, "a compressed archive; torch.save compresses nothing")
+                raise CorpusError(path, "a compressed archive, which torch.save never writes")
             if sum(info.file_size for info in infos) > len(content):
-                raise CorpusError(path, "an archive that claims more than the file holds")
+                raise CorpusError(path, "an archive that claims more bytes than the file has")
             members = {info.filename.partition("/")[2]: archive.read(info) for info in infos}
     except CorpusError:
         raise
     except Exception as error:  # zipfile raises whatever its bytes lead to: BadZipFile, struct.error, RuntimeError ...
         raise CorpusError(path, f"a broken zip archive: {first_line(error)}") from None
     if len(members) != len(infos) or "data.pkl" not in members:
-        raise CorpusError(path, "not one data.pkl in one folder, as torch.save writes")
+        raise CorpusError(path, "expected one data.pkl in one folder, as torch.save writes")
     if members.get("byteorder", b"little") != b"little":
         raise CorpusError(path, "written on a big-endian machine", place="byteorder")
     return members
@@ -109,9 +111,9 @@ class _Archive:
 
     def _storage(self, kind: Any, storage: Any, key: Any, location: Any, count: Any) -> np.ndarray:
         if type(kind) is not str or kind != "storage" or getattr(storage, "name", None) not in _STORAGES:
-            refuse("a persistent id of no storage of numbers")
+            refuse("a persistent id that is not a storage of numbers")
         if type(key) is not str or f"data/{key}" not in self.members:
-            refuse("a storage that the archive does not hold")
+            refuse("a storage that the archive does not contain")
         values = np.frombuffer(self.members[f"data/{key}"], np.dtype("<" + _STORAGES[storage.name]))
         if type(count) is not int or count != len(values):
             refuse(f"a storage of {len(values)} numbers that claims to have another count")
@@ -119,10 +121,10 @@ class _Archive:
 
     def _encoded(self, text: Any, encoding: Any) -> bytes:
         if type(text) is not str or type(encoding) is not str or encoding != "latin1":
-            refuse("bytes encoded otherwise than numpy does")
+            refuse("bytes in an encoding that numpy does not use")
         self.copied_bytes += len(text)
         if self.copied_bytes > len(self.members["data.pkl"]):
-            refuse("copies out more bytes than there are")
+            refuse("copies out more bytes than the pickle has")
         return text.encode("latin-1")
 
 
@@ -140,7 +142,7 @@ def _ordered(dtype: np.dtype, state: tuple) -> np.dtype:
 
 def _array(kind: Any, shape: Any, code: Any) -> Unfinished:
     if not isinstance(kind, Name) or kind != _NDARRAY:
-        refuse("an array of another class than numpy's")
+        refuse("an array of a class other than numpy's")
     return Unfinished(_filled)
 
 
@@ -167,7 +169,7 @@ def _tensor(
         refuse("a tensor without a storage")
     sizes, steps = _sizes(shape), _sizes(strides)
     if type(offset) is not int or offset < 0 or len(sizes) != len(steps):
-        refuse("a tensor whose sizes and strides do not fit")
+        refuse("a tensor with sizes and strides that do not match")
     if prod(sizes) == 0:
         return np.zeros(sizes, storage.dtype)
     last = offset + sum((size - 1) * step for size, step in zip(sizes, steps, strict=True))
@@ -179,7 +181,7 @@ def _tensor(
 
 def _sizes(sizes: Any) -> tuple[int, ...]:
     if type(sizes) is not tuple or len(sizes) > _MAX_DIMENSIONS:
-        refuse(f"sizes are no tuple of at most {_MAX_DIMENSIONS}")
+        refuse(f"sizes are not a tuple of at most {_MAX_DIMENSIONS}")
     if not all(type(size) is int and 0 <= size < 1 << 40 for size in sizes):
-        refuse("sizes that are no counts")
+        refuse("sizes that are not counts")
     return sizes

@@ -1,9 +1,9 @@
 """Praat's TextGrid files: intervals of labelled speech on named tiers, in seconds.
 
-Text in a long form (``xmin = 0.1``) and a short one (bare values), both read as Praat does: only numbers that stand by
-themselves, texts between ``"`` (doubled within) and the flag ``<exists>`` count, all else is for the eye, and so is the
-rest of a line after ``!``. UTF-8, or UTF-16 where the file starts with its byte order mark. Tiers of points are
-skipped.
+There is a long text form (``xmin = 0.1``) and a short one (bare values). Both are read as Praat reads them: only
+free-standing numbers, texts between ``"`` (doubled within) and the flag ``<exists>`` count; everything else, and the
+rest of a line after ``!``, is for human readers. The encoding is UTF-8, or UTF-16 if the file starts with its byte
+order mark. Tiers of points are skipped.
 """
 
 import codecs
@@ -18,7 +18,7 @@ from tractprobe.system.files import read_bytes
 
 MAX_BYTES = 1 << 25
 PAUSES = frozenset({"", "sp", "sil", "ns", "<sil>", "<p:>", "<p>", "#", "_", "{SL}", "{NS}", "{LG}", "{CG}", "{BR}"})
-"""Labels on a tier of words that are none."""
+"""Labels on a tier of words that are not words."""
 
 _TOKEN = re.compile(
     r'"(?P<text>[^"]*+(?:""[^"]*+)*+)"'
@@ -31,18 +31,18 @@ _TOKEN = re.compile(
 
 @dataclass(frozen=True)
 class TextGrid:
-    """The interval tiers of a file, in its order; a label of nothing but white space is an empty one."""
+    """The interval tiers of a file, in its order; labels are stripped of white space."""
 
     path: Path
     tiers: tuple[tuple[str, tuple[Phone, ...]], ...]
 
     def intervals(self, tier: str) -> tuple[Phone, ...]:
-        """Return the labelled intervals of a tier; CorpusError if there is not exactly one of that name."""
-        found = [intervals for name, intervals in self.tiers if name == tier]
-        if len(found) != 1:
+        """Return the labelled intervals of a tier; CorpusError unless exactly one tier has that name."""
+        matches = [intervals for name, intervals in self.tiers if name == tier]
+        if len(matches) != 1:
             names = ", ".join(name for name, _ in self.tiers) or "none"
-            raise CorpusError(self.path, f"has {len(found)} interval tiers {tier!r}; it has {names}")
-        return tuple(interval for interval in found[0] if interval.label)
+            raise CorpusError(self.path, f"expected one interval tier {tier!r}, not {len(matches)}; it has {names}")
+        return tuple(interval for interval in matches[0] if interval.label)
 
     def text(self, tier: str) -> str:
         """Return the words of a tier, without pauses."""
@@ -50,10 +50,10 @@ class TextGrid:
 
 
 def read_textgrid(path: Path) -> TextGrid:
-    """Read a TextGrid; CorpusError names the line where it breaks off or holds something else."""
+    """Read a TextGrid; CorpusError names the line where it ends early or is invalid."""
     tokens = _Tokens(path, _decoded(path))
     if not tokens.text().startswith("ooTextFile") or tokens.text() != "TextGrid":
-        raise CorpusError(path, "no TextGrid as text", place="line 1")
+        raise CorpusError(path, "not a TextGrid saved as text", place="line 1")
     tokens.skip("number", "number")
     tiers = []
     if tokens.flag() == "<exists>":
@@ -71,7 +71,7 @@ def read_textgrid(path: Path) -> TextGrid:
 
 
 class _Tokens:
-    """What counts in a TextGrid, one after the other."""
+    """The meaningful tokens of a TextGrid, in order."""
 
     def __init__(self, path: Path, content: str):
         self.path, self.content, self.position = path, content, 0
@@ -86,7 +86,7 @@ class _Tokens:
         self.position = len(self.content) if match is None else match.start()
         if match is None or match.lastgroup != kind:
             got = "the end of the file" if match is None else f"{match[0]:.40}"
-            raise self.error(f"a {kind} is wanted, not {got}")
+            raise self.error(f"expected a {kind}, not {got}")
         return match[kind]
 
     def skip(self, *kinds: str) -> None:
@@ -105,7 +105,7 @@ class _Tokens:
     def count(self) -> int:
         count = self._next("number")
         if not count.isdecimal() or len(count) > 9:
-            raise self.error(f"a count of {count:.40}")
+            raise self.error(f"{count:.40} is not a count")
         return int(count)
 
     def interval(self) -> Phone:

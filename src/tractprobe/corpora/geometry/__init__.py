@@ -1,1 +1,1 @@
-"""Where the head is and where its axes point."""
+"""Where the speaker's head is, and where its axes point."""

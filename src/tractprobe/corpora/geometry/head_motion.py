@@ -1,11 +1,14 @@
-"""Positions relative to the head, out of positions relative to the device.
+"""Positions relative to the speaker's head, from positions relative to the device.
 
-Sensors on the nose and behind the ears move as the head does. Frame by frame, the rotation R and shift t that bring
-them best onto their mean configuration c are found (Kabsch 1976, Umeyama 1991 without scale), and applied to all:
+Reference sensors on the nose and behind the ears move with the head. For each frame (time step), the rotation R and
+shift t that best bring the references p_i onto their mean configuration c_i are found (Kabsch 1976; Umeyama 1991
+without scale), and applied to all sensors:
 
     minimise  sum_i |R p_i + t - c_i|^2,    R a proper rotation
 
-A frame in which fewer than three references are there, or in which they lie on one line, or do not fit, is missing.
+A frame is missing if fewer than three references were measured, or if they lie on one line or do not fit.
+
+Letters in einsum: t frame, s sensor, x and y coordinates.
 """
 
 from dataclasses import dataclass
@@ -20,14 +23,14 @@ _STEPS = 10
 
 @dataclass(frozen=True, eq=False)
 class Motion:
-    """The rigid motion of each frame onto a configuration; NaN throughout where there is none.
+    """The rigid motion of each frame onto a configuration; NaN in all attributes if a frame has none.
 
     Attributes
     ----------
     rotation, shift_mm
-        A point p of the frame comes to ``rotation @ p + shift_mm``.
+        A point p of the frame moves to ``rotation @ p + shift_mm``.
     error_mm
-        Root mean square distance of the references from their configuration.
+        Root mean square distance of the moved references from their configuration.
     """
 
     rotation: Float[np.ndarray, "time 3 3"]
@@ -44,37 +47,39 @@ def rigid_motion(
     configuration: Float[np.ndarray, "sensor 3"],
     max_error_mm: float = np.inf,
 ) -> Motion:
-    """Fit each frame's references to a configuration (mm), by those that are there (NaN = lost)."""
-    there = np.asarray(np.isfinite(points).all(axis=2) & np.isfinite(configuration).all(axis=1))
-    weights = there / np.maximum(there.sum(axis=1, keepdims=True), 1)
-    points, target = np.where(there[..., None], points, 0.0), np.where(there[..., None], configuration, 0.0)
+    """Fit the references of each frame to a configuration (mm), using those that were measured (NaN = lost)."""
+    measured = np.asarray(np.isfinite(points).all(axis=2) & np.isfinite(configuration).all(axis=1))
+    weights = measured / np.maximum(measured.sum(axis=1, keepdims=True), 1)
+    points, target = np.where(measured[..., None], points, 0.0), np.where(measured[..., None], configuration, 0.0)
     points_centre = np.einsum("ts,tsx->tx", weights, points)
     target_centre = np.einsum("ts,tsx->tx", weights, target)
-    centred = (points - points_centre[:, None]) * there[..., None]
+    centred = (points - points_centre[:, None]) * measured[..., None]
     covariance = np.einsum("tsx,tsy->txy", centred, target - target_centre[:, None])
     left, spread, right = np.linalg.svd(covariance)
     rotation = _proper(left, right)
     shift = target_centre - np.einsum("txy,ty->tx", rotation, points_centre)
-    off = np.einsum("txy,tsy->tsx", rotation, points) + shift[:, None] - target
-    error = np.sqrt(np.einsum("ts,tsx->t", weights, off**2))
-    fits = (there.sum(axis=1) >= MIN_REFERENCES) & (spread[:, 1] >= _MIN_SPREAD_MM**2) & (error <= max_error_mm)
+    residual = np.einsum("txy,tsy->tsx", rotation, points) + shift[:, None] - target
+    error = np.sqrt(np.einsum("ts,tsx->t", weights, residual**2))
+    # The second singular value is small if the references lie on one line.
+    fits = (measured.sum(axis=1) >= MIN_REFERENCES) & (spread[:, 1] >= _MIN_SPREAD_MM**2) & (error <= max_error_mm)
     return _only(fits, Motion(rotation, shift, error))
 
 
 def mean_configuration(points: Float[np.ndarray, "time sensor 3"]) -> Float[np.ndarray, "sensor 3"]:
-    """Return where references lie on the head, in the head's mean pose: the median over frames brought onto another.
+    """Return the positions (mm) of references on the head in its mean pose: the median over mutually aligned frames.
 
-    A mean of the positions themselves would shrink what rotates. The median over frames makes single failed fits of a
+    A mean of the unaligned positions would shrink a rotating configuration. The median makes single failed fits of a
     sensor harmless.
 
     Raises
     ------
     ValueError
-        No frame holds all references, or they lie on one line.
+        No frame has all references, or they lie on one line.
     """
     points = points[np.isfinite(points).all(axis=(1, 2))]
     if not len(points) or points.shape[1] < MIN_REFERENCES:
-        raise ValueError(f"{len(points)} frames hold all of {points.shape[1]} references; {MIN_REFERENCES} are wanted")
+        have = f"{len(points)} frames have all of {points.shape[1]} references"
+        raise ValueError(f"{have}; expected a frame with all, and at least {MIN_REFERENCES} references")
     configuration = points[_most_typical(points)]
     for _ in range(_STEPS):
         moved = rigid_motion(points, configuration).apply(points)
@@ -93,17 +98,17 @@ def midsagittal_axes(
     up: Float[np.ndarray, "3"],
     pitch_deg: float = 0.0,
 ) -> Float[np.ndarray, "3 3"]:
-    """Return the axes of the midsagittal plane, as rows: to the front, upwards, and the lateral one.
+    """Return the axes of the midsagittal plane, as rows: towards the front, upwards, and lateral.
 
     Parameters
     ----------
     left, right, front
-        Positions (mm) of what lies to both sides of the plane, such as the ears, and of what lies before them, such as
-        the bridge of the nose. Which of the two is left bears on the lateral axis only.
+        Positions (mm) of points on both sides of the plane, such as the ears, and of a point in front of them, such as
+        the bridge of the nose. Swapping left and right changes only the lateral axis.
     up
-        A direction that points upwards, roughly.
+        A direction that points roughly upwards.
     pitch_deg
-        Turns the first axis from its way between the ears and the front point downwards.
+        Angle by which the first axis is turned down from the line between the ears' midpoint and the front point.
 
     Raises
     ------
@@ -116,7 +121,7 @@ def midsagittal_axes(
     upward = np.cross(lateral, forward)
     upward = upward * np.sign(_unit(up) @ upward)
     if not upward.any():
-        raise ValueError("the upward direction lies along another axis")
+        raise ValueError("the upward direction is perpendicular to the midsagittal plane's vertical axis")
     angle = np.radians(pitch_deg)
     x = np.cos(angle) * forward - np.sin(angle) * upward
     y = np.sin(angle) * forward + np.cos(angle) * upward
@@ -124,7 +129,7 @@ def midsagittal_axes(
 
 
 def _proper(left: Float[np.ndarray, "time 3 3"], right: Float[np.ndarray, "time 3 3"]) -> Float[np.ndarray, "time 3 3"]:
-    """Return the rotations out of singular vectors, without mirroring."""
+    """Return the rotations that singular vectors give, without mirroring."""
     signs = np.ones(left.shape[:2])
     signs[:, 2] = np.sign(np.linalg.det(left) * np.linalg.det(right))
     return (right.swapaxes(1, 2) * signs[:, None]) @ left.swapaxes(1, 2)
@@ -139,7 +144,7 @@ def _only(fits: Bool[np.ndarray, " time"], motion: Motion) -> Motion:
 
 
 def _most_typical(points: Float[np.ndarray, "time sensor 3"]) -> int:
-    """Return the frame whose distances between sensors are nearest to the median ones."""
+    """Return the frame in which the distances between sensors are nearest to their medians."""
     distances = np.linalg.norm(points[:, :, None] - points[:, None], axis=-1)
     return int(np.abs(distances - np.median(distances, axis=0)).sum(axis=(1, 2)).argmin())
 
@@ -147,5 +152,5 @@ def _most_typical(points: Float[np.ndarray, "time sensor 3"]) -> int:
 def _unit(vector: Float[np.ndarray, "3"]) -> Float[np.ndarray, "3"]:
     length = np.linalg.norm(vector)
     if not length > 1e-6:
-        raise ValueError("two reference points lie in one place, or all on one line")
+        raise ValueError("two reference points coincide, or all lie on one line")
     return vector / length

@@ -1,1 +1,1 @@
-"""The prepared corpus: how it is made, what it is on disk, how it is read."""
+"""The prepared corpus: how it is made, stored and read."""

@@ -1,9 +1,11 @@
-"""Raw corpus in, prepared corpus out: once, whole or not at all, the source untouched.
+"""Raw corpus in, prepared corpus out: once, atomically, without touching the raw corpus.
 
-Audio becomes 16 kHz 16-bit FLAC, movements float32 .npy at their own rate, phones are also given in IPA; all are listed
-in a lhotse manifest. What cannot be read is reported and skipped. Sources are converted by several processes and taken
-in order, each noted in a journal when its files are in place: a run that was killed goes on behind the last one noted.
-The folder appears under its name only when it is complete.
+Audio becomes 16 kHz 16-bit FLAC, movements become float32 .npy at their own rate, and phones are also given in IPA; all
+are listed in a lhotse manifest. Unreadable utterances are reported and skipped. Several processes convert the raw
+files; results are taken in order, and each is noted in a journal when its files are in place, so a run after one that
+was killed resumes after the last one noted. The folder appears under its name only when it is complete.
+
+A *source* here is a name that a reader lists and reads, mostly that of a raw file; the *voice source* is the glottis.
 """
 
 import json
@@ -29,8 +31,9 @@ from tractprobe.corpora.utterance import Reader
 from tractprobe.signals.audio import RATE_HZ
 from tractprobe.signals.channels import CHANNELS, UNIT
 from tractprobe.system.errors import CorpusError
-from tractprobe.system.files import digest, file_sha256, read_json, staged_folder, write_json
+from tractprobe.system.files import digest, file_sha256, read_json, write_json
 from tractprobe.system.processes import Death, in_processes
+from tractprobe.system.products import Journal, staged_folder
 from tractprobe.system.progress import progress
 from tractprobe.system.registry import public_name
 from tractprobe.system.version import __version__
@@ -38,30 +41,29 @@ from tractprobe.system.version import __version__
 log = logging.getLogger(__name__)
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
-_JOURNAL = "journal.jsonl"
 _KEPT_POINTS = 500
 
 
 def prepare(reader: Reader, data: Path, workers: int = 1, source_channels: bool = False) -> PreparedCorpus:
-    """Prepare a corpus under ``data/<reader.name>``, or do nothing if that is done and the source has not changed.
+    """Prepare a corpus under ``data/<reader.name>``; do nothing if that is done and the raw corpus has not changed.
 
     Parameters
     ----------
     workers
-        Processes that read and convert; the result does not depend on it. A source that kills its process, twice, is
-        skipped; with one, there is only this process, and such a source ends it.
+        Number of processes that read and convert; the result does not depend on it. A raw file that kills its process
+        twice is skipped; with one worker there is only this process, and such a file ends it.
     source_channels
-        Also follow pitch, voicing and loudness, from the laryngograph where there is one: six times faster than speech.
+        Also measure pitch, voicing and loudness, from the laryngograph if there is one: six times faster than speech.
 
     Raises
     ------
     CorpusError
-        The name is unfit, the source is missing, or not one utterance could be read.
+        The name is invalid, the raw corpus is missing, or none of its utterances could be read.
     ProcessError
-        Processes die whatever they read; what was done is kept for the next time.
+        Processes die whatever they read; what was finished is kept for the next run.
     """
     if not _NAME.fullmatch(reader.name):
-        raise CorpusError(reader.root, f"corpus.name={reader.name!r}: lower-case letters, digits, '_' and '-' only")
+        raise CorpusError(reader.root, f"corpus.name={reader.name!r}: use lower-case letters, digits, '_' and '-' only")
     folder = data / reader.name
     _check_places(reader, folder)
     sources = reader.sources()
@@ -76,10 +78,10 @@ def _check_places(reader: Reader, folder: Path) -> None:
     """Raise CorpusError if preparing would touch anything but a prepared corpus."""
     root, target = reader.root.resolve(), folder.resolve()
     if root == target or root in target.parents or target in root.parents:
-        problem = "the raw corpus and the prepared one would lie in one another; give paths.data=<another folder>"
+        problem = "the raw and the prepared corpus would be nested in each other; give paths.data=<another folder>"
         raise CorpusError(folder, problem)
     if folder.exists() and not (folder / DESCRIPTION).is_file():
-        raise CorpusError(folder, f"is there and no prepared corpus (it has no {DESCRIPTION}); move it away")
+        raise CorpusError(folder, f"exists but is not a prepared corpus (it has no {DESCRIPTION}); move it away")
 
 
 def _is_done(folder: Path, fingerprint: str) -> bool:
@@ -88,13 +90,13 @@ def _is_done(folder: Path, fingerprint: str) -> bool:
     except CorpusError:
         return False
     match description:
-        case {"format": written, "fingerprint": made_from}:
-            return written == FORMAT and made_from == fingerprint
+        case {"format": written_format, "fingerprint": written_fingerprint}:
+            return written_format == FORMAT and written_fingerprint == fingerprint
     return False
 
 
 def _fingerprint(reader: Reader, source_channels: bool) -> str:
-    """Name what the result depends on: the reader with its settings, and the source's files by size and time."""
+    """Hash what the result depends on: the reader with its settings, and the raw files by name, size and time."""
     settings = {key: value for key, value in vars(reader).items() if key != "root"}
     stats = [_stats(place) for place in (reader.root, *_named_by(reader))]
     return digest(
@@ -118,59 +120,50 @@ def _named_by(reader: Reader) -> list[Path]:
 
 
 def _stats(place: Path) -> list[tuple[str, int, int]]:
-    """Return name, size and time of a file, or of all files below a folder, also behind links."""
+    """Return name, size and time of a file, or of all files below a folder, following links."""
     if place.is_file():
         return [(place.name, place.stat().st_size, place.stat().st_mtime_ns)]
-    found, seen = [], set[str]()
+    stats, seen = [], set[str]()
     for folder, folders, names in os.walk(place, followlinks=True):
         seen.add(os.path.realpath(folder))
         folders[:] = sorted(name for name in folders if os.path.realpath(Path(folder, name)) not in seen)
         for path in (Path(folder, name) for name in sorted(names)):
             if path.is_file():
                 status = path.stat()
-                found.append((path.relative_to(place).as_posix(), status.st_size, status.st_mtime_ns))
-    return found
+                stats.append((path.relative_to(place).as_posix(), status.st_size, status.st_mtime_ns))
+    return stats
 
 
 def _write(
     reader: Reader, sources: Sequence[str], staging: Path, fingerprint: str, workers: int, source_channels: bool
 ) -> None:
-    """Write everything; the description last, so that a folder without one is never taken for complete."""
+    """Write everything; the description comes last, so that a folder without it never counts as complete."""
     for folder in (AUDIO, EMA):
         (staging / folder).mkdir(exist_ok=True)
     began = time.perf_counter()
-    done = _noted(staging / _JOURNAL)
+    journal = Journal(staging)
+    done = [Converted(**entry) for entry in journal.entries()]
+    journal.keep(len(done))
     if done:
-        log.info("going on behind %d of %d sources", len(done), len(sources))
-    before, names = len(done), {one["id"] for part in done for one in part.utterances}
+        log.info("resuming: %d of %d raw files done", len(done), len(sources))
+    before, names = len(done), {utterance["id"] for converted in done for utterance in converted.utterances}
     results = _converted(reader, sources[before:], staging, workers, source_channels)
-    with open(staging / _JOURNAL, "ab") as journal, closing(results):
+    with journal.noting() as note, closing(results):
         for converted in progress(results, f"preparing {reader.name}", unit="file", total=len(sources) - before):
             done.append(_placed(converted, staging, names, reader))
-            journal.write(json.dumps(asdict(done[-1])).encode() + b"\n")
-            journal.flush()
+            note(asdict(done[-1]))
     if not names:
         shutil.rmtree(staging)
-        raise CorpusError(reader.root, f"not one of {len(sources)} sources could be read; {_first(done)}")
+        raise CorpusError(reader.root, f"none of {len(sources)} raw files could be read; {_first_problem(done)}")
     _describe(reader, done, staging, fingerprint)
-    (staging / _JOURNAL).unlink()
+    journal.remove()
     _log_speed(reader, done[before:], time.perf_counter() - began)
-
-
-def _noted(path: Path) -> list[Converted]:
-    """Return what a killed run had noted, without a line that it was writing."""
-    if not path.exists():
-        return []
-    content = path.read_bytes()
-    whole = content[: content.rfind(b"\n") + 1]
-    os.truncate(path, len(whole))
-    return [Converted(**json.loads(line)) for line in whole.splitlines()]
 
 
 def _converted(
     reader: Reader, sources: Sequence[str], staging: Path, workers: int, source_channels: bool
 ) -> Generator[Converted, None, None]:
-    """Yield what becomes of each source, in their order; close it to end the processes."""
+    """Yield each source's conversion, in the sources' order; close the generator to end the processes."""
     task = partial(convert, reader, staging=staging, with_source=source_channels)
     if workers <= 1:
         yield from map(task, sources)
@@ -185,17 +178,16 @@ def _converted(
                 yield result
 
 
-def _first(done: Sequence[Converted]) -> str:
-    problems = [one["problem"] for part in done for one in part.skipped]
-    return f"the first: {problems[0]}" if problems else "they hold no utterance"
+def _first_problem(done: Sequence[Converted]) -> str:
+    problems = [skipped["problem"] for converted in done for skipped in converted.skipped]
+    return f"the first problem: {problems[0]}" if problems else "they contain no utterance"
 
 
 def _placed(converted: Converted, staging: Path, names: set[str], reader: Reader) -> Converted:
-    """Give the files of a source their names; a second utterance of one name is skipped."""
+    """Give the files of a source their final names; a second utterance with the same name is skipped."""
     placed = Converted(converted.source, skipped=list(converted.skipped))
-    for about in converted.utterances:
-        about = dict(about)
-        files, is_new = about.pop("files"), about["id"] not in names
+    for utterance in map(dict, converted.utterances):
+        files, is_new = utterance.pop("files"), utterance["id"] not in names
         for temporary, final in files:
             if is_new:
                 (staging / final).parent.mkdir(exist_ok=True)
@@ -203,28 +195,28 @@ def _placed(converted: Converted, staging: Path, names: set[str], reader: Reader
             else:
                 (staging / temporary).unlink()
         if is_new:
-            names.add(about["id"])
-            placed.utterances.append(about)
+            names.add(utterance["id"])
+            placed.utterances.append(utterance)
         else:
-            placed.skip(CorpusError(reader.root, f"a second utterance named {about['id']}"))
-    for one in placed.skipped:
-        log.warning("skipped: %s", one["problem"])
+            placed.skip(CorpusError(reader.root, f"a second utterance named {utterance['id']}"))
+    for skipped in placed.skipped:
+        log.warning("skipped: %s", skipped["problem"])
     return placed
 
 
 def _describe(reader: Reader, done: Sequence[Converted], staging: Path, fingerprint: str) -> None:
     """Write manifest and description."""
-    for leftover in staging.glob(".*"):  # of converted sources that a kill kept from being placed
+    for leftover in staging.glob(".*"):  # from sources that were converted but not placed when the run was killed
         leftover.unlink()
     hashes, seconds, unknown = [], defaultdict[tuple[str, str, str], float](float), Counter[tuple[str, str]]()
     with open(staging / MANIFEST, "w", encoding="utf-8") as manifest:
-        for about in (one for part in done for one in part.utterances):
-            fields = manifest_line(reader.name, about)
+        for utterance in (utterance for converted in done for utterance in converted.utterances):
+            fields = manifest_line(reader.name, utterance)
             hashes.append(digest(fields))
             manifest.write(json.dumps(fields, ensure_ascii=False) + "\n")
-            speaker = f"{reader.name}/{about['speaker']}"
-            seconds[about["language"], speaker, about["frame"]] += about["num_samples"] / RATE_HZ
-            unknown.update((about["phone_set"], label) for label, ipa, *_ in about["phones"] if ipa == UNKNOWN)
+            speaker = f"{reader.name}/{utterance['speaker']}"
+            seconds[utterance["language"], speaker, utterance["frame"]] += utterance["num_samples"] / RATE_HZ
+            unknown.update((utterance["phone_set"], label) for label, ipa, *_ in utterance["phones"] if ipa == UNKNOWN)
     palates, lost = _palates(reader)
     write_json(staging / DESCRIPTION, {
         "format": FORMAT,
@@ -243,49 +235,49 @@ def _describe(reader: Reader, done: Sequence[Converted], staging: Path, fingerpr
         ],
         "palates": palates,
         "unknown_phones": [[phone_set, label, count] for (phone_set, label), count in sorted(unknown.items())],
-        "skipped": [*(one for part in done for one in part.skipped), *lost],
+        "skipped": [*(skipped for converted in done for skipped in converted.skipped), *lost],
         "tractprobe": __version__,
     })  # fmt: skip
 
 
 def _palates(reader: Reader) -> tuple[dict[str, list[list[float]]], list[dict[str, str]]]:
-    """Return the palates, and what keeps them from being read."""
+    """Return the palates, and the problems of those that cannot be read."""
     try:
-        found = reader.palates()
+        traces = reader.palates()
     except (ValueError, ArithmeticError, LookupError, TypeError, MemoryError) as error:
         log.warning("skipped: %s", error)
         return {}, [{"source": "palates", "problem": str(error)}]
     palates, lost = {}, []
-    for speaker, points in found.items():
-        known = points[np.isfinite(points).all(axis=1)]
-        if len(known) > 1:
-            palates[speaker] = np.round(known[:: -(-len(known) // _KEPT_POINTS)], 4).tolist()
+    for speaker, points in traces.items():
+        measured = points[np.isfinite(points).all(axis=1)]
+        if len(measured) > 1:
+            palates[speaker] = np.round(measured[:: -(-len(measured) // _KEPT_POINTS)], 4).tolist()
         else:
-            lost.append({"source": "palates", "problem": f"{speaker}: a palate of {len(known)} points"})
+            lost.append({"source": "palates", "problem": f"{speaker}: a palate of {len(measured)} points"})
     return palates, lost
 
 
 def _log_speed(reader: Reader, done: Sequence[Converted], elapsed_s: float) -> None:
-    about = [one for part in done for one in part.utterances]
-    audio_h = sum(one["num_samples"] for one in about) / RATE_HZ / 3600
-    ema_h = sum(one["ema_shape"][0] / one["ema_rate_hz"] for one in about) / 3600
+    utterances = [utterance for converted in done for utterance in converted.utterances]
+    audio_h = sum(utterance["num_samples"] for utterance in utterances) / RATE_HZ / 3600
+    ema_h = sum(utterance["ema_shape"][0] / utterance["ema_rate_hz"] for utterance in utterances) / 3600
     minutes = elapsed_s / 60
     speed = f"{audio_h / minutes:.2f} h of audio, {ema_h / minutes:.2f} h of movements per minute"
     log.info("%s: prepared in %.1f s (%s)", reader.name, elapsed_s, speed)
 
 
 def describe(corpus: PreparedCorpus) -> str:
-    """Return a summary by speaker and language, what was skipped, and symbols that no table turned into IPA."""
-    about = corpus.description
-    lines = [f"{corpus.folder}: {about['utterances']} utterances, {about['hours'] * 60:.1f} min"]
+    """Return a summary by speaker and language, with skipped utterances and phone symbols that have no IPA."""
+    description = corpus.description
+    lines = [f"{corpus.folder}: {description['utterances']} utterances, {description['hours'] * 60:.1f} min"]
     lines += [
-        f"  {row['language']}  {row['speaker']:<24} {row['minutes']:6.2f} min  {row['frame']}"
-        for row in about["minutes"]
+        f"  {group['language']}  {group['speaker']:<24} {group['minutes']:6.2f} min  {group['frame']}"
+        for group in description["minutes"]
     ]
-    if about["unknown_phones"]:
-        rows = about["unknown_phones"]
-        lines.append("phones without IPA: " + ", ".join(f"{label} ({phone_set}, {n})" for phone_set, label, n in rows))
-    if about["skipped"]:
-        lines.append(f"skipped {len(about['skipped'])}:")
-        lines += [f"  {one['problem']}" for one in about["skipped"]]
+    if unknown := description["unknown_phones"]:
+        symbols = ", ".join(f"{label} ({phone_set}, {count})" for phone_set, label, count in unknown)
+        lines.append(f"phones without IPA: {symbols}")
+    if description["skipped"]:
+        lines.append(f"skipped {len(description['skipped'])}:")
+        lines += [f"  {skipped['problem']}" for skipped in description["skipped"]]
     return "\n".join(lines)

@@ -4,11 +4,11 @@ from pathlib import Path
 
 from tractprobe.corpora.prepared.corpus import PreparedCorpus
 from tractprobe.system.errors import CorpusError
-from tractprobe.system.files import staged_folder
+from tractprobe.system.products import staged_folder
 
 
 def export_shar(corpus: PreparedCorpus, folder: Path, shard_size: int = 1000) -> int:
-    """Write a corpus as shards of so many utterances, whole or not at all; return how many shards there are.
+    """Write a corpus atomically as shards of ``shard_size`` utterances; return the number of shards.
 
     Read it with ``lhotse.CutSet.from_shar(in_dir=folder)``: ``cut.load_audio()`` gives 16 kHz audio, ``cut.load_ema()``
     the movements (mm, canonical channels, NaN = missing).
@@ -16,16 +16,16 @@ def export_shar(corpus: PreparedCorpus, folder: Path, shard_size: int = 1000) ->
     Raises
     ------
     CorpusError
-        The folder is there already, or a file of the corpus was changed since it was prepared.
+        The folder exists already, or a file of the corpus has changed since it was prepared.
     """
     if shard_size < 1:
-        raise CorpusError(folder, f"shards of {shard_size} utterances; at least 1")
+        raise CorpusError(folder, f"shards of {shard_size} utterances; expected at least 1")
     for entry in corpus.entries:
-        corpus.audio(entry.id)  # compares checksums, which lhotse does not know
+        corpus.audio(entry.id)  # compares checksums, which lhotse does not
         corpus.track(entry.id)
     with staged_folder(folder, lambda: False) as staging:
         if folder.exists():
-            raise CorpusError(folder, "is there already; remove it or give another folder")
+            raise CorpusError(folder, "exists already; remove it or give another folder")
         assert staging is not None
         corpus.cuts.to_shar(str(staging), {"recording": "flac", "ema": "numpy"}, shard_size=shard_size)
         return len(list(staging.glob("cuts.*.jsonl.gz")))

@@ -1,10 +1,10 @@
-"""A laboratory's own recordings with a Carstens AG500 or AG501: sweeps (``.pos`` or text exports) with audio beside.
+"""A laboratory's own recordings with a Carstens AG500 or AG501: sweeps (``.pos`` or text exports) next to audio.
 
-Which sensor sits on which articulator, whether positions are head-corrected already, and which of the device's axes
-points where, no file says: these are settings, as is where audio and texts lie. Formats are those of ``carstens``.
-Without a correction at the device's side, references on the head (nose, ears) are brought onto their mean configuration
-of the session, that is of the speaker's sweeps in the same folder; with ``turn_axes``, axes are then turned so that x
-runs from between the ears to the nose and the origin is at the nose.
+No file says which sensor is on which articulator, whether positions are already head-corrected, or where the device's
+axes point: these are settings, and so are the places of audio and texts. Formats are those of ``formats.carstens``. If
+the device has not corrected for head movement, references on the head (nose, ears) are brought onto their mean
+configuration in the session, which is the speaker's sweeps in the same folder. With ``turn_axes``, axes are then turned
+so that x runs from between the ears to the nose, with the origin at the nose.
 """
 
 import re
@@ -44,7 +44,7 @@ Plane = Float[np.ndarray, "time sensor 2"]
 
 @dataclass
 class Articulograph(Reader):
-    """Reader of Carstens recordings in a layout of one's own.
+    """Reader of Carstens recordings in a laboratory's own layout.
 
     Attributes
     ----------
@@ -55,31 +55,31 @@ class Articulograph(Reader):
     extra
         Channel of further midsagittal sensors, such as ``ui`` (upper incisor) or ``bn`` (bridge of the nose).
     references
-        Channel of each sensor to correct the head's movements by, three at least; empty: there is no correction.
+        Channel of each sensor by which head movement is corrected, at least three; empty: no correction.
     head_corrected
-        Whether positions are relative to the head already.
+        Whether positions are already relative to the head.
     turn_axes
-        Turn the axes by the references, which have to name ``left_ear``, ``right_ear`` and ``nose``; otherwise they
+        Turn the axes by the references, which must include ``left_ear``, ``right_ear`` and ``nose``; otherwise axes
         remain those of the device, in the head's mean pose.
     overrides
-        Other channels for the sensors and references of a speaker, or of a folder of the corpus; null where there was
-        none.
+        Different channels for the sensors and references of a speaker, or of a folder of the corpus; null for a sensor
+        that was not used there.
     front, up
         The device's axes that grow to the front and upwards, such as ``x`` or ``-y``.
     tracks
         Pattern of the sweeps' names below the corpus.
     audio_folder, prompt_folder
-        Where the audio ``<stem>.wav`` and the text ``<stem>.txt`` lie, from the folder of the sweep.
+        Folders of the audio ``<stem>.wav`` and the text ``<stem>.txt``, relative to the folder of the sweep.
     audio_channel
         Channel of the audio, from 0, if it has several.
     prompt_file
-        File of lines ``<stem> <text>`` instead, from the corpus's folder.
+        Alternatively, a file of lines ``<stem> <text>``, relative to the corpus's folder.
     speaker_pattern
-        Regular expression searched in the sweep's path; its group ``speaker`` is the speaker.
+        Regular expression searched for in the sweep's path; its group ``speaker`` is the speaker.
     rate_hz
-        Frames per second where the file does not say; null: 200 for the AG500, and an error for text.
+        Frames per second if the file does not say; null: 200 for the AG500, and an error for text.
     max_rms
-        Where a sensor's rms error is above this, it is lost; null: nowhere.
+        A sensor counts as lost where its rms error is above this; null: nowhere.
     """
 
     name: str
@@ -106,28 +106,30 @@ class Articulograph(Reader):
         self.root = Path(self.root).expanduser()
         known = {*ARTICULATORS, *self.extra, *self.references}
         if unknown := sorted({sensor for own in self.overrides.values() for sensor in own} - known):
-            raise ConfigError(f"corpus.overrides names {', '.join(unknown)}, which is no sensor of this corpus")
+            raise ConfigError(f"corpus.overrides names {', '.join(unknown)}, not among this corpus's sensors")
         check_articulators("corpus.sensors", self.sensors)
         for sensors in (self.sensors, self.extra, self.references, *self.overrides.values()):
             if wrong := [channel for channel in sensors.values() if not isinstance(channel, int | None)]:
-                raise ConfigError(f"channels are numbers, counted from 1, not {wrong[0]!r}")
+                raise ConfigError(f"expected channels as numbers, counted from 1, not {wrong[0]!r}")
         if not self.tracks or Path(self.tracks).is_absolute() or ".." in Path(self.tracks).parts:
-            raise ConfigError(f"corpus.tracks={self.tracks}: a pattern below the corpus, such as **/*.pos")
+            raise ConfigError(f"corpus.tracks={self.tracks}: expected a pattern below the corpus, such as **/*.pos")
         check_pattern("corpus.speaker_pattern", self.speaker_pattern, "speaker")
         check_axes(self.front, self.up)
         self._check_references()
 
     def _check_references(self) -> None:
         if self.head_corrected and self.references:
-            raise ConfigError("corpus.references are of no use where corpus.head_corrected is true")
+            raise ConfigError(
+                "corpus.references have no effect if corpus.head_corrected is true; give only one of them"
+            )
         if self.references and len(set(self.references.values())) < MIN_REFERENCES:
-            raise ConfigError(f"corpus.references: {MIN_REFERENCES} different channels at least")
+            raise ConfigError(f"corpus.references: expected at least {MIN_REFERENCES} different channels")
         if self.turn_axes and not {*_TURNED_BY} <= set(self.references):
             raise ConfigError(f"corpus.turn_axes needs {', '.join(_TURNED_BY)} among corpus.references")
 
     @property
     def frame(self) -> Frame:
-        """What positions are relative to."""
+        """The reference frame: what positions are relative to."""
         return "head" if self.head_corrected or self.references else "device"
 
     def sources(self) -> list[str]:
@@ -170,7 +172,7 @@ class Articulograph(Reader):
         sweep = read_sweep(path)
         rate_hz = sweep.rate_hz or self.rate_hz or (AG500_RATE_HZ if sweep.device == "AG500" else None)
         if rate_hz is None:
-            raise CorpusError(path, "does not say its rate; give corpus.rate_hz")
+            raise CorpusError(path, "does not state its rate; give corpus.rate_hz")
         sensors = self._channels(path, speaker, {**self.sensors, **self.extra}, ARTICULATORS)
         positions = channels_of(path, sweep, list(sensors.values()), self.max_rms)
         if self.references:
@@ -184,7 +186,7 @@ class Articulograph(Reader):
     def _channels(
         self, path: Path, speaker: str, sensors: Mapping[str, int], more: Sequence[str] = ()
     ) -> dict[str, int]:
-        """Return the channel of each sensor; what is said of a folder comes before what is said of the speaker."""
+        """Return the channel of each sensor; overrides of a folder take precedence over those of a speaker."""
         folder = path.parent.relative_to(self.root).as_posix()
         own = {**self.overrides.get(speaker, {}), **self.overrides.get(folder, {})}
         merged = {**sensors, **{sensor: own[sensor] for sensor in own if sensor in {*sensors, *more}}}
@@ -198,7 +200,7 @@ class Articulograph(Reader):
         if not self.turn_axes:
             return in_plane(positions, self.front, self.up)
         if lacking := sorted({*_TURNED_BY} - set(channels)):
-            raise CorpusError(path, f"corpus.turn_axes needs {', '.join(lacking)}, which corpus.overrides takes away")
+            raise CorpusError(path, f"corpus.turn_axes needs {', '.join(lacking)}, which corpus.overrides removes")
         left, right, nose = (session[list(channels).index(reference)] for reference in _TURNED_BY)
         axes = midsagittal_axes(left, right, nose, up=direction(self.up))
         return (positions - nose) @ axes[:2].T
@@ -212,14 +214,14 @@ class Articulograph(Reader):
 
 
 def channels_of(path: Path, sweep: Sweep, numbers: Sequence[int], max_rms: float | None) -> Positions:
-    """Return the positions of some channels, counted from 1."""
+    """Return the positions (mm) of channels, which are counted from 1."""
     return np.stack([sweep.channel(path, number, max_rms) for number in numbers], axis=1)
 
 
 def session_configuration(
     paths: Sequence[Path], references: Sequence[int], max_rms: float | None
 ) -> Float[np.ndarray, "sensor 3"]:
-    """Return the mean configuration of references (mm) over a session's sweeps; what cannot be read is left out."""
+    """Return the mean configuration (mm) of references over a session's sweeps; unreadable sweeps are left out."""
     paths = sorted(paths)
     chosen = np.unique(np.linspace(0, len(paths) - 1, min(len(paths), _SWEEPS_PER_SESSION)).round().astype(int))
     stats = [(paths[index], paths[index].stat()) for index in chosen]
@@ -235,8 +237,8 @@ def _configuration(
     points = [np.empty((0, len(references), 3))]
     for path, *_ in files:
         try:
-            rows = channels_of(path, read_sweep(path), references, max_rms)
+            positions = channels_of(path, read_sweep(path), references, max_rms)
         except CorpusError:
-            continue  # it is reported when it is read itself
-        points.append(rows[:: max(1, len(rows) // _FRAMES_PER_SWEEP)])
+            continue  # reported when this sweep itself is read
+        points.append(positions[:: max(1, len(positions) // _FRAMES_PER_SWEEP)])
     return mean_configuration(np.concatenate(points))

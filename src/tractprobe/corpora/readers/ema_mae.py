@@ -3,13 +3,13 @@
 ``<speaker>/Kinematic/Corrected/<speaker>_<task>_BPC.tsv`` at 400 Hz in WaveFront's dialect, with
 ``<speaker>_<task>.wav`` elsewhere in the speaker's folder; a speaker is called ``05_ENGL_F``. ``_BPC`` means corrected
 by the bite plate: in mm, x to the front along the occlusal plane, y up, z to the subject's RIGHT (lateral); the origin
-is at the upper incisor. ``Raw`` files have other axes and are not read. Sensor 1 is the reference on the head and stays
-in the device's own axes; after it come TD, TL (lateral tongue), TB, UL, LL, LC (lip corner) and MI (lower incisor), by
-their place in the file: the numbers in the header skip some. The order and the signs are those that Marquette's own
-CheckSensors.m tests; a few speakers' sensors were swapped, hence ``speaker_sensors``.
+is at the upper incisor. ``Raw`` files have different axes and are not read. Sensor 1 is the reference on the head and
+stays in the device's own axes; after it come TD, TL (lateral tongue), TB, UL, LL, LC (lip corner) and MI (lower
+incisor), by their position in the file, because the numbers in the header skip some. The order and the signs are those
+that Marquette's own CheckSensors.m tests; a few speakers' sensors were swapped, hence ``speaker_sensors``.
 
-Only two sensors lie on the tongue's midline, so one of td, tb and tt is missing throughout. Nobody here has seen the
-corpus itself.
+Only two sensors are on the tongue's midline, so one of td, tb and tt is missing throughout. This reader was written
+without access to the corpus itself.
 """
 
 from collections.abc import Mapping, Sequence
@@ -33,18 +33,19 @@ class EmaMae(Reader):
     Attributes
     ----------
     tongue
-        The articulators that the sensors TD and TB stand for, back to front; the third one is missing.
+        The articulators that the sensors TD and TB represent, back to front; the third one is missing.
     sensors
-        Place in the file, from 1, of each of the corpus's sensors.
+        Position in the file, counted from 1, of each of the corpus's sensors.
     speaker_sensors
-        What differs from ``sensors`` for single speakers, ``{05_ENGL_F: {TD: 4, TB: 2}}``; ``null`` where one lacks.
+        Differences from ``sensors`` for individual speakers, ``{05_ENGL_F: {TD: 4, TB: 2}}``; ``null`` for a missing
+        sensor.
     speaker_pattern
-        Regular expression searched in a file's name; its group ``speaker`` is the speaker.
+        Regular expression searched for in a file's name; its group ``speaker`` is the speaker.
     exclude
-        Regular expression; files in whose names it is found are no utterances.
+        Regular expression; files with a match in their names are not utterances.
     phone_tier, phone_set
-        Tier of TextGrids beside the movements, ``None`` if there are none, and what the phones are written in. The text
-        is the task's name, as all speakers were given the same tasks.
+        Tier in TextGrids next to the movements, ``None`` if there are none, and the set of its phone symbols. The text
+        is the task's name, because all speakers were given the same tasks.
     """
 
     root: Path
@@ -68,7 +69,9 @@ class EmaMae(Reader):
             sensors=_renamed(self.sensors, articulators),
             front="x",
             up="y",
-            speaker_sensors={who: _renamed(own, articulators) for who, own in self.speaker_sensors.items()},
+            speaker_sensors={
+                speaker: _renamed(sensors, articulators) for speaker, sensors in self.speaker_sensors.items()
+            },
             speaker_pattern=self.speaker_pattern,
             suffix="_BPC.tsv",
             exclude=self.exclude,
@@ -90,7 +93,7 @@ class EmaMae(Reader):
         """Return the articulator of each of the corpus's sensors."""
         tongue = tuple(self.tongue)
         if tongue not in list(combinations(_TONGUE, 2)):
-            raise ConfigError(f"corpus.tongue {list(tongue)}: two of {' '.join(_TONGUE)}, back to front")
+            raise ConfigError(f"corpus.tongue {list(tongue)}: expected two of {' '.join(_TONGUE)}, back to front")
         return {"TD": tongue[0], "TB": tongue[1], **_OTHERS}
 
 

@@ -1,9 +1,9 @@
-"""EMU-SDMS databases (emuDB): one SSFF track file for each sensor, beside a WAV file and ``<bundle>_annot.json``.
+"""EMU-SDMS databases (emuDB): one SSFF track file per sensor, next to a WAV file and ``<bundle>_annot.json``.
 
-The articulograph's own axes are kept in such databases: posx is lateral, posy grows to the BACK and posz upwards, in
-mm; a row that is exactly zero in all three is a lost sample. Which file extension belongs to which articulator is the
-database's choice and is given by ``sensors``. Times in the annotation are samples at the annotation's own sampleRate,
-which need not be that of the WAV file; they are read as seconds.
+Such databases keep the articulograph's own axes: posx is lateral, posy grows to the BACK and posz upwards, in mm; a row
+that is exactly zero in all three is a lost sample. Which file extension belongs to which articulator differs between
+databases and is set by ``sensors``. Times in the annotation are samples at the annotation's own sampleRate, which may
+differ from that of the WAV file; they are converted to seconds.
 """
 
 from collections.abc import Mapping
@@ -33,15 +33,15 @@ class Emu(Reader):
     Attributes
     ----------
     language
-        ISO 639-1; a database does not say.
+        ISO 639-1; databases do not state it.
     sensors
         File extension of the track of each articulator; an articulator that is left out is missing.
     speaker_pattern
-        Regular expression searched in the bundle's name; its group ``speaker`` is the speaker.
+        Regular expression searched for in the bundle's name; its group ``speaker`` is the speaker.
     text_level, phone_level
-        Annotation levels that hold the words and the phones; ``None`` if there are none.
+        Annotation levels with the words and the phones; ``None`` if there are none.
     phone_set
-        What the phones are written in, see ``corpora.ipa``.
+        The set of the phone symbols, see ``corpora.ipa``.
     """
 
     name: str
@@ -106,7 +106,8 @@ def _positions(path: Path, signal: SignalFile) -> np.ndarray:
     for axis in ("posx", "posy", "posz"):
         names = [name for name in signal.columns if name.endswith(f"_{axis}") or name == axis]
         if len(names) != 1:
-            raise CorpusError(path, f"has {len(names)} columns *_{axis}: {', '.join(signal.columns)}")
+            problem = f"expected one column *_{axis}, not {len(names)}; it has {', '.join(signal.columns)}"
+            raise CorpusError(path, problem)
         axes.append(signal.columns[names[0]][:, 0].astype(np.float64))
     positions = np.stack(axes, axis=1)
     positions[(positions == 0).all(axis=1)] = np.nan
@@ -118,11 +119,11 @@ def _annotation(path: Path) -> dict[str, Any]:
     match annotation:
         case {"sampleRate": int() | float() as rate_hz, "levels": list()} if rate_hz > 0:
             return annotation
-    raise CorpusError(path, "has no sampleRate and levels, as an EMU annotation has")
+    raise CorpusError(path, "is not an EMU annotation: it lacks sampleRate or levels")
 
 
 def _items(path: Path, annotation: dict[str, Any], level: str | None) -> list[tuple[dict[str, Any], str]]:
-    """Return the items of a level with their labels; none if no level is asked for."""
+    """Return the items of a level with their labels; no items if ``level`` is None."""
     if level is None:
         return []
     names = []
@@ -141,7 +142,7 @@ def _label(path: Path, level: str, item: Any) -> str:
     match item:
         case {"labels": [{"value": str(value)}, *_]}:
             return value
-    raise CorpusError(path, f"item without a label: {item!r:.60}", place=f"level {level}")
+    raise CorpusError(path, f"an item without a label: {item!r:.60}", place=f"level {level}")
 
 
 def _labels(path: Path, annotation: dict[str, Any], level: str | None) -> list[str]:

@@ -1,14 +1,14 @@
 """FROST-EMA: Finnish and Russian, 18 bilingual speakers, with an AG501 at 1250 Hz (Hopponen et al. 2025).
 
-``<speaker>/pos/<stem>.pos`` (or ``.txt``) are text tables in mm with the columns ``Ch<n>_X``, ``Ch<n>_Y``, ``Ch<n>_Z``,
-whatever their ending promises; ``<speaker>/wav/<stem>.wav`` is the audio. X is horizontal and Z vertical. Speakers are
-named by their first language (``fin_kh5_f``, ``rus_kh18_m``). There is no sensor on the jaw; two speakers have one
-tongue sensor on another channel.
+``<speaker>/pos/<stem>.pos`` (or ``.txt``) are text exports in mm with the columns ``Ch<n>_X``, ``Ch<n>_Y``,
+``Ch<n>_Z``, whatever the extension suggests; ``<speaker>/wav/<stem>.wav`` is the audio. X is horizontal and Z vertical.
+Speakers are named by their first language (``fin_kh5_f``, ``rus_kh18_m``). There is no sensor on the jaw; two speakers
+have one tongue sensor on a different channel.
 
-Everybody speaks the first language (task A), imitates a foreign accent (B), and speaks the second language (C). B is an
-accent put on, and is left out unless ``tasks`` names it, with the language it is in. How file names tell the task is
-not documented: ``task_pattern`` is a guess, to be checked against one's own copy. Channels and overrides are those of a
-public reader (ailinpollio/ssl-embeddings-to-articulatory), which does not say whether the head is corrected for.
+Every speaker speaks the first language (task A), imitates a foreign accent (B), and speaks the second language (C). B,
+being an imitation, is left out unless ``tasks`` names it together with its language. How file names encode the task is
+not documented: ``task_pattern`` is a guess; check it against your own copy. Channels and overrides are from a public
+reader (ailinpollio/ssl-embeddings-to-articulatory), which does not say whether head movement has been corrected.
 """
 
 import re
@@ -38,13 +38,13 @@ class FrostEma(Reader):
     Attributes
     ----------
     tasks
-        Which tasks take part, each with the language it is in: the speaker's ``first`` or ``second``.
+        The tasks to read, each with its language: the speaker's ``first`` or ``second``.
     task_pattern
-        Regular expression searched in the file's name; its group ``task`` is the task.
+        Regular expression searched for in the file's name; its group ``task`` is the task.
     front, up
         The device's axes that grow to the front and upwards, such as ``x`` or ``-x``.
     rate_hz
-        Frames per second of the text tables, which do not say.
+        Frames per second of the text exports, which do not state it.
     audio_channel
         Channel of the audio, from 0, if it has several.
     """
@@ -63,7 +63,7 @@ class FrostEma(Reader):
         check_pattern("corpus.task_pattern", self.task_pattern, "task")
         check_axes(self.front, self.up)
         if not set(self.tasks.values()) <= {"first", "second"}:
-            raise ConfigError("corpus.tasks: each is in the speaker's 'first' or 'second' language")
+            raise ConfigError("corpus.tasks: expected 'first' or 'second', the speaker's language in each task")
 
     def sources(self) -> list[str]:
         paths = [
@@ -101,7 +101,7 @@ class FrostEma(Reader):
         task, named = self._task(path), _SPEAKER.fullmatch(speaker)
         if named is None or task is None or task not in self.tasks:
             problem = f"corpus.task_pattern finds the task {task}, and corpus.tasks has {', '.join(self.tasks)}"
-            raise CorpusError(path, f"its language is not known: {problem}")
+            raise CorpusError(path, f"its language is unknown: {problem}")
         first, second = _LANGUAGES[named[1]]
         return first if self.tasks[task] == "first" else second
 

@@ -1,11 +1,12 @@
 """HPRC, the Haskins production rate comparison corpus: American English, 8 speakers, 720 IEEE sentences at two rates.
 
-One mview file (``corpora.mview``) for each utterance, ``<speaker>_B<block>_S<sentence>_R<repetition>_<N|F>.mat`` (N
-normal, F fast): the audio at 44.1 kHz with its labels, and sensors at 100 Hz, columns x (to the front), y (to the LEFT,
+One mview file (``formats.mview``) per utterance, ``<speaker>_B<block>_S<sentence>_R<repetition>_<N|F>.mat`` (N normal,
+F fast): the audio at 44.1 kHz with its labels, and sensors at 100 Hz, columns x (to the front), y (to the LEFT,
 lateral), z (up) in mm and three angles; head-corrected, x along the occlusal plane, origin at the upper incisor. F02
-has no ML. ML (side of the tongue) and JAWL (side of the jaw) lie 15 to 32 mm off the midsagittal plane and are left
-out. PHONES are in seconds, LABELS the words once more, in ms. ``<speaker>_palate.mat`` holds a palate trace of the same
-name and axes (point, 3). Known from two original files, but for the palates, from those who read the whole corpus.
+has no ML. ML (side of the tongue) and JAWL (side of the jaw) are 15 to 32 mm off the midsagittal plane and are left
+out. PHONES are in seconds; LABELS repeat the words, in ms. ``<speaker>_palate.mat`` holds a palate trace with the same
+name and axes (point, 3). All this is known from two original files, except for the palates, which are known from
+people who read the whole corpus.
 """
 
 import re
@@ -37,8 +38,8 @@ class Hprc(Reader):
     Attributes
     ----------
     rates
-        Speaking rates to read: N (normal), F (fast) or both. Every sentence was read at both, and some repeatedly;
-        their text is the same, so that they stay on one side of a split.
+        Speaking rates to read: N (normal), F (fast) or both. Every sentence was read at both rates, some repeatedly;
+        their text is the same, so they stay on one side of a split.
     """
 
     root: Path
@@ -50,7 +51,7 @@ class Hprc(Reader):
         self.root = Path(self.root).expanduser()
         self.rates = tuple(self.rates)
         if not self.rates or not set(self.rates) <= set(_RATES):
-            raise ConfigError(f"corpus.rates={list(self.rates)}; N (normal), F (fast) or both are wanted")
+            raise ConfigError(f"corpus.rates={list(self.rates)}; expected N (normal), F (fast) or both")
 
     def sources(self) -> list[str]:
         names = [(path, _FILE_NAME.fullmatch(path.name)) for path in self.root.rglob("*.mat")]
@@ -73,7 +74,7 @@ class Hprc(Reader):
                     audio=recording.audio,
                     audio_rate_hz=recording.audio_rate_hz,
                     track=Track(midsagittal(recording, _SENSORS, _FRONT, _UP), recording.ema_rate_hz),
-                    phones=_phones(path, recording.about.get("PHONES")),
+                    phones=_phones(path, recording.audio_fields.get("PHONES")),
                     phone_set="arpabet",
                     frame="occlusal",
                 )
@@ -85,15 +86,15 @@ class Hprc(Reader):
 
 
 def _sentence(path: Path, recording: Recording) -> str:
-    """Return the sentence, or else its words: repetitions without any text could not be kept together."""
-    match recording.about:
+    """Return the sentence, or else its words: without any text, a split could not keep repetitions together."""
+    match recording.audio_fields:
         case {"SENTENCE": str(sentence)} if sentence.strip():
             return " ".join(sentence.split())
         case {"WORDS": StructArray(elements=words)}:
             labels = [word["LABEL"] for word in words if isinstance(word.get("LABEL"), str)]
             if text := " ".join(str(label) for label in labels if label != _PAUSE):
                 return text
-    raise CorpusError(path, "neither SENTENCE nor WORDS holds any text", place="AUDIO")
+    raise CorpusError(path, "neither SENTENCE nor WORDS contains any text", place="AUDIO")
 
 
 def _phones(path: Path, rows: Value | None) -> tuple[Phone, ...]:
@@ -105,17 +106,18 @@ def _phones(path: Path, rows: Value | None) -> tuple[Phone, ...]:
             case {"LABEL": str(label), "OFFS": np.ndarray(size=2) as offsets}:
                 phones.append(Phone(label, float(offsets.flat[0]), float(offsets.flat[1])))
             case _:
-                raise CorpusError(path, "wants a LABEL and OFFS, start and end", place=f"PHONES, entry {index}")
+                raise CorpusError(path, "expected LABEL and OFFS (start and end)", place=f"PHONES, entry {index}")
     return tuple(phones)
 
 
 def _palate(path: Path) -> Float[np.ndarray, "point 2"]:
-    """Return a palate trace, from the back to the front."""
+    """Return a palate trace (mm), from back to front."""
     points = read_mat5(path, path.stem)
     if not isinstance(points, np.ndarray) or points.ndim != 2 or points.shape[1] != 3:
         raise CorpusError(path, "is not an array of (point, 3)", place=path.stem)
     trace = points[:, [_FRONT, _UP]].astype(np.float64)
     trace = trace[np.isfinite(trace).all(axis=1)]
     if len(trace) < 2 or (np.abs(trace) > MAX_POSITION_MM).any():
-        raise CorpusError(path, "holds no trace: fewer than two points, or positions that are none", place=path.stem)
+        problem = f"not a trace: fewer than two points, or positions beyond {MAX_POSITION_MM:.0f} mm"
+        raise CorpusError(path, problem, place=path.stem)
     return trace if trace[0, 0] <= trace[-1, 0] else trace[::-1].copy()

@@ -2,17 +2,18 @@ r"""mngu0, day 1: one speaker of British English, 1263 prompts, EMA at 200 Hz by
 
 One folder per package: ``mngu0_s1_ema_basic*`` or ``mngu0_s1_ema_norm*`` (EST tracks), ``mngu0_s1_wav_16kHz*``,
 ``mngu0_s1_lab*`` (``.lab`` phones, ``.utt`` with the text) and ``mngu0_s1_ema_filesets*``; files are named
-``mngu0_s1_<NNNN>``, with a letter a-f where a prompt was cut in parts.
+``mngu0_s1_<NNNN>``, with a letter a-f if a prompt was cut into parts.
 
 ``basic``
     Six coils and references, ``<coil>_px|py|pz`` in CM: px lateral, py grows to the BACK, pz up; head-corrected,
-    origin at the upper-incisor coil. T3, T2, T1 are tongue dorsum, body, tip. Starts with the audio.
+    origin at the upper-incisor coil. T3, T2, T1 are tongue dorsum, body, tip. Tracks start with the audio.
 ``norm``
     The first 12 of 36 channels are T3, T2, T1, JAW, UL, LL, each x (= py) and y (= pz), smoothed over three frames and
-    normalised: cm = 4 * sd * value + mean (``norm_parms/``). TRIMMED to the labelled speech, while the audio is not:
-    a track starts where the leading silence ``#`` of its ``.lab`` ends, to within about 50 ms. Prefer ``basic``.
+    normalised: cm = 4 * sd * value + mean (``norm_parms/``). Tracks are TRIMMED to the labelled speech, while the audio
+    is not: a track starts where the leading silence ``#`` of its ``.lab`` ends, to within about 50 ms. Prefer
+    ``basic``.
 
-After public code that reads the real files; no file of this corpus was at hand when this was written.
+Follows public code that reads the real files; no file of this corpus was available when this was written.
 """
 
 import re
@@ -45,14 +46,14 @@ _FILESETS = ("train", "validation", "test")
 
 @dataclass
 class Mngu0(Reader):
-    """Reader of mngu0: the root holds the packages' folders, or folders that hold them.
+    """Reader of mngu0: the root contains the folders of the packages, directly or one level below.
 
     Attributes
     ----------
     variant
-        ``basic`` or ``norm``, the EMA package to read.
+        The EMA package to read, ``basic`` or ``norm``.
     fileset
-        ``train``, ``validation`` or ``test`` of the package of filesets; all utterances if not given.
+        ``train``, ``validation`` or ``test`` of the package of filesets; by default, all utterances.
     """
 
     root: Path
@@ -73,12 +74,12 @@ class Mngu0(Reader):
         package = f"mngu0_s1_ema_{self.variant}"
         paths = [path for folder in _folders(self.root, package) for path in folder.glob("*.ema")]
         named = [path for path in paths if _ID.fullmatch(path.stem)]
-        wanted = "utterance such as mngu0_s1_0001.ema"
-        sources = found(self.root, named, f"folder {package}* with an {wanted}")
+        expected = "utterance such as mngu0_s1_0001.ema"
+        sources = found(self.root, named, f"folder {package}* with an {expected}")
         if self.fileset is None:
             return sources
         members = self._members()
-        return found(self.root, [self.root / source for source in sources if _in(Path(source), members)], wanted)
+        return found(self.root, [self.root / source for source in sources if _in(Path(source), members)], expected)
 
     def read(self, source: str) -> list[Utterance]:
         path = self.root / source
@@ -86,7 +87,7 @@ class Mngu0(Reader):
             raise CorpusError(path, "not named as an utterance of mngu0 is")
         ema = read_est(path)
         if ema.duration_s < _MIN_EMA_S:
-            raise CorpusError(path, f"{ema.duration_s:.3f} s of movements; {_MIN_EMA_S} s are wanted at least")
+            raise CorpusError(path, f"{ema.duration_s:.3f} s of movements; expected at least {_MIN_EMA_S} s")
         phones = read_labels(_file(self.root, "mngu0_s1_lab", f"{path.stem}.lab"))
         audio, audio_rate_hz = read_recording(_file(self.root, "mngu0_s1_wav_16kHz", f"{path.stem}.wav"))
         with naming(path):
@@ -112,14 +113,14 @@ class Mngu0(Reader):
 
 
 def _in(path: Path, members: set[str]) -> bool:
-    """Whether an utterance, or the prompt that it is a part of, is in a fileset."""
+    """Whether an utterance, or the prompt of which it is a part, is in a fileset."""
     parsed = _ID.fullmatch(path.stem)
     return parsed is not None and (path.stem in members or parsed["prompt"] in members)
 
 
 @lru_cache(maxsize=64)
 def _folders(root: Path, package: str) -> tuple[Path, ...]:
-    """Return the folders of a package, of any version, in the root and one level below."""
+    """Return the folders of a package (any version), in the root and one level below."""
     paths = [path for pattern in (f"{package}*", f"*/{package}*") for path in sorted(root.glob(pattern))]
     return tuple(path for path in paths if path.is_dir())
 
@@ -127,7 +128,7 @@ def _folders(root: Path, package: str) -> tuple[Path, ...]:
 def _file(root: Path, package: str, name: str) -> Path:
     folders = _folders(root, package)
     if not folders:
-        raise CorpusError(root, f"no folder {package}*, which has {name}")
+        raise CorpusError(root, f"no folder {package}*, expected to contain {name}")
     paths = [folder / name for folder in folders]
     return next((path for path in paths if path.exists()), paths[0])
 
@@ -161,14 +162,14 @@ def _norm(ema: EstTrack, start_s: float) -> Track:
 
 
 def _parameters(path: Path) -> Float[np.ndarray, " channel"]:
-    """Return the numbers (cm) of the 12 positions, which come first, in whatever lines they stand."""
+    """Return the numbers (cm) of the 12 positions, which come first, however they are divided into lines."""
     cells = read_text(path, "latin-1").split()[: len(_NORM_CHANNELS)]
     try:
         values = np.array([float(cell) for cell in cells])
     except ValueError as error:
         raise CorpusError(path, str(error)) from None
     if len(values) != len(_NORM_CHANNELS) or not (np.abs(values) < 1e3).all():
-        raise CorpusError(path, f"does not hold {len(_NORM_CHANNELS)} numbers in cm")
+        raise CorpusError(path, f"expected {len(_NORM_CHANNELS)} numbers in cm")
     return values
 
 
@@ -183,7 +184,7 @@ def _text(path: Path) -> str:
     if len(text) > 1 and text[0] == text[-1] == '"':  # a quoted string within the quotes
         text = _unescaped(text[1:-1])
     if not text.strip():
-        raise CorpusError(path, r'no text such as iform "\"Hello.\""')
+        raise CorpusError(path, r'expected a text such as iform "\"Hello.\""')
     return text.strip()
 
 

@@ -1,14 +1,15 @@
 """MOCHA-TIMIT: British English, 460 sentences by each of a few speakers, EMA at 500 Hz with audio and laryngograph.
 
 One flat folder per speaker, ``<speaker>_<sentence>.ema|wav|lar|lab|epg``; ``.ema`` is an EST track in 1/100 mm whose x
-grows to the BACK and y upwards, head-corrected, origin at the upper incisor (``ui``). Channels are found by name: the
-order is not the articulators', unused coils are called ``****`` (more than once), names carry blanks (``"v_x "``).
-``.wav`` and ``.lar`` are NIST SPHERE in the release and RIFF in some copies. ``.lab``, of some speakers only, is
-``start end phone`` in seconds. All speakers read the same sentences, listed in ``mocha-timit.txt`` as ``001. Text.``
+grows to the BACK and y upwards, head-corrected, origin at the upper incisor (``ui``). Channels are found by name: their
+order differs from the articulators', unused coils are called ``****`` (more than once), names contain blanks
+(``"v_x "``). ``.wav`` and ``.lar`` are NIST SPHERE in the release and RIFF in some copies. ``.lab``, which exists for
+some speakers only, is ``start end phone`` in seconds. All speakers read the same sentences, listed in
+``mocha-timit.txt`` as ``001. Text.``
 
-EMA and audio start together and end at different times. The means of coils drift over a session; nothing is done about
-it here. MOCHAtools' copies, whose ``.ema`` is text without a header, are read as well, and so are its palate traces
-(``<speaker>_pal.dat``, mm, same axes).
+EMA and audio start together and end at different times. The means of coils drift over a session; this is not corrected
+here. The copies of MOCHAtools, in which ``.ema`` is text without a header, can be read too, and so can its palate
+traces (``<speaker>_pal.dat``, mm, same axes).
 """
 
 import re
@@ -43,14 +44,14 @@ _HEADERLESS = (
 
 @dataclass
 class Mocha(Reader):
-    """Reader of MOCHA-TIMIT: the root holds the speakers' folders, at any depth, and ``mocha-timit.txt``.
+    """Reader of MOCHA-TIMIT: the root contains the speakers' folders, at any depth, and ``mocha-timit.txt``.
 
     Attributes
     ----------
     prompts
-        The sentences' file, if it is neither beside the recordings nor in a folder above them (up to the root).
+        File of the sentences, if it is neither next to the recordings nor in a folder above them (up to the root).
     exclude
-        Utterances to leave out; those that the speakers' readme files call corrupt, if not given.
+        Utterances to leave out; by default those that the speakers' readme files call corrupt.
     """
 
     root: Path
@@ -116,7 +117,7 @@ class Mocha(Reader):
                 return folder / _PROMPTS
             if folder == self.root:
                 break
-        problem = f"no {_PROMPTS}, the sentences' texts, beside it or above; put it there or give corpus.prompts=..."
+        problem = f"no {_PROMPTS} (the texts) next to it or above it; put it there or give corpus.prompts=..."
         raise CorpusError(path, f"{problem} (expected: {self.root / _PROMPTS})")
 
 
@@ -126,7 +127,7 @@ def _is_utterance(path: Path) -> bool:
 
 
 def _positions(ema: EstTrack, points: Sequence[str]) -> dict[str, Float[np.ndarray, " time"]]:
-    """Return x (to the front) and y (up) in mm of those points that the file has."""
+    """Return x (to the front) and y (up) in mm of those of the points that are in the file."""
     columns = {}
     for point in points:
         if {f"{point}_x", f"{point}_y"} & set(ema.channels):
@@ -141,7 +142,7 @@ def _track(ema: EstTrack) -> Track:
 
 def _phones(path: Path) -> tuple[Phone, ...]:
     if not path.exists():
-        return ()  # most speakers have not been labelled
+        return ()  # most speakers are not labelled
     phones = []
     for number, line in enumerate(read_text(path, "latin-1").split("\n"), start=1):
         match line.split():
@@ -150,7 +151,7 @@ def _phones(path: Path) -> tuple[Phone, ...]:
             case [start_s, end_s, label]:
                 start_s, end_s = map(float, parse_rows(path, [f"{start_s} {end_s}"], first_line=number)[0])
                 if not 0 <= start_s <= end_s < float("inf"):
-                    raise CorpusError(path, f"no stretch of time: {line!r:.60}", place=f"line {number}")
+                    raise CorpusError(path, f"not an interval of time: {line!r:.60}", place=f"line {number}")
                 phones.append(Phone(label, start_s, end_s))
             case _:
                 raise CorpusError(path, f"not 'start end phone': {line!r:.60}", place=f"line {number}")

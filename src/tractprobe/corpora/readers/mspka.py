@@ -1,17 +1,18 @@
 r"""MSPKA, session 1: read Italian, speakers cnz, lls and olm, over 500 sentences; EMA at 400 Hz, audio at 22.05 kHz.
 
-For each speaker a folder ``<speaker>_1.0.0`` with ``list_sentences`` (lines such as ``12) La sentenza.``) and
+Each speaker has a folder ``<speaker>_1.0.0`` with ``list_sentences`` (lines such as ``12) La sentenza.``) and
 
 ============================  ====================================================================================
 ``ema_1.0.0/<s>_<n>.ema``     text; each ROW is a channel: x y z of UL LL UI LI, tongue back, middle and tip (21)
 ``wav_1.0.0/<s>_<n>.wav``     one channel
-``lab_1.0.0/<s>_<n>.lab``     ``start end phone [word]`` in s; the word stands at its first phone
+``lab_1.0.0/<s>_<n>.lab``     ``start end phone [word]`` in s; the word is given at its first phone
 ============================  ====================================================================================
 
 x lies in the midsagittal plane, y is lateral, z grows upwards; n is not padded. Letters outside ASCII are written as
-octal escapes of their UTF-8 bytes (``\303\250``). Layout after two public readers of the corpus, pandrey-fr/ac2art and
-antoinelii/art-tts. Neither states the unit or where x points: ac2art divides by 10 for cm, so that mm are taken here
-(``unit_mm``), and x is turned by where the lips are, file by file; what has no head's proportions is refused.
+octal escapes of their UTF-8 bytes (``\303\250``). The layout follows two public readers of the corpus,
+pandrey-fr/ac2art and antoinelii/art-tts. Neither states the unit or the direction of x: ac2art divides by 10 to get cm,
+so mm are assumed here (``unit_mm``), and the direction of x is determined in each file from the position of the lips;
+positions without the proportions of a human head are refused.
 """
 
 import re
@@ -96,7 +97,7 @@ def _beside(path: Path, kind: str) -> Path:
 def _columns(path: Path, unit_mm: float) -> dict[str, Float[np.ndarray, " time"]]:
     lines = read_text(path, "ascii", _MAX_BYTES).rstrip().split("\n")
     if len(lines) != 3 * len(_ROWS):
-        raise CorpusError(path, f"{len(lines)} rows; {3 * len(_ROWS)} channels are wanted, one a row")
+        raise CorpusError(path, f"{len(lines)} rows; expected {3 * len(_ROWS)} channels, one per row")
     rows = scaled(path, parse_rows(path, lines), unit_mm)
     columns = {}
     for index, name in enumerate(_ROWS):
@@ -111,12 +112,12 @@ def _phones(path: Path) -> tuple[Phone, ...]:
         try:
             phones.append(Phone(cells[2], float(cells[0]), float(cells[1])))
         except (IndexError, ValueError):
-            raise CorpusError(path, f"{line!r:.60} is no 'start end phone'", place=f"line {number}") from None
+            raise CorpusError(path, f"not 'start end phone': {line!r:.60}", place=f"line {number}") from None
     return tuple(phones)
 
 
 def _text(path: Path) -> str:
-    """Read text in which bytes may be written as octal escapes, and nothing else is escaped."""
+    """Read UTF-8 text in which bytes may be written as octal escapes; there are no other escapes."""
     content = _OCTAL.sub(lambda escape: bytes([int(escape[1], 8)]), read_bytes(path, _MAX_BYTES))
     try:
         return content.decode().replace("\r\n", "\n")

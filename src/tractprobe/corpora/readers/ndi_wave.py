@@ -1,8 +1,8 @@
 """A laboratory's own recordings with the NDI Wave: ``<id>.tsv`` in either of its dialects, with ``<id>.wav``.
 
-Which sensor was glued where, and which of the device's axes point to the front and up, is the laboratory's choice (and
-differs between them): both are settings without a default. Times are those of the file's own clock, in seconds from the
-start of the WAV file. Labels are read from ``<id>.TextGrid`` where there is one.
+Where each sensor was glued, and which of the device's axes point to the front and up, differs between laboratories:
+both are settings without a default. Times are those of the file's own clock, in seconds from the start of the WAV file.
+Labels are read from ``<id>.TextGrid`` if it exists.
 """
 
 import glob
@@ -32,28 +32,28 @@ class NdiWave(Reader):
     Attributes
     ----------
     language
-        ISO 639-1; a recording does not say.
+        ISO 639-1; recordings do not state it.
     sensors
-        Sensor of each articulator: its place in the file, from 1, or its name there (``"B5-03859-P01-CH0"``, ``"4"`` of
-        ``Sensor 4 Id``). An articulator that is left out is missing.
+        Sensor of each articulator: its position in the file, counted from 1, or its name there
+        (``"B5-03859-P01-CH0"``, ``"4"`` of ``Sensor 4 Id``). An articulator that is left out is missing.
     front, up
-        Axis of the file that points there, such as ``x`` or ``-z``.
+        Axes of the file that point to the front and upwards, such as ``x`` or ``-z``.
     speaker_sensors
-        What differs from ``sensors`` for single speakers; ``null`` where one has no such sensor.
+        Differences from ``sensors`` for individual speakers; ``null`` for a sensor that a speaker does not have.
     extra
-        Further midsagittal sensors, by the names their channels get: ``{ui: 7}`` gives ``ui_x`` and ``ui_y``.
+        Further midsagittal sensors, by the names of their channels: ``{ui: 7}`` gives ``ui_x`` and ``ui_y``.
     speaker_pattern
-        Regular expression searched in an id; its group ``speaker`` is the speaker.
+        Regular expression searched for in an id; its group ``speaker`` is the speaker.
     suffix
-        What names of recordings end in; what precedes it is the id.
+        Ending of the names of recordings; what precedes it is the id.
     exclude
-        Regular expression; files in whose names it is found are no utterances (bite plates, palates).
+        Regular expression; files with a match in their names are not utterances (bite plates, palates).
     frame
-        What positions are relative to.
+        The reference frame: what positions are relative to.
     audio_channel
-        Channel of the audio, from 0, if it has several.
+        Channel of the audio, counted from 0, if it has several.
     word_tier, phone_tier, phone_set
-        Tiers of the TextGrids, ``None`` if there are none, and what the phones are written in.
+        Tiers of the TextGrids, ``None`` if there are none, and the set of the phone symbols.
     """
 
     name: str
@@ -79,7 +79,7 @@ class NdiWave(Reader):
         check_articulators("corpus.sensors", named)
         check_axes(self.front, self.up)
         if self.frame not in get_args(Frame):
-            raise ConfigError(f"corpus.frame {self.frame!r}: one of {', '.join(get_args(Frame))}")
+            raise ConfigError(f"corpus.frame {self.frame!r}: expected one of {', '.join(get_args(Frame))}")
         check_pattern("corpus.speaker_pattern", self.speaker_pattern, "speaker")
         if self.exclude is not None:
             check_pattern("corpus.exclude", self.exclude)
@@ -119,7 +119,7 @@ class NdiWave(Reader):
         return self.exclude is not None and re.search(self.exclude, path.name) is not None
 
     def _columns(self, path: Path, recording: WaveRecording, speaker: str) -> dict[str, Float[np.ndarray, " time"]]:
-        """Return x to the front and y up (mm) of each articulator and extra sensor."""
+        """Return x (to the front) and y (up) in mm of each articulator and extra sensor."""
         given = {**self.sensors, **self.extra, **self.speaker_sensors.get(speaker, {})}
         chosen = {name: sensor for name, sensor in given.items() if sensor is not None}
         indices = [_index(path, recording.sensors, name, sensor) for name, sensor in chosen.items()]
@@ -136,12 +136,14 @@ def _index(path: Path, names: tuple[str, ...], articulator: str, sensor: int | s
 
 
 def _nearest(root: Path, path: Path, name: str) -> Path:
-    """Return the one file of a name beside another, else in the smallest folder above (up to the root) with one."""
+    """Return the file called ``name`` below the nearest folder around ``path`` (up to the root) that has one."""
     inside = path.parent.relative_to(root)
     for folder in (inside, *inside.parents):
         candidates = sorted((root / folder).rglob(glob.escape(name)))
         if len(candidates) > 1:
-            raise CorpusError(path, f"{len(candidates)} files {name}: {candidates[0]}, {candidates[1]}")
+            raise CorpusError(
+                path, f"expected one file {name}, not {len(candidates)}: {candidates[0]}, {candidates[1]}"
+            )
         if candidates:
             return candidates[0]
-    raise CorpusError(path.with_name(name), "no such file, nor in the folders around it")
+    raise CorpusError(path.with_name(name), "no such file, here or in the folders around it")

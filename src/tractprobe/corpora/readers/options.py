@@ -1,4 +1,4 @@
-"""Settings that several readers have: names of articulators, patterns, and the axes of a device."""
+"""Settings shared by several readers: names of articulators, patterns, and the axes of a device."""
 
 import re
 from collections.abc import Iterable
@@ -16,28 +16,28 @@ _AXES = {
 
 
 def check_articulators(setting: str, names: Iterable[str]) -> None:
-    """Raise ConfigError unless the names that a setting maps from are those of articulators."""
+    """Raise ConfigError unless all names that a setting maps from are articulators."""
     if unknown := sorted(set(names) - set(ARTICULATORS)):
         raise ConfigError(f"{setting} names {', '.join(unknown)}; articulators are {' '.join(ARTICULATORS)}")
 
 
 def check_pattern(setting: str, pattern: str, group: str | None = None) -> None:
-    """Raise ConfigError unless a setting is a regular expression, with a group of some name if one is wanted."""
+    """Raise ConfigError unless a setting is a regular expression, with the named ``group`` if one is required."""
     try:
         groups = re.compile(pattern).groupindex
     except re.error as error:
-        raise ConfigError(f"{setting} {pattern!r} is no regular expression: {error}") from None
+        raise ConfigError(f"{setting} {pattern!r} is not a regular expression: {error}") from None
     if group is not None and group not in groups:
         raise ConfigError(f"{setting} {pattern!r} has no group (?P<{group}>...)")
 
 
 def speaker_of(path: Path, name: str, pattern: str) -> str:
-    """Return what the group ``speaker`` of ``corpus.speaker_pattern`` finds in the name of a source.
+    """Return the speaker that the group ``speaker`` of ``corpus.speaker_pattern`` finds in a name.
 
     Raises
     ------
     CorpusError
-        It finds nothing there; the error names the file ``path``.
+        The pattern finds no speaker; the error names the file ``path``.
     """
     match = re.search(pattern, name)
     if match is None or not match["speaker"]:
@@ -46,9 +46,9 @@ def speaker_of(path: Path, name: str, pattern: str) -> str:
 
 
 def check_axes(front: str, up: str) -> None:
-    """Raise ConfigError unless two different axes of the device are named, such as ``x`` and ``-z``."""
+    """Raise ConfigError unless ``front`` and ``up`` are two different axes of the device, such as ``x`` and ``-z``."""
     if not {front, up} <= set(_AXES) or front[-1] == up[-1]:
-        raise ConfigError(f"corpus.front={front}, corpus.up={up}: two different ones out of x y z -x -y -z")
+        raise ConfigError(f"corpus.front={front}, corpus.up={up}: expected two different axes out of x y z -x -y -z")
 
 
 def direction(axis: str) -> Float[np.ndarray, "3"]:

@@ -3,21 +3,23 @@
 As distributed (zenodo 6390598), ``item_NNNN`` in
 
 ========================  ==========================================================================================
-``_seq/item_NNNN.seq``    text; a header line, then ``#`` and 12 numbers a line, x of 6 coils and then y of the same,
+``_seq/item_NNNN.seq``    text; a header line, then ``#`` and 12 numbers per line, x of 6 coils and then y of the same,
                           in cm: jaw, tongue tip, middle, back, upper lip, lower lip
 ``_wav16/item_NNNN.wav``  one channel, 16 kHz
 ``_lab/item_NNNN.lab``    ``start end phone`` in 1e-7 s
 ========================  ==========================================================================================
 
-or, as others pass it on, ``item_NNNN.ema`` (little-endian float32, 12 a row: x and y of jaw, tongue tip, middle, back
-and both lips, mm, no header), ``item_NNNN.phone`` (``start end phone`` in 10 ms) and ``item_NNNN.wav`` in one folder.
+or, as redistributed by others, ``item_NNNN.ema`` (little-endian float32, 12 per row: x and y of jaw, tongue tip,
+middle, back and both lips, mm, no header), ``item_NNNN.phone`` (``start end phone`` in 10 ms) and ``item_NNNN.wav`` in
+one folder.
 
-x grows to the BACK and y upwards in the original: item_0001 has its tongue at x = 6.6, 8.9, 11.1 cm from tip to back
-(values published in dancxjo/conduit), and the tongue of [e] is 8 mm higher than that of the more open vowel. x is
-turned by where the lips are all the same, as copies may differ. The two public readers, georgesma/agent and
-antoinelii/art-tts, contradict each other on which lip comes first: here the upper lip is the higher one.
+In the original, x grows to the BACK and y upwards: item_0001 has its tongue at x = 6.6, 8.9, 11.1 cm from tip to back
+(values published in dancxjo/conduit), and the tongue of [e] is 8 mm higher than that of the more open vowel. The
+direction of x is determined from the position of the lips nevertheless, because copies may differ. The two public
+readers, georgesma/agent and antoinelii/art-tts, contradict each other on which lip comes first: here the upper lip is
+the higher one.
 
-There are no texts. The phones stand for them, so that equal items never lie on both sides of a split.
+There are no texts. The phones take their place, so that equal items never lie on both sides of a split.
 """
 
 import re
@@ -49,12 +51,12 @@ _MAX_BYTES = 1 << 25
 
 @dataclass
 class Pb2007(Reader):
-    """Reader of PB2007: of the original files if there are any, else of the processed ones.
+    """Reader of PB2007: reads the original files if there are any, otherwise the redistributed ones.
 
     Attributes
     ----------
     seq_unit_mm, ema_unit_mm
-        Millimetres in one unit of the ``.seq`` and of the ``.ema`` files.
+        Millimetres in one unit of the ``.seq`` and ``.ema`` files.
     """
 
     root: Path
@@ -107,7 +109,7 @@ def _seq_rows(path: Path) -> Float[np.ndarray, "time column"]:
     for number, line in enumerate(lines[header:], start=header + 1):
         match = _ROW.fullmatch(line.strip())
         if match is None:
-            raise CorpusError(path, f"{line!r:.60} has no '#' before its numbers", place=f"line {number}")
+            raise CorpusError(path, f"no '#' before the numbers: {line!r:.60}", place=f"line {number}")
         rows.append(match["cells"])
     return _not_empty(path, parse_rows(path, rows, first_line=header + 1, columns=2 * len(_COILS)))
 
@@ -121,13 +123,13 @@ def _ema_rows(path: Path) -> Float[np.ndarray, "time column"]:
     content = read_bytes(path, _MAX_BYTES)
     size = 4 * 2 * len(_COILS)
     if len(content) % size:
-        raise CorpusError(path, f"{len(content)} bytes are no whole number of rows of {size}; cut short?")
+        raise CorpusError(path, f"{len(content)} bytes are not a multiple of {size}, the length of a row; cut short?")
     return _not_empty(path, np.frombuffer(content, "<f4").reshape(-1, 2 * len(_COILS)))
 
 
 def _not_empty(path: Path, rows: np.ndarray) -> Float[np.ndarray, "time column"]:
     if not len(rows):
-        raise CorpusError(path, "holds no movements")
+        raise CorpusError(path, "contains no movements")
     return rows.astype(np.float64)
 
 
@@ -146,7 +148,7 @@ def _with_lips_told_apart(
     lips = [positions.pop("lip_a"), positions.pop("lip_b")]
     both = np.isfinite(lips[0][:, 1]) & np.isfinite(lips[1][:, 1])
     if not both.any():
-        raise CorpusError(path, "the lips are never there together, so that they cannot be told apart")
+        raise CorpusError(path, "the lips were never recorded at the same time, so they cannot be told apart")
     upper = int(np.median(lips[1][both, 1]) > np.median(lips[0][both, 1]))
     positions |= {"ul": lips[upper], "ll": lips[1 - upper]}
     return {f"{coil}_{axis}": xy[:, at] for coil, xy in positions.items() for at, axis in enumerate("xy")}
@@ -159,5 +161,5 @@ def _phones(path: Path, tick_s: float) -> tuple[Phone, ...]:
             start, end, label = line.split()
             phones.append(Phone(label, float(start) * tick_s, float(end) * tick_s))
         except ValueError:
-            raise CorpusError(path, f"{line!r:.60} is no 'start end phone'", place=f"line {number}") from None
+            raise CorpusError(path, f"not 'start end phone': {line!r:.60}", place=f"line {number}") from None
     return tuple(phones)

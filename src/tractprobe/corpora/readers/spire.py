@@ -1,22 +1,23 @@
 """SPIRE-EMA: Indian English, 38 speakers, each with the 460 sentences of MOCHA-TIMIT; EMA at 100 Hz, audio at 16 kHz.
 
-``processed/spk<N>/<any><NNNN>.pt`` beside ``audios/spk<N>/<same>.wav``; NNNN is the number of the MOCHA sentence. Each
-.pt is a dict written by ``torch.save`` and is read by ``tensors``, which runs nothing of it:
+``processed/spk<N>/<any><NNNN>.pt`` and ``audios/spk<N>/<same>.wav``; NNNN is the number of the MOCHA sentence. Each .pt
+is a dict written by ``torch.save`` and is read by ``formats.tensors``, which does not execute any of it:
 
 =================================================  ===============================================================
 ``ema_trimmed``                                    (time, 18): x and y of 9 sensors, between the two marks
-``ema_raw``                                        the same of the whole recording
-``ema_trimmed_and_normalised_with_6_articulators`` (time, 12), standardised each by itself: no geometry, not read
+``ema_raw``                                        the same for the whole recording
+``ema_trimmed_and_normalised_with_6_articulators`` (time, 12), each standardised: without geometry, not read
 ``begin_end``                                      first row of ``ema_trimmed`` in the recording, and the one after
                                                    the last, at 100 Hz: time 0 is the start of the audio
-``phonemes``, ``durations``                        ARPAbet, and rows of ``ema_trimmed`` that each takes
+``phonemes``, ``durations``                        ARPAbet, and number of rows of ``ema_trimmed`` for each
 =================================================  ===============================================================
 
 Known: the keys (data card), the shapes, that end - begin is the number of rows, that durations add up to it, and that
 columns 0-3 are the lips, 8-9 the jaw and 12-17 tongue tip, body and dorsum (the public code of the laboratory drops
-4-7, 10 and 11 to get UL LL jaw TT TB TD; a public reader of 544 files uses 0-3 and 8-9 so). y grows upwards there. Not
-known: the unit (mm is taken), where x points, and whose the other columns are. x is turned by where the lips are, and
-what has no head's proportions is refused, so that a wrong map or unit gives an error and no numbers.
+4-7, 10 and 11 to get UL LL jaw TT TB TD; a public reader of 544 files uses 0-3 and 8-9 in this way). y grows upwards
+there. Unknown: the unit (mm is assumed), the direction of x, and the sensors of the other columns. The direction of x
+is determined from the position of the lips, and positions without the proportions of a human head are refused, so a
+wrong assignment or unit gives an error rather than numbers.
 """
 
 import re
@@ -55,9 +56,9 @@ class Spire(Reader):
     Attributes
     ----------
     prompts
-        The MOCHA sentences, a line such as ``001. Its text.`` each; ``mocha-timit.txt`` in the root if not given.
+        File of the MOCHA sentences, in lines such as ``001. Its text.``; by default ``mocha-timit.txt`` in the root.
     columns
-        Which of the 18 columns is the x of each articulator; its y is the next one. What is left out is missing.
+        The column, of 18, with the x of each articulator; y is the next column. Articulators left out are missing.
     unit_mm
         Millimetres in one unit of ``ema_trimmed``.
     """
@@ -74,7 +75,7 @@ class Spire(Reader):
         self.columns = dict(self.columns)
         check_articulators("corpus.columns", self.columns)
         if not all(0 <= column < _COLUMN_COUNT - 1 for column in self.columns.values()):
-            raise ConfigError(f"corpus.columns: {self.columns}; x is one of columns 0 to {_COLUMN_COUNT - 2}")
+            raise ConfigError(f"corpus.columns: {self.columns}; expected columns of x from 0 to {_COLUMN_COUNT - 2}")
 
     def sources(self) -> list[str]:
         paths = [path for path in self.root.rglob("*.pt") if _is_utterance(path)]
@@ -116,7 +117,7 @@ class Spire(Reader):
     def _sentence(self, number: int) -> str:
         path = Path(self.prompts).expanduser() if self.prompts is not None else self.root / "mocha-timit.txt"
         if not path.exists():
-            problem = "no such file: the sentences of MOCHA-TIMIT are wanted there, or give corpus.prompts=..."
+            problem = "no such file: put the sentences of MOCHA-TIMIT there, or give corpus.prompts=..."
             raise CorpusError(path, problem)
         return numbered_sentence(path, read_text(path, "latin-1"), number)
 
@@ -127,13 +128,13 @@ def _is_utterance(path: Path) -> bool:
 
 
 def _trimmed(path: Path, values: Mapping[str, Any]) -> tuple[int, Float[np.ndarray, "time column"]]:
-    """Return the recording's first row that was kept, and the rows."""
+    """Return the index in the recording of the first row that was kept, and the rows."""
     if lacking := sorted({"ema_trimmed", "begin_end", "phonemes", "durations"} - set(values)):
         raise CorpusError(path, f"lacks {', '.join(lacking)}; has {', '.join(sorted(values))!r:.200}")
     rows = values["ema_trimmed"]
     if not isinstance(rows, np.ndarray) or rows.dtype.kind not in "fiu" or rows.shape[1:] != (_COLUMN_COUNT,):
-        raise CorpusError(path, f"is no array of numbers (time, {_COLUMN_COUNT})", place="ema_trimmed")
-    begin, end = _counts(path, values, "begin_end", wanted=2)
+        raise CorpusError(path, f"is not an array of numbers (time, {_COLUMN_COUNT})", place="ema_trimmed")
+    begin, end = _counts(path, values, "begin_end", length=2)
     if end - begin != len(rows) or not len(rows):
         problem = f"{begin} to {end} do not span the {len(rows)} rows of ema_trimmed"
         raise CorpusError(path, problem, place="begin_end")
@@ -143,19 +144,19 @@ def _trimmed(path: Path, values: Mapping[str, Any]) -> tuple[int, Float[np.ndarr
 def _phones(path: Path, values: Mapping[str, Any], begin: int, length: int) -> tuple[Phone, ...]:
     labels, durations = _items(path, values, "phonemes"), _counts(path, values, "durations")
     if not all(type(label) is str for label in labels) or len(labels) != len(durations):
-        raise CorpusError(path, "no label for each duration", place="phonemes")
+        raise CorpusError(path, "expected one label for each duration", place="phonemes")
     if sum(durations) != length:
-        raise CorpusError(path, f"{sum(durations)} rows in all; ema_trimmed has {length}", place="durations")
+        raise CorpusError(path, f"add up to {sum(durations)} rows; ema_trimmed has {length}", place="durations")
     edges_s = [(begin + row) / EMA_RATE_HZ for row in np.cumsum([0, *durations]).tolist()]
     return tuple(map(Phone, labels, edges_s[:-1], edges_s[1:]))
 
 
-def _counts(path: Path, values: Mapping[str, Any], key: str, wanted: int | None = None) -> list[int]:
+def _counts(path: Path, values: Mapping[str, Any], key: str, length: int | None = None) -> list[int]:
     items = _items(path, values, key)
     if not all(type(item) in (int, float) and 0 <= item < 1 << 31 and item == int(item) for item in items):
-        raise CorpusError(path, "holds what is no number of rows", place=key)
-    if wanted not in (None, len(items)):
-        raise CorpusError(path, f"{len(items)} numbers instead of {wanted}", place=key)
+        raise CorpusError(path, "contains values that are not numbers of rows", place=key)
+    if length not in (None, len(items)):
+        raise CorpusError(path, f"{len(items)} numbers instead of {length}", place=key)
     return [int(item) for item in items]
 
 
@@ -164,5 +165,5 @@ def _items(path: Path, values: Mapping[str, Any], key: str) -> Sequence[Any]:
     if isinstance(items, np.ndarray) and items.ndim == 1:
         items = items.tolist()
     if not isinstance(items, list | tuple):
-        raise CorpusError(path, "is no list", place=key)
+        raise CorpusError(path, "is not a list", place=key)
     return items

@@ -1,16 +1,17 @@
 """TORGO: American and Canadian English, 8 speakers with dysarthria and 7 without (LDC2012S02; University of Toronto).
 
-``<speaker>/Session<k>/`` holds ``pos/<n>.pos``, ``wav_arrayMic/<n>.wav``, ``wav_headMic/<n>.wav`` and
-``prompts/<n>.txt``; a session takes part if it has both ``pos`` and the microphone's folder (F01 has no ``pos``).
-Sweeps are those of an AG500: 12 channels at 200 Hz, in mm, with the movements of the head in them. Coils, counted from
-1: tongue dorsum, blade and tip, forehead, bridge of the nose, upper and lower lip, lower incisor, left and right
-corner of the lips, left and right ear.
+``<speaker>/Session<k>/`` contains ``pos/<n>.pos``, ``wav_arrayMic/<n>.wav``, ``wav_headMic/<n>.wav`` and
+``prompts/<n>.txt``; a session is read if it has both ``pos`` and the microphone's folder (F01 has no ``pos``). Sweeps
+are those of an AG500: 12 channels at 200 Hz, in mm, not corrected for head movement. Coils, counted from 1: tongue
+dorsum, blade and tip, forehead, bridge of the nose, upper and lower lip, lower incisor, left and right corner of the
+lips, left and right ear.
 
-Speakers and sessions lie anywhere in the device's space, up to 140 mm apart. So each session is brought onto the mean
-configuration of coils 4, 5, 11 and 12 and turned: x runs from between the ears to the bridge of the nose, which is the
-origin, y from there to the forehead's side. That line rises to the front, by 20 to 35 degrees in most heads, over the
-bite plane that other corpora have; ``pitch_deg`` turns it down. Order of coils and rate are those of public readers and
-of the device; one such reader, which counts tracks from 0 and coils from 1, takes the forehead for the tongue's tip.
+Positions of speakers and sessions in the device's space differ by up to 140 mm. Therefore each session is brought onto
+the mean configuration of coils 4, 5, 11 and 12 and turned: x runs from between the ears to the bridge of the nose,
+which is the origin, and y points from there to the side of the forehead. Compared with the bite plane of other corpora,
+this x axis rises to the front, by 20 to 35 degrees in most heads; ``pitch_deg`` turns it down. The order of coils and
+the rate are those of public readers and of the device; one such reader, which counts tracks from 0 and coils from 1,
+mistakes the forehead for the tongue tip.
 """
 
 import re
@@ -49,11 +50,11 @@ class Torgo(Reader):
     microphone
         ``array``, or ``head`` (which not every session has).
     speakers
-        Who takes part.
+        The speakers to read.
     pitch_deg
-        By how much the x axis is turned downwards from the line between the ears and the bridge of the nose.
+        Angle by which the x axis is turned down from the line between the ears and the bridge of the nose.
     max_rms
-        Where a coil's rms error is above this, it is lost; null: nowhere.
+        A coil counts as lost where its rms error is above this; null: nowhere.
     """
 
     root: Path
@@ -67,9 +68,9 @@ class Torgo(Reader):
     def __post_init__(self):
         self.root = Path(self.root).expanduser()
         if self.microphone not in ("array", "head"):
-            raise ConfigError(f"corpus.microphone={self.microphone}: array or head")
+            raise ConfigError(f"corpus.microphone={self.microphone}: expected array or head")
         if unknown := sorted(set(self.speakers) - {*DYSARTHRIC, *CONTROLS}):
-            raise ConfigError(f"corpus.speakers names {', '.join(unknown)}, who is not in TORGO")
+            raise ConfigError(f"corpus.speakers names {', '.join(unknown)}, not among TORGO's speakers")
 
     def sources(self) -> list[str]:
         sessions = [path.parent for path in self.root.rglob("Session*/pos")] if self.root.is_dir() else []
@@ -79,7 +80,7 @@ class Torgo(Reader):
             if session.parent.name in self.speakers and (session / self._audio_folder).is_dir()
             for path in (session / "pos").glob("*.pos")
         ]
-        return found(self.root, paths, f"<speaker>/Session<k>/pos/*.pos with {self._audio_folder} beside")
+        return found(self.root, paths, f"<speaker>/Session<k>/pos/*.pos next to {self._audio_folder}")
 
     @property
     def _audio_folder(self) -> str:
@@ -123,8 +124,8 @@ def _prompt(path: Path) -> str:
     """Return the words of a prompt, without remarks in brackets; CorpusError if there are none."""
     prompt = read_text(path, "utf-8", _MAX_PROMPT_BYTES)
     if _IMAGE.search(prompt):
-        raise CorpusError(path, f"a picture to describe ({prompt.strip()!r:.60}): what was said is not known")
+        raise CorpusError(path, f"a picture to describe ({prompt.strip()!r:.60}): what was said is unknown")
     text = " ".join(_REMARK.sub(" ", prompt).split())
     if not text or text == "xxx":
-        raise CorpusError(path, f"{prompt.strip()!r:.60} is an instruction or nothing, no words to say")
+        raise CorpusError(path, f"{prompt.strip()!r:.60} is an instruction or empty, not words to say")
     return text

@@ -1,17 +1,17 @@
 """USC-TIMIT, its EMA part: American English, speakers F1, F5, M1, M3, the 460 sentences of MOCHA-TIMIT.
 
-``EMA/Data/<SPK>/mat/usctimit_ema_<spk>_001_005.mat`` is an mview file (``corpora.mview``) of FIVE consecutive
-sentences; its AUDIO is what the .wav holds. Sensors TT TB TD UL LL JAW in any order at about 100.08 Hz, columns x (to
+``EMA/Data/<SPK>/mat/usctimit_ema_<spk>_001_005.mat`` is an mview file (``formats.mview``) of FIVE consecutive
+sentences; its AUDIO equals the .wav file. Sensors are TT TB TD UL LL JAW in any order at about 100.08 Hz, columns x (to
 the front), y (up), z (lateral) in mm, head-corrected. The axes are those of a public project that correlates column 1
-of the real files with predicted heights; since no file was at hand here, it is checked in each file that the upper lip
-lies above the lower one. The movements may end some 0.1 s before the audio; both start together. A sentence that cannot
-be cut out is reported by itself.
+of the real files with predicted heights; because no file was available here, each file is checked for an upper lip
+above the lower one. The movements may end about 0.1 s before the audio; both start together. A sentence that cannot be
+cut out is reported without affecting the others.
 
 ``EMA/Data/<SPK>/trans/<same name>.trans`` has rows ``start,end,phone,word,sentence text,sentence number`` in seconds,
-without number in silence. M3's are called ``usctimit_mri_m3_*``: they belong to its MRI session, another recording, and
-are never used. Files without a transcript are cut at silences of the audio if these leave no doubt, and have no phones.
-``list_of_sentences.txt`` in the corpus' folder has lines ``<number> : <text>``. F5's positions jump by about 12 mm
-between sentences 065 and 066, between two recordings (blocks a and b) with frames of their own.
+without a number in silence. M3's are called ``usctimit_mri_m3_*``: they belong to its MRI session, a different
+recording, and are never used. Files without a transcript are cut at silences in the audio if these are unambiguous, and
+have no phones. ``list_of_sentences.txt`` in the corpus's folder has lines ``<number> : <text>``. F5's positions jump by
+about 12 mm between sentences 065 and 066, between two recordings (blocks a and b) with different coordinates.
 """
 
 import math
@@ -46,8 +46,8 @@ _BLOCKS = ("a", "b")
 
 
 @dataclass(frozen=True)
-class Row:
-    """A phone of a transcript; no sentence in silence."""
+class TranscriptRow:
+    """A phone of a transcript, with its sentence; ``sentence`` is None in silence."""
 
     phone: Phone
     text: str
@@ -56,7 +56,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Sentence:
-    """Where a sentence lies in a recording, and what keeps it from being cut out there."""
+    """The place of a sentence in a recording, and the problem that prevents cutting it out, if any."""
 
     number: int
     text: str
@@ -67,14 +67,14 @@ class Sentence:
 
 @dataclass
 class UscTimit(Reader):
-    """Reader of the EMA part of USC-TIMIT; ``root`` is the corpus' folder, its MRI part may lie beside it.
+    """Reader of the EMA part of USC-TIMIT; ``root`` is the corpus's folder, which may contain the MRI part too.
 
     Attributes
     ----------
     f5_blocks
         Which recordings of F5 to read: a (sentences 001 to 065), b (066 to 460). Targets are standardised per speaker,
-        which two frames in one speaker would spoil; so only b is read by default. ``[a, b]`` gives two speakers, F5a
-        and F5b, but they are one person: a split by speaker may then test on a voice that it fitted on.
+        which fails if one speaker has two systems of coordinates, so only b is read by default. ``[a, b]`` gives two
+        speakers, F5a and F5b, but they are one person: a split by speaker may then test on a voice that it fitted on.
     vertical_column
         Column of SIGNAL that points up: 1, or 2 for a copy with the axes of HPRC.
     """
@@ -89,13 +89,15 @@ class UscTimit(Reader):
         self.root = Path(self.root).expanduser()
         self.f5_blocks = tuple(self.f5_blocks)
         if not set(self.f5_blocks) <= set(_BLOCKS):
-            raise ConfigError(f"corpus.f5_blocks={list(self.f5_blocks)}; out of a (001 to 065) and b (066 to 460)")
+            expected = "expected blocks out of a (001 to 065) and b (066 to 460)"
+            raise ConfigError(f"corpus.f5_blocks={list(self.f5_blocks)}; {expected}")
         if self.vertical_column not in (1, 2):
-            raise ConfigError(f"corpus.vertical_column={self.vertical_column}; 1 or 2, as 0 points to the front")
+            expected = "expected 1 or 2, because 0 points to the front"
+            raise ConfigError(f"corpus.vertical_column={self.vertical_column}; {expected}")
 
     def sources(self) -> list[str]:
         names = [(path, _FILE_NAME.fullmatch(path.name)) for path in self.root.rglob("*.mat")]
-        paths = [path for path, parsed in names if parsed and self._is_wanted(parsed)]
+        paths = [path for path, parsed in names if parsed and self._is_included(parsed)]
         return found(self.root, paths, "recording such as EMA/Data/M1/mat/usctimit_ema_m1_001_005.mat")
 
     def read(self, source: str) -> list[Utterance | CorpusError]:
@@ -131,7 +133,7 @@ class UscTimit(Reader):
 
         return list(map(utterance, sentences, _padded(sentences, recording)))
 
-    def _is_wanted(self, parsed: re.Match[str]) -> bool:
+    def _is_included(self, parsed: re.Match[str]) -> bool:
         return parsed["speaker"] != "f5" or _block(parsed) in self.f5_blocks
 
     def _speaker(self, parsed: re.Match[str]) -> str:
@@ -140,11 +142,11 @@ class UscTimit(Reader):
 
     def _sentences(
         self, path: Path, parsed: re.Match[str], recording: Recording
-    ) -> tuple[Sequence[Row], Sequence[Sentence]]:
+    ) -> tuple[Sequence[TranscriptRow], Sequence[Sentence]]:
         """Return the transcript, if there is one, and the sentences in the order of their times."""
         numbers = range(int(parsed["first"]), int(parsed["last"]) + 1)
         if not 1 <= len(numbers) <= MAX_SENTENCES:
-            raise CorpusError(path, f"1 to {MAX_SENTENCES} sentences are wanted, not {len(numbers)} as its name says")
+            raise CorpusError(path, f"expected 1 to {MAX_SENTENCES} sentences, not the {len(numbers)} of its name")
         listed = self._listed(path)
         transcript = path.parent.parent / "trans" / f"{path.stem}.trans"
         if parsed["speaker"] not in _WITHOUT_TRANSCRIPT and transcript.exists():
@@ -154,14 +156,14 @@ class UscTimit(Reader):
         return (), _by_silence(path, recording, numbers, texts)
 
     def _listed(self, path: Path) -> dict[int, str]:
-        """Return the list of sentences, from the folder of the corpus or one between it and the recording."""
+        """Return the listed sentences, from the corpus's folder or one between it and the recording."""
         folders = [folder for folder in path.parents if folder.is_relative_to(self.root)]
         files = [folder / SENTENCE_LIST for folder in folders if (folder / SENTENCE_LIST).exists()]
         matches = [_LISTED.fullmatch(line) for file in files for line in read_text(file, "utf-8-sig").split("\n")]
         return {int(match[1]): _one_line(match[2]) for match in matches if match}
 
     def _texts_of_others(self, parsed: re.Match[str]) -> dict[int, str]:
-        """Return what the other speakers' transcripts of these sentences say: all read the same 460."""
+        """Return the texts of these sentences in other speakers' transcripts: all speakers read the same 460."""
         texts: dict[int, str] = {}
         for path in sorted(self.root.rglob(f"usctimit_ema_*_{parsed['first']}_{parsed['last']}.trans")):
             if not any(f"_ema_{speaker}_" in path.name for speaker in _WITHOUT_TRANSCRIPT):
@@ -169,13 +171,13 @@ class UscTimit(Reader):
         return texts
 
 
-def read_transcript(path: Path) -> list[Row]:
-    """Read a .trans file; CorpusError names the line that is no row of one."""
+def read_transcript(path: Path) -> list[TranscriptRow]:
+    """Read a .trans file; CorpusError names an invalid line."""
     lines = enumerate(read_text(path).split("\n"), start=1)
     return [_row(path, number, line) for number, line in lines if line.strip()]
 
 
-def _row(path: Path, number: int, line: str) -> Row:
+def _row(path: Path, number: int, line: str) -> TranscriptRow:
     """Parse ``start,end,phone,word,text,sentence``; the text may itself hold commas."""
     start, end, label, _, *text, sentence = line.split(",") if line.count(",") >= 5 else [""] * 5
     try:
@@ -183,15 +185,15 @@ def _row(path: Path, number: int, line: str) -> Row:
     except ValueError:
         start_s, end_s = math.nan, math.nan
     if not 0 <= start_s <= end_s < math.inf or not re.fullmatch(r"\s*[0-9]{0,4}\s*", sentence):
-        raise CorpusError(path, "is no start,end,phone,word,sentence text,sentence number", place=f"line {number}")
+        raise CorpusError(path, "not start,end,phone,word,sentence text,sentence number", place=f"line {number}")
     phone = Phone(label.strip(), start_s, end_s)
-    return Row(phone, _one_line(",".join(text).strip(' "')), int(sentence) if sentence.strip() else None)
+    return TranscriptRow(phone, _one_line(",".join(text).strip(' "')), int(sentence) if sentence.strip() else None)
 
 
 def _transcribed(
-    path: Path, rows: Sequence[Row], numbers: range, listed: Mapping[int, str], duration_s: float
+    path: Path, rows: Sequence[TranscriptRow], numbers: range, listed: Mapping[int, str], duration_s: float
 ) -> list[Sentence]:
-    """Return each sentence, from its first phone to its last, and what is wrong with it."""
+    """Return each sentence, from its first phone to its last, with its problem if it has one."""
     sentences: dict[int, Sentence] = {}
     for row in rows:
         if row.sentence is not None:
@@ -200,47 +202,49 @@ def _transcribed(
             sentences[row.sentence] = Sentence(
                 row.sentence, listed.get(row.sentence, old.text or row.text), start_s, end_s
             )
-    if not sentences or not set(sentences) <= {numbers[0] - 1, *numbers, numbers[-1] + 1}:  # some run over two files
-        raise CorpusError(path, f"holds sentences {sorted(sentences)}, not {numbers[0]} to {numbers[-1]}")
-    ordered = sorted(sentences.values(), key=lambda one: one.start_s)
-    problems = [_problem(one, ordered, duration_s) for one in ordered]
+    if not sentences or not set(sentences) <= {numbers[0] - 1, *numbers, numbers[-1] + 1}:  # some span two files
+        raise CorpusError(path, f"contains sentences {sorted(sentences)}, not {numbers[0]} to {numbers[-1]}")
+    ordered = sorted(sentences.values(), key=lambda sentence: sentence.start_s)
+    problems = [_problem(sentence, ordered, duration_s) for sentence in ordered]
     return [
-        replace(one, problem=CorpusError(path, problem, place=f"sentence {one.number}")) if problem else one
-        for one, problem in zip(ordered, problems, strict=True)
+        replace(sentence, problem=CorpusError(path, problem, place=f"sentence {sentence.number}"))
+        if problem
+        else sentence
+        for sentence, problem in zip(ordered, problems, strict=True)
     ]
 
 
-def _problem(one: Sentence, ordered: Sequence[Sentence], duration_s: float) -> str | None:
-    """Return why a sentence cannot be cut out, if it cannot; of two that overlap, neither can."""
+def _problem(sentence: Sentence, ordered: Sequence[Sentence], duration_s: float) -> str | None:
+    """Return why a sentence cannot be cut out, None if it can; of two that overlap, neither can."""
     for earlier, later in combinations(ordered, 2):
-        if one in (earlier, later) and later.start_s < earlier.end_s - MAX_OVERLAP_S:
+        if sentence in (earlier, later) and later.start_s < earlier.end_s - MAX_OVERLAP_S:
             return f"sentence {later.number} starts before sentence {earlier.number} ends"
-    if one.start_s >= duration_s:
+    if sentence.start_s >= duration_s:
         return f"starts after the audio's end, {duration_s:.3f} s"
-    return None if one.text else "has no text"
+    return None if sentence.text else "has no text"
 
 
 def _by_silence(path: Path, recording: Recording, numbers: range, texts: Mapping[int, str]) -> list[Sentence]:
-    """Return as many stretches of speech as there are sentences, if the silences and the tempo leave no doubt."""
-    if silent := [number for number in numbers if not texts.get(number)]:
-        wanted = f"{SENTENCE_LIST}, or another speaker's .trans"
-        raise CorpusError(path, f"has no transcript, and sentence {silent[0]} no text; wanted: {wanted}")
+    """Return one stretch of speech per sentence, if the silences and the tempo are unambiguous."""
+    if textless := [number for number in numbers if not texts.get(number)]:
+        expected = f"{SENTENCE_LIST}, or another speaker's .trans"
+        raise CorpusError(path, f"has no transcript, and sentence {textless[0]} has no text; expected {expected}")
     with naming(path):
         spans = speech_stretches(recording, len(numbers))
     tempi = [(end - start) / len(texts[number]) for number, (start, end) in zip(numbers, spans, strict=True)]
     if max(tempi) > MAX_TEMPO_RATIO * min(tempi):
-        raise CorpusError(path, "has no transcript, and the stretches of speech do not fit the lengths of the texts")
+        raise CorpusError(path, "has no transcript, and the stretches of speech do not match the lengths of the texts")
     return [Sentence(number, texts[number], *span) for number, span in zip(numbers, spans, strict=True)]
 
 
 def _padded(sentences: Sequence[Sentence], recording: Recording) -> list[tuple[float, float]]:
-    """Widen each sentence into the silence on both sides, by at most half of one that is shared, to whole samples."""
+    """Widen each sentence into the silence on both sides, by at most half of a shared silence, to whole samples."""
     spans, rate_hz = [], recording.audio_rate_hz
-    for index, one in enumerate(sentences):
-        earliest = (max(before.end_s for before in sentences[:index]) + one.start_s) / 2 if index else 0.0
-        latest = (one.end_s + sentences[index + 1].start_s) / 2 if index + 1 < len(sentences) else math.inf
+    for index, sentence in enumerate(sentences):
+        earliest = (max(before.end_s for before in sentences[:index]) + sentence.start_s) / 2 if index else 0.0
+        latest = (sentence.end_s + sentences[index + 1].start_s) / 2 if index + 1 < len(sentences) else math.inf
         latest = min(latest, recording.duration_s)
-        span = max(one.start_s - MAX_PADDING_S, earliest), min(one.end_s + MAX_PADDING_S, latest)
+        span = max(sentence.start_s - MAX_PADDING_S, earliest), min(sentence.end_s + MAX_PADDING_S, latest)
         spans.append((round(span[0] * rate_hz) / rate_hz, round(span[1] * rate_hz) / rate_hz))
     return spans
 
@@ -248,16 +252,16 @@ def _padded(sentences: Sequence[Sentence], recording: Recording) -> list[tuple[f
 def _cut(
     recording: Recording, values: Float[np.ndarray, "time channel"], start_s: float, end_s: float
 ) -> tuple[Float[np.ndarray, " sample"], Track]:
-    """Return the samples from start to end, and the rows measured in that time at their own times."""
+    """Return the audio from start to end, and the movements measured in that time, at their own times."""
     rate_hz = recording.ema_rate_hz
     first, last = round(start_s * recording.audio_rate_hz), round(end_s * recording.audio_rate_hz)
-    first_row, last_row = math.ceil(start_s * rate_hz), math.ceil(end_s * rate_hz)
-    track = Track(values[first_row:last_row], rate_hz, start_s=first_row / rate_hz - start_s)
+    first_frame, last_frame = math.ceil(start_s * rate_hz), math.ceil(end_s * rate_hz)
+    track = Track(values[first_frame:last_frame], rate_hz, start_s=first_frame / rate_hz - start_s)
     return recording.audio[first:last], track
 
 
-def _phones(rows: Sequence[Row], sentence: int, start_s: float, end_s: float) -> tuple[Phone, ...]:
-    """Return the phones of a stretch, silence included, in time from its start."""
+def _phones(rows: Sequence[TranscriptRow], sentence: int, start_s: float, end_s: float) -> tuple[Phone, ...]:
+    """Return the phones of a sentence's stretch, silence included, in seconds from its start."""
     inside = [row.phone for row in rows if row.sentence in (None, sentence) and row.phone.label]
     clipped = [
         Phone(phone.label, max(phone.start_s - start_s, 0.0), min(phone.end_s, end_s) - start_s)
@@ -268,16 +272,16 @@ def _phones(rows: Sequence[Row], sentence: int, start_s: float, end_s: float) ->
 
 
 def _check_upright(path: Path, recording: Recording, up: int) -> None:
-    """Refuse axes in another order: lips lie above each other, not beside each other."""
+    """Refuse axes in a different order: the upper lip is above the lower one, not beside it."""
     upper, lower = recording.sensors["UL"], recording.sensors["LL"]
-    rows = min(len(upper), len(lower))
-    apart = upper[:rows, :3] - lower[:rows, :3]
+    frames = min(len(upper), len(lower))
+    apart = upper[:frames, :3] - lower[:frames, :3]
     apart = apart[np.isfinite(apart).all(axis=1)]
     lateral = 3 - up
     if len(apart) and apart[:, up].mean() <= abs(apart[:, lateral].mean()):
         above_mm, beside_mm = apart[:, up].mean(), apart[:, lateral].mean()
         problem = f"UL is {above_mm:.1f} mm above LL by column {up}, {beside_mm:.1f} mm beside it by column {lateral}"
-        raise CorpusError(path, f"{problem}; if these axes are swapped, say corpus.vertical_column={lateral}")
+        raise CorpusError(path, f"{problem}; if these axes are swapped, give corpus.vertical_column={lateral}")
 
 
 def _block(parsed: re.Match[str]) -> str:

@@ -1,15 +1,15 @@
 """The Wisconsin X-ray microbeam database: American English, pellets tracked at 145.6 Hz, palate and pharynx traces.
 
-``JW<number>/tp<task>.txy`` with ``tp<task>.wav`` (one channel, any rate); a repeated task is ``tp015_2``. A ``.txy`` is
-latin-1 text of 17 whole numbers in columns between tabs: time in MICROseconds, then x (to the front) and y (up) in
-MICROmetres of UL LL T1 T2 T3 T4 MNI MNM: lips, tongue from tip to dorsum, lower incisor, lower molar. 1000000 in a
-coordinate is a lost pellet; the time column passes that number too. The origin is at the upper incisors, x lies in the
-occlusal plane. ``PAL.DAT`` and ``PHA.DAT`` hold the speaker's palate and back wall of the pharynx, x and y in
-micrometres.
+``JW<number>/tp<task>.txy`` with ``tp<task>.wav`` (one channel, any rate); a repeated task is ``tp015_2``. A ``.txy``
+file is latin-1 text of 17 whole numbers in tab-separated columns: time in MICROseconds, then x (to the front) and y
+(up) in MICROmetres of UL LL T1 T2 T3 T4 MNI MNM: lips, tongue from tip to dorsum, lower incisor, lower molar. 1000000
+in a coordinate is a lost pellet; the time column may also contain that number. The origin is at the upper incisors, x
+lies in the occlusal plane. ``PAL.DAT`` and ``PHA.DAT`` contain the speaker's palate and back wall of the pharynx, x and
+y in micrometres.
 
-Checked on JW11's task 5 as it comes with XRMBtools. A good part of the database is mistracked, which is not seen here.
-Phones and words of 48 speakers are annotated in rsprouse/xray_microbeam_database (TextGrids, tiers ``phone`` and
-``word``; ARPAbet with stress, ``sp`` for pauses).
+Checked on JW11's task 5 as distributed with XRMBtools. A considerable part of the database is mistracked, which is not
+detected here. Phones and words of 48 speakers are annotated in rsprouse/xray_microbeam_database (TextGrids, tiers
+``phone`` and ``word``; ARPAbet with stress, ``sp`` for pauses).
 """
 
 import re
@@ -49,15 +49,15 @@ class Xrmb(Reader):
     Attributes
     ----------
     tb
-        Pellet taken for the tongue's blade, ``T2`` or ``T3``; the other one is an extra channel.
+        Pellet used as the tongue's blade, ``T2`` or ``T3``; the other one is an extra channel.
     tasks
-        File with what was said in each task, a line such as ``tp014 She had your dark suit...`` for each.
+        File with the text of each task, in lines such as ``tp014 She had your dark suit...``.
     textgrids
-        Folder of annotations laid out as the corpus is (``JW11/tp014.TextGrid``), from the root; ``.`` if they lie
-        beside the movements, ``None`` if there are none. The text is that of ``tasks``, or the task's name, as all
-        speakers were given the same tasks; the words of the annotations are not it.
+        Folder of annotations in the layout of the corpus (``JW11/tp014.TextGrid``), relative to the root; ``.`` if they
+        are next to the movements, ``None`` if there are none. The text of an utterance is that of ``tasks``, or the
+        task's name, because all speakers were given the same tasks; the words of the annotations are not used.
     phone_tier
-        Name of the tier of phones in these.
+        Name of the tier of phones in the annotations.
     """
 
     root: Path
@@ -71,7 +71,7 @@ class Xrmb(Reader):
     def __post_init__(self):
         self.root = Path(self.root).expanduser()
         if self.tb not in ("T2", "T3"):
-            raise ConfigError(f"corpus.tb {self.tb!r}: T2 or T3")
+            raise ConfigError(f"corpus.tb {self.tb!r}: expected T2 or T3")
 
     def sources(self) -> list[str]:
         paths = [path for path in self.root.rglob("*") if _is_utterance(path)]
@@ -122,8 +122,8 @@ class Xrmb(Reader):
         return read_textgrid(grid_path) if grid_path.exists() else None  # not every recording is annotated
 
     def _text(self, task: str) -> str:
-        # Not the TextGrid's words: they are there for some speakers only, and tell slips of the tongue; the same task
-        # would be another sentence for the next speaker, and lie on both sides of a split.
+        # Not the TextGrid's words: only some speakers have them, and they include slips of the tongue; the same task
+        # would be a different sentence for another speaker, and could lie on both sides of a split.
         listed = _read_tasks(self.root / Path(self.tasks).expanduser()) if self.tasks else {}
         return listed.get(task, "") or task
 
@@ -133,7 +133,7 @@ def _is_utterance(path: Path) -> bool:
 
 
 def _beside(path: Path, name: str) -> Path:
-    """Return the path of a name beside another, in whatever case it is written there."""
+    """Return the path with this name in the folder of ``path``, in any combination of upper and lower case."""
     if path.parent.is_dir():
         for candidate in sorted(path.parent.iterdir()):
             if candidate.name.lower() == name.lower():
@@ -142,13 +142,13 @@ def _beside(path: Path, name: str) -> Path:
 
 
 def _read_movements(path: Path, pellets: Mapping[str, str]) -> tuple[Track, dict[str, Float[np.ndarray, " time"]]]:
-    """Return the canonical channels, and those of the pellets that are none of them."""
+    """Return the canonical channels, and the channels of all other pellets."""
     table = _whole_numbers(path, "\t", 1 + 2 * len(_PELLETS))
     rate_hz = _rate_hz(path, table[:, 0])
     positions = _positions_mm(path, table[:, 1:]).reshape(len(table), len(_PELLETS), 2)
     canonical, others = {}, {}
     for index, pellet in enumerate(_PELLETS):
-        articulator = next((name for name, of in pellets.items() if of == pellet), None)
+        articulator = next((name for name, used in pellets.items() if used == pellet), None)
         for axis, values in zip("xy", positions[:, index].T, strict=True):
             if articulator is None:
                 others[f"{pellet.lower()}_{axis}"] = values
@@ -159,20 +159,21 @@ def _read_movements(path: Path, pellets: Mapping[str, str]) -> tuple[Track, dict
 
 def _rate_hz(path: Path, times_us: Float[np.ndarray, " time"]) -> float:
     if len(times_us) < 2 or not times_us[-1] > times_us[0]:
-        raise CorpusError(path, "no clock: fewer than two rows, or time does not increase")
+        raise CorpusError(path, "not a clock: fewer than two rows, or time does not increase")
     steps = np.diff(times_us)
     step = float(np.median(steps))
     if (wrong := np.flatnonzero(np.abs(steps - step) > _MAX_UNEVENNESS * step)).size:
-        raise CorpusError(path, f"a step of {steps[wrong[0]]:.0f} us among {step:.0f}", place=f"line {wrong[0] + 2}")
+        problem = f"a step of {steps[wrong[0]]:.0f} us, where others are {step:.0f} us"
+        raise CorpusError(path, problem, place=f"line {wrong[0] + 2}")
     return float(_US_PER_S * len(steps) / (times_us[-1] - times_us[0]))
 
 
 def _read_trace(path: Path) -> Float[np.ndarray, "point 2"]:
-    """Return a trace in mm, from its end that lies further back; points that lack are left out."""
+    """Return a trace in mm, starting from the end further back; missing points are left out."""
     points = _positions_mm(path, _whole_numbers(path, None, 2))
     points = points[np.isfinite(points).all(axis=1)]
     if not len(points):
-        raise CorpusError(path, "holds no point")
+        raise CorpusError(path, "contains no points")
     return points if points[0, 0] <= points[-1, 0] else points[::-1].copy()
 
 
@@ -182,7 +183,7 @@ def _whole_numbers(path: Path, delimiter: str | None, columns: int) -> Float[np.
     with np.errstate(invalid="ignore"):
         bad = np.flatnonzero((~(np.abs(table) < 2**53) | (table != np.round(table))).any(axis=1))
     if bad.size:
-        raise CorpusError(path, "not all whole numbers (micrometres)", place=f"line {bad[0] + 1}")
+        raise CorpusError(path, "expected only whole numbers (micrometres)", place=f"line {bad[0] + 1}")
     return table
 
 
@@ -201,5 +202,5 @@ def _read_tasks(path: Path) -> dict[str, str]:
         if parsed is not None:
             texts[parsed["task"].lower()] = line.strip()[parsed.end() :]
         elif line.strip():
-            raise CorpusError(path, "wants a task and its text, such as 'tp014 She had...'", place=f"line {number}")
+            raise CorpusError(path, "expected a task and its text, such as 'tp014 She had...'", place=f"line {number}")
     return texts

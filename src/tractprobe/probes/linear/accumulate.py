@@ -24,13 +24,13 @@ from tractprobe.probes.linear.group_moments import GroupMoments, SavedMoments
 from tractprobe.probes.linear.moment_store import Group, MomentStore
 from tractprobe.probes.states import HeadInput, HiddenStates, side_by_side
 from tractprobe.runs.settings import LoadingPolicy
-from tractprobe.system.errors import CorpusError
-from tractprobe.system.files import digest, read_json, staged_folder, write_json
+from tractprobe.system.files import digest
+from tractprobe.system.products import is_made_from, staged_folder, write_index
 from tractprobe.system.threads import give_back
 
 log = logging.getLogger(__name__)
 
-_FORMAT, _INDEX = 1, "index.json"
+_FORMAT = 1
 _GIVEN_BACK = 32  # groups behind which freed memory is given back: behind each, it would be asked for again at once
 
 
@@ -89,7 +89,7 @@ def sum_groups(
             sums = _Pass(data, groups, [staging / name for name in names], inputs, widths, torch.device(device))
             encoder.to(device)
             sums.run(states)
-            write_json(staging / _INDEX, {"identity": identity})
+            write_index(staging, identity)
     give_back()
     return MomentStore(groups, [place / name for name in names], widths)
 
@@ -113,11 +113,7 @@ def _identity(
 
 
 def _is_whole(folder: Path, identity: Any, names: Sequence[str], widths: Mapping[str, int]) -> bool:
-    try:
-        known = read_json(folder / _INDEX)["identity"] == identity
-    except (CorpusError, KeyError, TypeError):
-        return False
-    return known and all(SavedMoments(folder / name).is_whole(list(widths)) for name in names)
+    return is_made_from(folder, identity) and all(SavedMoments(folder / name).is_whole(list(widths)) for name in names)
 
 
 class _Pass:
