@@ -123,8 +123,8 @@ def _groups_of_others(command: str) -> set[str]:
     from tractprobe.commands.suggestions import groups
     from tractprobe.runs.configuration import conf_dir
 
-    defaults = OmegaConf.to_container(OmegaConf.load(conf_dir() / f"{command}.yaml"))["defaults"]
-    own = {name for entry in defaults if isinstance(entry, dict) for name in entry}
+    defaults = OmegaConf.select(OmegaConf.load(conf_dir() / f"{command}.yaml"), "defaults")
+    own = {name for entry in defaults if OmegaConf.is_dict(entry) for name in entry}
     return set(groups()) - own
 
 
