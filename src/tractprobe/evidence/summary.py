@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 SCORES, MODELS = "scores.csv", "models.csv"
 LOGGED = "wandb/summary.json"
-"""What the W&B run of a summary was made of; gone with the folder that W&B writes to."""
+"""What was logged of a summary, as a hash; gone with the folder that W&B writes to."""
 
 log = logging.getLogger(__name__)
 
@@ -43,8 +43,7 @@ def summarise(name: str, folder: Path, about: Plain, tracking: "Tracking", rows:
         texts[MODELS], pictures["models.png"] = csv_text(across), lambda: model_matrix(across)
         logged["models"] = across
     files_changed = _write(folder, texts, pictures)
-    if tracking.mode != "off":
-        _log(name, folder, about, tracking, logged, [folder / picture for picture in pictures], files_changed)
+    _log(name, folder, about, tracking, logged, [folder / picture for picture in pictures], files_changed)
 
 
 def _write(folder: Path, texts: dict[str, str], pictures: "Mapping[str, Callable[[], Figure]]") -> bool:
@@ -81,12 +80,13 @@ def _log(
     made_of = {"of": digest([name, about, asdict(tracking), repr(logged), __version__])}
     if not files_changed and _noted(folder / LOGGED) == made_of:
         return
-    from tractprobe.runs.tracking import log_study
-
     (folder / LOGGED).unlink(missing_ok=True)
     with tracking.run(name, folder, about, "study") as logger:
-        if logger is not None:
-            log_study(logger, logged, pictures)
+        if logger is None:
+            return
+        from tractprobe.runs.tracking import log_study
+
+        log_study(logger, logged, pictures)
     write_json(folder / LOGGED, made_of)
 
 
