@@ -382,7 +382,7 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "two references": ({"references": {"nose": 1, "ui": 2}}, "3 different"),
     "one channel for all": ({"references": {"nose": 1, "ui": 1, "left_ear": 1}}, "3 different"),
     "ears": ({"references": {"nose": 1, "ui": 2, "bn": 3}, "turn_axes": True}, "left_ear"),
-    "corrected twice": ({"references": {"nose": 1, "ui": 2, "bn": 3}, "head_corrected": True}, "no use"),
+    "corrected twice": ({"references": {"nose": 1, "ui": 2, "bn": 3}, "head_corrected": True}, "have no effect"),
     "tracks": ({"tracks": "../*.pos"}, "tracks"),
 }
 

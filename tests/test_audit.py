@@ -329,11 +329,11 @@ def test_good_speakers_and_single_sentences_of_them_never_fail(corpus: str):
     assert single.passed and len(single.speakers) == len(alone), str(single)
 
 
-def test_what_one_sentence_cannot_tell_is_not_applicable_and_says_what_is_wanted():
+def test_what_one_sentence_cannot_tell_is_not_applicable_and_says_what_is_needed():
     check = Check("c", 3.2, "Hz", 1.1, 3.0, "rms", "")
     little = forgiving(check, 2.6, high=3.6)
     assert little.verdict == "not applicable"
-    assert little.detail == "3.2 Hz is beyond 1.1 to 3 Hz, but 2.6 s say little: 12 s are wanted; rms"
+    assert little.detail == "3.2 Hz is beyond 1.1 to 3 Hz, but 2.6 s are too little: 12 s needed; rms"
     assert forgiving(check, 12.0, high=3.6).verdict == "fail" == forgiving(check, 2.6, high=3.1).verdict
     assert forgiving(replace(check, measured=1.0), 2.6, high=3.6).verdict == "fail"
     assert forgiving(replace(check, measured=2.0), 2.6, high=3.6) == replace(check, measured=2.0)
@@ -443,7 +443,7 @@ def test_what_is_kept_of_a_speaker_does_not_grow_with_the_number_of_utterances(m
         if number in (20, 21, 50, 100, 299):
             stored.add(stored_floats(gathered))
     assert gathered.utterances == 300 and gathered.lags.scored_s > 50 and set(gathered.still) == set(extra)
-    assert len(gathered.cloud.rows) == len(gathered.closed.rows) == len(gathered.open.rows) == 20
+    assert len(gathered.cloud.items) == len(gathered.closed.items) == len(gathered.open.items) == 20
     assert len(stored) == 1
 
 
@@ -451,8 +451,8 @@ def test_a_sample_is_drawn_evenly_from_all_that_was_added():
     sample = Sample(size=500)
     for number in range(50):
         sample.add(str(number), [number] * 100)
-    counts = np.bincount(sample.rows, minlength=50)
-    assert len(sample.rows) == 500 and counts.min() >= 1 and counts.max() <= 25
+    counts = np.bincount(sample.items, minlength=50)
+    assert len(sample.items) == 500 and counts.min() >= 1 and counts.max() <= 25
 
 
 def test_a_peak_between_two_lags_is_found():

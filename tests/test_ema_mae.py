@@ -138,7 +138,7 @@ def test_settings_are_checked(tmp_path: Path, case: str):
 
 
 BROKEN: dict[str, tuple[str, str]] = {
-    "nothing": ("", "no header"),
+    "nothing": ("", "neither a header"),
     "too few sensors": (front_table(times(9), truth(9)), "no sensor 4"),
     "cut short": (front_table(times(9), truth(9, 8), IDS)[:-50], "line 10"),
 }

@@ -124,7 +124,7 @@ def test_the_imitated_accent_takes_part_if_asked_for(tmp_path: Path):
     assert not any("_B_" in source for source in write(tmp_path).sources())
     (utterance,) = read_all(write(tmp_path, tasks={"B": "first"})).values()
     assert (utterance.id, utterance.language) == ("fin_kh5_f_B_01", "fi")
-    with pytest.raises(CorpusError, match="language is not known"):
+    with pytest.raises(CorpusError, match="language is unknown"):
         write(tmp_path).read("fin_kh5_f/pos/fin_kh5_f_B_01.pos")
 
 

@@ -119,7 +119,7 @@ def test_pitch_turns_the_front_downwards():
 def test_points_that_make_no_plane_are_refused():
     left, right, nose = np.array([[0.0, 75, 0], [0, -75, 0], [100, 0, 0]])
     for wrong in ((left, left, nose, nose), (left, right, np.zeros(3), nose), (left, right, nose, np.zeros(3))):
-        with pytest.raises(ValueError, match="place"):
+        with pytest.raises(ValueError, match="coincide"):
             midsagittal_axes(*wrong)
     with pytest.raises(ValueError, match="upward"):
         midsagittal_axes(left, right, nose, up=nose)

@@ -303,7 +303,7 @@ def test_a_file_cut_short_is_one_error(tmp_path: Path, keep: float):
 
 
 WRONG: dict[str, tuple[dict[str, Any], str]] = {
-    "another variable": ({"variable": "F02_B03_S07_R02_N"}, "holds no variable"),
+    "another variable": ({"variable": "F02_B03_S07_R02_N"}, "contains no variable"),
     "a sensor lacks": ({"sensors": ["TR", "TB", "TT", "UL", "LL"]}, "lacks JAW"),
     "two columns": ({"tracks": {"TT": np.zeros((5, 2), np.float32)}}, "TT"),
     "text for movements": ({"tracks": {"TT": "none"}}, "TT"),

@@ -78,7 +78,7 @@ def test_another_generation_of_files_is_named(tmp_path: Path):
     with pytest.raises(CorpusError, match="save it as -v7"):
         read_mat5(tmp_path / "a.mat", "x")
     savemat(tmp_path / "b.mat", {"x": np.ones(3)}, format="4")
-    with pytest.raises(CorpusError, match="no header"):
+    with pytest.raises(CorpusError, match="header of a MAT v5 file"):
         read_mat5(tmp_path / "b.mat", "x")
 
 

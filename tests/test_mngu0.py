@@ -198,7 +198,7 @@ def test_text_without_inner_quotes_is_text_too(tmp_path: Path):
     for iform, text in ((r'"\"I said.\""', "I said."), ('"Plain"', "Plain"), (r'"\"\""', None), ('""', None)):
         (tmp_path / LAB / f"{IDS[0]}.utt").write_text(f"Features max_id 3 ; iform {iform} ;\n")
         if text is None:
-            with pytest.raises(CorpusError, match="no text such as"):
+            with pytest.raises(CorpusError, match="expected a text such as"):
                 read_first(reader)
         else:
             assert read_first(reader).text == text
@@ -363,19 +363,23 @@ def short(path: Path) -> None:
 
 
 BASIC_BROKEN: dict[str, tuple[str, Callable[[Path], Any], str]] = {
-    "movements of less than 0.2 s": (f"{EMA}/{IDS[0]}.ema", short, r"0\.195 s of movements; 0\.2 s"),
+    "movements of less than 0.2 s": (f"{EMA}/{IDS[0]}.ema", short, r"0\.195 s of movements; expected at least 0\.2 s"),
     "movements empty": (f"{EMA}/{IDS[0]}.ema", lambda path: path.write_bytes(b""), "byte 0"),
     "movements cut": (f"{EMA}/{IDS[0]}.ema", lambda path: path.write_bytes(path.read_bytes()[:-4]), "bytes of data"),
-    "a coil lacks": (f"{EMA}/{IDS[0]}.ema", replaced(b"T1_pz", b"T9_pz"), "0 channels 'T1_pz'"),
+    "a coil lacks": (f"{EMA}/{IDS[0]}.ema", replaced(b"T1_pz", b"T9_pz"), "one channel 'T1_pz', not 0"),
     "no audio": (f"{WAV}/{IDS[0]}.wav", Path.unlink, "no such file"),
     "audio empty": (f"{WAV}/{IDS[0]}.wav", lambda path: path.write_bytes(b""), "not readable as audio"),
     "no labels": (f"{LAB}/{IDS[0]}.lab", Path.unlink, "no such file"),
-    "labels without a header": (f"{LAB}/{IDS[0]}.lab", lambda path: path.write_text("0.1 26 #\n"), "no line '#'"),
+    "labels without a header": (
+        f"{LAB}/{IDS[0]}.lab",
+        lambda path: path.write_text("0.1 26 #\n"),
+        "expected a line '#'",
+    ),
     "a label lacks": (f"{LAB}/{IDS[0]}.lab", lambda path: path.write_text("#\n0.1 26\n"), "line 2"),
     "a time is no number": (f"{LAB}/{IDS[0]}.lab", lambda path: path.write_text("#\nx 26 a\n"), "line 2"),
     "a time is NaN": (f"{LAB}/{IDS[0]}.lab", lambda path: path.write_text("#\nnan 26 a\n"), "line 2"),
     "ends go back": (f"{LAB}/{IDS[0]}.lab", lambda path: path.write_text("#\n.2 26 a\n.1 26 b\n"), "line 3.*before"),
-    "no text": (f"{LAB}/{IDS[0]}.utt", lambda path: path.write_text("iform nothing"), "no text such as iform"),
+    "no text": (f"{LAB}/{IDS[0]}.utt", lambda path: path.write_text("iform nothing"), "expected a text such as iform"),
     "no utterance file": (f"{LAB}/{IDS[0]}.utt", Path.unlink, "no such file"),
 }
 NORM_BROKEN: dict[str, tuple[str, Callable[[Path], Any], str]] = {

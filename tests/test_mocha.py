@@ -312,7 +312,7 @@ def test_sphere_is_what_libsndfile_writes_too(tmp_path: Path):
 
 
 SPHERES: dict[str, tuple[dict[str, Any], str]] = {
-    "mu-law": ({"sample_coding": "ulaw"}, "'ulaw'; pcm is read"),
+    "mu-law": ({"sample_coding": "ulaw"}, "'ulaw'; expected pcm"),
     "shorten": ({"sample_coding": "pcm,embedded-shorten-v2.00"}, "embedded-shorten"),
     "compressed": ({"sample_byte_format": "shortpack-v0"}, "shortpack"),
     "one byte": ({"sample_n_bytes": 1}, "sample_n_bytes"),
@@ -321,9 +321,9 @@ SPHERES: dict[str, tuple[dict[str, Any], str]] = {
     "no rate": ({"sample_rate": ...}, "sample_rate"),
     "rate 0": ({"sample_rate": 0}, "rate of 0"),
     "absurd rate": ({"sample_rate": 10**9}, "rate of 1000000000"),
-    "more samples than bytes": ({"sample_count": 10**10}, "10000000000 samples announced, 4800 are there"),
+    "more samples than bytes": ({"sample_count": 10**10}, "10000000000 samples announced, 4800 present"),
     "no samples": ({"sample_count": 0}, "0 samples"),
-    "a count in words": ({"sample_count": "many"}, "no whole number"),
+    "a count in words": ({"sample_count": "many"}, "not a whole number"),
     "end of the header missing": ({"sample_sig_bits": "16\nend_hand -i 1\n" + "; \n" * 400}, "without end_head"),
     "not a field": ({"sample_sig_bits": "16\nnonsense"}, "line 10.*not 'name -type value'"),
 }
@@ -343,14 +343,14 @@ BROKEN: dict[str, tuple[str, Callable[[Path], Any], str]] = {
     "no audio": ("fsew0_001.wav", Path.unlink, "no such file"),
     "audio is text": ("fsew0_001.wav", lambda path: path.write_text("NIST"), "not readable as audio"),
     "audio cut in its header": ("fsew0_001.wav", lambda path: path.write_bytes(path.read_bytes()[:500]), "line 2"),
-    "audio cut": ("fsew0_001.wav", lambda path: path.write_bytes(path.read_bytes()[:-1]), "4799 are there"),
+    "audio cut": ("fsew0_001.wav", lambda path: path.write_bytes(path.read_bytes()[:-1]), "4799 present"),
     "header's size is absurd": ("fsew0_001.wav", replaced(b"   1024", b" 999999"), "line 2"),
     "larynx cut": ("fsew0_001.lar", lambda path: path.write_bytes(path.read_bytes()[:-2]), "cut short"),
     "larynx empty": ("fsew0_001.lar", lambda path: path.write_bytes(b""), "not readable"),
     "movements empty": ("fsew0_001.ema", lambda path: path.write_bytes(b""), "byte 0"),
     "movements cut": ("fsew0_001.ema", lambda path: path.write_bytes(path.read_bytes()[:-40]), "bytes of data"),
-    "a coil twice": ("fsew0_001.ema", replaced(b"tt_x", b"td_x"), "2 channels 'td_x'"),
-    "an axis lacks": ("fsew0_001.ema", replaced(b"tt_y", b"****"), "0 channels 'tt_y'"),
+    "a coil twice": ("fsew0_001.ema", replaced(b"tt_x", b"td_x"), "one channel 'td_x', not 2"),
+    "an axis lacks": ("fsew0_001.ema", replaced(b"tt_y", b"****"), "one channel 'tt_y', not 0"),
     "no coil": ("fsew0_001.ema", lambda path: write_est(path, np.zeros((20, 1)), ["ui"]), "no channel given"),
     "never measured": (
         "fsew0_001.ema", lambda path: write_est(path, np.full((20, 20), np.nan), FSEW0), "no articulator was measured",
@@ -358,7 +358,7 @@ BROKEN: dict[str, tuple[str, Callable[[Path], Any], str]] = {
     "infinite": ("fsew0_001.ema", lambda path: write_est(path, np.full((20, 20), np.inf), FSEW0), "infinite"),
     "a label lacks": ("fsew0_001.lab", lambda path: path.write_text("0 0.1 sil\n0.1 0.2\n"), "line 2"),
     "a time is no number": ("fsew0_001.lab", lambda path: path.write_text("0 x sil\n"), "line 1"),
-    "a time is NaN": ("fsew0_001.lab", lambda path: path.write_text("0 nan sil\n"), "line 1.*no stretch of time"),
+    "a time is NaN": ("fsew0_001.lab", lambda path: path.write_text("0 nan sil\n"), "line 1.*not an interval of time"),
     "a phone ends first": ("fsew0_001.lab", lambda path: path.write_text("0.2 0.1 sil\n"), "line 1"),
     "no sentence": ("../mocha-timit.txt", lambda path: path.write_text("002. Other.\n"), "0 sentences"),
     "a sentence without text": ("../mocha-timit.txt", lambda path: path.write_text("001. \n"), "0 sentences"),

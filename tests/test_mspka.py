@@ -203,12 +203,12 @@ def columns(**x: Any) -> dict[str, np.ndarray]:
 
 
 IMPOSSIBLE: dict[str, tuple[dict[str, float], str]] = {
-    "tip behind the blade": ({"tt_x": -40}, "no such order"),
-    "dorsum before the blade": ({"td_x": -20}, "no such order"),
-    "lips between tip and blade": ({"ul_x": -20, "ll_x": -20}, "no such order"),
+    "tip behind the blade": ({"tt_x": -40}, "an impossible order"),
+    "dorsum before the blade": ({"td_x": -20}, "an impossible order"),
+    "lips between tip and blade": ({"ul_x": -20, "ll_x": -20}, "an impossible order"),
     "all at one place": (dict.fromkeys([f"{name}_x" for name in PLACES], 1.0), "0 mm from lips"),
-    "no lips": ({"ul_x": np.nan, "ll_x": np.nan}, "cannot be told"),
-    "no tongue": ({"tb_x": np.nan, "td_x": np.nan}, "cannot be told"),
+    "no lips": ({"ul_x": np.nan, "ll_x": np.nan}, "needs a lip and the back or middle"),
+    "no tongue": ({"tb_x": np.nan, "td_x": np.nan}, "needs a lip and the back or middle"),
     "upside down": ({"ul_y": -20, "ll_y": 3}, "upper lip is not above"),
 }
 

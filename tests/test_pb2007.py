@@ -222,14 +222,14 @@ BROKEN: Breakages = {
     "a row without its mark": (lambda root: edit(root, "*.seq", "\n  # ", "\n  "), r"item_0002\.seq \(line 2\)"),
     "a row too short": (lambda root: edit(root, "*.seq", only(root, ".seq").read_text()[-13:], "\n"), "11 cells"),
     "no number": (lambda root: edit(root, "*.seq", ".", "x"), r"item_0002\.seq \(line 2\)"),
-    "header only": (emptied, r"item_0002\.seq: holds no movements"),
-    "empty": (lambda root: only(root, ".seq").write_bytes(b""), r"item_0002\.seq: holds no movements"),
+    "header only": (emptied, r"item_0002\.seq: contains no movements"),
+    "empty": (lambda root: only(root, ".seq").write_bytes(b""), r"item_0002\.seq: contains no movements"),
     "binary": (lambda root: only(root, ".seq").write_bytes(b"\xff" * 99), r"item_0002\.seq \(byte 0\)"),
     "infinite": (lambda root: write_original(root, 2, ul=np.full((60, 2), np.inf)), "a position of inf"),
     "lips lost": (lambda root: write_original(root, 2, ul=np.full((60, 2), np.nan)), "told apart"),
     "tongue turned around": (
         lambda root: write_original(root, 2, tt=truth(2)["tb"], tb=truth(2)["tt"]),
-        "no such order",
+        "an impossible order",
     ),
     "millimetres": (lambda root: write_original(root, 2, **{k: 10 * v for k, v in truth(2).items()}), "wrong unit"),
     "no audio": (lambda root: only(root, ".wav").unlink(), r"_wav16/item_0002\.wav: no such file"),
@@ -250,8 +250,8 @@ def test_a_broken_original_is_one_error_that_names_it(tmp_path: Path, case: str)
 
 
 BROKEN_PROCESSED: Breakages = {
-    "cut": (lambda root: only(root, ".ema").write_bytes(only(root, ".ema").read_bytes()[:-3]), "no whole number"),
-    "empty": (lambda root: only(root, ".ema").write_bytes(b""), "holds no movements"),
+    "cut": (lambda root: only(root, ".ema").write_bytes(only(root, ".ema").read_bytes()[:-3]), "not a multiple"),
+    "empty": (lambda root: only(root, ".ema").write_bytes(b""), "contains no movements"),
     "text": (lambda root: only(root, ".ema").write_text("1.00 2.00 3.00 " * 16), r"item_0002\.ema"),
     "doubles": (lambda root: only(root, ".ema").write_bytes(np.full(600, 7.0).tobytes()), r"item_0002\.ema"),
     "big-endian": (

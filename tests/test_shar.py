@@ -27,7 +27,7 @@ def test_shards_hold_what_the_corpus_holds(toy: PreparedCorpus, tmp_path: Path):
 
 def test_what_lies_there_is_not_overwritten(toy: PreparedCorpus, tmp_path: Path):
     (tmp_path / "shar").mkdir()
-    with pytest.raises(CorpusError, match="there already"):
+    with pytest.raises(CorpusError, match="exists already"):
         export_shar(toy, tmp_path / "shar")
 
 

@@ -214,7 +214,7 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "normalised": ({"ema_trimmed": truth(0) / truth(0).std(axis=0) / 99}, "wrong unit"),
     "upside down": ({"ema_trimmed": truth(0) * np.tile([1, -1], 9)}, "upper lip"),
     "infinite": ({"ema_trimmed": np.full((FRAMES, 18), np.inf)}, "a position of inf"),
-    "all lost": ({"ema_trimmed": np.full((FRAMES, 18), np.nan)}, "cannot be told"),
+    "all lost": ({"ema_trimmed": np.full((FRAMES, 18), np.nan)}, "needs a lip and the back or middle"),
     "marks that span another length": ({"begin_end": [BEGIN, BEGIN + FRAMES + 1]}, "begin_end"),
     "marks in seconds": ({"begin_end": [0.15, 0.45]}, "begin_end"),
     "marks before the start": ({"begin_end": [-1, FRAMES - 1]}, "begin_end"),

@@ -294,9 +294,9 @@ def test_no_tongue_position_is_above_an_estimated_palate():
     ids=["none", "one", "line", "NaN"],
 )
 def test_too_few_tongue_positions_make_no_palate(points):
-    with pytest.raises(ValueError, match="no palate"):
+    with pytest.raises(ValueError, match="cannot estimate a palate"):
         estimate_palate(tracks(points))
-    with pytest.raises(ValueError, match="no palate"):
+    with pytest.raises(ValueError, match="cannot estimate a palate"):
         estimate_palate([])
 
 

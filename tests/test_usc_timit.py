@@ -262,7 +262,7 @@ def test_texts_without_a_list_come_from_another_speaker(tmp_path: Path):
     texts = {speaker: [one.text for one in read(tmp_path) if one.speaker == speaker] for speaker in ("M1", "M3")}
     assert texts["M1"] == texts["M3"] == list(TEXTS.values())
     (tmp_path / "EMA/Data/M1/trans/usctimit_ema_m1_001_005.trans").unlink()
-    with pytest.raises(CorpusError, match=r"m3_001_005.*sentence 1 no text"):
+    with pytest.raises(CorpusError, match=r"m3_001_005.*sentence 1 has no text"):
         UscTimit(tmp_path).read("EMA/Data/M3/mat/usctimit_ema_m3_001_005.mat")
 
 
@@ -280,7 +280,7 @@ def test_every_speaker_has_the_text_of_the_list(tmp_path: Path):
                 "Five!",
             ]
         else:  # and these lengths do not fit the audio
-            with pytest.raises(CorpusError, match="do not fit the lengths"):
+            with pytest.raises(CorpusError, match="do not match the lengths"):
                 UscTimit(tmp_path).read(path)
 
 
@@ -307,7 +307,7 @@ def test_stretches_that_do_not_fit_their_texts_are_an_error(tmp_path: Path):
     write(tmp_path)
     joined = [(0.2, 0.5), (0.9, 1.2), (1.6, 1.75), (2.15, 2.3), (2.7, 3.4)]
     write_recording(tmp_path, "M3", trans=None, audio=sound(joined))
-    with pytest.raises(CorpusError, match=r"m3_001_005.*do not fit the lengths of the texts"):
+    with pytest.raises(CorpusError, match=r"m3_001_005.*do not match the lengths of the texts"):
         UscTimit(tmp_path).read("EMA/Data/M3/mat/usctimit_ema_m3_001_005.mat")
 
 
@@ -351,7 +351,7 @@ def test_settings_are_checked(tmp_path: Path):
 
 
 TRANSCRIPTS: dict[str, tuple[str, str]] = {
-    "empty": ("\n", "holds sentences"),
+    "empty": ("\n", "contains sentences"),
     "no table": ("this was easy for us\n", "line 1"),
     "no number": ("0,0.2,sil,,,\nx,0.4,dh,this,text,1\n", "line 2"),
     "nan": ("0,nan,sil,,,\n", "line 1"),
@@ -525,7 +525,7 @@ def test_an_absurd_name_is_refused(tmp_path: Path, name: str):
     elements = [element("AUDIO", RATE_HZ, sound(spans())[None])]
     elements += [element(sensor, EMA_RATE_HZ, one) for sensor, one in signals(sound(spans())).items()]
     write_mview(path.with_name(f"{name}.mat"), elements, name)
-    with pytest.raises(CorpusError, match=f"{name}.*sentences are wanted"):
+    with pytest.raises(CorpusError, match=f"{name}.*expected 1 to 20 sentences"):
         UscTimit(tmp_path).read(f"EMA/Data/M1/mat/{name}.mat")
 
 

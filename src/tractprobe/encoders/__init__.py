@@ -1,1 +1,1 @@
-"""Waves in, hidden states out: frozen encoders, where their frames sit, and the cache of their states."""
+"""Waves in, hidden states out: frozen encoders, the times of their frames, and the cache of their states."""

@@ -1,4 +1,4 @@
-"""From a model of transformers and its preprocessor to an encoder, whether its weights were read or drawn."""
+"""Wrapping a transformers model and its preprocessor as an encoder, with trained or randomly drawn weights."""
 
 from typing import Any
 
@@ -16,13 +16,13 @@ _MAX_DRAWN = 4_000_000_000
 
 
 def check_readable(model_type: str, name: str) -> None:
-    """Raise EncoderError unless a kind of model is one of READABLE."""
+    """Raise EncoderError unless a type of model is one of READABLE."""
     if model_type not in READABLE:
-        raise EncoderError(f"{name} is a {model_type}; these can be read: {', '.join(READABLE)}")
+        raise EncoderError(f"{name} is a {model_type}; supported are {', '.join(READABLE)}")
 
 
 def needs_extractor(model_type: str) -> bool:
-    """Return whether a model takes spectra, which its own preprocessor makes, instead of waves."""
+    """Return whether a model takes spectra, made by its own preprocessor, instead of waves."""
     return model_type in ("wav2vec2-bert", "whisper")
 
 
@@ -35,12 +35,12 @@ def encoder_of(
     silence_s: float | None = None,
     **origin: Any,
 ) -> Encoder:
-    """Wrap a model; ``origin`` goes into its identity, and ``normalise`` is the extractor's if not given."""
+    """Wrap a model; ``origin`` becomes part of its identity, and ``normalise`` is by default the extractor's."""
     config = model.config
     if config.model_type == "whisper":
         model = model.encoder
     elif silence_s is not None:
-        raise EncoderError(f"model.silence_s is for Whisper; {label} hears nothing behind a wave's end")
+        raise EncoderError(f"model.silence_s is only for Whisper; {label} gets no silence after a wave")
     identity = model_identity(model, extractor) | origin
     if config.model_type == "whisper":
         return Whisper(model, extractor, label, identity, execution, silence_s)
@@ -51,13 +51,13 @@ def encoder_of(
 
 
 def drawn(config: Any, seed: int) -> Any:
-    """Return a model with the initial weights that a seed gives; the global generator stays where it was."""
+    """Return a model with initial weights drawn with a seed; the state of the global generator is unchanged."""
     from transformers import AutoModel
 
     with torch.random.fork_rng(devices=[]):
         with torch.device("meta"):  # shapes without memory
             size = sum(weights.numel() for weights in AutoModel.from_config(config).parameters())
         if size > _MAX_DRAWN:
-            raise EncoderError(f"a model of {size:.2g} weights; at most {_MAX_DRAWN:.2g} are drawn")
+            raise EncoderError(f"a model of {size:.2g} weights; at most {_MAX_DRAWN:.2g} can be drawn at random")
         torch.manual_seed(seed)
         return AutoModel.from_config(config, dtype=torch.float32)

@@ -1,4 +1,4 @@
-"""What a frame of a spectrogram may know of its neighbours: their values side by side, and how they change."""
+"""Temporal context of a spectrogram's frames: values of neighbouring frames, concatenated, and slopes over time."""
 
 from dataclasses import dataclass
 
@@ -14,43 +14,43 @@ DELTA_REACH = 2
 
 @dataclass(frozen=True)
 class Context:
-    """Neighbours put side by side: every ``every``-th of the ``reach`` frames on either side."""
+    """Neighbours to concatenate: every ``every``-th of the ``reach`` frames on either side."""
 
     reach: int = 0
     every: int = 1
 
     @classmethod
     def of(cls, context: int, window_s: float | None, every: int, *, field: int, hop: int) -> "Context":
-        """Return the neighbours that are asked for, in frames or by the sound that they are to span.
+        """Return a context given as a number of frames or by the duration that it spans.
 
         Parameters
         ----------
         context
-            Frames on either side.
+            Number of frames on either side.
         window_s
-            Sound (s) from the start of the first frame to the end of the last; takes the place of ``context``.
+            Duration (s) from the start of the first frame to the end of the last; replaces ``context``.
         field, hop
-            Samples that a frame sees, and from one to the next.
+            Number of samples that a frame sees, and from one frame to the next.
         """
         if context < 0 or every < 1 or (window_s is not None and window_s <= 0):
-            raise ConfigError("model.context is not negative; model.every and model.window_s are positive")
+            raise ConfigError("model.context must not be negative; model.every and model.window_s must be positive")
         if window_s is not None:
             context = max(0, _quotient_up(round(window_s * RATE_HZ) - field, 2 * hop))
         return cls(every * _quotient_up(context, every), every)
 
     @property
     def count(self) -> int:
-        """Frames side by side."""
+        """Number of concatenated frames."""
         return 2 * (self.reach // self.every) + 1
 
     def stack(self, frames: Float[Tensor, "_time _width"]) -> Float[Tensor, "_time _stacked"]:
-        """Put each frame's neighbours and itself side by side, the earliest first; at the edges frames are repeated."""
+        """Concatenate each frame and its neighbours, the earliest first; at the edges, frames are repeated."""
         padded = nn.functional.pad(frames.T[None], (self.reach, self.reach), mode="replicate")[0]
         return padded.unfold(1, 2 * self.reach + 1, 1)[..., :: self.every].permute(1, 2, 0).flatten(1)
 
 
 def with_deltas(frames: Float[Tensor, "_time _width"], order: int) -> Float[Tensor, "_time _more"]:
-    """Append the slope of each value over five frames (HTK's formula), ``order`` times over."""
+    """Append the slope of each value over five frames (HTK's formula), then the slope of that, ``order`` times."""
     parts = [frames]
     for _ in range(order):
         padded = nn.functional.pad(parts[-1].T[None], (DELTA_REACH, DELTA_REACH), mode="replicate")[0].T

@@ -1,8 +1,9 @@
-"""Encoder: waves in, hidden states of every layer out; frozen, and blind to what else is in the batch.
+"""Encoder: waves in, hidden states of every layer out; frozen, and independent of the rest of the batch.
 
-Layer 0 is what enters block 1 (for HuBERT and its kin the projected convolutional features with their positions),
-layer k the output of block k, the last layer the final output after the last norm (``last_hidden_state``, whatever
-``hidden_states[-1]`` means to a release of transformers). Encoders that have no blocks have layer 0 only.
+Layer 0 is the input of block 1 (for HuBERT and related models the projected convolutional features with their
+positions), layer k the output of block k, the last layer the final output after the last norm (``last_hidden_state``,
+because the meaning of ``hidden_states[-1]`` differs between releases of transformers). Encoders without blocks have
+only layer 0.
 """
 
 import hashlib
@@ -18,7 +19,7 @@ from tractprobe.encoders.frames import FrameGeometry
 from tractprobe.system.errors import EncoderError
 from tractprobe.system.files import digest
 
-# Of a transformers configuration: where it came from and what wrote it.
+# Keys of a transformers configuration that say where it came from and what wrote it.
 _WITHOUT_EFFECT = ("_name_or_path", "transformers_version", "architectures", "dtype", "torch_dtype")
 
 # The underscore: waves and states of one batch differ in length.
@@ -36,15 +37,17 @@ class Encoder(nn.Module):
     num_layers
         Number of hidden states of each frame.
     width
-        Features of each.
+        Number of features of each hidden state.
     geometry
-        Where frames sit in time.
+        Times and receptive field of the frames.
     identity
-        Plain values that name everything that determines the output; equal identities mean equal features.
+        Plain values that name everything that determines the output; equal identities mean equal states.
     context_frames
-        How many frames on either side a frame depends on beside its own field; ``None`` if on the whole wave.
+        Number of frames on either side on which a frame depends in addition to its own field; ``None`` if it depends on
+        the whole wave.
     span
-        Samples of the windows that longer waves are cut into, each encoded by itself; ``None`` if they are not cut.
+        Length in samples of the windows into which longer waves are cut, each encoded separately; ``None`` if waves are
+        not cut.
     """
 
     context_frames: int | None = None
@@ -57,18 +60,18 @@ class Encoder(nn.Module):
 
     @abstractmethod
     def count_frames(self, num_samples: int) -> int:
-        """Return how many frames a wave of so many samples has."""
+        """Return how many frames a wave of ``num_samples`` samples has."""
 
     @abstractmethod
     def encode(self, waves: Sequence[Wave]) -> list[States]:
         """Return the states of each wave; called without gradients and in eval mode."""
 
     def survey(self, blocks: Iterable[Wave]) -> Any:
-        """Return what a piece must know of the whole wave; ``None``, without reading it, where that is nothing."""
+        """Return what a piece must know about the whole wave; ``None``, without reading it, if that is nothing."""
         return None
 
     def encode_piece(self, wave: Wave, whole: Any) -> States:
-        """Return the states of a piece of a wave that was surveyed; only asked where that gave something."""
+        """Return the states of a piece of a surveyed wave; only called if ``survey`` does not return ``None``."""
         raise NotImplementedError
 
     @torch.no_grad()
@@ -78,14 +81,14 @@ class Encoder(nn.Module):
         Parameters
         ----------
         whole
-            Result of ``survey``; with ``None`` the piece is a wave of its own.
+            Result of ``survey``; with ``None`` the piece is encoded as a complete wave.
         """
         return self.encode([wave])[0] if whole is None else self.encode_piece(wave, whole)
 
     def truncate(self, deepest: int) -> "Encoder":
-        """Drop the blocks behind layer ``deepest``; what is left of the states is the same to the bit.
+        """Drop the blocks after layer ``deepest``; the remaining states are the same to the bit.
 
-        Identities of whole and cut encoders differ, since what they return does.
+        The identity changes, because the encoder now returns fewer states.
         """
         if not 0 <= deepest < self.num_layers:
             raise EncoderError(f"{self.label} has layers 0 to {self.num_layers - 1}, not {deepest}")
@@ -96,26 +99,26 @@ class Encoder(nn.Module):
         return self
 
     def _cut(self, blocks: int) -> None:
-        """Keep so many blocks and nothing behind them; only asked of encoders that have blocks."""
+        """Keep the first ``blocks`` blocks and nothing after them; only called on encoders that have blocks."""
         raise NotImplementedError
 
     @torch.no_grad()
     def forward(self, waves: Sequence[Wave]) -> list[States]:
-        """Return the states of each wave, which do not depend on the other waves (to 1e-4 in float32)."""
+        """Return the states of each wave, independent of the other waves (to within 1e-4 in float32)."""
         return self.encode(waves)
 
     def train(self, mode: bool = True) -> "Encoder":
-        """Stay in eval mode: frozen means without dropout, layer drop and masking, whatever the trainer asks for."""
+        """Stay in eval mode: frozen means without dropout, layer drop and masking, whatever mode is requested."""
         return super().train(False)
 
     def freeze(self) -> "Encoder":
-        """Take the parameters out of training; constructors end with it."""
+        """Exclude the parameters from training; constructors call this last."""
         self.requires_grad_(False)
         return self.train(False)
 
 
 def model_identity(model: nn.Module, extractor: Any = None) -> dict[str, Any]:
-    """Return what determines a transformers model's output: its kind, its weights, its configuration, its input's."""
+    """Return what determines a transformers model's output: type, weights, configuration and feature extractor."""
     config: Any = getattr(model, "config")  # noqa: B009
     settings = {key: value for key, value in config.to_dict().items() if key not in _WITHOUT_EFFECT}
     return {

@@ -1,4 +1,4 @@
-"""How a model is computed: number format and compilation. Neither is free; what they cost can be measured."""
+"""How a model is computed: number format and compilation. Neither is free; the costs of both can be measured."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -19,9 +19,9 @@ class Execution:
     Attributes
     ----------
     dtype
-        ``float32``, ``bfloat16`` or ``float16``. States come out as float32 in any case.
+        ``float32``, ``bfloat16`` or ``float16``. States are returned as float32 in any case.
     compiled
-        Whether each block goes through ``torch.compile``; takes a C++ compiler on CPU, Triton on GPU, and minutes.
+        Whether each block is compiled by ``torch.compile``; needs a C++ compiler on CPU, Triton on GPU, and minutes.
     """
 
     dtype: str = "float32"
@@ -29,7 +29,7 @@ class Execution:
 
     def __post_init__(self):
         if self.dtype not in _DTYPES:
-            raise ConfigError(f"model.dtype={self.dtype}: {', '.join(_DTYPES)}")
+            raise ConfigError(f"model.dtype={self.dtype}: expected one of {', '.join(_DTYPES)}")
 
     @property
     def torch_dtype(self) -> torch.dtype:
@@ -37,15 +37,15 @@ class Execution:
 
     @property
     def identity(self) -> dict[str, Any]:
-        """What of this changes the output, as far as it is not the default."""
+        """The settings that change the output, without those at their defaults."""
         return ({"dtype": self.dtype} if self.dtype != "float32" else {}) | (
             {"compiled": True} if self.compiled else {}
         )
 
     def apply(self, model: nn.Module, blocks: Iterable[nn.Module]) -> None:
-        """Convert the model in place and have its blocks compiled on their first call."""
+        """Convert the model in place; its blocks are compiled on their first call."""
         model.to(self.torch_dtype)
         if self.compiled:
             for block in blocks:
-                # The forward alone: transformers collects hidden states by hooks, which are not to be compiled.
+                # Only the forward: transformers collects hidden states by hooks, which must not be compiled.
                 block.forward = torch.compile(block.forward, dynamic=True)

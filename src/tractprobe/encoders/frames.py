@@ -1,8 +1,8 @@
-"""Where frame k of an encoder sits in time, computed from its convolutions.
+"""The time of an encoder's frame k, computed from its convolutions.
 
-An encoder's frames are the outputs of a stack of convolutions over 16 kHz samples. Each frame stands for the centre of
-the samples it sees. For wav2vec 2.0, HuBERT and WavLM that is (320 k + 199.5) / 16000 s, whatever one believes about
-"20 ms frames"; articulators are sampled there.
+An encoder's frames are the outputs of a stack of convolutions over 16 kHz samples. The time of a frame is the centre of
+the samples that it sees. For wav2vec 2.0, HuBERT and WavLM this is (320 k + 199.5) / 16000 s, not 20 k ms as the usual
+"20 ms frames" suggests; articulators are sampled at these times.
 """
 
 from collections.abc import Iterable
@@ -24,7 +24,7 @@ class Convolution:
 
 
 def count_frames(stack: Iterable[Convolution], num_samples: int) -> int:
-    """Return how many outputs a stack has for a wave of so many samples, none if it is too short.
+    """Return how many outputs a stack has for a wave of ``num_samples`` samples, 0 if it is too short.
 
     >>> count_frames([Convolution(400, 160), Convolution(2, 2)], 16000)
     49
@@ -36,16 +36,16 @@ def count_frames(stack: Iterable[Convolution], num_samples: int) -> int:
 
 @dataclass(frozen=True)
 class FrameGeometry:
-    """Where frames sit and what they see, in samples at 16 kHz.
+    """Times and receptive field of frames, in samples at 16 kHz.
 
     Attributes
     ----------
     stride
-        From one frame to the next.
+        Distance from one frame to the next.
     first
-        Centre of frame 0; it may fall between two samples, or before the first where the stack pads.
+        Centre of frame 0; it may lie between two samples, or before the first one if the stack pads.
     field
-        Samples that one frame's convolutions see.
+        Number of samples that one frame's convolutions see.
     """
 
     stride: int
@@ -54,7 +54,7 @@ class FrameGeometry:
 
     @classmethod
     def of(cls, stack: Iterable[Convolution]) -> "FrameGeometry":
-        """Compose a stack of convolutions, the one next to the audio first.
+        """Compose a stack of convolutions; the first is the one next to the audio.
 
         >>> wav2vec = [Convolution(k, s) for k, s in zip((10, 3, 3, 3, 3, 2, 2), (5, 2, 2, 2, 2, 2, 2))]
         >>> FrameGeometry.of(wav2vec)

@@ -1,4 +1,4 @@
-"""What a head reads: one layer of an encoder, or several side by side."""
+"""The layers that a head reads: one layer of an encoder, or several concatenated."""
 
 import re
 from collections.abc import Sequence
@@ -7,31 +7,34 @@ from typing import Any
 from tractprobe.system.errors import ConfigError
 
 Layers = tuple[int, ...]
-"""The layers that one head reads, side by side."""
+"""The layers that one head reads, concatenated."""
 Label = int | str
-"""What tables call them: a number, or for several such as ``0+3`` and ``0-12``."""
+"""Their name in tables: a number for one layer, otherwise such as ``0+3`` and ``0-12``."""
 
 ALL = "all"
 _SEVERAL = re.compile(r"\d+([+-]\d+)+")
 
 
 def as_layers(value: Any, count: int, encoder: str) -> tuple[Layers, ...]:
-    """Return what each head reads, as ``layer`` says: every layer by itself, one, or those of a list side by side.
+    """Return the layers of each head from the setting ``layer``: each layer separately, one, or a list concatenated.
 
     >>> as_layers("all", 3, "mine"), as_layers(2, 3, "mine"), as_layers([2, 0], 3, "mine")
     (((0,), (1,), (2,)), ((2,),), ((0, 2),))
     """
     if value == ALL:
         return tuple((layer,) for layer in range(count))
-    several = value if isinstance(value, list) else [value]
-    known = all(type(layer) is int and 0 <= layer < count for layer in several)
-    if not known or not several or len(set(several)) != len(several):
-        raise ConfigError(f"layer={value}: {encoder} has layers 0 to {count - 1}, or all; several side by side: [0,1]")
-    return (tuple(sorted(several)),)
+    layers = value if isinstance(value, list) else [value]
+    exist = all(type(layer) is int and 0 <= layer < count for layer in layers)
+    if not exist or not layers or len(set(layers)) != len(layers):
+        expected = (
+            f"expected one of {encoder}'s layers 0 to {count - 1}, or all, or a list to concatenate such as [0,1]"
+        )
+        raise ConfigError(f"layer={value}: {expected}")
+    return (tuple(sorted(layers)),)
 
 
 def label(layers: Layers) -> Label:
-    """Return what tables call some layers.
+    """Return the name of layers in tables.
 
     >>> label((3,)), label((0, 3)), label((0, 1, 2, 3, 6, 7))
     (3, '0+3', '0-3+6+7')
@@ -58,12 +61,12 @@ def of_label(value: Label) -> Layers:
 
 
 def is_label(value: Any) -> bool:
-    """Whether something is a label."""
+    """Whether a value is a label."""
     return (type(value) is int and value >= 0) or (isinstance(value, str) and bool(_SEVERAL.fullmatch(value)))
 
 
 def order(value: Label) -> tuple[bool, Any]:
-    """Return what labels are sorted by: single layers first.
+    """Return the key by which labels are sorted: single layers first.
 
     >>> sorted([10, "0+10", 2, "0+2"], key=order)
     [2, 10, '0+2', '0+10']
@@ -72,5 +75,5 @@ def order(value: Label) -> tuple[bool, Any]:
 
 
 def read_by(heads: Sequence[Layers]) -> Layers:
-    """Return every layer that one of the heads reads, once and in order."""
+    """Return all layers that any of the heads reads, once each and in order."""
     return tuple(sorted({layer for layers in heads for layer in layers}))

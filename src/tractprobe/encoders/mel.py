@@ -1,4 +1,4 @@
-"""Log-mel spectrogram and MFCC, neighbours in time stacked: what an acoustic front end alone tells of articulation."""
+"""Log-mel spectrogram and MFCC with stacked neighbours: what an acoustic front end alone reveals of articulation."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -18,19 +18,19 @@ _FLOOR = 1e-10
 
 
 class LogMel(Encoder):
-    """Natural logarithm of mel-filtered power, 25 ms windows, each frame with neighbours on either side.
+    """Natural logarithm of mel-filtered power in 25 ms windows, each frame with neighbours on either side.
 
-    Frames sit where those of wav2vec 2.0 do with the default hop of 320 samples (20 ms). Slaney's mel scale and
-    area-normalised triangles, 0-8 kHz. At the edges the first or last frame is repeated.
+    With the default hop of 320 samples (20 ms), frames have the times of wav2vec 2.0's. Filters are area-normalised
+    triangles on Slaney's mel scale, 0-8 kHz. At the edges the first or last frame is repeated.
 
     Parameters
     ----------
     context, window_s, every
-        Which neighbours; see :meth:`~tractprobe.encoders.context.Context.of`.
+        Neighbouring frames to include; see :meth:`~tractprobe.encoders.context.Context.of`.
     deltas
-        How often the slope over time is appended, before neighbours are stacked.
+        Order of the slopes over time that are appended before neighbours are stacked.
     about
-        What is known of the model; kept with the results, without effect here.
+        Facts about the model; stored with the results, without effect here.
     """
 
     def __init__(
@@ -45,7 +45,7 @@ class LogMel(Encoder):
         about: Mapping[str, Any] | None = None,
     ):
         if bands < 1 or hop < 1 or deltas < 0:
-            raise ConfigError("model.bands and model.hop are positive, model.deltas is not negative")
+            raise ConfigError("model.bands and model.hop must be positive, model.deltas not negative")
         self.stack = [Convolution(_WINDOW, hop)]
         neighbours = Context.of(context, window_s, every, field=_WINDOW, hop=hop)
         identity = {"encoder": "log-mel", "bands": bands, "hop": hop, "context": neighbours.reach, "window": _WINDOW}
@@ -68,7 +68,7 @@ class LogMel(Encoder):
         return [self.neighbours.stack(with_deltas(self.spectrum(wave), self.deltas))[None] for wave in waves]
 
     def spectrum(self, wave: Wave) -> Tensor:
-        """Return the frames (time, band) by themselves."""
+        """Return the frames (time, band) without neighbours."""
         if len(wave) < _WINDOW:
             raise EncoderError(f"{len(wave)} samples are fewer than the {_WINDOW} of one frame")
         spectrum = torch.stft(wave, _WINDOW, self.hop, window=self.window, center=False, return_complex=True)
@@ -81,7 +81,7 @@ class Mfcc(LogMel):
     Parameters
     ----------
     cepstra
-        How many, the mean over bands included.
+        Number of coefficients, including the mean over bands.
     """
 
     def __init__(
@@ -97,7 +97,7 @@ class Mfcc(LogMel):
         about: Mapping[str, Any] | None = None,
     ):
         if not 1 <= cepstra <= bands:
-            raise ConfigError(f"model.cepstra={cepstra}: 1 to model.bands ({bands})")
+            raise ConfigError(f"model.cepstra={cepstra}: expected 1 to model.bands ({bands})")
         super().__init__(label, bands, hop, context, window_s, every, deltas)
         self.identity = self.identity | {"encoder": "mfcc", "cepstra": cepstra}
         self.width = self.width // bands * cepstra

@@ -1,9 +1,13 @@
-"""Waves of unequal length in one pass, each heard as if it were alone.
+"""Waves of different lengths in one batch, each encoded as if it were alone.
 
-Zeros behind a wave would be heard in four places that an attention mask does not reach: by the group norm of base
-models, whose statistics span the padded length; by data2vec's stack of positional convolutions, where what the first
-makes of zeros is no zero for the second; by the batch norm before HuBERT's positional convolution; and by the
-convolutions within conformer blocks. Alone, a convolution sees zeros beyond a wave's end; so it does here.
+Padding zeros after a wave would affect the states in four places that an attention mask does not reach: the group norm
+of base models, because its statistics span the padded length; data2vec's stack of positional convolutions, because the
+first turns zeros into other values, which the second sees; the batch norm before HuBERT's positional convolution, for
+the same reason; and the convolutions within conformer blocks. When a wave is encoded alone, a convolution sees zeros
+beyond its end; here its input is set to zero there, which gives the same.
+
+Shapes of tensors: (row, channel, time), where a row is one wave of the batch and time counts samples before the feature
+extractor and frames after it.
 """
 
 from collections.abc import Iterator, Sequence
@@ -20,14 +24,14 @@ Statistics = tuple[Float[Tensor, " channel"], Float[Tensor, " channel"]]
 
 
 class Padding:
-    """How much of each row is speech, told to the modules of a model that must know.
+    """Tells the modules that need it how much of each row is speech.
 
     Parameters
     ----------
     model
-        Of the wav2vec 2.0 family; its group norms are replaced, other modules get hooks. Weights stay what they are.
+        A model of the wav2vec 2.0 family; its group norm is replaced, other modules get hooks. Weights are unchanged.
     stack
-        The convolutions of its feature extractor, the one next to the audio first.
+        The convolutions of its feature extractor; the first is the one next to the audio.
     """
 
     def __init__(self, model: Any, stack: Sequence[Convolution]):
@@ -43,7 +47,7 @@ class Padding:
 
     @contextmanager
     def of(self, samples: Sequence[int]) -> Iterator[None]:
-        """Take rows for waves of so many samples within the block; equal lengths need no care."""
+        """Within the block, treat rows as waves with these numbers of samples; equal lengths have no padding."""
         self.samples = list(samples) if len(set(samples)) > 1 else None
         try:
             yield
@@ -52,7 +56,7 @@ class Padding:
 
     @contextmanager
     def within(self, statistics: "Statistics | None") -> Iterator[None]:
-        """Take mean and variance of the group norm's channels from elsewhere within the block."""
+        """Within the block, let the group norm use given means and variances of its channels."""
         self.statistics = statistics
         try:
             yield
@@ -60,7 +64,7 @@ class Padding:
             self.statistics = None
 
     def _silence(self, module: nn.Module, given: Any, output: Tensor) -> Tensor:
-        """Set to zero what lies behind each row's last frame; time is the last axis."""
+        """Set everything after each row's last frame to zero."""
         if self.samples is None:
             return output
         counts = [count_frames(self.stack, samples) for samples in self.samples]
@@ -69,7 +73,7 @@ class Padding:
 
 
 class _SpeechNorm(nn.Module):
-    """A group norm behind the first convolution that takes its statistics from speech alone."""
+    """The group norm after the first convolution, with statistics over speech alone, without padding."""
 
     def __init__(self, norm: nn.GroupNorm, padding: Padding):
         super().__init__()
@@ -77,7 +81,7 @@ class _SpeechNorm(nn.Module):
 
     def forward(self, frames: Tensor) -> Tensor:
         if self.padding.statistics is not None:
-            mean, variance = (one.to(frames) for one in self.padding.statistics)
+            mean, variance = (statistic.to(frames) for statistic in self.padding.statistics)
             return nn.functional.batch_norm(
                 frames, mean, variance, self.norm.weight, self.norm.bias, training=False, eps=self.norm.eps
             )
@@ -91,7 +95,7 @@ class _SpeechNorm(nn.Module):
 
 
 def _convolved_next(model: Any) -> list[nn.Module]:
-    """Return the modules whose output (row, channel, time) goes into a convolution over time."""
+    """Return the modules with an output (row, channel, time) that goes into a convolution over time."""
     encoder = model.encoder
     if model.config.model_type == "data2vec-audio":
         return list(encoder.pos_conv_embed.layers)

@@ -1,13 +1,13 @@
-"""Hidden states of a whole corpus, from one pass of the encoder, kept on disk for every later fit and score.
+"""Hidden states of a whole corpus, from one pass of the encoder, cached on disk for every later fit and score.
 
 ::
 
     <cache>/<encoder hash>/<corpus content hash>/states.npy     (layer, frame, width), memory-mapped
-    <cache>/<encoder hash>/<corpus content hash>/index.json     where each utterance's frames are, and what made them
+    <cache>/<encoder hash>/<corpus content hash>/index.json     each utterance's span of frames, and the identity
 
-The folder's names are hashes of everything that determines its content; the index repeats it in full, with a checksum
-of each utterance and layer that is compared on reading. A folder appears whole or not at all, and is made by one
-process while others wait for it; one that was killed is gone on with, batch by batch as it would have been.
+The folder's names are hashes of everything that determines its content; the index repeats all of it in full, with a
+checksum for each utterance and layer that is compared on reading. A folder is written atomically, by one process while
+others wait for it; after a kill, the next process resumes with the same batches.
 """
 
 import logging
@@ -40,14 +40,14 @@ _STATES = "states.npy"
 
 
 def as_storage(name: str) -> Storage:
-    """Return a precision by its name; ConfigError if states are not stored so."""
+    """Return the precision with a name; ConfigError unless states can be stored in it."""
     if name not in ("float16", "float32"):
-        raise ConfigError(f"features.storage={name}: float16 or float32")
+        raise ConfigError(f"features.storage={name}: expected float16 or float32")
     return name
 
 
 def rounded(states: torch.Tensor, storage: Storage) -> torch.Tensor:
-    """Round hidden states as the cache stores them, so that cached and fresh ones are the same numbers."""
+    """Round hidden states as the cache stores them, so that cached and freshly encoded states are identical."""
     if storage == "float32":
         return states.float()
     half = states.half()
@@ -62,7 +62,7 @@ class FeatureCache:
     Raises
     ------
     EncoderError
-        The files are not whole, or were made by something else.
+        The files are incomplete, or belong to a different encoder or corpus.
     """
 
     def __init__(self, folder: Path, identity: dict[str, Any]):
@@ -72,17 +72,17 @@ class FeatureCache:
             self._states = np.load(folder / _STATES, mmap_mode="r", allow_pickle=False)
             spans = {id_: (start, count, checks) for id_, start, count, checks in index["utterances"]}
         except (CorpusError, OSError, ValueError, TypeError, KeyError) as error:
-            raise EncoderError(f"{folder}: not whole ({first_line(error)})") from None
+            raise EncoderError(f"{folder}: incomplete ({first_line(error)})") from None
         if index["identity"] != identity or list(self._states.shape) != index["shape"]:
-            raise EncoderError(f"{folder} holds features of something else")
+            raise EncoderError(f"{folder} contains states of a different encoder or corpus")
         self._spans: dict[str, tuple[int, int, list[int]]] = spans
 
     def read(self, utterance_id: str, layers: Sequence[int]) -> Shaped[np.ndarray, "layer time width"]:
-        """Return the states of one utterance at some layers, checked against what was written."""
+        """Return the states of one utterance at given layers, verified by their checksums."""
         start, count, checks = self._spans[utterance_id]
         states = np.stack([self._states[layer, start : start + count] for layer in layers])
-        if [_check(one) for one in states] != [checks[layer] for layer in layers]:
-            raise EncoderError(f"{self.folder}: damaged at {utterance_id}; remove the folder and it is made again")
+        if [_checksum(layer) for layer in states] != [checks[layer] for layer in layers]:
+            raise EncoderError(f"{self.folder}: damaged at {utterance_id}; remove the folder to have it made again")
         return states
 
 
@@ -95,7 +95,7 @@ def cached(
     batch_size: int = 8,
     num_workers: int = 0,
 ) -> FeatureCache:
-    """Open the states of an encoder on a corpus; what of them is not there is encoded first, also after a kill."""
+    """Open the states of an encoder on a corpus; missing states are encoded first, resuming after a kill."""
     identity = _identity(encoder, corpus, storage)
     folder = cache / digest(identity)[:16] / corpus.content_hash[:16]
     name = digest([identity, batch_size])[:16]
@@ -111,12 +111,12 @@ def _is_whole(folder: Path, identity: dict[str, Any]) -> bool:
     try:
         FeatureCache(folder, identity)
     except EncoderError as error:
-        log.warning("%s; it is made again", error)
+        log.warning("%s; making it again", error)
         return False
     return True
 
 
-def _check(states: Shaped[np.ndarray, "time width"]) -> int:
+def _checksum(states: Shaped[np.ndarray, "time width"]) -> int:
     return zlib.crc32(np.ascontiguousarray(states).data)
 
 
@@ -128,7 +128,7 @@ def _identity(encoder: Encoder, corpus: PreparedCorpus, storage: Storage) -> dic
         "encoder": encoder.identity,
         "corpus": corpus.content_hash,
         "storage": storage,
-        "transformers": transformers.__version__,  # releases disagree on what a hidden state is
+        "transformers": transformers.__version__,  # releases differ in what a hidden state is
     }
 
 
@@ -142,28 +142,28 @@ def _fill(
     batch_size: int,
     num_workers: int,
 ) -> None:
-    """Encode what is not noted in the journal; batches are noted when their states are in place."""
+    """Encode the utterances missing from the journal; batches are noted there when their states are in place."""
     counts = [encoder.count_frames(entry.num_samples) for entry in corpus.entries]
     starts = np.concatenate([[0], np.cumsum(counts)]).tolist()
     begin = dict(zip((entry.id for entry in corpus.entries), starts, strict=False))
     shape = (encoder.num_layers, starts[-1], encoder.width)
     states, journal = _opened(staging / _STATES, shape, storage), Journal(staging)
-    rows = _noted(journal, states, begin)
-    if rows:
-        log.info("going on behind %d of %d utterances", len(rows), len(corpus.entries))
+    done = _noted(journal, states, begin)
+    if done:
+        log.info("resuming: %d of %d utterances done", len(done), len(corpus.entries))
     with journal.noting() as note:
-        for entry, encoded in _encode(encoder.to(device), corpus, rows, device, batch_size, num_workers):
+        for entry, encoded in _encode(encoder.to(device), corpus, done, device, batch_size, num_workers):
             values, start = rounded(encoded, storage).cpu().numpy(), begin[entry.id]
             states[:, start : start + values.shape[1]] = values
-            rows[entry.id] = [entry.id, start, values.shape[1], [_check(layer) for layer in values]]
-            note(rows[entry.id])
+            done[entry.id] = [entry.id, start, values.shape[1], [_checksum(layer) for layer in values]]
+            note(done[entry.id])
     states.flush()
-    write_index(staging, identity, shape=list(shape), utterances=sorted(rows.values()))
+    write_index(staging, identity, shape=list(shape), utterances=sorted(done.values()))
     journal.remove()
 
 
 def _opened(path: Path, shape: tuple[int, ...], storage: Storage) -> np.memmap:
-    """Open the states' file, as an earlier try has left it or anew."""
+    """Open the file of states: as an earlier process left it, or a new one."""
     try:
         states = np.lib.format.open_memmap(path, mode="r+")
         if states.shape == shape and states.dtype == np.dtype(storage):
@@ -172,21 +172,21 @@ def _opened(path: Path, shape: tuple[int, ...], storage: Storage) -> np.memmap:
         pass
     Journal(path.parent).remove()
     states = np.lib.format.open_memmap(path, mode="w+", dtype=np.dtype(storage), shape=shape)
-    with writing(path), open(path, "rb+") as file:  # a disk that is full later would kill the process
+    with writing(path), open(path, "rb+") as file:  # a disk that fills up later would kill the process
         os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
     return states
 
 
 def _noted(journal: Journal, states: np.memmap, begin: Mapping[str, int]) -> dict[str, list[Any]]:
-    """Return the rows that an earlier try has noted, up to the first whose states are not what it wrote."""
-    rows: dict[str, list[Any]] = {}
-    for row in journal.entries():
-        id_, start, count, checks = row
-        if begin.get(id_) != start or [_check(layer[start : start + count]) for layer in states] != checks:
+    """Return an earlier process's journal by utterance, up to the first entry that its states do not match."""
+    done: dict[str, list[Any]] = {}
+    for utterance in journal.entries():
+        id_, start, count, checks = utterance
+        if begin.get(id_) != start or [_checksum(layer[start : start + count]) for layer in states] != checks:
             break
-        rows[id_] = row
-    journal.keep(len(rows))
-    return rows
+        done[id_] = utterance
+    journal.keep(len(done))
+    return done
 
 
 def _encode(
@@ -197,9 +197,9 @@ def _encode(
     batch_size: int,
     num_workers: int,
 ) -> Iterator[tuple[Entry, torch.Tensor]]:
-    """Yield the states of each utterance that is not done, longest first, so that batches waste little on padding.
+    """Yield the states of each utterance that is not done; the longest come first, so that batches need little padding.
 
-    Batches are the same whatever is done, and are encoded again if a part of them is not.
+    Batches do not depend on what is done; one that is only partly done is encoded again.
     """
     entries = sorted(corpus.entries, key=lambda entry: (-entry.num_samples, entry.id))
     batches = [entries[first : first + batch_size] for first in range(0, len(entries), batch_size)]
@@ -211,8 +211,8 @@ def _encode(
     )
     with bar:
         waves = DataLoader(_Waves(corpus, batches), batch_size=None, num_workers=num_workers)
-        for batch, some in zip(batches, waves, strict=True):
-            encoded = encoder([wave.to(device) for wave in some])
+        for batch, decoded in zip(batches, waves, strict=True):
+            encoded = encoder([wave.to(device) for wave in decoded])
             yield from ((entry, states) for entry, states in zip(batch, encoded, strict=True) if entry.id not in done)
             bar.update(round(sum(entry.duration_s for entry in batch)))
     elapsed_s = time.perf_counter() - began
@@ -220,7 +220,7 @@ def _encode(
 
 
 class _Waves(Dataset[list[torch.Tensor]]):
-    """Batches of waves, decoded ahead by other processes if there are any."""
+    """Batches of waves, decoded ahead by worker processes if there are any."""
 
     def __init__(self, corpus: PreparedCorpus, batches: Sequence[Sequence[Entry]]):
         self.corpus, self.batches = corpus, batches

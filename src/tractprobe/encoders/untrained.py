@@ -1,4 +1,4 @@
-"""Controls that never saw speech and need no download: architectures with random weights."""
+"""Controls that were never trained and need no download: architectures with random weights."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -18,15 +18,16 @@ def untrained(
     channels: int = 96,
     about: Mapping[str, Any] | None = None,
 ) -> Encoder:
-    """Build a HuBERT (group norm, as its base model has) of so many blocks and features, with random weights.
+    """Build a HuBERT (with a group norm, like its base model) of ``layers`` blocks and ``width`` features, untrained.
 
-    What can be read from it comes from the architecture and the sound alone. ``channels`` is the width of the seven
-    convolutions, whose kernels and strides are HuBERT's own; ``about`` is kept with the results.
+    Whatever a head reads from it comes from the architecture and the sound alone. ``channels`` is the width of the
+    seven convolutions, with HuBERT's own kernels and strides; ``about`` is stored with the results.
     """
     from transformers import HubertConfig
 
     if min(layers, width, heads, channels) < 1 or width % heads or width % 16:
-        raise ConfigError("model.width is a multiple of model.heads and of 16; layers and channels are positive")
+        expected = "model.width must be a multiple of model.heads and of 16; model.layers and model.channels positive"
+        raise ConfigError(expected)
     config = HubertConfig(
         hidden_size=width,
         num_hidden_layers=layers,
@@ -34,7 +35,7 @@ def untrained(
         intermediate_size=4 * width,
         conv_dim=(channels,) * 7,
         feat_extract_norm="group",
-        # Weights of blocks have a deviation of 0.02 at HuBERT's width of 768; scaled so, narrower blocks do as much.
+        # At HuBERT's width of 768 the weights of blocks have a deviation of 0.02; scaled for the same effect here.
         initializer_range=0.02 * (768 / width) ** 0.5,
     )
     return encoder_of(drawn(config, seed), None, label, normalise=True, execution=Execution())
@@ -49,21 +50,21 @@ def random_weights(
     compiled: bool = False,
     about: Mapping[str, Any] | None = None,
 ) -> Encoder:
-    """Build a known architecture with the weights that its own initialisation draws.
+    """Build an architecture of transformers with weights drawn by its own initialisation.
 
     Parameters
     ----------
     architecture
-        ``model_type`` as transformers names it, and what differs from that type's defaults.
+        ``model_type`` as transformers names it, and differences from that type's defaults.
     seed
-        Of the weights. Compare a trained model with several.
+        Seed of the weights. Compare a trained model with several seeds.
     normalise
         Whether waves are standardised first, as the trained model of this architecture expects;
-        Whisper and w2v-BERT take spectra, and do not ask.
+        no effect on Whisper and w2v-BERT, which take spectra.
     dtype, compiled
         See :class:`~tractprobe.encoders.execution.Execution`.
     about
-        What is known of the model; kept with the results, without effect here.
+        Facts about the model; stored with the results, without effect here.
     """
     from transformers import AutoConfig
 

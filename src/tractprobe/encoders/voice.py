@@ -1,4 +1,4 @@
-"""Pitch and loudness alone: what the voice tells without any spectrum."""
+"""Pitch, voicing and loudness alone: the voice without any spectrum."""
 
 from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
@@ -14,20 +14,20 @@ from tractprobe.signals.audio import RATE_HZ
 from tractprobe.signals.voicing import source_track
 from tractprobe.system.errors import EncoderError
 
-_STACK = [Convolution(400, 320)]  # where the frames of wav2vec 2.0 sit
+_STACK = [Convolution(400, 320)]  # gives the times of wav2vec 2.0's frames
 
 
 class Voice(Encoder):
-    """F0 (semitones re 100 Hz), voicing (0 or 1) and loudness (dB) at the frames of wav2vec 2.0.
+    """F0 (semitones re 100 Hz), voicing (0 or 1) and loudness (dB) at the times of wav2vec 2.0's frames.
 
-    Where the folds do not vibrate, F0 is a straight line between its neighbours, and 0 if they never do.
+    Where the folds do not vibrate, F0 is interpolated linearly; it is 0 if they never vibrate.
 
     Parameters
     ----------
     context, window_s, every
-        Which neighbours; see :meth:`~tractprobe.encoders.context.Context.of`.
+        Neighbouring frames to include; see :meth:`~tractprobe.encoders.context.Context.of`.
     about
-        What is known of the model; kept with the results, without effect here.
+        Facts about the model; stored with the results, without effect here.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""w2v-BERT 2.0: a conformer on pairs of filter-bank frames, with the same interface."""
+"""w2v-BERT 2.0: a conformer on pairs of filter-bank frames."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -13,16 +13,16 @@ from tractprobe.signals.audio import RATE_HZ
 from tractprobe.signals.pieces import RunningCovariance, overlapping
 from tractprobe.system.errors import EncoderError
 
-# Kaldi's filter bank, 25 ms every 10 ms without padding, then two frames side by side.
+# Kaldi's filter bank, 25 ms every 10 ms without padding, then two frames concatenated.
 _STACK = [Convolution(400, 160), Convolution(2, 2)]
 _VARIANCE_FLOOR = 1e-7
 _SURVEYED = 1 << 10
 
 
 class W2vBert(Encoder):
-    """A w2v-BERT, frozen. Its extractor brings each filter to zero mean and unit variance over the wave.
+    """A frozen w2v-BERT. Its extractor brings each filter to zero mean and unit variance over the wave.
 
-    Its convolutions look back only and its attention is masked, so that padding is not heard.
+    Its convolutions are causal and its attention is masked, so padding has no effect.
     """
 
     def __init__(
@@ -35,9 +35,9 @@ class W2vBert(Encoder):
     ):
         config: Any = model.config
         if config.add_adapter or config.use_intermediate_ffn_before_adapter:
-            raise EncoderError("a model with an adapter on top, whose last layer has a frame rate of its own")
+            raise EncoderError("the model has an adapter, so its last layer has a different frame rate: not supported")
         if (extractor.sampling_rate, extractor.stride, extractor.num_mel_bins) != (RATE_HZ, 2, 80):
-            raise EncoderError("a w2v-BERT with another filter bank than 80 filters at 16 kHz, two frames side by side")
+            raise EncoderError("expected a w2v-BERT with 80 filters at 16 kHz and two frames concatenated")
         geometry = FrameGeometry.of(_STACK)
         super().__init__(
             label, config.num_hidden_layers + 1, config.hidden_size, geometry, identity | execution.identity
@@ -54,14 +54,15 @@ class W2vBert(Encoder):
         return self._states(waves, None)
 
     def survey(self, blocks: Iterable[Wave]) -> RunningCovariance:
-        """Read a wave once for mean and variance of its filters, which span it."""
+        """Read a wave once to get mean and variance of each filter over the whole."""
         spectra, filters = _STACK[0], RunningCovariance.none(self.extractor.num_mel_bins)
-        for part, own in overlapping(blocks, _SURVEYED, 0, spectra.stride, spectra.kernel):
-            given = self.extractor(
-                [part.numpy()], sampling_rate=RATE_HZ, return_tensors="pt", do_normalize_per_mel_bins=False
+        for piece, own_frames in overlapping(blocks, _SURVEYED, 0, spectra.stride, spectra.kernel):
+            extracted = self.extractor(
+                [piece.numpy()], sampling_rate=RATE_HZ, return_tensors="pt", do_normalize_per_mel_bins=False
             )
-            rows = given.input_features[0].unflatten(1, (2, -1)).flatten(0, 1)
-            filters = filters.of_more(rows[: count_frames([spectra], len(part))][own])  # an odd number was padded
+            frames = extracted.input_features[0].unflatten(1, (2, -1)).flatten(0, 1)
+            frames = frames[: count_frames([spectra], len(piece))]  # the extractor pads an odd number of frames
+            filters = filters.of_more(frames[own_frames])
         return filters
 
     def encode_piece(self, wave: Wave, whole: RunningCovariance) -> States:
@@ -72,20 +73,20 @@ class W2vBert(Encoder):
         if not all(counts):
             shortest = min(len(wave) for wave in waves)
             raise EncoderError(f"{shortest} samples are fewer than the {self.geometry.field} of one frame")
-        given = self.extractor(
+        extracted = self.extractor(
             [wave.cpu().numpy() for wave in waves],
             sampling_rate=RATE_HZ,
             return_tensors="pt",
             do_normalize_per_mel_bins=whole is None,
         )
-        spectra = given.input_features
+        spectra = extracted.input_features
         if whole is not None:
             variance = whole.scatter.diagonal() / (whole.count - 1)
             mean, sd = whole.mean.repeat(2), torch.sqrt(variance + _VARIANCE_FLOOR).repeat(2)
             spectra = ((spectra - mean) / sd).float()
         output = self.model(
             spectra.to(waves[0].device, self.dtype),
-            attention_mask=given.attention_mask.to(waves[0].device),
+            attention_mask=extracted.attention_mask.to(waves[0].device),
             output_hidden_states=True,
         )
         layers = torch.stack([*(output.hidden_states or ())[: self.num_layers - 1], output.last_hidden_state]).float()

@@ -1,4 +1,4 @@
-"""Encoders of the wav2vec 2.0 family as transformers has them: HuBERT, WavLM, data2vec-audio, UniSpeech too."""
+"""Encoders of the wav2vec 2.0 family in transformers, including HuBERT, WavLM, data2vec-audio and UniSpeech."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -21,14 +21,15 @@ _SURVEYED = 1 << 15
 
 @dataclass(frozen=True)
 class Whole:
-    """What the model takes from a whole wave: its loudness, and that of each channel behind the first convolution.
+    """Statistics of a whole wave that the model needs: of its samples, and of the first convolution's output.
 
     Attributes
     ----------
     mean, sd
-        Of the samples; 0 and 1 where the model does not ask for standardised waves.
+        Of the samples; 0 and 1 if the model does not expect standardised waves.
     channels
-        Mean and variance of each channel, of standardised samples; ``None`` for a model without a group norm.
+        Mean and variance of each channel of the first convolution, for standardised samples; ``None`` for a model
+        without a group norm.
     """
 
     mean: float
@@ -37,9 +38,9 @@ class Whole:
 
 
 class Wav2Vec2(Encoder):
-    """A model of the family, frozen.
+    """A frozen model of the family.
 
-    ``normalise`` says whether waves are brought to zero mean and unit variance first, as the model was trained to
+    ``normalise`` says whether waves are first brought to zero mean and unit variance, as the model was trained to
     expect (``do_normalize`` of its preprocessor).
     """
 
@@ -53,7 +54,7 @@ class Wav2Vec2(Encoder):
     ):
         config: Any = model.config
         if getattr(config, "add_adapter", False):
-            raise EncoderError("a model with an adapter on top, whose last layer has a frame rate of its own")
+            raise EncoderError("the model has an adapter, so its last layer has a different frame rate: not supported")
         stack = [
             Convolution(kernel, stride) for kernel, stride in zip(config.conv_kernel, config.conv_stride, strict=True)
         ]
@@ -76,10 +77,10 @@ class Wav2Vec2(Encoder):
         return self._states([_standardise(wave) for wave in waves] if self.normalise else list(waves))
 
     def survey(self, blocks: Iterable[Wave]) -> Whole | None:
-        """Read a wave once for the statistics that span it.
+        """Read a wave once to get the statistics of the whole.
 
-        The first convolution is linear: mean and variance of its channels follow from mean and covariance of the
-        windows that it sees, a matrix of kernel x kernel.
+        Because the first convolution is linear, mean and variance of its channels follow from mean and covariance
+        (kernel x kernel) of the windows that it sees.
         """
         if not self.normalise and not self.padding.normed:
             return None
@@ -92,8 +93,8 @@ class Wav2Vec2(Encoder):
                 samples = samples.of_more(block[:, None])
                 yield block
 
-        for part, own in overlapping(counted(), _SURVEYED, 0, stride, kernel):
-            windows = windows.of_more(part.unfold(0, kernel, stride)[own])
+        for piece, own_frames in overlapping(counted(), _SURVEYED, 0, stride, kernel):
+            windows = windows.of_more(piece.unfold(0, kernel, stride)[own_frames])
         mean, sd = 0.0, 1.0
         if self.normalise:
             mean, sd = float(samples.mean), float(torch.sqrt(samples.covariance + _VARIANCE_FLOOR))
@@ -126,7 +127,7 @@ class Wav2Vec2(Encoder):
         encoder.layers = encoder.layers[:blocks]
         config = self.model.config
         if getattr(config, "do_stable_layer_norm", False) or config.model_type == "wav2vec2-conformer":
-            encoder.layer_norm = nn.Identity()  # it comes behind the last block; in other models before the first
+            encoder.layer_norm = nn.Identity()  # it follows the last block; in other models it precedes the first
 
 
 def _standardise(wave: Wave) -> Wave:

@@ -1,4 +1,4 @@
-"""The encoder half of Whisper, a supervised comparator with the same interface."""
+"""The encoder of Whisper, a supervised model for comparison."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -17,16 +17,16 @@ _STACK = [Convolution(401, 160, 200), Convolution(3, 1, 1), Convolution(3, 2, 1)
 
 
 class Whisper(Encoder):
-    """Whisper's encoder, frozen.
+    """Whisper's frozen encoder.
 
-    It only ever saw windows of 30 s: shorter waves are padded with silence, as in its training, and the frames of the
-    padding are dropped; longer ones are cut into consecutive windows, each encoded by itself.
+    It was trained on windows of 30 s: shorter waves are padded with silence, as in training, and the frames of the
+    padding are dropped; longer waves are cut into consecutive windows, each encoded separately.
 
     Parameters
     ----------
     silence_s
-        How much of the silence behind a wave its blocks may attend to; all of it up to 30 s if not given. Fewer frames
-        are faster, and other than in training: layer 0 is the same to the bit, what lies behind changes.
+        Seconds of the silence after a wave that its blocks may attend to; by default all of it, up to 30 s. Fewer
+        frames are faster, but differ from training: layer 0 is the same to the bit, later layers change.
     """
 
     def __init__(
@@ -43,9 +43,9 @@ class Whisper(Encoder):
         identity = identity | execution.identity | ({} if silence_s is None else {"silence_s": silence_s})
         super().__init__(label, config.encoder_layers + 1, config.d_model, geometry, identity)
         if (extractor.sampling_rate, extractor.hop_length, extractor.n_fft) != (RATE_HZ, 160, 400):
-            raise EncoderError("a Whisper with another spectrogram than 16 kHz, hop 160, window 400")
+            raise EncoderError("expected a Whisper with a spectrogram of 16 kHz, hop 160, window 400")
         if silence_s is not None and silence_s < 0:
-            raise ConfigError(f"model.silence_s={silence_s}: seconds, or null for all that training had")
+            raise ConfigError(f"model.silence_s={silence_s}: expected 0 s or more, or null for as much as in training")
         self.model: Any = encoder
         self.extractor, self.dtype = extractor, execution.torch_dtype
         self.span = int(extractor.n_samples)
@@ -59,17 +59,17 @@ class Whisper(Encoder):
 
     def encode(self, waves: Sequence[Wave]) -> list[States]:
         windows = [wave.split(self.span) for wave in waves]
-        parts = [part for some in windows for part in some]
-        lengths = [min(self.positions, self.count_frames(len(part)) + self.silence) for part in parts]
+        flat = [window for of_wave in windows for window in of_wave]
+        lengths = [min(self.positions, self.count_frames(len(window)) + self.silence) for window in flat]
         states: dict[int, States] = {}
         for length in set(lengths):
             same = [index for index, other in enumerate(lengths) if other == length]
-            states |= zip(same, self._encoded([parts[index] for index in same], length), strict=True)
-        encoded = iter([states[index] for index in range(len(parts))])
-        return [torch.cat([next(encoded) for _ in some], dim=1) for some in windows]
+            states |= zip(same, self._encoded([flat[index] for index in same], length), strict=True)
+        encoded = iter([states[index] for index in range(len(flat))])
+        return [torch.cat([next(encoded) for _ in of_wave], dim=1) for of_wave in windows]
 
     def _encoded(self, windows: Sequence[Wave], length: int) -> list[States]:
-        """Encode windows of which the blocks see equally many frames."""
+        """Encode windows of which the blocks see the same number of frames, ``length``."""
         audio = [window.cpu().numpy() for window in windows]
         mel = self.extractor(audio, sampling_rate=RATE_HZ, return_tensors="pt").input_features
         states = self._embed(mel.to(windows[0].device, self.dtype))[:, :length]
@@ -84,7 +84,7 @@ class Whisper(Encoder):
         return [torch.stack([layer[row, :count] for layer in layers]).float() for row, count in enumerate(counts)]
 
     def _embed(self, mel: Tensor) -> Tensor:
-        """Return what enters block 1: the convolved spectrogram with its positions."""
+        """Return the input of block 1: the convolved spectrogram with its positions."""
         hidden = nn.functional.gelu(self.model.conv1(mel))
         hidden = nn.functional.gelu(self.model.conv2(hidden))
         return hidden.transpose(1, 2) + self.model.embed_positions.weight

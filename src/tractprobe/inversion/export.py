@@ -87,9 +87,9 @@ def _not_the_heads(path: Path, error: Exception) -> RunError:
 
 
 def _sets(targets: Sequence[str]) -> list[str]:
-    from tractprobe.data.targets import SETS
+    from tractprobe.data.targets import Targets
 
-    return [name for name in targets for _ in SETS[name][0]]
+    return [channel.target for channel in Targets(targets).channels]
 
 
 def _chosen(run: Path, result: RunResult, layers: Sequence[Label], asked: Label | None) -> Label:

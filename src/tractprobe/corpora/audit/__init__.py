@@ -1,12 +1,13 @@
 """Audit: check whether a corpus, as read, looks like human speech movements.
 
-In: Utterances, from a raw reader or a prepared corpus, once and in any order. Out: for each speaker a row of checks,
-each with what was measured, its limits, a verdict, and what usually causes a failure. Only sums and samples are kept.
-Nothing is assumed of the corpus: channels are in the canonical space (mm, x to the front, y up), times in seconds.
+In: Utterances from a reader or a prepared corpus, each once, in any order. Out: a series of checks for each speaker,
+each with the measured value, its limits, a verdict, and what usually causes a failure. Only sums and random samples are
+kept. Nothing is assumed about the corpus except that channels are in the canonical space (mm, x to the front, y up) and
+times in seconds.
 
-``gather`` goes over utterances; ``checks``, ``tongue`` and ``timing`` judge, and say where their limits come from;
-``material`` is about too little of it, ``held`` finds samples that nobody measured, ``lag`` compares audio with
-movements; ``table`` is for the terminal, ``page`` and ``pictures`` for a browser.
+``gather`` goes through utterances; ``checks``, ``tongue`` and ``timing`` judge, and document the origin of their
+limits; ``amount`` is about too little speech, ``stuck`` finds values that were not measured, ``lag`` compares audio
+with movements; ``table`` is for the terminal, ``page`` and ``pictures`` for a browser.
 """
 
 from collections.abc import Iterable, Mapping
@@ -29,7 +30,7 @@ __all__ = ["VERDICTS", "Audit", "Check", "Example", "SpeakerAudit", "Verdict", "
 
 @dataclass(frozen=True)
 class Audit:
-    """Checks of every speaker, the speaker with most failures first; ``str`` is a table for the terminal."""
+    """Checks of all speakers, those with the most failures first; ``str`` gives a table for the terminal."""
 
     speakers: tuple[SpeakerAudit, ...]
 
@@ -53,16 +54,16 @@ def audit(
     Parameters
     ----------
     utterances
-        Gone through once; none is kept, but for the beginning of one of each speaker.
+        Read once; none is kept, except for the beginning of one per speaker.
     palates
-        Palate traces to draw, as ``Reader.palates`` gives them.
+        Palate traces to draw, from ``Reader.palates``.
     bilabial, silence
-        Whether a label of a phone set is a bilabial stop or nasal, or a pause.
+        Whether a label in a phone set is a bilabial stop or nasal, or a pause.
     """
     gathered, palates = _gather(utterances, bilabial, silence), palates or {}
     with np.errstate(all="ignore"):
         speakers = [_judge(name, parts, palates.get(name)) for name, parts in gathered.items()]
-    return Audit(tuple(sorted(speakers, key=lambda one: (-one.failures, one.speaker))))
+    return Audit(tuple(sorted(speakers, key=lambda speaker: (-speaker.failures, speaker.speaker))))
 
 
 def _gather(utterances: Iterable[Utterance], bilabial: IsKind, silence: IsKind) -> dict[str, Gathered]:
@@ -70,7 +71,7 @@ def _gather(utterances: Iterable[Utterance], bilabial: IsKind, silence: IsKind) 
     for utterance in utterances:
         if utterance.speaker not in gathered:
             gathered[utterance.speaker] = Gathered()
-        with np.errstate(all="ignore"):  # whatever the numbers are: what becomes infinite fails its check
+        with np.errstate(all="ignore"):  # any number may occur; what becomes infinite fails its check
             gathered[utterance.speaker].add(utterance, bilabial, silence)
     return gathered
 

@@ -1,11 +1,12 @@
 """Checks of where sensors are and how far they move, each with its limits.
 
-Limits lie between what good recordings gave and what the public mistakes turn them into, both measured; they were set
-on the recordings they are tested on, and none were held back. Good: 8 real speakers with one or two sentences each
-(HPRC F01 and M01, EMU mo1 and dfg91, MOCHA fsew0, XRMB jw11, AG501 sf2 and another), and the 4 speakers of the built-in
-corpus, as a whole and by single sentences (240 with the ones that it was chosen from). Mistakes are made on these;
-lateral axes are a made one and those that 6 of the real recordings hold. Two limits: the second one is for less than
-``material.ENOUGH_S``.
+Limits lie between the values of good recordings and those after mistakes seen in public code, both measured. They were
+set on the recordings on which they are tested; no recordings were reserved for testing. Good: 8 real speakers with one
+or two sentences each (HPRC F01 and M01, EMU mo1 and dfg91, MOCHA fsew0, XRMB jw11, AG501 sf2 and another), and the 4
+speakers of the built-in corpus, as whole speakers and by single sentences (240, including those from which the corpus
+was chosen). Mistakes were made artificially in these; for the lateral axis there are an artificial one and the real
+ones in 6 of the real recordings. Where there are two limits, the second one is for less speech than
+``amount.ENOUGH_S``.
 
 =====================================  =================  =======================================  ==============
 what                                   good               mistakes                                 limits
@@ -24,13 +25,13 @@ samples that no sensor measures        0                  0.02 to 1, losses fill
 lips closer in [p b m], AUC            0.88 to 1          0.33 to 0.67, other columns as the lips  >= 0.75
 =====================================  =================  =======================================  ==============
 
-Narrow: dfg91's lateral axis fails by the height of the lips alone (5.1 mm, limit 5.5; its travel of 0.57 passes, while
-the other five have 0.19 to 0.32), and a child's lips are 5.9 mm apart in one sentence. The lips' distance includes x:
-with a lateral axis its AUC may be anything. Where a sentence has few bilabials, the AUC is not judged.
+Narrow margins: dfg91's lateral axis fails only by the height of the lips (5.1 mm, limit 5.5; its travel of 0.57 passes,
+while the other five have 0.19 to 0.32), and a child's lips are 5.9 mm apart in one sentence. The lips' distance
+includes x: with a lateral axis its AUC may take any value. If a sentence has few bilabials, the AUC is not judged.
 
-Units: the mouth's size is known to a third, heads differ by as much. Twice or half as large is always caught; 1.5 times
-as large, in 7 of the 9 real sentences and 1 of the 4 virtual speakers; as small, in 2 and 3 of them. Less than that
-cannot be told from a large or a small head, and nothing of it without dorsum or upper lip.
+Units: the size of the mouth is known to within a third, because heads differ by that much. A factor of 2 or 1/2 is
+always caught; a factor of 1.5 in 7 of the 9 real sentences and 1 of the 4 virtual speakers, 1/1.5 in 2 and 3 of them.
+Smaller factors cannot be told from a large or small head, and without dorsum or upper lip no factor can.
 """
 
 from collections.abc import Iterator, Mapping
@@ -42,7 +43,7 @@ from jaxtyping import Float
 from tractprobe.corpora.audit.amount import forgiving
 from tractprobe.corpora.audit.gather import STILL, TONGUE, Gathered
 from tractprobe.corpora.audit.result import Check, short
-from tractprobe.corpora.audit.stuck import HELD_S
+from tractprobe.corpora.audit.stuck import STUCK_S
 from tractprobe.signals.channels import ARTICULATORS, CHANNELS
 
 _LIPS, _NEIGHBOURS = "the lips were not both recorded", "fewer than two neighbours on the tongue were recorded"
@@ -58,7 +59,7 @@ def anatomy(channels: tuple[str, ...], cloud: Float[np.ndarray, "frame all_chann
             at[name] = float(np.nanmedian(column))
     yield _order(at)
     gap = at["ul_y"] - at["ll_y"] if {"ul_y", "ll_y"} <= set(at) else None
-    cause = "A lateral axis taken for the vertical one, y upside down, or the lips swapped."
+    cause = "A lateral axis read as the vertical one, y upside down, or the lips swapped."
     yield Check("upper lip above lower", gap, "mm", 5.5, None, _LIPS if gap is None else "difference of medians", cause)
     yield _height(at)
     yield _neighbour_distance(channels, cloud)
@@ -67,7 +68,7 @@ def anatomy(channels: tuple[str, ...], cloud: Float[np.ndarray, "frame all_chann
 
 
 def _order(at: Mapping[str, float]) -> Check:
-    """Check that lips, tip, blade and dorsum lie one behind the other, and the lower incisor between lips and tip."""
+    """Check that lips, tip, blade and dorsum follow from front to back, and that the lower incisor is in between."""
     present = [name for name in (*TONGUE, "ul", "ll") if f"{name}_x" in at]
     rank = {"td": 0, "tb": 1, "tt": 2, "ul": 3, "ll": 3}
     gaps = {
@@ -77,10 +78,10 @@ def _order(at: Mapping[str, float]) -> Check:
         if rank[front] - rank[back] == 1 or (rank[front] > rank[back] and not _between(rank, present, back, front))
     }
     if "li_x" in at:
-        # The gums may lie a little in front of lips that are drawn back, and the tip near them: 5 and 2 mm are given.
+        # The gums may be slightly in front of retracted lips, and the tip near the gums: 5 and 2 mm are allowed.
         gaps |= {f"{lip} - li + 5": at[f"{lip}_x"] - at["li_x"] + 5 for lip in ("ul", "ll") if lip in present}
         gaps |= {"li - tt + 2": at["li_x"] - at["tt_x"] + 2} if "tt" in present else {}
-    cause = "x with the wrong sign, sensors assigned to the wrong names (shifted by one), or columns off by some."
+    cause = "x with the wrong sign, sensors assigned to the wrong names (shifted by one), or shifted columns."
     if not gaps:
         return Check("order from back to front", None, "mm", 2.0, None, "fewer than two sensors", cause)
     worst = min(gaps, key=gaps.__getitem__)
@@ -103,7 +104,7 @@ def _height(at: Mapping[str, float]) -> Check:
 
 
 def _neighbour_distance(channels: tuple[str, ...], cloud: np.ndarray) -> Check:
-    """Check that tongue sensors sit about a fingerbreadth apart."""
+    """Check that tongue sensors are about a fingerbreadth apart."""
     place = {name: index for index, name in enumerate(channels)}
     distances = {}
     for front, back in (("tt", "tb"), ("tb", "td")):
@@ -111,7 +112,7 @@ def _neighbour_distance(channels: tuple[str, ...], cloud: np.ndarray) -> Check:
         apart = np.hypot(x, y)
         if np.isfinite(apart).any():
             distances[f"{front} to {back}"] = float(np.nanmedian(apart))
-    cause = "cm or 1/100 mm taken for mm, or a sensor from elsewhere under a tongue's name."
+    cause = "cm or 1/100 mm read as mm, or a sensor from elsewhere under a tongue's name."
     if not distances:
         return Check("distance of tongue sensors", None, "mm", 5.0, 45.0, _NEIGHBOURS, cause)
     worst = max(distances, key=lambda pair: abs(np.log(max(distances[pair], 1e-9) / 15)))
@@ -119,7 +120,7 @@ def _neighbour_distance(channels: tuple[str, ...], cloud: np.ndarray) -> Check:
 
 
 def _dorsum_to_lips(channels: tuple[str, ...], cloud: np.ndarray) -> Check:
-    """Check the size of the mouth: of all distances the one that differs least between speakers."""
+    """Check the size of the mouth by the distance that differs least between speakers."""
     name, cause = (
         "distance of dorsum and upper lip",
         "A unit that is wrong by 1.5 or more, or a sensor under another's name.",
@@ -132,28 +133,29 @@ def _dorsum_to_lips(channels: tuple[str, ...], cloud: np.ndarray) -> Check:
 
 
 def _twins(channels: tuple[str, ...], cloud: np.ndarray) -> Check:
-    """Check that no two channels hold the same, up to sign and offset.
+    """Check that no two channels are the same up to sign and offset.
 
-    x of the lips are left out: in the virtual speakers they are the same, since both lips are pushed out as one.
+    The x of the two lips is left out: it is the same in the virtual speakers, whose lips protrude together.
     """
     name, cause = "no two channels the same", "One column read under two names."
     shares = {}
-    for (one, a), (other, b) in combinations(zip(channels, cloud.T, strict=True), 2):
+    for (first, a), (second, b) in combinations(zip(channels, cloud.T, strict=True), 2):
         both = np.isfinite(a) & np.isfinite(b)
-        if both.sum() < _TWIN_FRAMES or {one, other} == {"ul_x", "ll_x"}:
+        if both.sum() < _TWIN_FRAMES or {first, second} == {"ul_x", "ll_x"}:
             continue
         a, b = a[both] - a[both].mean(), b[both] - b[both].mean()
         share = min((a - b).std(), (a + b).std()) / min(a.std(), b.std())
         if np.isfinite(share):
-            shares[f"{one} and {other}"] = float(share)
+            shares[f"{first} and {second}"] = float(share)
     if not shares:
-        return Check(name, None, "", 0.03, None, f"no two channels that move, {_TWIN_FRAMES} frames of them", cause)
+        reason = f"no two channels that move, with {_TWIN_FRAMES} frames of both"
+        return Check(name, None, "", 0.03, None, reason, cause)
     worst = min(shares, key=shares.__getitem__)
     return Check(name, shares[worst], "", 0.03, None, f"sd of sum or difference over their own sd, {worst}", cause)
 
 
 def motion(parts: Gathered) -> Iterator[Check]:
-    """Check how far sensors move, and with which others."""
+    """Check how far sensors move, and whether they move together as they should."""
     sd = np.sqrt(np.diag(parts.products) / np.diag(parts.n))
     spread = {name: float(value) for name, value in zip(CHANNELS, sd, strict=True) if not np.isnan(value)}
     yield _still(parts)
@@ -164,11 +166,11 @@ def motion(parts: Gathered) -> Iterator[Check]:
 
 
 def _still(parts: Gathered) -> Check:
-    cause = "Columns off by some, or positions that were not corrected for the head's movements."
+    cause = "Shifted columns, or positions that were not corrected for head movement."
     sds = {name: float(np.sqrt(total / n)) for name, (total, n) in parts.still.items() if n}
     if not sds:
         frames = "/".join(sorted(parts.frames))
-        reason = f"no reference channels ({', '.join(STILL)}) in a frame fixed to the head; frame: {frames}"
+        reason = f"no reference channels ({', '.join(STILL)}) in coordinates fixed to the head; frame: {frames}"
         return Check("references stand still", None, "mm", None, 0.5, reason, cause)
     worst = max(sds, key=sds.__getitem__)
     return Check("references stand still", sds[worst], "mm", None, 0.5, f"{worst}, sd within utterances", cause)
@@ -178,24 +180,24 @@ def _spread(spread: Mapping[str, float]) -> Check:
     middle = float(np.median(list(spread.values())))
     widest = max(spread, key=spread.__getitem__)
     detail = f"sd within utterances, median of channels; most: {widest} {short(spread[widest])}"
-    cause = "cm, µm or 1/100 mm taken for mm, or positions standardised to sd 1."
+    cause = "cm, µm or 1/100 mm read as mm, or positions standardised to sd 1."
     return Check("spread of channels", middle, "mm", 0.8, 8.0, detail, cause)
 
 
 def _least_spread(spread: Mapping[str, float]) -> Check:
-    """Check that nothing that should move stands still; the tongue moves by 0.8 mm, the lips' x may by 0.15 only."""
+    """Check that every articulator moves: the tongue by 0.8 mm at least, the x of the lips by only 0.15 mm."""
     ratios = {name: value / _LEAST_SPREAD_MM.get(name, 0.8) for name, value in spread.items()}
     worst = min(ratios, key=ratios.__getitem__)
     detail = f"{worst}: sd {short(spread[worst])} mm, at least {_LEAST_SPREAD_MM.get(worst, 0.8)} expected"
-    cause = "A flag, a reference or an unplugged sensor read as an articulator: columns off by some."
+    cause = "A flag, a reference or an unplugged sensor read as an articulator: shifted columns."
     return Check("every channel moves", ratios[worst], "x", 1.0, None, detail, cause)
 
 
 def _vertical_travel(spread: Mapping[str, float]) -> Check:
     vertical, horizontal = ("td_y", "tt_y", "ll_y"), ("td_x", "tt_x")
-    cause = "A lateral axis taken for the vertical one."
+    cause = "A lateral axis read as the vertical one."
     if missing := [name for name in (*vertical, *horizontal) if name not in spread]:
-        reason = f"tip, dorsum and lower lip are wanted; not recorded: {' '.join(missing)}"
+        reason = f"needs tip, dorsum and lower lip; not recorded: {' '.join(missing)}"
         return Check("vertical to horizontal travel", None, "", 0.37, None, reason, cause)
     horizontal = (*horizontal, "tb_x") if "tb_x" in spread else horizontal
     y, x = ([spread[name] for name in names] for names in (vertical, horizontal))
@@ -205,12 +207,12 @@ def _vertical_travel(spread: Mapping[str, float]) -> Check:
 
 
 def _bilabials(parts: Gathered) -> Check:
-    """Return how often the lips are closer in a bilabial than in another phone: AUC, the chance of a random pair."""
-    closed, other = np.array(parts.closed.rows, dtype=float), np.sort(np.array(parts.open.rows, dtype=float))
+    """Check that the lips are closer in bilabials than in other phones: AUC, the probability for a random pair."""
+    closed, other = np.array(parts.closed.items, dtype=float), np.sort(np.array(parts.open.items, dtype=float))
     n = f"{len(closed)} bilabials, {len(other)} others"
-    cause = "A lateral axis taken for a lip's vertical one, lips under other sensors' names, or labels of other audio."
+    cause = "A lateral axis read as a lip's vertical one, lips under other sensors' names, or labels of other audio."
     if len(closed) < 3 or len(other) < 10:
-        reason = f"{n}; 3 and 10 are wanted"
+        reason = f"{n}; needs 3 and 10"
         return Check("lips close in [p b m]", None, "AUC", 0.75, None, reason, cause)
     wider = len(other) - np.searchsorted(other, closed, side="right")
     ties = np.searchsorted(other, closed, side="right") - np.searchsorted(other, closed, side="left")
@@ -220,21 +222,25 @@ def _bilabials(parts: Gathered) -> Check:
 
 
 def measured(parts: Gathered) -> Check:
-    """Check that what stands where a sensor was lost was not taken for measurements."""
-    share = {name: float(n / of) for name, n, of in zip(ARTICULATORS, parts.filled, parts.known, strict=True) if of}
+    """Check that values filled in where a sensor was lost were not read as measurements."""
+    share = {
+        name: float(filled / present)
+        for name, filled, present in zip(ARTICULATORS, parts.filled, parts.present, strict=True)
+        if present
+    }
     name, cause = "samples that were measured", "Losses filled with zeros, a mean or the last value instead of NaN."
     if not share:
         return Check(name, None, "", None, 0.002, "no sensor with both axes", cause)
     worst = max(share, key=share.__getitem__)
-    detail = f"share that is zero, or repeated for {HELD_S} s or beside a jump; most: {worst}"
+    detail = f"share that is zero, or repeated for {STUCK_S} s or next to a jump; most: {worst}"
     return Check(name, share[worst], "", None, 0.002, detail, cause)
 
 
 def valid(parts: Gathered) -> Check:
-    """Check that sensors which were recorded were not lost most of the time."""
-    share = {name: float(n / parts.rows) for name, n in zip(CHANNELS, parts.valid, strict=True) if n}
+    """Check that recorded sensors were not lost most of the time."""
+    share = {name: float(n / parts.frame_count) for name, n in zip(CHANNELS, parts.valid, strict=True) if n}
     worst = min(share, key=share.__getitem__)
     absent = [name for name in CHANNELS if name not in share]
     detail = f"least: {worst}" + (f"; not recorded: {' '.join(absent)}" if absent else "")
-    cause = "Sensors that came off, a missing-value mark read too widely, or times beyond the track's."
+    cause = "Detached sensors, valid values read as missing, or times beyond the track's."
     return Check("valid frames", share[worst], "", 0.7, None, detail, cause)

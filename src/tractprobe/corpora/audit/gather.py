@@ -1,6 +1,6 @@
-"""One pass over a speaker's utterances: sums and samples, no more than a fixed number of them.
+"""One pass over a speaker's utterances, keeping sums and a limited number of random samples.
 
-Nothing is kept of an utterance as such, but for the beginning of one example, so that a corpus of any length fits.
+No utterance is kept, except for the beginning of one example, so a corpus of any length fits in memory.
 """
 
 import hashlib
@@ -19,39 +19,39 @@ from tractprobe.signals.tract_variables import VARIABLES, tract_variables
 
 MOVEMENT_CUTOFF_HZ = 15.0
 SAMPLE = 2000
-"""Frames and phones of each kind that are kept of a speaker."""
+"""Number of frames, and of phones of each kind, that are kept for a speaker."""
 EXAMPLE_S = 6.0
 SPEED_EDGES_MM_S = np.arange(0.0, 3001.0, 5.0)
 TONGUE, STILL = ("td", "tb", "tt"), ("ui", "bn", "re", "le")
 
 IsKind = Callable[[str, str], bool]
-"""Says of a phone set and a label in it whether the phone is of a kind."""
+"""Takes a phone set and a label in it, and returns whether the phone is of a kind."""
 
 
 class Sample:
-    """At most ``size`` rows drawn evenly from all: those with the least keys, made from the utterance's id alone."""
+    """At most ``size`` items drawn uniformly: those with the smallest keys, random but fixed by utterance ids."""
 
     def __init__(self, size: int = SAMPLE):
-        self.size, self.keys, self.rows = size, np.zeros(0), []
+        self.size, self.keys, self.items = size, np.zeros(0), []
 
-    def add(self, id_: str, rows: list) -> None:
-        self.keys = np.concatenate([self.keys, _random(id_, 0).random(len(rows))])
-        self.rows = self.rows + rows
-        if len(self.rows) > self.size:
+    def add(self, id_: str, items: list) -> None:
+        self.keys = np.concatenate([self.keys, _random(id_, 0).random(len(items))])
+        self.items = self.items + items
+        if len(self.items) > self.size:
             kept = np.sort(np.argpartition(self.keys, self.size)[: self.size])
-            self.keys, self.rows = self.keys[kept], [self.rows[index] for index in kept]
+            self.keys, self.items = self.keys[kept], [self.items[index] for index in kept]
 
 
 class Gathered:
-    """Everything that is kept of one speaker."""
+    """Everything that is kept for one speaker."""
 
     def __init__(self, sample: int = SAMPLE):
         self.languages: set[str] = set()
         self.frames: set[Frame] = set()
         self.lowest_rate_hz, self.highest_rate_hz = np.inf, 0.0
-        self.utterances, self.duration_s, self.track_s, self.rows = 0, 0.0, 0.0, 0
+        self.utterances, self.duration_s, self.track_s, self.frame_count = 0, 0.0, 0.0, 0
         self.valid = np.zeros(len(CHANNELS))
-        self.filled, self.known = np.zeros(len(ARTICULATORS)), np.zeros(len(ARTICULATORS))
+        self.filled, self.present = np.zeros(len(ARTICULATORS)), np.zeros(len(ARTICULATORS))
         self.cloud, self.closed, self.open = Sample(sample), Sample(sample), Sample(sample)
         self.n, self.products, self.squares = (np.zeros((len(CHANNELS), len(CHANNELS))) for _ in range(3))
         self.still: dict[str, tuple[float, int]] = {}
@@ -71,12 +71,12 @@ class Gathered:
         self.utterances += 1
         self.duration_s += utterance.duration_s
         self.track_s += track.end_s - track.start_s
-        self.rows += int(within.sum())
+        self.frame_count += int(within.sum())
         self.valid += track.valid[within].sum(axis=0)
         for sensor in range(len(ARTICULATORS)):
             positions = track.values[:, 2 * sensor : 2 * sensor + 2]
             self.filled[sensor] += filled(positions, track.rate_hz).sum()
-            self.known[sensor] += np.isfinite(positions).all(axis=1).sum()
+            self.present[sensor] += np.isfinite(positions).all(axis=1).sum()
         smooth = _smoothed(track)
         self._add_positions(utterance, within)
         self._add_movements(smooth)
@@ -86,8 +86,8 @@ class Gathered:
         self._add_example(utterance)
 
     def positions(self) -> tuple[tuple[str, ...], Float[np.ndarray, "frame all_channels"]]:
-        """Return channels and the sampled positions; utterances need not have the same extra channels."""
-        rows = self.cloud.rows
+        """Return channels and the sampled positions (mm); utterances may differ in their extra channels."""
+        rows = self.cloud.items
         extra = sorted({name for names, _ in rows for name in names} - set(CHANNELS))
         channels = (*CHANNELS, *extra)
         place = {name: index for index, name in enumerate(channels)}
@@ -104,10 +104,10 @@ class Gathered:
 
     def _add_movements(self, smooth: Track) -> None:
         values = smooth.values - _mean(smooth.values)
-        known, zeroed = np.isfinite(values).astype(float), np.nan_to_num(values)
-        self.n += known.T @ known
+        present, zeroed = np.isfinite(values).astype(float), np.nan_to_num(values)
+        self.n += present.T @ present
         self.products += zeroed.T @ zeroed
-        self.squares += (zeroed**2).T @ known
+        self.squares += (zeroed**2).T @ present
         if len(values) < 2:
             return
         velocity = np.gradient(smooth.values, axis=0) * smooth.rate_hz
@@ -155,7 +155,7 @@ class Gathered:
         self.lags.add(utterance.id, bands, smooth)
 
     def _add_example(self, utterance: Utterance) -> None:
-        """Keep the utterance that shows most: labelled, nearest to 3 s, with fewest samples lost."""
+        """Keep the most informative utterance: labelled, nearest to 3 s, with the fewest samples lost."""
         track, rate_hz = utterance.track, utterance.audio_rate_hz
         rank = (not utterance.phones, round(abs(utterance.duration_s - 3)), -track.valid.mean().round(1), utterance.id)
         if self.example is None or rank < self.example[0]:
@@ -172,24 +172,24 @@ def _within(utterance: Utterance) -> Bool[np.ndarray, " time"]:
 
 
 def _smoothed(track: Track) -> Track:
-    """Fill short gaps and take off what is faster than speech movements: noise must not pass for motion."""
+    """Bridge short gaps and remove what is faster than speech movements, so that noise does not count as motion."""
     return track.bridged().lowpassed(MOVEMENT_CUTOFF_HZ)
 
 
 def _mean(values: np.ndarray) -> np.ndarray:
-    """Return each column's mean over what is known; 0 where nothing is."""
-    known = np.isfinite(values)
-    return np.where(known, values, 0).sum(axis=0) / np.maximum(known.sum(axis=0), 1)
+    """Return each column's mean over finite values; 0 if it has none."""
+    finite = np.isfinite(values)
+    return np.where(finite, values, 0).sum(axis=0) / np.maximum(finite.sum(axis=0), 1)
 
 
 def _thinned(id_: str, rows: np.ndarray) -> np.ndarray:
-    """Return at most SAMPLE of the rows: an utterance may be an hour long."""
+    """Return at most SAMPLE rows, because an utterance may be an hour long."""
     if len(rows) <= SAMPLE:
         return rows
     return rows[np.sort(_random(id_, 1).choice(len(rows), SAMPLE, replace=False))]
 
 
 def _random(id_: str, stream: int) -> np.random.Generator:
-    """Return random numbers that depend on the utterance's id alone, not on the order of utterances."""
+    """Return a random generator that depends only on the utterance's id, not on the order of utterances."""
     digest = hashlib.sha256(id_.encode()).digest()
     return np.random.default_rng(int.from_bytes(digest[8 * stream : 8 * stream + 8], "big"))

@@ -9,7 +9,7 @@ _SILENCE = {"", "sil", "sp", "spn", "pau", "breath", "h", "noise", "silence", "n
 
 
 def is_bilabial(phone_set: str, label: str) -> bool:
-    """Say whether the lips close during a phone; a label that its phone set does not have is guessed at.
+    """Return whether the lips close during a phone; this is a guess if the phone set does not have the label.
 
     >>> [label for label in ("pʰ", "B", "mː", "AH0", "pp", "p_h", "&p:", "t") if is_bilabial("mine", label)]
     ['pʰ', 'B', 'mː', 'pp', 'p_h']
@@ -21,7 +21,7 @@ def is_bilabial(phone_set: str, label: str) -> bool:
 
 
 def is_silence(phone_set: str, label: str) -> bool:
-    """Say whether a label is a pause; one that its phone set does not have is guessed at.
+    """Return whether a label is a pause; this is a guess if the phone set does not have the label.
 
     >>> [label for label in ("sp", "SIL", "#", "_", "<p:>", "&p:", "h#", "h", "s") if is_silence("mine", label)]
     ['sp', 'SIL', '#', '_', '<p:>', '&p:', 'h#']
@@ -37,6 +37,6 @@ def _ipa(phone_set: str, label: str) -> str | None:
 
 
 def _letters(label: str) -> str:
-    """Return a label's base letters, lower case, up to an X-SAMPA diacritic."""
+    """Return a label's base letters in lower case, up to an X-SAMPA diacritic."""
     base = [letter for letter in label.split("_")[0] if unicodedata.category(letter) in ("Ll", "Lu", "Lo")]
     return "".join(base).lower()

@@ -1,8 +1,8 @@
-"""Lag of the audio behind the movements, from sums that are added up over utterances.
+"""Lag of the audio relative to the movements, from sums over utterances.
 
-The lag is where audio predicts movements best: ridge regression of the rates of change of all channels on those of six
-cepstra, moved against each other by up to 400 ms; R² is averaged over channels, sums are added up over utterances. What
-counts as a peak is its height over the curve more than 120 ms away, in that part's standard deviations:
+The lag is the shift at which audio predicts movements best: ridge regression of the rates of change of all channels on
+those of six cepstra, shifted against each other by up to 400 ms; R² is averaged over channels. A peak is judged by its
+height above the part of the curve more than 120 ms away, in standard deviations of that part:
 
 ======================================  ===================  =========  ===============
 sentences (built-in corpus, 2.9 s each)  lag, mean and sd     peak       other audio's
@@ -13,8 +13,8 @@ sentences (built-in corpus, 2.9 s each)  lag, mean and sd     peak       other a
 10                                      3 ms, 1              22 to 79   1.6 to 7.3
 ======================================  ===================  =========  ===============
 
-So 7 are wanted where there are 10 s of speech, and 3.5 for less. In thirds of utterances one sentence is too little
-(sd 200 ms), five are enough (sd 3 to 4 ms). A single file with a mistake among many good ones is not found here.
+Hence a peak needs 7 if there are 10 s of speech, and 3.5 for less. For thirds of utterances, one sentence is too little
+(sd 200 ms) and five are enough (sd 3 to 4 ms). A single bad file among many good ones is not detected here.
 """
 
 import hashlib
@@ -36,7 +36,15 @@ _CEPSTRA, _BANDS, _FOLDS = 6, 20, 8
 
 @dataclass
 class LagSums:
-    """Sums for the prediction of movements y from the audio x, moved by each lag; rates of change, of mean zero."""
+    """Sums for predicting movements y from audio x at each lag; both are rates of change, with zero mean.
+
+    Attributes
+    ----------
+    n
+        Number of frames.
+    xx, xy, yy
+        Sums of products: (lag, cepstrum, cepstrum), (lag, cepstrum, channel) and (channel,).
+    """
 
     n: int = 0
     xx: np.ndarray = field(default_factory=lambda: np.zeros((len(LAGS_MS), _CEPSTRA, _CEPSTRA)))
@@ -44,7 +52,7 @@ class LagSums:
     yy: np.ndarray = field(default_factory=lambda: np.zeros(len(CHANNELS)))
 
     def add(self, x: np.ndarray, y: np.ndarray, rows: np.ndarray) -> None:
-        """Add movements y (time, channel) at some rows; outside its ends the audio x does not change."""
+        """Add movements y (time, channel) at the frames ``rows``; beyond its ends the audio x does not change."""
         reach = len(LAGS_MS) // 2
         padded, moving = np.pad(x, ((reach, reach), (0, 0))), np.nan_to_num(y[rows])
         for index in range(len(LAGS_MS)):
@@ -68,7 +76,7 @@ class LagSums:
 
 
 class Lags:
-    """What is kept of a speaker: sums for each third of utterances, and for groups of utterances."""
+    """The sums kept for a speaker: for each third of utterances, and for groups of utterances (folds)."""
 
     def __init__(self):
         self.thirds = [LagSums() for _ in range(3)]
@@ -103,7 +111,7 @@ class Lags:
         return {"all": _total(self.thirds).curve(), "first third": first.curve(), "last third": last.curve()}
 
     def jackknife(self) -> tuple[float, int] | None:
-        """Return the lag's standard error (ms), leaving out one group of utterances at a time, and n of groups."""
+        """Return the lag's standard error (ms) and the number of groups, leaving out one group at a time."""
         folds = [fold for fold in self.folds if fold.n]
         if len(folds) < 3:
             return None
@@ -120,7 +128,7 @@ def _total(parts: Iterable[LagSums]) -> LagSums:
 
 
 def peak_ms(curve: np.ndarray) -> float:
-    """Return the lag at a curve's maximum, by a parabola through it and its neighbours."""
+    """Return the lag (ms) at a curve's maximum, by a parabola through it and its neighbours."""
     top = int(np.argmax(curve))
     if not 0 < top < len(curve) - 1:
         return float(LAGS_MS[top])
@@ -130,13 +138,13 @@ def peak_ms(curve: np.ndarray) -> float:
 
 
 def clarity(curve: np.ndarray) -> float:
-    """Return by how many standard deviations the peak stands out of the curve more than 120 ms away from it."""
+    """Return the peak's height above the curve more than 120 ms away from it, in standard deviations of that part."""
     far = curve[np.abs(LAGS_MS - LAGS_MS[np.argmax(curve)]) > 120]
     return float((curve.max() - np.median(far)) / far.std()) if far.std() > 0 else 0.0
 
 
 def log_bands(audio: np.ndarray, rate_hz: int) -> Float[np.ndarray, "time band"]:
-    """Return the log power in mel bands of 25 ms windows whose middles lie at 0, 10, 20, ... ms."""
+    """Return the log power in mel bands of 25 ms windows centred at 0, 10, 20, ... ms."""
     width = max(int(0.025 * rate_hz), 8)
     window, padded = np.hanning(width), np.pad(audio, (width // 2, width))
     middles = np.arange(int(len(audio) / rate_hz * GRID_HZ)) * rate_hz // GRID_HZ

@@ -1,7 +1,7 @@
 """The audit as one self-contained HTML page: a table of checks and pictures for each speaker.
 
-Pictures are PNG within the page, and nothing is loaded from elsewhere. Labels, texts and names come from files that
-nobody vouches for: all are escaped, and none is taken for TeX.
+Pictures are PNGs embedded in the page, and nothing is loaded from elsewhere. Labels, texts and names come from
+untrusted files: all are escaped, and none is interpreted as TeX.
 """
 
 import base64
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 PICTURED = 24
-"""Speakers with pictures, the worst first: the page stays small enough for a browser."""
+"""Number of speakers with pictures, the worst first, so that the page stays small enough for a browser."""
 
 _STYLE = """
 :root { color-scheme: light; } body { font: 15px/1.45 system-ui, sans-serif; color: #1a1a1a; margin: 2rem auto;
@@ -34,7 +34,7 @@ img { max-width: 100%; display: block; margin: .8rem 0; } .matrix td, .matrix th
 
 
 def write_page(audit: Audit, path: Path, title: str = "Audit") -> None:
-    """Write the page at once or not at all."""
+    """Write the page atomically."""
     with atomic(path) as temporary:
         temporary.write_text(page(audit, title), encoding="utf-8")
 
@@ -59,7 +59,7 @@ def page(audit: Audit, title: str = "Audit") -> str:
 
 
 def _overview(audit: Audit) -> str:
-    """Return a table of speakers with the checks that they failed."""
+    """Return a table of speakers and the checks that they failed."""
     rows = []
     for speaker in audit.speakers:
         failed = [check.name for check in speaker.checks if check.verdict == "fail"]
@@ -77,12 +77,13 @@ def _overview(audit: Audit) -> str:
 
 def _section(speaker: SpeakerAudit, *, pictured: bool) -> str:
     name = escape(speaker.speaker)
-    about = f"{speaker.utterances} utterances, {speaker.duration_s / 60:.1f} min, frame: {'/'.join(speaker.frames)}"
+    frames = "/".join(speaker.frames)
+    summary = f"{speaker.utterances} utterances, {speaker.duration_s / 60:.1f} min, reference frame: {frames}"
     order = {"fail": 0, "pass": 1, "not applicable": 2}
     checks = sorted(speaker.checks, key=lambda check: order[check.verdict])
     head = "<tr><th>verdict</th><th>check</th><th>measured</th><th>limits</th><th>details</th></tr>"
     parts = [
-        f'<h2 id="{name}">{name}</h2><p class="about">{escape(about)}</p>',
+        f'<h2 id="{name}">{name}</h2><p class="about">{escape(summary)}</p>',
         f"<table>{head}{''.join(map(_row, checks))}</table>",
     ]
     if pictured:

@@ -1,7 +1,7 @@
-"""Pictures of one speaker: where sensors are, how the audio lags, and one utterance.
+"""Pictures of one speaker: positions of sensors, lag of the audio, and one utterance.
 
-matplotlib is imported by what draws, so that an audit without pictures does without it. Labels and names come from
-files that nobody vouches for, and none is taken for TeX.
+Only functions that draw import matplotlib, so an audit without pictures works without it. Labels and names come from
+untrusted files, and none is interpreted as TeX.
 """
 
 from collections.abc import Mapping
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from matplotlib.text import Text
 
-# Okabe and Ito's colours, told apart by colour-blind readers; sensors also carry their names.
+# Okabe and Ito's colours, which colour-blind readers can distinguish; sensors are also labelled.
 _COLOURS = {"td": "#0072B2", "tb": "#56B4E9", "tt": "#009E73", "li": "#555555", "ul": "#CC79A7", "ll": "#D55E00"}
 _EXTRA_COLOUR, _GREY = "#B8860B", "#666666"
 _NAMES = {"td": "dorsum", "tb": "blade", "tt": "tip", "li": "lower incisor", "ul": "upper lip", "ll": "lower lip"}
@@ -31,11 +31,11 @@ _LABEL_LENGTH, _MAX_LABELS = 8, 120
 
 
 def positions_picture(speaker: SpeakerAudit) -> "Figure":
-    """Draw where each sensor was, with 95 % ellipses and the palate, and how R² hangs on the lag of the audio."""
+    """Draw the positions of each sensor, with 95 % ellipses and the palate, and R² as a function of the audio's lag."""
     figure = new_figure(9.6, 4.6)
     plane, lags = figure.subplots(1, 2, width_ratios=[1.55, 1])
     _draw_plane(plane, speaker)
-    # With a few utterances the thirds are too short for a peak: nothing to look at.
+    # With few utterances, the thirds are too short for a peak and are not drawn.
     thirds = speaker.check(LAG_GROWTH).measured is not None
     _draw_lags(lags, {name: curve for name, curve in speaker.lag_curves.items() if name == "all" or thirds})
     return figure
@@ -104,7 +104,7 @@ def _draw_lags(axes: "Axes", curves: Mapping[str, np.ndarray]) -> None:
 
 
 def example_picture(example: Example) -> "Figure":
-    """Draw waveform, spectrogram and vertical movements of an utterance over one time axis, with its phones."""
+    """Draw waveform, spectrogram and vertical movements of an utterance over a common time axis, with its phones."""
     figure = new_figure(9.6, 5.6)
     wave, spectrum, movement = figure.subplots(3, 1, sharex=True, height_ratios=[0.7, 1.3, 1.9])
     duration_s = len(example.audio) / example.audio_rate_hz
@@ -145,7 +145,7 @@ def _draw_spectrum(axes: "Axes", example: Example) -> None:
 
 
 def _draw_movements(axes: "Axes", example: Example, duration_s: float) -> None:
-    """Draw y of four sensors, each around its own level: what counts here is when they move."""
+    """Draw y of four sensors, each around its own level, to show when they move."""
     times_s, levels = example.track.times_s, []
     for sensor in _TRACES:
         values = example.track.values[:, CHANNELS.index(f"{sensor}_y")]
@@ -167,7 +167,7 @@ def _draw_movements(axes: "Axes", example: Example, duration_s: float) -> None:
 
 
 def _draw_scale(axes: "Axes", duration_s: float) -> None:
-    """Draw a bar of 10 mm, since traces are moved apart."""
+    """Draw a bar of 10 mm, because the traces are offset from each other."""
     low, high = axes.get_ylim()
     place = 1.012 * duration_s
     middle = (low + high) / 2
@@ -176,9 +176,9 @@ def _draw_scale(axes: "Axes", duration_s: float) -> None:
 
 
 def _draw_phones(panels: "tuple[Axes, ...]", example: Example, duration_s: float) -> None:
-    """Mark where phones start, and name them above; a name that would run into the last one goes a row higher."""
+    """Mark the starts of phones, and label them above; a label that would overlap the previous one goes a line up."""
     phones = [phone for phone in example.phones if phone.start_s < duration_s][:_MAX_LABELS]
-    free_s = [0.0, 0.0, 0.0]  # up to where each row is taken
+    free_s = [0.0, 0.0, 0.0]  # where each line of labels is free again
     for phone in phones:
         for axes in panels:
             axes.axvline(phone.start_s, color="#bbbbbb", lw=0.5, zorder=0)

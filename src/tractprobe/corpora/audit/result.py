@@ -1,4 +1,4 @@
-"""What an audit says: checks with their verdicts, and what is known of each speaker."""
+"""The result of an audit: checks with their verdicts, and the data of each speaker."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ VERDICTS: tuple[Verdict, ...] = ("fail", "pass", "not applicable")
 
 
 def short(number: float) -> str:
-    """Write a number with three digits, or all before the point."""
+    """Format a number with three digits, or with all digits before the point if there are more."""
     return f"{number:.3g}" if abs(number) < 1000 else f"{number:.0f}"
 
 
@@ -26,10 +26,10 @@ class Check:
     Attributes
     ----------
     measured
-        The number that is held against ``low`` and ``high`` (``None``: no limit on that side); ``None`` if there is no
-        such number, with the reason in ``detail``.
+        The number compared with ``low`` and ``high`` (``None``: no limit on that side); ``None`` if there is no such
+        number, with the reason in ``detail``.
     detail
-        What stands behind the number: the channel it comes from, its parts, n.
+        Where the number comes from: its channel, its parts, n.
     cause
         What usually causes a failure.
     """
@@ -44,7 +44,7 @@ class Check:
 
     @property
     def verdict(self) -> Verdict:
-        """Whether the number lies within its limits; a number that is not finite does not."""
+        """Whether the number is within its limits; a number that is not finite fails."""
         if self.measured is None:
             return "not applicable"
         low, high = -np.inf if self.low is None else self.low, np.inf if self.high is None else self.high
@@ -68,7 +68,7 @@ class Check:
 
 @dataclass(frozen=True, eq=False)
 class Example:
-    """The beginning of one utterance, to look at."""
+    """The beginning of one utterance, to be drawn."""
 
     id: str
     text: str
@@ -80,16 +80,18 @@ class Example:
 
 @dataclass(frozen=True, eq=False)
 class SpeakerAudit:
-    """What is known of one speaker.
+    """The checks of one speaker, with the data to draw.
 
     Attributes
     ----------
+    frames
+        The reference frames of the utterances: what positions are relative to.
     channels, cloud
-        Names, and positions (mm) of at most ``gather.SAMPLE`` frames drawn evenly from all; the corpus's extra channels
-        come last.
+        Names of channels, and positions (mm) in at most ``gather.SAMPLE`` frames (time steps) drawn uniformly from all;
+        the corpus's extra channels come last.
     lag_curves
-        R² at each of ``lag.LAGS_MS`` for "all", "first third" and "last third" of the utterances; positive lags: audio
-        later.
+        R² at each of ``lag.LAGS_MS`` for "all", "first third" and "last third" of the utterances; at positive lags the
+        audio is late.
     """
 
     speaker: str

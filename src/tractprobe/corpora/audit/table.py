@@ -1,4 +1,4 @@
-"""The audit as a table for the terminal: failures with their usual causes first, then a line for each check."""
+"""The audit as text for the terminal: failures with their usual causes first, then one line per check."""
 
 from collections.abc import Iterator, Sequence
 
@@ -6,8 +6,8 @@ from tractprobe.corpora.audit.result import Check, SpeakerAudit, short
 
 
 def lines(speakers: Sequence[SpeakerAudit]) -> Iterator[str]:
-    """Yield the table's lines."""
-    failed = [(one.speaker, check) for one in speakers for check in one.checks if check.verdict == "fail"]
+    """Yield the lines of text."""
+    failed = [(speaker.speaker, check) for speaker in speakers for check in speaker.checks if check.verdict == "fail"]
     count = sum(speaker.failures > 0 for speaker in speakers)
     yield f"{_counted(len(speakers), 'speaker')}, {count} with failures; {_counted(len(failed), 'failure')}"
     width = max((len(speaker) for speaker, _ in failed), default=0)
@@ -17,7 +17,7 @@ def lines(speakers: Sequence[SpeakerAudit]) -> Iterator[str]:
     names = list(dict.fromkeys(check.name for speaker in speakers for check in speaker.checks))
     for verdict in ("pass", "not applicable"):
         for name in names:
-            checks = [one.check(name) for one in speakers if one.check(name).verdict == verdict]
+            checks = [speaker.check(name) for speaker in speakers if speaker.check(name).verdict == verdict]
             if checks:
                 yield _summary(verdict, name, checks)
 

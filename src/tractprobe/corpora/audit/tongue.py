@@ -1,8 +1,8 @@
-"""Checks of which tongue sensor is which, and which way is up, by what moves with what.
+"""Checks of which tongue sensor is which, and which way is up, by how sensors move together.
 
-Sensors on one tongue move with their neighbours, keep their distances, and ride on the jaw. Measured as the limits in
-``checks`` were; single: 9 real sentences of 2 to 5 s and 240 virtual ones; speakers: the 4 virtual ones, since no real
-one has more than two sentences here. The second limit holds for less than ``material.ENOUGH_S``.
+Sensors on one tongue move with their neighbours, keep their distances, and are carried by the jaw. Measured like the
+limits in ``checks``; single: 9 real sentences of 2 to 5 s and 240 virtual ones; speakers: the 4 virtual ones, because
+no real one has more than two sentences here. The second limit is for less speech than ``amount.ENOUGH_S``.
 
 =====================================  =================  ================  ===========================  ==============
 what                                   good, single       good, speakers    mistakes                     limits
@@ -15,8 +15,8 @@ r of tongue and jaw in y, mean         -0.22 to 0.84      0.24 to 0.41      the 
 
 Caught, in single real sentences (of 9) and in virtual speakers (of 4): y of tip and blade exchanged 8 and 4, of blade
 and dorsum 7 and 4, of tip and dorsum 7 and 4; y negated of tip, blade or dorsum 6 to 9 and 4, of the whole tongue 7 and
-4. In the others the two courses are alike: the tongue is carried by the jaw, or nothing tells tip from dorsum.
-Not caught: y upside down with the lips' names exchanged as well, and y of lower lip and jaw exchanged.
+4. In the others the two trajectories are similar: the tongue is carried by the jaw, or tip and dorsum move alike.
+Not caught: y upside down if the lips' names are exchanged as well, and y of lower lip and jaw exchanged.
 """
 
 from collections.abc import Iterator
@@ -34,7 +34,7 @@ from tractprobe.signals.channels import CHANNELS
 def tongue(
     parts: Gathered, channels: tuple[str, ...], cloud: Float[np.ndarray, "frame all_channels"]
 ) -> Iterator[Check]:
-    """Check which sensor of the tongue is which, and which way is up."""
+    """Check which tongue sensor is which, and which way is up."""
     variances = parts.squares / parts.n
     r = _Correlations(parts.products / parts.n / np.sqrt(variances * variances.T))
     yield _neighbours(r)
@@ -44,38 +44,38 @@ def tongue(
 
 
 class _Correlations:
-    """Correlations of channels within utterances, by their names; NaN where one was not recorded or does not move."""
+    """Correlations of channels within utterances, by name; NaN if one was not recorded or does not move."""
 
     def __init__(self, matrix: Float[np.ndarray, "channel channel"]):
         self.matrix = matrix
 
-    def __call__(self, one: str, other: str) -> float:
-        return float(self.matrix[CHANNELS.index(one), CHANNELS.index(other)])
+    def __call__(self, first: str, second: str) -> float:
+        return float(self.matrix[CHANNELS.index(first), CHANNELS.index(second)])
 
 
 def _neighbours(r: _Correlations) -> Check:
     """Check that tongue sensors follow their neighbours rather than the upper lip."""
     margins = {
-        f"r({one}, {other}) {r(one, other):.2f}, r({one}, ul_x) {r(one, 'ul_x'):.2f}": r(one, other) - r(one, "ul_x")
-        for one, other in (("tt_x", "tb_x"), ("td_x", "tb_x"))
+        f"r({end}, tb_x) {r(end, 'tb_x'):.2f}, r({end}, ul_x) {r(end, 'ul_x'):.2f}": r(end, "tb_x") - r(end, "ul_x")
+        for end in ("tt_x", "td_x")
     }
-    known = {text: margin for text, margin in margins.items() if not np.isnan(margin)}
-    cause = "Columns off by some, or sensors assigned to the wrong names."
-    if not known:
+    recorded = {detail: margin for detail, margin in margins.items() if not np.isnan(margin)}
+    cause = "Shifted columns, or sensors assigned to the wrong names."
+    if not recorded:
         reason = "the upper lip and two neighbours on the tongue were not all recorded, or do not move"
         return Check("tongue follows its neighbours", None, "", 0.15, None, reason, cause)
-    worst = min(known, key=known.__getitem__)
-    return Check("tongue follows its neighbours", known[worst], "", 0.15, None, worst, cause)
+    worst = min(recorded, key=recorded.__getitem__)
+    return Check("tongue follows its neighbours", recorded[worst], "", 0.15, None, worst, cause)
 
 
 def _heights(r: _Correlations) -> Check:
-    """Check that in height, too, the blade goes with tip and dorsum more than these two go with each other."""
+    """Check that in height, too, the blade moves with tip and dorsum more than these two move with each other."""
     name, cause = (
         "tongue follows its neighbours in height",
         "y exchanged between two sensors of the tongue, or negated.",
     )
     across = r("tt_y", "td_y")
-    margins = {one: r(one, "tb_y") - across for one in ("tt_y", "td_y")}
+    margins = {end: r(end, "tb_y") - across for end in ("tt_y", "td_y")}
     if np.isnan(list(margins.values())).any():
         return Check(name, None, "", -0.15, None, "tip, blade and dorsum were not all recorded, or do not move", cause)
     worst = min(margins, key=margins.__getitem__)
@@ -91,8 +91,8 @@ def _distances(channels: tuple[str, ...], cloud: Float[np.ndarray, "frame all_ch
     if not 0 < as_read < np.inf:
         return Check(name, None, "x", 0.83, None, "tip, blade and dorsum were not all recorded, or do not move", cause)
     ratios = {
-        f"{one} and {other}": _change_mm(x, {**y, one: y[other], other: y[one]}) / as_read
-        for one, other in combinations(TONGUE, 2)
+        f"{first} and {second}": _change_mm(x, {**y, first: y[second], second: y[first]}) / as_read
+        for first, second in combinations(TONGUE, 2)
     }
     worst = min(ratios, key=ratios.__getitem__)
     detail = f"distances change by {as_read:.2f} mm (sd), with y of {worst} exchanged by {ratios[worst] * as_read:.2f}"
@@ -100,18 +100,18 @@ def _distances(channels: tuple[str, ...], cloud: Float[np.ndarray, "frame all_ch
 
 
 def _change_mm(x: dict[str, np.ndarray], y: dict[str, np.ndarray]) -> float:
-    """Return by how much the distances of neighbours change: root of the sum of their variances."""
+    """Return how much the distances of neighbours change (mm): root of the sum of their variances."""
     pairs = (("tt", "tb"), ("tb", "td"))
     distances = [np.hypot(x[front] - x[back], y[front] - y[back]) for front, back in pairs]
-    known = [distance[np.isfinite(distance)] for distance in distances]
-    return float(np.sqrt(sum(one.var() for one in known))) if all(map(len, known)) else np.nan
+    finite = [distance[np.isfinite(distance)] for distance in distances]
+    return float(np.sqrt(sum(distance.var() for distance in finite))) if all(map(len, finite)) else np.nan
 
 
 def _jaw(r: _Correlations) -> Check:
     """Check that the tongue rises with the lower incisor."""
     name, cause = "tongue rises with the jaw", "y of the tongue or of the lower incisor with the wrong sign."
-    known = {sensor: r(f"{sensor}_y", "li_y") for sensor in TONGUE if not np.isnan(r(f"{sensor}_y", "li_y"))}
-    if len(known) < 2:
+    correlations = {sensor: r(f"{sensor}_y", "li_y") for sensor in TONGUE if not np.isnan(r(f"{sensor}_y", "li_y"))}
+    if len(correlations) < 2:
         return Check(name, None, "", -0.15, None, "no lower incisor, or fewer than two sensors on the tongue", cause)
-    detail = ", ".join(f"r({sensor}_y, li_y) {value:.2f}" for sensor, value in known.items())
-    return Check(name, sum(known.values()) / len(known), "", -0.15, None, detail, cause)
+    detail = ", ".join(f"r({sensor}_y, li_y) {value:.2f}" for sensor, value in correlations.items())
+    return Check(name, sum(correlations.values()) / len(correlations), "", -0.15, None, detail, cause)
