@@ -33,7 +33,7 @@ def test_torchvision_is_absent():
 def test_what_is_installed_is_what_is_pinned():
     for requirement in importlib.metadata.requires("tractprobe") or []:
         name = Requirement(requirement).name
-        extra = re.search(r"extra == ['\"](parallel|slurm)['\"]", requirement)
+        extra = re.search(r"extra == ['\"](parallel|slurm|tensorboard)['\"]", requirement)
         if not extra:
             assert importlib.metadata.version(name).partition("+")[0] == CONSTRAINTS[canonicalize_name(name)], name
 

@@ -6,8 +6,9 @@ from tractprobe.system.version import __version__
 
 if TYPE_CHECKING:
     from tractprobe.inversion.inverter import Inverter, load_head
+    from tractprobe.system.plugins import Plugin
 
-__all__ = ["Inverter", "__version__", "load_head"]
+__all__ = ["Inverter", "Plugin", "__version__", "load_head"]
 
 
 def __getattr__(name: str) -> Any:
@@ -16,4 +17,8 @@ def __getattr__(name: str) -> Any:
         from tractprobe.inversion import inverter
 
         return getattr(inverter, name)
+    if name == "Plugin":
+        from tractprobe.system import plugins
+
+        return plugins.Plugin
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

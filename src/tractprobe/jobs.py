@@ -292,6 +292,7 @@ def evaluate(config: DictConfig) -> list[ScoreRow]:
 def _settings_of_run(folder: Path, result: RunResult, asked: Mapping[str, Any]) -> Settings:
     """Return a finished run's settings, with the places, trainer and loading that are asked for now."""
     raw: dict[str, Any] = result["settings"] | {name: asked[name] for name in ("paths", "trainer", "data")}
+    raw.pop("callbacks", None)  # they are for training
     try:
         raw["features"] = {**raw.get("features", {}), "cache": asked["features"]["cache"]}
         return Settings.of(raw)

@@ -27,6 +27,7 @@ from tractprobe.data.groups import GroupKey
 from tractprobe.data.scales import SpeakerScale
 from tractprobe.data.splits import Split
 from tractprobe.data.targets import Targets
+from tractprobe.encoders.encoder import TimedStates
 from tractprobe.encoders.frames import FrameGeometry
 from tractprobe.system.errors import ConfigError
 from tractprobe.system.progress import progress
@@ -192,7 +193,8 @@ class EmaBatches:
 
     def _at_frames(self, entry: Entry) -> tuple[Float32[np.ndarray, "time width"], Float[np.ndarray, "time channel"]]:
         """Return features and targets at the encoder's frames; targets are NaN outside either stream."""
-        times_s, corpus = self.geometry.times_s(self.count_frames(entry.num_samples)), self.corpora[entry.corpus]
+        reader, corpus = self.states[entry.corpus] if self.states else None, self.corpora[entry.corpus]
+        times_s = frame_times_s(entry, self.geometry, self.count_frames, reader)
         features = side_by_side_at(self.features, corpus, entry, times_s)
         target = self.targets.at(corpus, entry, times_s)
         target[np.isnan(features).any(axis=1)] = np.nan
@@ -227,6 +229,15 @@ def _temperature(value: Any) -> float:
     if value != "equal" and not isinstance(value, (int, float)):
         raise ConfigError(f"data.temperature={value}: a number of 1 or more, or equal")
     return math.inf if value == "equal" else float(value)
+
+
+def frame_times_s(
+    entry: Entry, geometry: FrameGeometry, count_frames: Callable[[int], int], reader: StateReader | None
+) -> Float[np.ndarray, " frame"]:
+    """Return where an utterance's frames sit: as stored states say themselves, otherwise where the encoder's do."""
+    if isinstance(reader, TimedStates):
+        return reader.times_s(entry.id)
+    return geometry.times_s(count_frames(entry.num_samples))
 
 
 def _collate(examples: Sequence[Example], groups: Sequence[GroupKey]) -> Batch:

@@ -9,12 +9,14 @@ only layer 0.
 import hashlib
 from abc import abstractmethod
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, Literal, Protocol, runtime_checkable
 
+import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
+from tractprobe.corpora.prepared.corpus import PreparedCorpus
 from tractprobe.encoders.frames import FrameGeometry
 from tractprobe.system.errors import EncoderError
 from tractprobe.system.files import digest
@@ -22,9 +24,25 @@ from tractprobe.system.files import digest
 # Keys of a transformers configuration that say where it came from and what wrote it.
 _WITHOUT_EFFECT = ("_name_or_path", "transformers_version", "architectures", "dtype", "torch_dtype")
 
+Storage = Literal["float16", "float32"]
+"""Precisions that states are rounded to."""
+
 # The underscore: waves and states of one batch differ in length.
 Wave = Float[Tensor, " _sample"]
 States = Float[Tensor, "layer _time width"]
+
+
+@runtime_checkable
+class TimedStates(Protocol):
+    """States of a corpus that are there already, with frames where they say."""
+
+    def times_s(self, utterance_id: str) -> Float[np.ndarray, " time"]:
+        """Return the frames' centres in seconds from the start of the audio."""
+        ...
+
+    def read(self, utterance_id: str, layers: Sequence[int]) -> Shaped[np.ndarray, "layer time width"]:
+        """Return the states of an utterance at some layers."""
+        ...
 
 
 class Encoder(nn.Module):
@@ -57,6 +75,14 @@ class Encoder(nn.Module):
         super().__init__()
         self.label, self.num_layers, self.width, self.geometry = label, num_layers, width, geometry
         self.identity = identity
+
+    def identity_on(self, corpora: Sequence[PreparedCorpus]) -> dict[str, Any]:
+        """Return the identity of what the encoder makes of some corpora: its own, if it computes that."""
+        return self.identity
+
+    def open_states(self, corpus: PreparedCorpus, storage: Storage) -> TimedStates | None:
+        """Open a corpus's states that were computed elsewhere; ``None``: they are computed here, from waves."""
+        return None
 
     @abstractmethod
     def count_frames(self, num_samples: int) -> int:

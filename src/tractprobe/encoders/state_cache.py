@@ -17,7 +17,7 @@ import time
 import zlib
 from collections.abc import Container, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -27,14 +27,13 @@ from tqdm import tqdm
 
 from tractprobe.corpora.prepared.corpus import PreparedCorpus
 from tractprobe.corpora.prepared.manifest import Entry
-from tractprobe.encoders.encoder import Encoder
+from tractprobe.encoders.encoder import Encoder, Storage
 from tractprobe.system.errors import ConfigError, CorpusError, EncoderError, first_line
 from tractprobe.system.files import digest, read_json, writing
 from tractprobe.system.products import INDEX, Journal, staged_folder, write_index
 
 log = logging.getLogger(__name__)
 
-Storage = Literal["float16", "float32"]
 _FORMAT = 2
 _STATES = "states.npy"
 

@@ -11,6 +11,7 @@ from tractprobe.runs.configuration import Plain
 from tractprobe.runs.estimate import mean_over_speakers
 from tractprobe.runs.result import HEADS, METRICS, RESULT, Row, RunResult, chosen_layer, read_result, speaker_means
 from tractprobe.system.errors import RunError, first_line
+from tractprobe.system.registry import names_of
 from tractprobe.system.version import __version__
 
 if TYPE_CHECKING:
@@ -35,6 +36,8 @@ def export(run: Path, layer: Label | None = None, output: Path | None = None) ->
         No finished run, a layer that it has not, no validation to choose by, or an output that is there already.
     """
     result = read_result(run)
+    if result["settings"].get("model", {}).get("_target_") in names_of("states"):
+        raise RunError(f"{run} read features that were computed elsewhere: no encoder is there to invert audio with")
     layers, channels = _described(run, result)
     layer = _chosen(run, result, layers, layer)
     output = output or run / f"head-layer{layer}.safetensors"

@@ -31,9 +31,8 @@ from tractprobe.runs.building import build
 from tractprobe.runs.configuration import Plain, flat
 from tractprobe.system.errors import EncoderError, HeadError, TractprobeError, first_line
 from tractprobe.system.files import atomic, digest
-from tractprobe.system.registry import PUBLIC, names_of
+from tractprobe.system.registry import names_of, unknown
 
-_HEADS, _ENCODERS = names_of("head", "closed-form head"), names_of("encoder")
 _MAX_SETTING, _MAX_LAYERS, _MAX_CHANNELS = 1 << 16, 512, 64
 _WITHOUT_SIZE = ("seed", "random_seed", "alphas", "alpha_without_validation")
 # Of an encoder's identity: what a release of transformers or pyworld may write differently for the same weights.
@@ -139,7 +138,7 @@ def _built(path: Path, tensors: Mapping[str, Tensor], about: Plain) -> HeadFile:
     require(type(width) is int and 0 < width <= max(max(value.shape, default=0) for value in tensors.values()),
              f"a width of {width!r:.20}")  # fmt: skip
     settings = about["encoder"]["settings"]
-    _check_settings(settings, _ENCODERS)
+    _check_settings(settings, names_of("encoder"))
     require(isinstance(about["encoder"]["identity"], dict), "no identity of an encoder")
     _check_origin(about)
     return HeadFile(
@@ -159,10 +158,11 @@ def _head(
     settings: Plain, tensors: Mapping[str, Tensor], layers: Layers, width: int, num_channels: int
 ) -> Bank | Ridge:
     """Build a head, without memory first to compare its tensors' sizes with those that are there."""
-    _check_settings(settings, _HEADS)
+    heads = names_of("head", "closed-form head")
+    _check_settings(settings, heads)
     added = settings["_target_"] == _WEIGHTED
     if added:
-        _check_settings(settings.get("head"), _HEADS - {_WEIGHTED})
+        _check_settings(settings.get("head"), heads - {_WEIGHTED})
     inputs = {"num_layers": len(layers), "width": width} if added else {"num_layers": 1, "width": width * len(layers)}
     size = {**inputs, "num_channels": num_channels}
     with torch.device("meta"):
@@ -180,10 +180,12 @@ def _head(
 
 def _check_settings(settings: Any, targets: frozenset[str]) -> None:
     """Raise HeadError unless settings build one of some targets, of a size that somebody may mean."""
-    require(isinstance(settings, dict) and settings.get("_target_") in targets, "what it names is not ours to build")
+    require(isinstance(settings, dict), "settings that are no mapping")
+    _check_target(settings.get("_target_"), targets)
     for key, value in flat(settings).items():
         name = key.rpartition(".")[2]
-        require(name != "_target_" or value in PUBLIC, "what it names is not ours to build")
+        if name == "_target_":
+            _check_target(value, names_of("encoder", "head", "closed-form head"))
         limit = _MAX_LAYERS if "layers" in name or name == "depth" else _MAX_SETTING
         several = value if isinstance(value, list) else [value]
         require(len(several) <= _MAX_LAYERS, f"a setting {key} of more than {_MAX_LAYERS} numbers")
@@ -191,6 +193,11 @@ def _check_settings(settings: Any, targets: frozenset[str]) -> None:
             require(one is None or isinstance(one, (str, int, float)), f"a setting {key} of another kind than numbers")
             if isinstance(one, (int, float)) and name not in _WITHOUT_SIZE:
                 require(math.isfinite(one) and abs(one) <= limit, f"a setting {key} beyond {limit}")
+
+
+def _check_target(name: Any, targets: frozenset[str]) -> None:
+    if not isinstance(name, str) or name not in targets:
+        raise HeadError(f"what it names is not ours to build: {unknown(name)}")
 
 
 def _check_origin(about: Plain) -> None:

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from tractprobe.corpora.prepared.corpus import PreparedCorpus
 from tractprobe.corpora.prepared.manifest import Entry
+from tractprobe.data.batches import frame_times_s
 from tractprobe.data.features import side_by_side_at
 from tractprobe.data.scales import SpeakerScale
 from tractprobe.encoders.encoder import Wave
@@ -91,7 +92,8 @@ class Fitted:
         problem = self.problem
         entry = problem.entries[utterance_id]
         (corpus,) = (corpus for corpus in problem.corpora if corpus.name == entry.corpus)
-        times_s = problem.encoder.geometry.times_s(problem.encoder.count_frames(entry.num_samples))
+        encoder, reader = problem.encoder, self.states.caches[corpus.name] if self.states.caches else None
+        times_s = frame_times_s(entry, encoder.geometry, encoder.count_frames, reader)
         states = self._states(corpus, entry, len(times_s))
         features = side_by_side_at(tuple(self.states.features.values()), corpus, entry, times_s)
         read = torch.from_numpy(features).nan_to_num() if self.states.features else None

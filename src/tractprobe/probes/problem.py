@@ -161,7 +161,7 @@ def _identity(settings: Settings, corpora: Sequence[PreparedCorpus], encoder: En
         "split": settings.id.split,
         "seed": settings.seed,
         "corpora": {corpus.name: corpus.content_hash for corpus in corpora},
-        "encoder": encoder.identity,
+        "encoder": encoder.identity_on(corpora),
         "differences": dict(settings.id.differences),
         "versions": {"tractprobe": __version__, "torch": version("torch"), "transformers": version("transformers")},
     }

@@ -8,11 +8,11 @@ from jaxtyping import Float, Shaped
 from torch import Tensor
 
 from tractprobe.corpora.prepared.corpus import PreparedCorpus
-from tractprobe.data.batches import Batch
+from tractprobe.data.batches import Batch, StateReader
 from tractprobe.data.features import FrameFeatures
 from tractprobe.encoders.encoder import Encoder, Wave
 from tractprobe.encoders.layers import Label, Layers, label, read_by
-from tractprobe.encoders.state_cache import FeatureCache, Storage, cached, rounded
+from tractprobe.encoders.state_cache import Storage, cached, rounded
 from tractprobe.probes.heads import Head
 from tractprobe.runs.settings import Settings
 from tractprobe.system.errors import ConfigError
@@ -75,7 +75,7 @@ class HiddenStates:
     encoder: Encoder
     layers: Layers
     storage: Storage
-    caches: Mapping[str, FeatureCache] | None = None
+    caches: Mapping[str, StateReader] | None = None
     features: Mapping[str, FrameFeatures] = field(default_factory=dict)
 
     @classmethod
@@ -89,9 +89,12 @@ class HiddenStates:
         features: Mapping[str, FrameFeatures] | None = None,
     ) -> "HiddenStates":
         """Open the states of corpora, having encoded what is not cached; or, without a cache, leave that for later."""
-        caches, layers = None, read_by([one.layers for one in inputs])
-        if settings.features.cache and layers:
-            loading, cache, storage = settings.data, settings.paths.cache, settings.features.storage
+        caches: Mapping[str, StateReader] | None = None
+        layers, storage = read_by([one.layers for one in inputs]), settings.features.storage
+        if layers and (stored := _stored(encoder, corpora, storage)):
+            caches = stored
+        elif settings.features.cache and layers:
+            loading, cache = settings.data, settings.paths.cache
             caches = {
                 corpus.name: cached(encoder, corpus, cache, storage, device, loading.batch_size, loading.num_workers)
                 for corpus in corpora
@@ -148,3 +151,9 @@ class HiddenStates:
     ) -> Shaped[Tensor, "head *frames _width"]:
         """Return what a bank takes: an input for each head, or the layers that its one head adds up."""
         return states if head.combines_layers else self.side_by_side(inputs, states, features)
+
+
+def _stored(encoder: Encoder, corpora: Sequence[PreparedCorpus], storage: Storage) -> dict[str, StateReader]:
+    """Return the states of corpora that were computed elsewhere; empty for an encoder that computes them."""
+    opened = {corpus.name: encoder.open_states(corpus, storage) for corpus in corpora}
+    return {name: states for name, states in opened.items() if states is not None}

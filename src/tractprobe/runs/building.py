@@ -27,7 +27,7 @@ def build(node: Node | Mapping[str, Any], **more: Any) -> Any:
         raise ConfigError(f"{target} takes values, not {', '.join(special)}")
     arguments = {key: value for key, value in node.items() if key != "_target_"}
     try:
-        return place.load()(**arguments, **more)
+        return place.checked(place.load()(**arguments, **more))
     except TractprobeError:
         raise
     except Exception as error:

@@ -24,8 +24,9 @@ def plain(config: DictConfig) -> Plain:
         if isinstance(layers := settings.get("layer"), list):  # side by side, in whatever order
             settings["layer"] = sorted(layers, key=lambda layer: (str(type(layer)), layer))
         model = settings.get("model", {})
-        if "name" in model and Path(model["name"]).expanduser().is_dir():
-            model["name"] = str(Path(model["name"]).expanduser().resolve())
+        for key in ("name", "root"):
+            if isinstance(model.get(key), str) and Path(model[key]).expanduser().is_dir():
+                model[key] = str(Path(model[key]).expanduser().resolve())
         _check_numbers(flat(settings))
         return settings
     except OmegaConfBaseException as error:

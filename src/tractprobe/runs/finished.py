@@ -4,11 +4,13 @@ import logging
 from pathlib import Path
 
 from tractprobe.corpora.prepared.corpus import PreparedCorpus
+from tractprobe.encoders.feature_files import content_sha256
 from tractprobe.runs.identity import changes
 from tractprobe.runs.result import RunResult, read_result
 from tractprobe.runs.settings import Settings
 from tractprobe.system.errors import RunError
 from tractprobe.system.files import file_sha256
+from tractprobe.system.registry import names_of
 
 log = logging.getLogger(__name__)
 
@@ -23,7 +25,7 @@ def finished(settings: Settings) -> RunResult:
         )
     if result.get("model_files", {}) != (now := model_files(settings)):
         raise RunError(
-            f"{folder} was finished with other files of {settings.model.arguments.get('name')} than there are now "
+            f"{folder} was finished with other files of {_model_folder(settings)} than there are now "
             f"({', '.join(now) or 'none'}); remove it to run again, or give this run a place of its own with "
             "model.label=<name> or paths.runs=<folder>"
         )
@@ -40,6 +42,14 @@ def finished(settings: Settings) -> RunResult:
 
 def model_files(settings: Settings) -> dict[str, str]:
     """Return the hashes of a local model's files, which tell a finished run whether its encoder has changed since."""
-    folder = Path(settings.model.arguments.get("name") or "/none")
+    folder = _model_folder(settings)
+    if settings.model.target in names_of("states"):
+        return {name: content_sha256(folder, name) for name in settings.corpora} if folder.is_dir() else {}
     paths = [path for suffix in ("*.safetensors", "*.json") for path in folder.glob(suffix)] if folder.is_dir() else []
     return {path.name: file_sha256(path) for path in sorted(paths)}
+
+
+def _model_folder(settings: Settings) -> Path:
+    arguments = settings.model.arguments
+    key = "root" if settings.model.target in names_of("states") else "name"
+    return Path(arguments.get(key) or "/none")

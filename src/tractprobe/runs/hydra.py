@@ -1,24 +1,40 @@
-"""What Hydra is told: where configuration lies, and how errors are printed."""
+"""What Hydra is told: where configuration lies, that of plug-ins too, and how errors are printed."""
 
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import resources
 
+from hydra.core.config_search_path import ConfigSearchPath
 from hydra.core.hydra_config import HydraConfig
+from hydra.core.plugins import Plugins
 from hydra.errors import CompactHydraException
+from hydra.plugins.search_path_plugin import SearchPathPlugin
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from tractprobe.runs.configuration import plain
 from tractprobe.runs.identity import RunId
+from tractprobe.runs.options import plugin_folders
 from tractprobe.system.errors import ConfigError, TractprobeError
+from tractprobe.system.files import file_safe
 
 log = logging.getLogger(__name__)
 
 
+class PluginGroups(SearchPathPlugin):
+    """Configuration groups of installed plug-ins, looked up after ours."""
+
+    def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
+        for package, folder in plugin_folders().items():
+            search_path.append(provider=package, path=f"file://{folder}")
+
+
 def register_resolvers() -> None:
-    """Make ``${run_name:}`` and ``${builtin_corpus:}`` known to OmegaConf."""
+    """Make our resolvers known to OmegaConf, and the configuration groups of plug-ins to Hydra."""
+    if PluginGroups not in Plugins.instance().discover(SearchPathPlugin):
+        Plugins.instance().register(PluginGroups)
+    OmegaConf.register_new_resolver("file_safe", file_safe, replace=True)
     OmegaConf.register_new_resolver("run_name", _run_name_of_root, replace=True)
     OmegaConf.register_new_resolver("builtin_corpus", builtin_corpus, replace=True)
 

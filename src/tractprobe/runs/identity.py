@@ -14,9 +14,10 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from tractprobe.runs.configuration import Plain, conf_dir, flat, plain
+from tractprobe.runs.options import option_file
 from tractprobe.system.errors import ConfigError
 from tractprobe.system.files import digest, file_safe
-from tractprobe.system.registry import names_of
+from tractprobe.system.registry import PUBLIC, Kind, names_of
 
 _NAMED = ("model.label", "layer", "held_out", "seed", "head._target_")
 _WITHOUT_EFFECT = (
@@ -24,7 +25,7 @@ _WITHOUT_EFFECT = (
     "trainer.num_nodes", "trainer.strategy",
     "model.local_files_only", "model.about", "split.default_held_out", "checkpoint_s",
 )  # fmt: skip
-_ONLY_FOR_GRADIENTS = ("together", "objective", "optimizer", "schedule", "trainer", "patience", "data")
+_ONLY_FOR_GRADIENTS = ("together", "objective", "optimizer", "schedule", "trainer", "patience", "data", "callbacks")
 
 
 @dataclass(frozen=True)
@@ -89,6 +90,8 @@ def changes(before: Plain, now: Plain) -> list[str]:
 
 def _effective(settings: Plain) -> Plain:
     ignored = (*_WITHOUT_EFFECT, *(_ONLY_FOR_GRADIENTS if is_closed_form(settings) else ()))
+    if _is_kind(settings["model"], "states"):  # known by what is in the folder, wherever that is
+        ignored = (*ignored, "model.root")
     ranks = {"trainer.ranks": number} if (number := num_ranks(settings)) > 1 else {}  # wherever they are
     return {key: value for key, value in (flat(settings) | ranks).items() if not _under(key, ignored)}
 
@@ -128,19 +131,39 @@ def num_ranks(settings: Plain) -> int:
 def _stock(settings: Plain) -> Plain:
     """Return the shipped configuration with this run's model and head, everything else as by default."""
     root = _loaded(conf_dir() / "train.yaml")
-    options = {"model": settings["model"].get("label") or "hub", "head": head_label(settings)}
+    options = {"model": _model_option(settings["model"]), "head": head_label(settings)}
     for entry in root.pop("defaults"):
         if isinstance(entry, str):
             continue
         (group, option), *_ = entry.items()
-        file = conf_dir() / group / f"{options.get(group, option)}.yaml"
-        if group in settings and file.is_file():
+        file = _option_file(settings, group, options.get(group, option))
+        if file is not None:
             root[group] = _loaded(file)
     root.pop("hydra")
     named = {"seed": settings["seed"], "held_out": settings["held_out"]}
-    if not settings["model"].get("label"):  # the label then comes from the name
-        named["model"] = {"name": settings["model"]["name"]}
+    if _model_option(settings["model"]) in ("hub", "features"):  # the label then comes from the name or folder
+        named["model"] = {key: settings["model"][key] for key in ("name", "root", "label") if key in settings["model"]}
     return plain(OmegaConf.merge(root, named))  # type: ignore[arg-type]
+
+
+def _model_option(model: Plain) -> str:
+    """Return the option of conf/model that a run's encoder is an instance of, if it has that option's settings."""
+    return "features" if _is_kind(model, "states") else model.get("label") or "hub"
+
+
+def _option_file(settings: Plain, group: str, option: str | None) -> Path | None:
+    """Return the file of an option; a plug-in's only if it names what the plug-in adds: it renames no other run."""
+    if option is None or group not in settings:
+        return None
+    if (file := conf_dir() / group / f"{option}.yaml").is_file():
+        return file
+    target = settings[group].get("_target_")
+    file = None if target in PUBLIC else option_file(group, option)
+    return file if file is not None and _loaded(file).get("_target_") == target else None
+
+
+def _is_kind(node: Plain, kind: Kind) -> bool:
+    return node.get("_target_") in names_of(kind)
 
 
 def _loaded(file: Path) -> DictConfig:

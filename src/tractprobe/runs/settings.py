@@ -1,7 +1,6 @@
 """Settings: what a run is told, typed and checked; where a value is wrong, its key and what it may be are named."""
 
-import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 from tractprobe.runs.configuration import Plain
 from tractprobe.runs.identity import RunId, is_closed_form, num_ranks
 from tractprobe.system.errors import ConfigError
+from tractprobe.system.registry import did_you_mean
 
 ALL = "all"
 """The value of ``held_out`` that stands for each value in turn."""
@@ -84,6 +84,8 @@ class Settings:
         ``all``, a number, or a list of layers that one head reads side by side.
     held_out
         What is kept for the test; ``all`` for each value in turn.
+    callbacks
+        What else Lightning calls, by names that mean nothing; empty unless it is given.
     """
 
     raw: Plain
@@ -107,13 +109,14 @@ class Settings:
     patience: int
     checkpoint_s: float
     together: bool
+    callbacks: dict
 
     @classmethod
     def of(cls, raw: Plain) -> "Settings":
         """Type and check plain values; ConfigError names what is missing, unknown or of another kind."""
         raw = {key: value for key, value in raw.items() if key not in _OF_LAUNCHERS}
         raw |= {key: value for key, value in _BY_EARLIER_VERSIONS.items() if key not in raw}
-        return _typed(cls, {"raw": raw, **raw}, "")
+        return _typed(cls, {"raw": raw, "callbacks": {}, **raw}, "")
 
     def holding_out(self, value: str) -> "Settings":
         """Return the settings of a run that holds out another value."""
@@ -191,14 +194,3 @@ def _described(kind: Any) -> str:
     if isinstance(kind, UnionType):
         return " or ".join(_described(one) for one in get_args(kind))
     return "null" if kind is type(None) else _KINDS.get(get_origin(kind) or kind, str(kind))
-
-
-def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """Return a question to be put behind an error about a name that is not known, or what is known.
-
-    >>> did_you_mean("tagrets", ["targets", "seed"])
-    '; did you mean targets?'
-    """
-    known = sorted(known)
-    close = difflib.get_close_matches(name, known, n=1)
-    return f"; did you mean {close[0]}?" if close else f"; there are {', '.join(known)}"

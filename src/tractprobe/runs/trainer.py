@@ -9,16 +9,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tractprobe.runs.building import build
-from tractprobe.runs.checkpoint import AtomicCheckpoints, WithinEpochs
-from tractprobe.runs.settings import Settings
+from tractprobe.runs.settings import Node, Settings
 from tractprobe.system.errors import ConfigError
+from tractprobe.system.registry import place_of
 
 if TYPE_CHECKING:
     import pytorch_lightning as pl
     import torch
-    from pytorch_lightning.loggers import WandbLogger
 
 CHECKPOINTS = "checkpoints"
+_LOGGING = ("DeviceStatsMonitor", "LearningRateMonitor", "ThroughputMonitor")  # Lightning's that stop without a logger
 _PRECISIONS = ("32-true", "bf16-mixed")  # float16's scaling of losses would be shared by all heads of a bank
 # What libraries warn of although it is meant; by message, so that anything else is still seen.
 _EXPECTED_WARNINGS = (
@@ -32,9 +32,17 @@ _EXPECTED_WARNINGS = (
 )
 
 
-def trainer_of(settings: Settings, folder: Path, logger: "WandbLogger | None") -> "pl.Trainer":
-    """Return Lightning's trainer, whose checkpoints lie in a run's folder."""
+def trainer_of(settings: Settings, folder: Path, logger: Any) -> "pl.Trainer":
+    """Return Lightning's trainer, whose checkpoints lie in a run's folder.
+
+    Parameters
+    ----------
+    logger
+        What ``Tracking.run`` yields: one of Lightning's loggers, several, or ``None``.
+    """
     from pytorch_lightning.callbacks import ModelCheckpoint
+
+    from tractprobe.runs.checkpoint import AtomicCheckpoints, WithinEpochs
 
     _check_trainer(settings.trainer.arguments)
     if not settings.closed_form:
@@ -48,7 +56,7 @@ def trainer_of(settings: Settings, folder: Path, logger: "WandbLogger | None") -
     return build(
         settings.trainer,
         logger=logger or False,
-        callbacks=[within_epochs, every_epoch],
+        callbacks=[*_callbacks(settings, logger), within_epochs, every_epoch],
         plugins=[AtomicCheckpoints()],
         num_sanity_val_steps=0,
         log_every_n_steps=1,
@@ -58,6 +66,17 @@ def trainer_of(settings: Settings, folder: Path, logger: "WandbLogger | None") -
         limit_test_batches=1.0,
         default_root_dir=folder,
     )
+
+
+def _callbacks(settings: Settings, logger: Any) -> "list[pl.Callback]":
+    """Build what ``callbacks`` names; ConfigError if one would have nothing to log to."""
+    nodes = {f"callbacks.{name}": Node.of(f"callbacks.{name}", node) for name, node in settings.callbacks.items()}
+    for key, node in nodes.items():
+        if (kind := place_of(node.target).kind) != "callback":
+            raise ConfigError(f"{key}._target_={node.target} is no callback, but of the kind {kind}")
+        if not logger and node.target.rpartition(".")[2] in _LOGGING:
+            raise ConfigError(f"{key} only logs, and tracking=off: give tracking=csv or another, or leave it out")
+    return [build(node) for node in nodes.values()]
 
 
 def _check_trainer(settings: Mapping[str, Any]) -> None:

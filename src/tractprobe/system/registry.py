@@ -4,9 +4,13 @@ A public name outlives every move of the code: it is written into configurations
 corpora, and names of runs follow from it. The first names were import paths, and stay what they were.
 
 Nothing is built from a name that is not in the table, whoever wrote it: runs and head files of others are
-configurations, too. What a name stands for is imported when it is asked for.
+configurations, too. What a name stands for is imported when it is asked for. Beside our own there are the names of
+installed plug-ins (``plugins``) and of classes of PyTorch and Lightning (``libraries``), which are asked only for names
+that are not ours.
 """
 
+import difflib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
@@ -15,15 +19,19 @@ from typing import Any, Literal
 from tractprobe.system.errors import ConfigError
 
 Kind = Literal[
+    "callback",
     "closed-form head",
     "encoder",
     "head",
+    "logger",
     "objective",
     "optimizer",
     "reader",
     "schedule",
     "smoothing",
     "split",
+    "states",
+    "target set",
     "tracking",
     "trainer",
 ]
@@ -40,6 +48,10 @@ class Place:
     def load(self) -> Any:
         """Import the module and return the object."""
         return getattr(import_module(self.module), self.attribute)
+
+    def checked(self, built: Any) -> Any:
+        """Return what the object has built; a plug-in's is compared with its kind."""
+        return built
 
 
 def _ours(kind: Kind, names: dict[str, str]) -> dict[str, Place]:
@@ -97,20 +109,66 @@ PUBLIC: dict[str, Place] = {
     }),
     **_ours("split", {"tractprobe.splits.SplitRule": "data.splits:SplitRule"}),
     **_ours("tracking", {"tractprobe.tracking.Tracking": "runs.tracking:Tracking"}),
+    **_ours("logger", {
+        "pytorch_lightning.loggers.TensorBoardLogger": "runs.loggers:tensorboard",
+        "tractprobe.loggers.MetricsFile": "runs.loggers:MetricsFile",
+    }),
+    **_ours("states", {"tractprobe.encoders.precomputed.Precomputed": "encoders.precomputed:Precomputed"}),
 }  # fmt: skip
 """Every public name that this package has, and where it lives now."""
 
 
 def place_of(name: Any) -> Place:
     """Return where a public name lives; ConfigError if there is no such name."""
-    if not isinstance(name, str) or name not in PUBLIC:
-        raise ConfigError(f"_target_ {name} is not one of {', '.join(sorted(PUBLIC))}")
-    return PUBLIC[name]
+    if isinstance(name, str) and name in PUBLIC:
+        return PUBLIC[name]
+    if isinstance(name, str) and (place := _of_plugin(name) or _of_library(name)):
+        return place
+    raise ConfigError(f"_target_ {unknown(name)}")
+
+
+def unknown(name: Any) -> str:
+    """Say of something that it is no public name, what was perhaps meant, and which plug-ins could not be loaded."""
+    from tractprobe.system.plugins import installed
+
+    close = did_you_mean(str(name), [*PUBLIC, *installed().places], listed=False)
+    broken = "".join(f"; plug-in {package} was left out: {why}" for package, why in installed().broken.items())
+    return (
+        f"{name!s:.100} is not one of tractprobe's names: "
+        f"it is a name of a plug-in that is not installed, or a wrong one{close}{broken}"
+    )
+
+
+def did_you_mean(name: str, known: Iterable[str], *, listed: bool = True) -> str:
+    """Return a question to be put after an error about an unknown name, or what is known.
+
+    >>> did_you_mean("tagrets", ["targets", "seed"])
+    '; did you mean targets?'
+    """
+    known = sorted(known)
+    if close := difflib.get_close_matches(name, known, n=1):
+        return f"; did you mean {close[0]}?"
+    return f"; there are {', '.join(known)}" if listed else ""
+
+
+def _of_plugin(name: str) -> Place | None:
+    from tractprobe.system.plugins import installed
+
+    return installed().places.get(name)
+
+
+def _of_library(name: str) -> Place | None:
+    from tractprobe.system.libraries import library_place
+
+    return library_place(name)
 
 
 def names_of(*kinds: Kind) -> frozenset[str]:
-    """Return the public names of some kinds."""
-    return frozenset(name for name, place in PUBLIC.items() if place.kind in kinds)
+    """Return the public names of some kinds, ours and those of plug-ins; libraries' are not listed."""
+    from tractprobe.system.plugins import KINDS, installed
+
+    added = installed().places if KINDS & set(kinds) else {}
+    return frozenset(name for table in (PUBLIC, added) for name, place in table.items() if place.kind in kinds)
 
 
 def public_name(target: type) -> str:
@@ -121,7 +179,13 @@ def public_name(target: type) -> str:
     'fractions.Fraction'
     """
     place = (target.__module__, target.__qualname__)
-    return _name_by_place().get(place, ".".join(place))
+    return _name_by_place().get(place) or _plugin_name(place) or ".".join(place)
+
+
+def _plugin_name(place: tuple[str, str]) -> str | None:
+    from tractprobe.system.plugins import installed
+
+    return next((name for name, one in installed().places.items() if (one.module, one.attribute) == place), None)
 
 
 @cache

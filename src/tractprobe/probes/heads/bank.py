@@ -40,7 +40,7 @@ class Bank(nn.Module):
     """
 
     combines_layers = False
-    context_frames: int | None
+    context_frames: int | None = None
     known: Tensor
     input_mean: Tensor
     input_sd: Tensor

@@ -109,7 +109,7 @@ def _identity(
     }
     return {
         "format": _FORMAT,
-        "encoder": states.encoder.identity,
+        "encoder": states.encoder.identity_on(corpora),
         "corpora": {corpus.name: corpus.content_hash for corpus in corpora},
         "inputs": {str(read.label): list(read.layers) for read in inputs},
         "targets": targets.identity,
