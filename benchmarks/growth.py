@@ -1,16 +1,17 @@
-"""How the pass and the table grow: python benchmarks/growth.py
+"""How the pass and the table grow: python benchmarks/growth.py [number of cases]
 
 With small HuBERTs of random weights on the built-in corpus: seconds of our pass (sums of all groups to disk), and of
 the table from the sums, for more layers, wider layers and more held-out values (languages, speakers, both).
 """
 
+import sys
 import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from linear import ALPHAS, opened
+from linear import ALPHAS, opened, sums_of
 
 CASES = [
     *({"layers": layers, "width": 192, "by": ("language",)} for layers in (2, 4, 8)),
@@ -22,10 +23,8 @@ CASES = [
 def measured(root: Path, layers: int, width: int, by: Sequence[str]) -> dict[str, Any]:
     """Return the seconds of a pass and of a table."""
     from tractprobe.data.splits import SplitRule
-    from tractprobe.data.targets import Targets
     from tractprobe.encoders.untrained import untrained
     from tractprobe.probes.heads.ridge import Ridge
-    from tractprobe.probes.linear.accumulate import partition, sum_groups
     from tractprobe.probes.linear.fit import fit_divisions
     from tractprobe.probes.linear.selection import Division
 
@@ -33,16 +32,14 @@ def measured(root: Path, layers: int, width: int, by: Sequence[str]) -> dict[str
     rules = [SplitRule(name, disjoint_text=name == "language") for name in by]  # all speakers say the same
     splits = [rule(corpus.entries, value, 0) for rule in rules for value in rule.values(corpus.entries)]
     encoder = untrained(layers=layers - 1, width=width)
-    inputs = {str(layer): (layer,) for layer in range(layers)}
-    groups = partition([corpus], splits)
     began = time.perf_counter()
-    store = sum_groups(encoder, [corpus], groups, Targets(), inputs, root / f"sums-{layers}-{width}-{'-'.join(by)}")
+    store = sums_of(root / f"sums-{layers}-{width}-{'-'.join(by)}", encoder, corpus, splits)
     passed = time.perf_counter()
     divisions = [Division.of(split, store) for split in splits]
     for name in store.widths:
         fit_divisions(store, name, divisions, Ridge(1, width, store.count.shape[1], ALPHAS))
     done = time.perf_counter()
-    return {"groups": len(groups), "held-out": len(splits), "pass s": passed - began, "table s": done - passed}
+    return {"groups": len(store.groups), "held-out": len(splits), "pass s": passed - began, "table s": done - passed}
 
 
 def main() -> None:
@@ -54,7 +51,7 @@ def main() -> None:
         root = Path(folder)
         shutil.copytree(builtin_corpus(), root / "raw")
         opened(root)
-        for case in CASES:
+        for case in CASES[: int(sys.argv[1]) if len(sys.argv) > 1 else None]:
             found = measured(root, **case)
             numbers = "  ".join(f"{name} {value:,.4g}" for name, value in found.items())
             print(f"{case['layers']} layers x {case['width']:4}, by {'+'.join(case['by']):<17} {numbers}", flush=True)

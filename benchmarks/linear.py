@@ -66,15 +66,23 @@ def opened(root: Path) -> tuple[Any, list[Any]]:
 
 def summed(root: Path, model: str) -> tuple[Any, list[Any]]:
     encoder, (corpus, splits) = encoder_of(model), opened(root)
-    return sums_of(root, encoder, corpus, splits), splits
+    return sums_of(root / "sums", encoder, corpus, splits), splits
 
 
-def sums_of(root: Path, encoder: Any, corpus: Any, splits: list[Any]) -> Any:
+def sums_of(
+    folder: Path, encoder: Any, corpus: Any, splits: list[Any], device: torch.device | str = "cpu", workers: int = 0
+) -> Any:
+    """Return the moments of every layer, encoded in batches of 8 and summed, or read if they are there already."""
     from tractprobe.data.targets import Targets
     from tractprobe.probes.linear.accumulate import partition, sum_groups
+    from tractprobe.probes.states import HeadInput, HiddenStates
+    from tractprobe.runs.settings import LoadingPolicy
 
-    inputs = {str(layer): (layer,) for layer in range(encoder.num_layers)}
-    return sum_groups(encoder, [corpus], partition([corpus], splits), Targets(), inputs, root / "sums")
+    layers = tuple(range(encoder.num_layers))
+    inputs = [HeadInput.of((layer,)) for layer in layers]
+    states = HiddenStates(encoder, layers, "float16")
+    loading = LoadingPolicy(batch_size=8, batch_s=120.0, temperature=1.0, num_workers=workers)
+    return sum_groups(states, [corpus], partition([corpus], splits), Targets(), inputs, folder, loading, device)
 
 
 def bare(root: Path, model: str) -> dict[str, float]:
@@ -101,7 +109,7 @@ def one_pass(root: Path, model: str) -> dict[str, float]:
 
     encoder, (corpus, splits) = encoder_of(model), opened(root)
     began = time.perf_counter()
-    store = sums_of(root, encoder, corpus, splits)
+    store = sums_of(root / "sums", encoder, corpus, splits)
     elapsed_s = time.perf_counter() - began
     size = sum(path.stat().st_size for path in (root / "sums").rglob("group-*"))
     frames = int(store.frames[~store.lost.any(axis=1)].sum())

@@ -51,7 +51,6 @@ def stream(root: Path, num_workers: int) -> dict[str, float]:
     data = EmaData(
         [corpus], split, encoder.geometry, encoder.count_frames, layers=[0], temperature=2.0, num_workers=num_workers
     )
-    data.setup()
     began = time.perf_counter()
     loader = data.train_dataloader()
     seconds = sum(data.entries[id_].duration_s for batch in loader for id_ in batch.ids)

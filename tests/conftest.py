@@ -36,6 +36,19 @@ hypothesis.settings.register_profile("slow machine", deadline=None)
 hypothesis.settings.load_profile("slow machine")
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what needs a GPU where there is none; skip it, with the reason, where it was asked for."""
+    if torch.cuda.is_available() or "TRACTPROBE_GPU_TESTS_ON" in os.environ:
+        return
+    without = [item for item in items if item.get_closest_marker("gpu")]
+    if "gpu" in config.option.markexpr:
+        for item in without:
+            item.add_marker(pytest.mark.skip(reason="needs a GPU; torch.cuda.is_available() is false"))
+    elif without:
+        items[:] = [item for item in items if item not in set(without)]
+        config.hook.pytest_deselected(items=without)
+
+
 def real(variable: str, *parts: str) -> Path:
     """Return a folder of real recordings or weights, or skip where there is none."""
     root = os.environ.get(variable)

@@ -9,8 +9,9 @@ from inversions import truths
 from tractprobe.corpora.prepared.corpus import PreparedCorpus
 from tractprobe.corpora.prepared.prepare import prepare
 from tractprobe.corpora.readers.folder import Folder
+from tractprobe.data.batches import Batch
 from tractprobe.data.batching import ResumableLoader
-from tractprobe.data.datamodule import Batch, EmaData
+from tractprobe.data.datamodule import EmaData
 from tractprobe.data.splits import Split, SplitRule
 from tractprobe.data.targets import Targets
 from tractprobe.encoders.mel import LogMel

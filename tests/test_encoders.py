@@ -253,7 +253,7 @@ def edit_json(path: Path, **changes: Any) -> None:
 
 
 BROKEN: dict[str, tuple[Callable[[Path], Any], str]] = {
-    "a weight lacks": (drop_weight, "they would be random"),
+    "a weight lacks": (drop_weight, "which would be random"),
     "weights are a pickle": (only_pickle, "cannot load"),
     "no config": (lambda folder: (folder / "config.json").unlink(), "cannot load"),
     "config is no JSON": (lambda folder: (folder / "config.json").write_text("{"), "cannot load"),

@@ -15,12 +15,13 @@ from test_run import NARROW, NONLINEAR, SMALL
 import tractprobe
 from tractprobe.cli import main
 from tractprobe.corpora.prepared.corpus import PreparedCorpus
+from tractprobe.data.groups import GroupKey
 from tractprobe.data.targets import Targets
 from tractprobe.inversion.export import export
 from tractprobe.inversion.head_file import read_head
 from tractprobe.inversion.inverter import load_head
 from tractprobe.jobs import train
-from tractprobe.probes.scores import ScoreSums
+from tractprobe.probes.gradient.score_sums import ScoreSums
 from tractprobe.runs.configuration import conf_dir
 from tractprobe.runs.result import read_result
 from tractprobe.signals.channels import CHANNELS
@@ -72,12 +73,12 @@ def test_an_exported_head_gives_the_runs_own_numbers(configure: Configure, toy: 
     inverter = tractprobe.load_head(export(run))
     result, layer = read_result(run), inverter.file.layer
     own = [row for row in result["scores"] if row["layer"] == layer]
-    groups = sorted({("toy", row["language"], row["speaker"]) for row in own})
+    groups = sorted({GroupKey("toy", row["language"], row["speaker"]) for row in own})
     moments, targets = ScoreSums(1, len(groups), len(CHANNELS)), Targets()
     for entry in (entry for entry in toy.entries if entry.language == "it"):
         track = inverter.of_speaker(entry.speaker)(toy.audio(entry.id), RATE_HZ)
         target = torch.from_numpy(targets.at(toy, entry, track.times_s))[None]
-        group = torch.tensor([groups.index((entry.corpus, entry.language, entry.speaker))])
+        group = torch.tensor([groups.index(GroupKey.of(entry))])
         moments.update(torch.from_numpy(track.values)[None, None], target, target.isfinite(), group)
     rows = moments.take().rows([layer], groups, targets.channels)
     assert len(rows) == len(own) == 3 * 12

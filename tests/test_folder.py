@@ -130,6 +130,13 @@ def test_any_utterance_comes_back(
     assert (read.id, {key: getattr(read, key) for key in about}) == (id_, about)
 
 
+def test_labels_come_back_by_name(folder: Path):
+    assert read_one(folder).labels == {}
+    edit(folder, labels={"style": "whispered", "gender": "f", "stato_2": "caffè, dopo"})
+    labels = read_one(folder).labels
+    assert list(labels.items()) == [("gender", "f"), ("stato_2", "caffè, dopo"), ("style", "whispered")]
+
+
 WRONG_FIELDS: list[tuple[dict[str, Any], str]] = [
     ({"speaker": ...}, "lacks speaker"),
     ({"speker": "anna"}, "unknown fields speker"),
@@ -158,6 +165,19 @@ WRONG_FIELDS: list[tuple[dict[str, Any], str]] = [
     ({"ema_start_s": -2}, "no articulator was measured at any time of the audio"),
     ({"phones": [["a", 0.1]]}, "entry 0"),
     ({"phones": [["a", 0.5, 0.1]]}, "ends before it starts"),
+    ({"labels": ["read"]}, "labels"),
+    ({"labels": {"Style": "read"}}, "label 'Style': expected a name"),
+    ({"labels": {"a" * 33: "read"}}, "label 'aaa.*: expected a name"),
+    ({"labels": {"": "read"}}, "label '': expected a name"),
+    ({"labels": {"speaker": "anna"}}, "its own speaker; choose another name"),
+    ({"labels": {"age": 31}}, "label age: 31: expected a text"),
+    ({"labels": {"age": None}}, "label age: None: expected a text"),
+    ({"labels": {"style": ""}}, "label style: '': expected a text of 1 to 64 characters"),
+    ({"labels": {"style": "x" * 65}}, "1 to 64 characters"),
+    ({"labels": {"style": "two\nlines"}}, "printable characters"),
+    ({"labels": {"style": "\ud800"}}, "printable characters"),
+    ({"labels": {"style": " read"}}, "no spaces around"),
+    ({"labels": {f"label{number}": "x" for number in range(17)}}, "at most 16"),
 ]
 
 

@@ -17,12 +17,12 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from tractprobe.data.splits import Fold, Split
+from tractprobe.probes.gradient.score_sums import ScoreSums
 from tractprobe.probes.heads.ridge import Ridge
 from tractprobe.probes.linear.fit import fit_head, score, validation_r
 from tractprobe.probes.linear.group_moments import GroupMoments, SavedMoments
 from tractprobe.probes.linear.moment_store import Group, MomentStore
 from tractprobe.probes.linear.selection import Division, LayerSums
-from tractprobe.probes.scores import ScoreSums
 from tractprobe.system.errors import EncoderError
 
 ALPHAS = [0.01, 1.0, 100.0, 1e4]
@@ -119,6 +119,16 @@ def test_sums_too_large_to_be_kept_are_read_in_blocks(tmp_path: Path, monkeypatc
         store = stored(tmp_path, pieces)
         heads.append(fit_head(LayerSums(store, "0", Division.of(SPLIT, store)), Ridge(1, WIDTH, CHANNELS, ALPHAS)))
     torch.testing.assert_close(heads[0].weight, heads[1].weight, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("width", [WIDTH, 60])
+def test_a_gpu_adds_up_the_triangles_that_the_cpu_does(tmp_path: Path, width: int):
+    """What it runs is run here on the CPU, with groups kept as triangles and, of wide inputs, as frames."""
+    store = stored(tmp_path, world(lost=0.3, width=width, shift=10))
+    rows = store.layer("0")
+    sets = [LayerSums(store, "0", Division.of(SPLIT, store)).row_weights, np.ones((1, len(store.group_of)))]
+    for one, other in zip(rows.triangles_by_torch(sets), rows.triangles(sets), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-12)
 
 
 @pytest.mark.parametrize("lost", [0.0, 0.3])

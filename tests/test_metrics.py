@@ -7,9 +7,10 @@ from scipy.stats import pearsonr
 from sklearn.metrics import r2_score, root_mean_squared_error
 from torchmetrics.regression import ConcordanceCorrCoef
 
+from tractprobe.data.groups import GroupKey
 from tractprobe.data.targets import Targets
 from tractprobe.probes.gradient.objective import masked_mse
-from tractprobe.probes.scores import ScoreSums
+from tractprobe.probes.gradient.score_sums import ScoreSums
 
 LAYERS, GROUPS, CHANNELS = 2, 3, 4
 
@@ -98,9 +99,7 @@ def test_a_constant_has_no_correlation_rather_than_some(constant: float):
 def test_a_group_without_frames_and_with_one_has_no_row_and_no_r():
     prediction, target, valid, _ = example(4, batch=1, time=1)
     scores = all_scores((prediction, target, torch.ones_like(valid), torch.tensor([1])))
-    rows = scores.rows(
-        (0, 5), [("c", "it", "c/a"), ("c", "it", "c/b"), ("c", "it", "c/d")], Targets().channels[:CHANNELS]
-    )
+    rows = scores.rows((0, 5), [GroupKey("c", "it", f"c/{name}") for name in "abd"], Targets().channels[:CHANNELS])
     assert {row["speaker"] for row in rows} == {"c/b"} and {row["layer"] for row in rows} == {0, 5}
     assert all(row["r"] is None and row["n_frames"] == 1 and row["rmse"] is not None for row in rows)
 

@@ -9,7 +9,8 @@ from inversions import inversion
 from pytorch_lightning.callbacks import Callback, ModelCheckpoint
 
 from tractprobe.corpora.prepared.corpus import PreparedCorpus
-from tractprobe.data.datamodule import Batch, EmaData
+from tractprobe.data.batches import Batch
+from tractprobe.data.datamodule import EmaData
 from tractprobe.data.splits import SplitRule
 from tractprobe.encoders.encoder import Encoder
 from tractprobe.encoders.state_cache import cached

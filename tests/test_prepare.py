@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,9 @@ from conftest import real, write_corpus, write_utterance
 
 from tractprobe.corpora.prepared import convert as convert_module
 from tractprobe.corpora.prepared import prepare as prepare_module
+from tractprobe.corpora.prepared.convert import Written
 from tractprobe.corpora.prepared.corpus import PreparedCorpus
+from tractprobe.corpora.prepared.manifest import PreparedUtterance
 from tractprobe.corpora.prepared.prepare import describe, prepare
 from tractprobe.corpora.readers.folder import Folder
 from tractprobe.corpora.readers.hprc import Hprc
@@ -183,6 +185,13 @@ HOSTILE: dict[str, Callable[[dict[str, Any]], Any]] = {
     "phones of another shape": lambda cut: cut["supervisions"][0].update(alignment={"phone": [], "ipa": [[1, "x"]]}),
     "phones without IPA": lambda cut: cut["supervisions"][0].update(alignment={"phone": []}),
     "no movements": lambda cut: cut.pop("custom"),
+    "a label that is none": lambda cut: cut["custom"].update(labels={"style": {"id": "x", "sources": []}}),
+    "labels that are none": lambda cut: cut["custom"].update(labels="read"),
+    "a label of our own name": lambda cut: cut["custom"].update(labels={"speaker": "anna"}),
+    "phones of other times than their IPA": lambda cut: cut["supervisions"][0].update(
+        alignment={"phone": [["a", 0.0, 0.1, None]], "ipa": [["a", 0.5, 0.1, None]]}
+    ),
+    "a shape that is none": lambda cut: cut["custom"]["ema"]["array"].update(shape=[120, 12, 2]),
     "no sources": lambda cut: cut["recording"].update(sources=None),
 }
 
@@ -193,6 +202,66 @@ def test_a_manifest_can_name_nothing_but_files_of_its_own(tmp_path: Path, hostil
     edit_manifest(folder, HOSTILE[hostility])
     with pytest.raises(CorpusError, match=r"cuts\.jsonl \(line 1\)"):
         _ = PreparedCorpus(folder).entries
+
+
+def labelled(root: Path, labels: dict[str, Any] | None, number: int = 0) -> Folder:
+    path = small(root).root / f"u{number}.json"
+    fields = json.loads(path.read_text()) | ({} if labels is None else {"labels": labels})
+    path.write_text(json.dumps(fields))
+    return Folder("lab", root)
+
+
+def test_labels_are_kept_where_there_are_any(tmp_path: Path):
+    labels = {"style": "whispered", "gender": "f"}
+    corpus = prepare(labelled(tmp_path / "raw", labels), tmp_path / "data")
+    assert [entry.labels for entry in corpus.entries] == [labels, {}, {}]
+    assert [corpus.utterance(entry.id).labels for entry in corpus.entries] == [labels, {}, {}]
+    cuts = [json.loads(line) for line in (corpus.folder / "cuts.jsonl").read_text().splitlines()]
+    assert cuts[0]["custom"]["labels"] == labels and not any("labels" in cut["custom"] for cut in cuts[1:])
+    assert [cut.custom.get("labels") for cut in corpus.cuts] == [labels, None, None]  # as lhotse gives them
+    assert len(set(corpus.entries)) == 3
+
+
+def test_labels_make_another_content_and_their_order_does_not(tmp_path: Path):
+    given = [None, {}, {"a": "x", "b": "y"}, {"b": "y", "a": "x"}, {"a": "x", "b": "z"}]
+    hashes = [
+        prepare(labelled(tmp_path / f"raw{number}", labels), tmp_path / f"data{number}").content_hash
+        for number, labels in enumerate(given)
+    ]
+    assert hashes[0] == hashes[1] and hashes[2] == hashes[3] and len(set(hashes)) == 3
+
+
+@pytest.mark.parametrize("labels", [None, {"style": "read"}])
+def test_a_line_of_the_manifest_comes_back_as_it_was(tmp_path: Path, labels: dict[str, str] | None):
+    reader = Rich("lab", labelled(tmp_path / "raw", labels).root)
+    corpus = prepare(reader, tmp_path / "data", source_channels=True)
+    for line in (corpus.folder / "cuts.jsonl").read_text().splitlines():
+        cut = json.loads(line)
+        utterance = PreparedUtterance.from_cut("lab", cut)
+        assert utterance.extra and utterance.source_origin == "laryngograph" and len(utterance.phones) == 2
+        assert json.dumps(utterance.to_cut("lab"), ensure_ascii=False) == line
+        assert PreparedUtterance.from_plain(json.loads(json.dumps(asdict(utterance)))) == utterance
+
+
+def test_a_journal_of_before_there_were_labels_is_continued(tmp_path: Path, caplog: pytest.LogCaptureFixture):
+    """The same line and files, without what was not known then."""
+    reader = small(tmp_path / "raw")
+    undisturbed = prepare(reader, tmp_path / "undisturbed")
+    plain = [
+        asdict(PreparedUtterance.from_cut("lab", json.loads(line)))
+        for line in (undisturbed.folder / "cuts.jsonl").read_text().splitlines()
+    ]
+    staging = tmp_path / "data" / f".lab.{prepare_module._fingerprint(reader, False)[:16]}.partial"
+    shutil.copytree(undisturbed.folder, staging)
+    (staging / "corpus.json").unlink()
+    (staging / "cuts.jsonl").unlink()
+    del plain[0]["labels"]
+    (staging / "journal.jsonl").write_text(
+        json.dumps({"source": "u0.json", "utterances": plain[:1], "skipped": []}) + "\n"
+    )
+    with caplog.at_level("INFO"):
+        assert files(prepare(reader, tmp_path / "data").folder) == files(undisturbed.folder)
+    assert "resuming: 1 of 3" in caplog.text
 
 
 def test_a_changed_manifest_is_noticed(tmp_path: Path):
@@ -347,7 +416,7 @@ def test_an_utterance_that_cannot_be_written_does_not_cost_the_others_of_its_sou
     small(tmp_path / "raw")
     write_files = convert_module._files_of
 
-    def fails_at_times(utterance: Utterance, *more: Any) -> dict[str, Any]:
+    def fails_at_times(utterance: Utterance, *more: Any) -> Written:
         if utterance.id == "u0_2":
             raise ZeroDivisionError("of a library")
         return write_files(utterance, *more)
@@ -443,7 +512,7 @@ def test_the_source_is_never_replaced(tmp_path: Path):
             prepare(Folder("lab", root), data)
     (tmp_path / "elsewhere/lab").mkdir(parents=True)
     (tmp_path / "elsewhere/lab/notes.txt").write_text("precious")
-    with pytest.raises(CorpusError, match="no prepared corpus"):
+    with pytest.raises(CorpusError, match="not a prepared corpus"):
         prepare(Folder("lab", tmp_path / "data/lab"), tmp_path / "elsewhere")
     assert files(tmp_path / "data") == before and (tmp_path / "elsewhere/lab/notes.txt").exists()
 

@@ -28,6 +28,7 @@ from tractprobe.corpora.readers.hprc import Hprc
 from tractprobe.evidence.figures import write_pictures
 from tractprobe.evidence.table import collect, layer_tables
 from tractprobe.jobs import evaluate, train
+from tractprobe.probes.gradient.fit import data_of
 from tractprobe.probes.gradient.inversion import Inversion
 from tractprobe.probes.problem import Problem
 from tractprobe.probes.states import HiddenStates
@@ -156,7 +157,7 @@ def test_ridge_on_layers_side_by_side_is_that_of_scikit_learn(configure: Configu
     train(config)
     problem = Problem.of(Settings.of(plain(config)))
     states = HiddenStates.of(problem.encoder, problem.corpora, problem.inputs, problem.settings, torch.device("cpu"))
-    data = problem.data(problem.split, states)
+    data = data_of(problem, problem.split, states)
     scales = data.scales()
     batches = list(data.development_dataloader())
     used = [batch.valid.all(dim=2) for batch in batches]

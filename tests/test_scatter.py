@@ -4,7 +4,15 @@ import numpy as np
 import pytest
 import torch
 
-from tractprobe.probes.linear.scatter import FrameScatter, TriangleScatter, add_square, packed, unpacked
+from tractprobe.probes.linear.scatter import (
+    FrameScatter,
+    TriangleScatter,
+    add_square,
+    packed,
+    packed_by_torch,
+    unpacked,
+    unpacked_by_torch,
+)
 from tractprobe.probes.linear.solver import Sums
 
 WIDTH, FRAMES = 7, 40
@@ -66,3 +74,5 @@ def test_a_triangle_comes_back(width: int):
     matrix = matrix + matrix.T
     assert torch.equal(unpacked(packed(matrix), width), matrix)
     assert packed(matrix).tolist() == matrix[np.triu_indices(width)].tolist()
+    assert torch.equal(packed_by_torch(matrix), packed(matrix))  # what a GPU does
+    assert torch.equal(unpacked_by_torch(packed(matrix), width), matrix)

@@ -1,19 +1,29 @@
 import json
 from collections.abc import Callable
+from dataclasses import dataclass, replace
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from conftest import write_corpus
 
 from tractprobe.corpora.prepared.corpus import PreparedCorpus
+from tractprobe.corpora.prepared.manifest import Entry
 from tractprobe.corpora.prepared.prepare import prepare
 from tractprobe.corpora.readers.folder import Folder
-from tractprobe.data.targets import Targets
+from tractprobe.data.targets import SETS, Channel, Positions, Targets, TargetSet
 from tractprobe.evidence.table import layer_means, layer_tables, tidy
 from tractprobe.jobs import train
+from tractprobe.probes.gradient.fit import fit as fit_by_gradients
+from tractprobe.probes.linear.fit import fit as fit_linear
 from tractprobe.probes.opening import open_corpora
+from tractprobe.probes.problem import Problem
+from tractprobe.runs.configuration import plain
+from tractprobe.runs.settings import Settings
+from tractprobe.runs.trainer import trainer_of
 from tractprobe.signals.channels import CHANNELS
 from tractprobe.signals.smoothing import Smoothing
 from tractprobe.signals.tract_variables import VARIABLES, tract_variables
@@ -84,6 +94,86 @@ def test_a_corpus_without_source_channels_says_how_to_get_them(toy: PreparedCorp
 def test_only_sets_that_there_are_each_once(names):
     with pytest.raises(ConfigError, match=r"targets=.*ema, tract, source"):
         Targets(names)
+
+
+@dataclass(frozen=True)
+class Later:
+    """A set that this package does not have: two positions, some time later."""
+
+    delay_s: float
+    name, channels, units = "later", ("tt_x", "tt_y"), ("mm", "mm")
+
+    @property
+    def identity(self) -> Any:
+        return {"delay_s": self.delay_s}
+
+    def at(self, corpus: PreparedCorpus, entry: Entry, times_s: np.ndarray) -> np.ndarray:
+        return Positions(Smoothing()).at(corpus, entry, times_s + self.delay_s)[:, 4:6]
+
+
+def test_a_set_of_somebody_else_stands_beside_ours(toy: PreparedCorpus):
+    targets, entry = Targets([Later(0.02), "ema"]), toy.entries[0]
+    assert targets.names == ("later", "ema") and targets.first == slice(0, 2)
+    assert targets.channels[:3] == (
+        Channel("later", "tt_x", "mm"), Channel("later", "tt_y", "mm"), Channel("ema", "td_x", "mm"),
+    )  # fmt: skip
+    values = targets.at(toy, entry, TIMES_S)
+    np.testing.assert_array_equal(values[:-1, :2], values[1:, 6:8])
+    assert isinstance(Later(0.02), TargetSet) and all(
+        isinstance(make(Smoothing()), TargetSet) for make in SETS.values()
+    )
+
+
+def test_only_what_a_set_says_of_itself_is_added_to_the_identity_of_sums(toy: PreparedCorpus):
+    smoothing = Smoothing(lowpass_hz=5.0)
+    names = ["tract", "ema", "source"]
+    assert Targets(names, smoothing).identity == [names, smoothing.identity]
+    assert Targets(["ema", Later(0.1)], smoothing).identity == [
+        ["ema", "later"], smoothing.identity, {"later": {"delay_s": 0.1}},
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("sets", [[3], None, [Later(0.1), Later(0.2)], ["later"], {"ema": 1, "tract": 2}])
+def test_only_sets_and_names_of_sets_each_once(sets: Any):
+    with pytest.raises(ConfigError, match=r"targets=.*ema, tract, source"):
+        Targets(sets)
+
+
+NARROW = ["held_out=it", "model.context=1"]
+
+
+def later_problem(config: Any, delay_s: float) -> Problem:
+    return replace(Problem.of(Settings.of(plain(config))), targets=Targets(["ema", Later(delay_s)]))
+
+
+def by_target(rows: list[Any]) -> dict[tuple[str, str, str], float]:
+    return {(row["target"], row["channel"], row["speaker"]): row["r"] for row in rows}
+
+
+def test_the_linear_engine_decodes_a_set_of_somebody_else(configure: Callable[..., Any]):
+    cpu, found = torch.device("cpu"), {}
+    for delay_s in (0.0, 0.2):
+        problem = later_problem(configure(*NARROW), delay_s)
+        (fitted,) = fit_linear([problem], problem.states(cpu), cpu)
+        found[delay_s] = by_target(fitted.rows())
+    speakers = ["toy/s0", "toy/s1", "toy/s2"]
+    for channel, speaker in product(("tt_x", "tt_y"), speakers):
+        ours = found[0.0]["ema", channel, speaker]
+        assert found[0.0]["later", channel, speaker] == pytest.approx(ours, abs=1e-9) and ours > 0.9
+        assert found[0.2]["ema", channel, speaker] == pytest.approx(ours, abs=1e-2)
+        assert found[0.2]["later", channel, speaker] < ours - 0.1
+
+
+def test_trained_heads_decode_a_set_of_somebody_else(configure: Callable[..., Any], tmp_path: Path):
+    small = ["head=mlp", "head.hidden=16", "trainer.max_epochs=3", "data.batch_size=4"]
+    problem = later_problem(configure(*NARROW, *small), 0.0)
+    trainer = trainer_of(problem.settings, tmp_path / "run", None)
+    (fitted,) = fit_by_gradients([problem], problem.states(torch.device("cpu")), trainer, tmp_path / "run")
+    found = by_target(fitted.rows())
+    assert len(found) == 3 * 14 and found["later", "tt_x", "toy/s0"] > 0.3
+    later, ours = (np.array([r for (target, channel, _), r in found.items() if (target, channel) == which])
+                   for which in (("later", "tt_x"), ("ema", "tt_x")))  # fmt: skip
+    np.testing.assert_allclose(later, ours, atol=0.3)  # of other initial weights
 
 
 @pytest.fixture

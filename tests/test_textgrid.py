@@ -94,7 +94,7 @@ def test_a_tier_that_lacks_or_is_there_twice_is_named(tmp_path: Path):
     with pytest.raises(CorpusError, match=r"a\.TextGrid.*one interval tier 'phones', not 0; it has phone, word"):
         grid.intervals("phones")
     twice = save(tmp_path / "b.TextGrid", short_form(TIERS).replace('"word"', '"phone"'))
-    with pytest.raises(CorpusError, match="one interval tier .*, not 2"):
+    with pytest.raises(CorpusError, match=r"one interval tier .*, not 2"):
         read_textgrid(twice).text("phone")
 
 

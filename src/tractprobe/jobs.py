@@ -179,14 +179,13 @@ def _fit(
     splits
         Of problems that are fitted at other times, from the same groups.
     """
-    from tractprobe.probes.states import HiddenStates
     from tractprobe.runs.trainer import device_of, trainer_of
 
     first = problems[0]
     trainer = None if first.settings.closed_form else trainer_of(first.settings, folder, logger)
     device = device_of(first.settings) if trainer is None else trainer.strategy.root_device
     with _timed("encode", timing_s):
-        states = HiddenStates.of(first.encoder, first.corpora, first.inputs, first.settings, device)
+        states = first.states(device)
     if not all(problem.split.folds for problem in problems):
         log.warning("too few speakers and sentences to keep any aside for choices: none are made")
     with _timed("fit", timing_s):
@@ -263,7 +262,6 @@ def evaluate(config: DictConfig) -> list[ScoreRow]:
     from tractprobe.probes.fitted import load_heads
     from tractprobe.probes.gradient.fit import loaded
     from tractprobe.probes.problem import Problem
-    from tractprobe.probes.states import HiddenStates
     from tractprobe.runs.trainer import trainer_of
 
     asked = plain(config)
@@ -273,8 +271,7 @@ def evaluate(config: DictConfig) -> list[ScoreRow]:
     problem = Problem.of(settings, tested).of_run(result["identity"])
     trainer = trainer_of(settings, folder, None)
     head = load_heads(problem, folder / HEADS)
-    states = HiddenStates.of(problem.encoder, problem.corpora, problem.inputs, settings, trainer.strategy.root_device)
-    fit = loaded(problem, states, head, trainer)
+    fit = loaded(problem, problem.states(trainer.strategy.root_device), head, trainer)
     rows = fit.rows()
     if not is_first(settings):
         return rows

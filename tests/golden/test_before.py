@@ -117,7 +117,7 @@ def test_finished_runs_are_scored_alike(replayed: Replayed, run: str):
 
 def test_an_interrupted_run_goes_on_from_its_checkpoint(replayed: Replayed):
     (printed,) = replayed.printed("train.py", "seed=1")
-    assert f"going on from {INTERRUPTED}/checkpoints/last.ckpt" in printed
+    assert f"resuming from {INTERRUPTED}/checkpoints/last.ckpt" in printed
     result = replayed.json(f"{INTERRUPTED}/result.json")
     assert_same_scores(result["scores"], replayed.json("expected.json")["interrupted"])
     assert [epoch["epoch"] for epoch in result["fit"]["history"]] == [0, 1, 2, 3]

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from jaxtyping import Float
@@ -25,6 +25,7 @@ MIN_EMA_RATE_HZ = 40.0
 MIN_F0_RATE_HZ, MAX_F0_RATE_HZ = 50.0, 48000.0
 MIN_F0_HZ, MAX_F0_HZ = 20.0, 2000.0
 MAX_F0_ERROR_S = 0.05
+MAX_LABELS, MAX_LABEL_LETTERS = 16, 64
 
 Frame = Literal["occlusal", "head", "device", "unknown"]
 """What positions are relative to. ``occlusal``: head-corrected, x along the occlusal (bite) plane, origin at the upper
@@ -33,6 +34,8 @@ still in them. ``unknown``: the corpus does not say."""
 
 _EXTRA = re.compile(r"[a-z][a-z0-9]*_[xy]")
 _FILE_SAFE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+_LABEL = re.compile(r"[a-z][a-z0-9_]{0,31}")
+_NOT_LABELS = {"id", "corpus", "speaker", "language", "text"}
 
 
 @dataclass(frozen=True)
@@ -76,6 +79,8 @@ class Utterance:
     f0_hz, f0_rate_hz
         What the vocal folds are known to do, as from a synthesiser's own glottis: fundamental frequency from the start
         of the audio, 0 where they do not vibrate.
+    labels
+        What else utterances may be grouped by, such as ``{"style": "read", "gender": "f"}``.
     """
 
     id: str
@@ -93,6 +98,7 @@ class Utterance:
     larynx_rate_hz: int = 0
     f0_hz: Float[np.ndarray, " f0_frame"] | None = None
     f0_rate_hz: float = 0.0
+    labels: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self):
         for what, name in (("id", self.id), ("speaker", self.speaker)):
@@ -107,6 +113,7 @@ class Utterance:
             raise ValueError("audio holds NaN or infinity")
         self._check_track()
         self._check_f0()
+        checked_labels(self.labels)
         for phone in self.phones:
             phone.label.encode()
             if not 0 <= phone.start_s <= phone.end_s < np.inf:
@@ -139,6 +146,26 @@ class Utterance:
     def duration_s(self) -> float:
         """Length of the audio."""
         return len(self.audio) / self.audio_rate_hz
+
+
+def checked_labels(labels: Any) -> dict[str, str]:
+    """Return an utterance's labels in the order of their names; ValueError if they are not names with short texts.
+
+    >>> checked_labels({"style": "read", "gender": "f"})
+    {'gender': 'f', 'style': 'read'}
+    """
+    if not isinstance(labels, Mapping) or len(labels) > MAX_LABELS:
+        raise ValueError(f"labels: expected an object of at most {MAX_LABELS} names with their texts")
+    for name, text in labels.items():
+        if not isinstance(name, str) or not _LABEL.fullmatch(name):
+            raise ValueError(f"label {name!r:.60}: expected a name of at most 32 of a-z, 0-9 and '_', a letter first")
+        if name in _NOT_LABELS:
+            raise ValueError(f"label {name!r}: every utterance has its own {name}; choose another name")
+        if not isinstance(text, str) or not 0 < len(text) <= MAX_LABEL_LETTERS:
+            raise ValueError(f"label {name}: {text!r:.60}: expected a text of 1 to {MAX_LABEL_LETTERS} characters")
+        if not text.isprintable() or text != text.strip():
+            raise ValueError(f"label {name}: {text!r}: expected printable characters, no spaces around them")
+    return dict(sorted(labels.items()))
 
 
 class Reader(ABC):

@@ -5,10 +5,14 @@
 ``tract``   tract variables of these positions, mm; those with a palate for speakers whose trace the corpus has
 ``source``  pitch, voicing and loudness, of corpora that were prepared with ``source_channels=true``
 ==========  ==========================================================================================================
+
+Another set is a class that follows ``TargetSet``. ``Targets`` takes an instance wherever it takes a name; an entry of
+``SETS`` makes it known by its name.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float
@@ -23,14 +27,85 @@ from tractprobe.signals.tract_variables import VARIABLES, tract_variables
 from tractprobe.signals.voicing import SOURCE_CHANNELS, SOURCE_UNITS, SourceTrack
 from tractprobe.system.errors import ConfigError
 
-SETS = {
-    "ema": (CHANNELS, (UNIT,) * len(CHANNELS)),
-    "tract": (VARIABLES, TRACT_UNITS),
-    "source": (SOURCE_CHANNELS, SOURCE_UNITS),
-}
-"""Name of each set to its channels and their units."""
-
 _F0, _VOICING, _LOUDNESS = range(len(SOURCE_CHANNELS))
+
+
+@runtime_checkable
+class TargetSet(Protocol):
+    """Channels that are decoded, scored and averaged together."""
+
+    @property
+    def name(self) -> str:
+        """What tables call the set."""
+        ...
+
+    @property
+    def channels(self) -> tuple[str, ...]:
+        """Name of each channel."""
+        ...
+
+    @property
+    def units(self) -> tuple[str, ...]:
+        """Unit of each channel."""
+        ...
+
+    @property
+    def identity(self) -> Any:
+        """What its values depend on besides name, corpus and smoothing, as JSON has it; ``None`` if on nothing."""
+        ...
+
+    def at(
+        self, corpus: PreparedCorpus, entry: Entry, times_s: Float[np.ndarray, " frame"]
+    ) -> Float[np.ndarray, "frame channel"]:
+        """Return an utterance's values at given times, in the channels' units, NaN where there are none."""
+        ...
+
+
+@dataclass(frozen=True)
+class Positions:
+    """The articulators' positions."""
+
+    smoothing: Smoothing
+    name, channels, units, identity = "ema", CHANNELS, (UNIT,) * len(CHANNELS), None
+
+    def at(
+        self, corpus: PreparedCorpus, entry: Entry, times_s: Float[np.ndarray, " frame"]
+    ) -> Float[np.ndarray, "frame channel"]:
+        """Return the smoothed positions."""
+        return self.smoothing(corpus.track(entry.id)).at(times_s)
+
+
+@dataclass(frozen=True)
+class TractVariables:
+    """Tract variables of the smoothed positions."""
+
+    smoothing: Smoothing
+    name, channels, units, identity = "tract", VARIABLES, TRACT_UNITS, None
+
+    def at(
+        self, corpus: PreparedCorpus, entry: Entry, times_s: Float[np.ndarray, " frame"]
+    ) -> Float[np.ndarray, "frame channel"]:
+        """Return the variables; those with a palate are NaN for a speaker without one."""
+        positions = self.smoothing(corpus.track(entry.id)).at(times_s)
+        return tract_variables(positions, corpus.palates.get(entry.speaker.partition("/")[2]))
+
+
+@dataclass(frozen=True)
+class Source:
+    """Pitch and loudness, low-passed like positions though no gap of theirs is bridged, and voicing as it is."""
+
+    smoothing: Smoothing
+    name, channels, units, identity = "source", SOURCE_CHANNELS, SOURCE_UNITS, None
+
+    def at(
+        self, corpus: PreparedCorpus, entry: Entry, times_s: Float[np.ndarray, " frame"]
+    ) -> Float[np.ndarray, "frame channel"]:
+        """Return the channels; CorpusError if the corpus was prepared without them."""
+        return _source_at(corpus.source_track(entry.id), self.smoothing, times_s)
+
+
+SETS: dict[str, Callable[[Smoothing], TargetSet]] = {"ema": Positions, "tract": TractVariables, "source": Source}
+"""Name of each set to what makes it, given what happens to movements before they are sampled."""
 
 
 @dataclass(frozen=True)
@@ -47,25 +122,32 @@ class Targets:
 
     Parameters
     ----------
-    names
-        Sets of channels; the first is the one that choices (of epochs, say) are made by.
+    sets
+        Sets of channels, by name or as they are; the first is the one that choices (of epochs, say) are made by.
     smoothing
-        What happens to positions before they are sampled; pitch and loudness are low-passed alike, and no gap of theirs
-        is bridged.
+        What happens to movements before they are sampled.
     """
 
-    def __init__(self, names: Sequence[str] = ("ema",), smoothing: Smoothing | None = None):
-        if isinstance(names, str) or not names or len(set(names)) < len(names) or set(names) - set(SETS):
-            raise ConfigError(f"targets={names}: a list of {', '.join(SETS)}, each once at most")
-        self.names, self.smoothing = tuple(names), smoothing or Smoothing()
+    def __init__(self, sets: Sequence[str | TargetSet] = ("ema",), smoothing: Smoothing | None = None):
+        self.smoothing = smoothing or Smoothing()
+        self.sets = _made(sets, self.smoothing)
+        self.names = tuple(one.name for one in self.sets)
         self.channels = tuple(
-            Channel(name, channel, unit) for name in names for channel, unit in zip(*SETS[name], strict=True)
+            Channel(one.name, channel, unit)
+            for one in self.sets
+            for channel, unit in zip(one.channels, one.units, strict=True)
         )
 
     @property
     def first(self) -> slice:
         """The columns of the first set."""
-        return slice(0, len(SETS[self.names[0]][0]))
+        return slice(0, len(self.sets[0].channels))
+
+    @property
+    def identity(self) -> list[Any]:
+        """What the values depend on besides the corpora."""
+        further = {one.name: one.identity for one in self.sets if one.identity is not None}
+        return [list(self.names), self.smoothing.identity, *([further] if further else [])]
 
     def at(
         self, corpus: PreparedCorpus, entry: Entry, times_s: Float[np.ndarray, " frame"]
@@ -77,19 +159,20 @@ class Targets:
         CorpusError
             Source channels of a corpus that was prepared without them.
         """
-        values = np.concatenate([self._set(name, corpus, entry, times_s) for name in self.names], axis=1)
+        values = np.concatenate([one.at(corpus, entry, times_s) for one in self.sets], axis=1)
         values[times_s >= entry.duration_s] = np.nan
         return values
 
-    def _set(
-        self, name: str, corpus: PreparedCorpus, entry: Entry, times_s: np.ndarray
-    ) -> Float[np.ndarray, "frame channel"]:
-        if name == "source":
-            return _source_at(corpus.source_track(entry.id), self.smoothing, times_s)
-        positions = self.smoothing(corpus.track(entry.id)).at(times_s)
-        if name == "ema":
-            return positions
-        return tract_variables(positions, corpus.palates.get(entry.speaker.partition("/")[2]))
+
+def _made(sets: Any, smoothing: Smoothing) -> tuple[TargetSet, ...]:
+    """Return sets, those given by name made; ConfigError if there is no such name, or one comes twice."""
+    asked = list(sets) if isinstance(sets, Sequence) and not isinstance(sets, str) else []
+    if not all(one in SETS if isinstance(one, str) else isinstance(one, TargetSet) for one in asked):
+        asked = []
+    made = [SETS[one](smoothing) if isinstance(one, str) else one for one in asked]
+    if not made or len({one.name for one in made}) < len(made):
+        raise ConfigError(f"targets={sets}: a list of {', '.join(SETS)}, each once at most")
+    return tuple(made)
 
 
 def _source_at(source: SourceTrack, smoothing: Smoothing, times_s: np.ndarray) -> Float[np.ndarray, "frame 3"]:

@@ -26,7 +26,9 @@ def as_layers(value: Any, count: int, encoder: str) -> tuple[Layers, ...]:
     layers = value if isinstance(value, list) else [value]
     exist = all(type(layer) is int and 0 <= layer < count for layer in layers)
     if not exist or not layers or len(set(layers)) != len(layers):
-        expected = f"{encoder} has layers 0 to {count - 1}; expected one, all, or a list to concatenate such as [0,1]"
+        expected = (
+            f"expected one of {encoder}'s layers 0 to {count - 1}, or all, or a list to concatenate such as [0,1]"
+        )
         raise ConfigError(f"layer={value}: {expected}")
     return (tuple(sorted(layers)),)
 

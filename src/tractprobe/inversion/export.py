@@ -70,9 +70,9 @@ def _heads(run: Path, result: RunResult) -> tuple[dict[str, Any], list[Label], l
 
 
 def _sets(targets: Sequence[str]) -> list[str]:
-    from tractprobe.data.targets import SETS
+    from tractprobe.data.targets import Targets
 
-    return [name for name in targets for _ in SETS[name][0]]
+    return [channel.target for channel in Targets(targets).channels]
 
 
 def _chosen(run: Path, result: RunResult, layers: Sequence[Label], asked: Label | None) -> Label:

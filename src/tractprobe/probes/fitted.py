@@ -12,16 +12,19 @@ import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
-from tractprobe.data.datamodule import frame_times_s
+from tractprobe.corpora.prepared.corpus import PreparedCorpus
+from tractprobe.corpora.prepared.manifest import Entry
+from tractprobe.data.batches import frame_times_s
+from tractprobe.data.features import side_by_side_at
 from tractprobe.data.scales import SpeakerScale
 from tractprobe.encoders.encoder import Wave
 from tractprobe.encoders.layers import Label
 from tractprobe.probes.heads import Head
 from tractprobe.probes.problem import Problem
-from tractprobe.probes.states import HiddenStates, read_by_heads
+from tractprobe.probes.states import HiddenStates
 from tractprobe.runs.building import build
 from tractprobe.runs.result import FitReport, ScoreRow
-from tractprobe.system.errors import RunError, first_line
+from tractprobe.system.errors import ConfigError, RunError, first_line
 from tractprobe.system.files import atomic
 
 
@@ -57,13 +60,27 @@ class Fitted:
         """Return what each head predicts for a 16 kHz wave, in standard deviations from a speaker's mean.
 
         Frame k is centred at ``problem.encoder.geometry.times_s``; ``in_units`` gives the channels' units.
+
+        Raises
+        ------
+        RunError
+            The heads also read what no wave gives.
         """
+        if self.states.features:
+            names = ", ".join(self.states.features)
+            raise RunError(f"the heads also read {names}, which a wave alone does not give; see example")
         return self._read_out(self.states.encode(wave.to(_device(self.states.encoder))))
 
     @torch.no_grad()
-    def _read_out(self, states: Shaped[Tensor, "layer time width"]) -> Float[Tensor, "head time channel"]:
-        states = states[:, None].to(_device(self.head))
-        return self.head.eval()(read_by_heads(states, self.states.layers, self.head, self.problem.inputs))[:, 0]
+    def _read_out(
+        self,
+        states: Shaped[Tensor, "layer time width"],
+        features: Float[Tensor, "time width_of_features"] | None = None,
+    ) -> Float[Tensor, "head time channel"]:
+        device = _device(self.head)
+        features = None if features is None else features[None].to(device)
+        read = self.states.read_by(self.head, self.problem.inputs, states[:, None].to(device), features)
+        return self.head.eval()(read)[:, 0]
 
     def in_units(self, standardised: Float[Tensor, "*any channel"], speaker: str) -> Float[np.ndarray, "*any channel"]:
         """Return predictions in the channels' units, with the mean and deviation of a speaker of the problem."""
@@ -77,13 +94,21 @@ class Fitted:
         (corpus,) = (corpus for corpus in problem.corpora if corpus.name == entry.corpus)
         encoder, reader = problem.encoder, self.states.caches[corpus.name] if self.states.caches else None
         times_s = frame_times_s(entry, encoder.geometry, encoder.count_frames, reader)
-        if reader is None:
-            predicted = self.predict(torch.from_numpy(corpus.audio(entry.id)))
-        else:
-            cached = reader.read(entry.id, self.states.layers)
-            predicted = self._read_out(torch.from_numpy(cached))
+        states = self._states(corpus, entry, len(times_s))
+        features = side_by_side_at(tuple(self.states.features.values()), corpus, entry, times_s)
+        read = torch.from_numpy(features).nan_to_num() if self.states.features else None
+        predicted = self._read_out(states, read)
         in_units = self.in_units(predicted[problem.labels.index(label)], entry.speaker)
+        in_units[np.isnan(features).any(axis=1)] = np.nan
         return times_s, in_units, problem.targets.at(corpus, entry, times_s)
+
+    def _states(self, corpus: PreparedCorpus, entry: Entry, frames: int) -> Shaped[Tensor, "layer time width"]:
+        states = self.states
+        if not states.layers:
+            return states.none(frames)
+        if states.caches is not None:
+            return torch.from_numpy(states.caches[corpus.name].read(entry.id, states.layers))
+        return states.encode(torch.from_numpy(corpus.audio(entry.id)).to(_device(states.encoder)))
 
     def examples(self, most: int) -> list[str]:
         """Return the first test utterance of each of the first speakers, always the same."""
@@ -111,12 +136,25 @@ class Fitted:
 
 def new_head(problem: Problem, problems: int = 1) -> Head:
     """Return the heads of some problems that are alike, before they have learned anything."""
-    node, layers, width = problem.settings.head, len(problem.inputs[0].layers), problem.encoder.width
+    node, first = problem.settings.head, problem.inputs[0]
     if problem.combines_layers:
-        count = layers
+        if first.features:
+            raise ConfigError(
+                f"a head that adds up layers cannot read {', '.join(first.features)}; choose another head"
+            )
+        count, width = len(first.layers), problem.encoder.width
     else:
-        count, width = len(problem.inputs) * problems, width * layers  # side by side
+        count, width = len(problem.inputs) * problems, _width(problem)
     return build(node, num_layers=count, width=width, num_channels=len(problem.targets.channels))
+
+
+def _width(problem: Problem) -> int:
+    """Return how wide each input is; ConfigError if they differ, as heads of one bank cannot."""
+    widths = {read.label: read.width(problem.encoder, problem.features) for read in problem.inputs}
+    if len(set(widths.values())) > 1:
+        each = ", ".join(f"{name}: {width}" for name, width in widths.items())
+        raise ConfigError(f"inputs of one problem are equally wide, not {each}; fit them one after another")
+    return next(iter(widths.values()))
 
 
 def load_heads(problem: Problem, path: Path) -> Head:

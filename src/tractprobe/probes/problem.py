@@ -3,21 +3,24 @@
 What a user can get wrong in naming them is found here, before anything is encoded.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from importlib.metadata import version
 from typing import Any
 
+import torch
+
 from tractprobe.corpora.prepared.corpus import PreparedCorpus
 from tractprobe.corpora.prepared.manifest import Entry
-from tractprobe.data.datamodule import EmaData, Group, group_of
+from tractprobe.data.features import FrameFeatures
+from tractprobe.data.groups import GroupKey
 from tractprobe.data.splits import Split, sentence
 from tractprobe.data.targets import Targets
 from tractprobe.encoders.encoder import Encoder
 from tractprobe.encoders.layers import Label, as_layers, read_by
 from tractprobe.probes.opening import open_corpora
-from tractprobe.probes.states import HeadInput, HiddenStates
+from tractprobe.probes.states import HeadInput, HiddenStates, read_features
 from tractprobe.runs.building import build
 from tractprobe.runs.identity import head_label
 from tractprobe.runs.settings import Settings
@@ -37,6 +40,8 @@ class Problem:
     identity
         What determines the numbers: the axes, content hashes of corpora and encoder, and other settings that differ
         from the shipped ones; and for the record the versions of what computed them.
+    features
+        By name, what inputs can read that is no encoder layer.
     """
 
     settings: Settings
@@ -46,6 +51,7 @@ class Problem:
     inputs: tuple[HeadInput, ...]
     targets: Targets
     identity: dict[str, Any]
+    features: Mapping[str, FrameFeatures] = field(default_factory=dict)
 
     @classmethod
     def of(cls, settings: Settings, tested: Sequence[str] = ()) -> "Problem":
@@ -91,15 +97,26 @@ class Problem:
                 raise RunError(f"the present {what} differ from those of the run: {now} instead of {identity[what]}")
         return replace(self, identity=identity | {"versions": self.identity["versions"]})
 
+    def reading(self, inputs: Sequence[HeadInput], features: Sequence[FrameFeatures] = ()) -> "Problem":
+        """Return the problem with other inputs, which enter its identity, and what these can read besides layers."""
+        by_name = read_features(inputs, {one.name: one for one in features})
+        identity = self.identity | {
+            "inputs": {
+                str(read.label): {"layers": list(read.layers), "features": list(read.features)} for read in inputs
+            },
+            "features": {name: [one.width, one.identity] for name, one in by_name.items()},
+        }
+        return replace(self, inputs=tuple(inputs), features=by_name, identity=identity)
+
     @property
     def labels(self) -> tuple[Label, ...]:
         """What tables call each head's input."""
         return tuple(read.label for read in self.inputs)
 
     @cached_property
-    def groups(self) -> tuple[Group, ...]:
+    def groups(self) -> tuple[GroupKey, ...]:
         """(corpus, language, speaker) of all that is developed on or tested."""
-        return tuple(sorted({group_of(self.entries[id_]) for id_ in {*self.split.development, *self.split.test}}))
+        return tuple(sorted({GroupKey.of(self.entries[id_]) for id_ in {*self.split.development, *self.split.test}}))
 
     @cached_property
     def entries(self) -> dict[str, Entry]:
@@ -121,19 +138,9 @@ class Problem:
         decoded = self.corpora if "source" in self.targets.names else ()
         return {corpus.name: corpus.source_origins for corpus in decoded}
 
-    def data(self, split: Split, states: HiddenStates) -> EmaData:
-        """Return batches of a split of the corpora."""
-        return EmaData(
-            self.corpora,
-            split,
-            self.encoder.geometry,
-            self.encoder.count_frames,
-            layers=states.layers,
-            states=states.caches,
-            targets=self.targets,
-            seed=self.settings.seed,
-            **vars(self.settings.data),
-        )
+    def states(self, device: torch.device) -> HiddenStates:
+        """Return what the inputs read, having encoded what is not cached."""
+        return HiddenStates.of(self.encoder, self.corpora, self.inputs, self.settings, device, self.features)
 
 
 def _combines_layers(settings: Settings) -> bool:

@@ -7,13 +7,12 @@ and channel, and merge exactly across batches and ranks, so that no number depen
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
-import torchmetrics
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float
 from torch import Tensor
 
+from tractprobe.data.groups import GroupKey
 from tractprobe.data.targets import Channel
 from tractprobe.encoders.layers import Label
 from tractprobe.runs.result import ScoreRow
@@ -50,9 +49,7 @@ class Scores:
         """Return the scores of several layers as one."""
         return cls(*(torch.cat([getattr(scores, name) for scores in layers]) for name in cls.__annotations__))
 
-    def rows(
-        self, layers: Sequence[Label], groups: Sequence[tuple[str, str, str]], channels: Sequence[Channel]
-    ) -> list[ScoreRow]:
+    def rows(self, layers: Sequence[Label], groups: Sequence[GroupKey], channels: Sequence[Channel]) -> list[ScoreRow]:
         """Return a row for each layer, (corpus, language, speaker) and channel with frames; None where undefined."""
         rows = []
         for index in (self.n_frames > 0).nonzero().tolist():
@@ -68,51 +65,6 @@ class Scores:
                 **{name: number if math.isfinite(number) else None for name, number in numbers.items()},
             })  # fmt: skip
         return rows
-
-
-class ScoreSums(torchmetrics.Metric):
-    """Masked, grouped first and second moments of predictions x and targets y."""
-
-    full_state_update = False
-    n: Tensor
-    x: Tensor
-    y: Tensor
-    xx: Tensor
-    yy: Tensor
-    xy: Tensor
-
-    def __init__(self, layers: int, groups: int, channels: int, **kwargs: Any):
-        super().__init__(**kwargs)
-        for name in ("n", "x", "y", "xx", "yy", "xy"):
-            self.add_state(name, torch.zeros(layers, groups, channels, dtype=torch.float64), dist_reduce_fx="sum")
-
-    def update(
-        self,
-        prediction: Float[Tensor, "layer batch time channel"],
-        target: Float[Tensor, "... batch time channel"],
-        valid: Bool[Tensor, "... batch time channel"],
-        group: Int[Tensor, " batch"],
-    ) -> None:
-        """Add a batch; what is not valid may hold anything. Each layer may have targets of its own."""
-        weight = valid.double()
-        y = torch.where(valid, target, 0).double()
-        x = torch.where(valid, prediction, 0).double()
-        of_target = {"n": weight, "y": y, "yy": y * y}
-        of_both = {"x": x, "xx": x * x, "xy": x * y}
-        for name, values in of_target.items():
-            getattr(self, name).index_add_(1, group, values.sum(dim=-2).expand(len(x), -1, -1))
-        for name, values in of_both.items():
-            getattr(self, name).index_add_(1, group, values.sum(dim=2))
-
-    def compute(self) -> Float[Tensor, "sum layer group channel"]:
-        """Return the sums n, Σx, Σy, Σx², Σy², Σxy, merged over ranks."""
-        return torch.stack([self.n, self.x, self.y, self.xx, self.yy, self.xy])
-
-    def take(self) -> Scores:
-        """Return the scores of everything added so far, on all ranks, and start anew."""
-        scores = scores_from_sums(*self.compute())
-        self.reset()
-        return scores
 
 
 def scores_from_sums(n: Table, x: Table, y: Table, xx: Table, yy: Table, xy: Table) -> Scores:

@@ -10,34 +10,33 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import soundfile
 
 from tractprobe.corpora.ipa import UNKNOWN, to_ipa
-from tractprobe.corpora.prepared.manifest import AUDIO, EMA, EXTRA, LARYNX, SOURCE
-from tractprobe.corpora.utterance import Reader, Utterance
+from tractprobe.corpora.prepared.manifest import AUDIO, EMA, EXTRA, LARYNX, SOURCE, PreparedPhone, PreparedUtterance
+from tractprobe.corpora.utterance import Reader, Utterance, checked_labels
 from tractprobe.signals.audio import RATE_HZ, to_pcm16
-from tractprobe.signals.voicing import source_track
+from tractprobe.signals.voicing import Origin, source_track
 from tractprobe.system.errors import ConfigError, CorpusError, StorageError
 from tractprobe.system.files import array_sha256, writing
 
 
 @dataclass(frozen=True)
-class Converted:
-    """What became of one source.
+class Written:
+    """An utterance whose files lie under temporary names; ``files`` are pairs of (temporary, final)."""
 
-    Attributes
-    ----------
-    utterances
-        What the manifest says of each; their files lie under temporary names until they are placed.
-    skipped
-        ``{source, problem}`` of what could not be read.
-    """
+    utterance: PreparedUtterance
+    files: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True)
+class Converted:
+    """What became of one source; ``skipped`` is ``{source, problem}`` of what could not be read."""
 
     source: str
-    utterances: list[dict[str, Any]] = field(default_factory=list)
+    written: list[Written] = field(default_factory=list)
     skipped: list[dict[str, str]] = field(default_factory=list)
 
     def skip(self, error: CorpusError) -> None:
@@ -54,7 +53,7 @@ def convert(reader: Reader, source: str, staging: Path, with_source: bool = Fals
                 converted.skip(one)
                 continue
             with _skipping(converted, reader.root / source, f"utterance {number}"):
-                converted.utterances.append(_files_of(one, staging, with_source))
+                converted.written.append(_files_of(one, staging, with_source))
     return converted
 
 
@@ -72,8 +71,8 @@ def _skipping(converted: Converted, path: Path, place: str | None = None) -> Ite
         converted.skip(CorpusError(path, f"not readable: {error!r}", place=place))
 
 
-def _files_of(utterance: Utterance, staging: Path, with_source: bool) -> dict[str, Any]:
-    """Write an utterance's files; return what is to be known of it, with the files as (temporary, final) names."""
+def _files_of(utterance: Utterance, staging: Path, with_source: bool) -> Written:
+    """Write an utterance's files under temporary names."""
     pcm, track = to_pcm16(utterance.audio, utterance.audio_rate_hz), utterance.track
     arrays = {EMA: track.values.astype(np.float32)}
     if utterance.extra:
@@ -89,17 +88,12 @@ def _files_of(utterance: Utterance, staging: Path, with_source: bool) -> dict[st
     files, temporary = [], f".{os.getpid()}-{os.urandom(4).hex()}"
     for kind, samples in sounds.items():
         _write(staging / f"{temporary}-{kind}.flac", partial(_flac, samples))
-        files.append([f"{temporary}-{kind}.flac", f"{kind}/{utterance.id}.flac"])
+        files.append((f"{temporary}-{kind}.flac", f"{kind}/{utterance.id}.flac"))
     for kind, values in arrays.items():
         _write(staging / f"{temporary}-{kind}.npy", partial(np.save, arr=values, allow_pickle=False))
-        files.append([f"{temporary}-{kind}.npy", f"{kind}/{utterance.id}.npy"])
-    return _about(utterance) | {
-        "num_samples": len(pcm),
-        "ema_shape": list(arrays[EMA].shape),
-        "source_origin": origin,
-        "sha256": {kind: array_sha256(values) for kind, values in (sounds | arrays).items()},
-        "files": files,
-    }
+        files.append((f"{temporary}-{kind}.npy", f"{kind}/{utterance.id}.npy"))
+    sha256 = {kind: array_sha256(values) for kind, values in (sounds | arrays).items()}
+    return Written(_prepared(utterance, len(pcm), origin, sha256), tuple(files))
 
 
 def _write(path: Path, encode: Callable[[io.BytesIO], None]) -> None:
@@ -114,14 +108,27 @@ def _flac(samples: np.ndarray, file: io.BytesIO) -> None:
     soundfile.write(file, samples, RATE_HZ, format="FLAC", subtype="PCM_16")
 
 
-def _about(utterance: Utterance) -> dict[str, Any]:
-    names = ("id", "speaker", "language", "text", "frame", "phone_set")
-    return {name: getattr(utterance, name) for name in names} | {
-        "ema_rate_hz": utterance.track.rate_hz,
-        "ema_start_s": utterance.track.start_s,
-        "extra": list(utterance.extra),
-        "phones": [
-            [phone.label, to_ipa(utterance.phone_set, phone.label) or UNKNOWN, phone.start_s, phone.end_s]
+def _prepared(
+    utterance: Utterance, num_samples: int, source_origin: Origin | None, sha256: dict[str, str]
+) -> PreparedUtterance:
+    phone_set, track = utterance.phone_set, utterance.track
+    return PreparedUtterance(
+        id=utterance.id,
+        speaker=utterance.speaker,
+        language=utterance.language,
+        text=utterance.text,
+        frame=utterance.frame,
+        phone_set=phone_set,
+        ema_rate_hz=track.rate_hz,
+        ema_start_s=track.start_s,
+        extra=tuple(utterance.extra),
+        phones=tuple(
+            PreparedPhone(phone.label, to_ipa(phone_set, phone.label) or UNKNOWN, phone.start_s, phone.end_s)
             for phone in utterance.phones
-        ],
-    }
+        ),
+        num_samples=num_samples,
+        ema_shape=(len(track.values), track.values.shape[1]),
+        source_origin=source_origin,
+        sha256=sha256,
+        labels=checked_labels(utterance.labels),
+    )

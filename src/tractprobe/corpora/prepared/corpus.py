@@ -45,6 +45,7 @@ from tractprobe.corpora.prepared.manifest import (
     SOURCE,
     Entry,
     ManifestRow,
+    PreparedUtterance,
     content_hash,
     parsed_line,
     row_of,
@@ -84,7 +85,7 @@ class PreparedCorpus:
         """The utterances as a lhotse CutSet, with absolute paths."""
         from lhotse import CutSet, MonoCut
 
-        return CutSet.from_cuts(MonoCut.from_dict(self._absolute(self._fields(row))) for row in self._rows.values())
+        return CutSet.from_cuts(MonoCut.from_dict(self._absolute(self._cut(row))) for row in self._rows.values())
 
     @cached_property
     def entries(self) -> tuple[Entry, ...]:
@@ -98,20 +99,21 @@ class PreparedCorpus:
     def track(self, utterance_id: str) -> Track:
         """Return the movements as they were measured: unfiltered, at the corpus's own rate; checked like ``audio``."""
         row = self._rows[utterance_id]
-        with naming(self.folder / EMA / f"{row.stem}.npy"):
-            return Track(self._array(row, EMA), row.ema_rate_hz, row.ema_start_s)
+        with naming(self.folder / EMA / f"{row.utterance.id}.npy"):
+            return Track(self._array(row, EMA), row.utterance.ema_rate_hz, row.utterance.ema_start_s)
 
     def source_track(self, utterance_id: str) -> SourceTrack:
         """Return pitch, voicing and loudness; CorpusError if they were not asked for when the corpus was prepared."""
         row = self._rows[utterance_id]
-        if row.source_origin is None:
+        if row.utterance.source_origin is None:
             raise CorpusError(self.folder, "holds no source channels; prepare it with source_channels=true")
-        return SourceTrack(self._array(row, SOURCE), 1 / SOURCE_STEP_S, 0.0, row.source_origin)
+        return SourceTrack(self._array(row, SOURCE), 1 / SOURCE_STEP_S, 0.0, row.utterance.source_origin)
 
     @property
     def source_origins(self) -> dict[str, int]:
         """Where pitch and voicing come from, and of how many utterances; empty if they were not asked for."""
-        return dict(Counter(row.source_origin for row in self._rows.values() if row.source_origin is not None))
+        origins = [row.utterance.source_origin for row in self._rows.values()]
+        return dict(Counter(origin for origin in origins if origin is not None))
 
     @cached_property
     def palates(self) -> dict[str, Float[np.ndarray, "point 2"]]:
@@ -127,54 +129,50 @@ class PreparedCorpus:
     def utterance(self, utterance_id: str) -> Utterance:
         """Return an utterance as its reader gave it, but for the audio's rate; phones are in IPA."""
         row = self._rows[utterance_id]
-        extra = self._array(row, EXTRA).T if row.extra else ()
-        larynx = self._sound(row, LARYNX) if LARYNX in row.sha256 else None
+        extra = self._array(row, EXTRA).T if row.utterance.extra else ()
+        larynx = self._sound(row, LARYNX) if LARYNX in row.utterance.sha256 else None
         with naming(self.folder / MANIFEST):
             return self._utterance(row, extra, larynx)
 
     def _utterance(self, row: ManifestRow, extra: Any, larynx: Any) -> Utterance:
+        known = PreparedUtterance.from_cut(self.name, self._cut(row))  # with its phones
         return Utterance(
-            id=row.stem,
-            speaker=row.entry.speaker.partition("/")[2],
-            language=row.entry.language,
-            text=row.entry.text,
+            id=known.id,
+            speaker=known.speaker,
+            language=known.language,
+            text=known.text,
             audio=self.audio(row.entry.id),
             audio_rate_hz=RATE_HZ,
             track=self.track(row.entry.id),
-            phones=self._phones(row),
+            phones=tuple(Phone(phone.ipa, phone.start_s, phone.end_s) for phone in known.phones),
             phone_set="ipa",
-            extra=dict(zip(row.extra, extra, strict=True)),
-            frame=row.frame,
+            extra=dict(zip(known.extra, extra, strict=True)),
+            frame=known.frame,
             larynx=larynx,
             larynx_rate_hz=0 if larynx is None else RATE_HZ,
+            labels=known.labels,
         )
 
     def _sound(self, row: ManifestRow, kind: str) -> Float[np.ndarray, " sample"]:
-        path = self.folder / kind / f"{row.stem}.flac"
+        path = self.folder / kind / f"{row.utterance.id}.flac"
         samples, rate_hz = read_audio(path)
         whole = kind != AUDIO or len(samples) == row.entry.num_samples
         if (
             not whole
             or rate_hz != RATE_HZ
-            or array_sha256(np.round(samples * 32768).astype(np.int16)) != row.sha256[kind]
+            or array_sha256(np.round(samples * 32768).astype(np.int16)) != row.utterance.sha256[kind]
         ):
             raise CorpusError(path, f"changed since it was prepared; {how_to_prepare(self.name)}")
         return samples
 
     def _array(self, row: ManifestRow, kind: str) -> Float[np.ndarray, "time column"]:
-        path = self.folder / kind / f"{row.stem}.npy"
+        path = self.folder / kind / f"{row.utterance.id}.npy"
         values = read_npy(path)
-        if array_sha256(values) != row.sha256[kind]:
+        if array_sha256(values) != row.utterance.sha256[kind]:
             raise CorpusError(path, f"changed since it was prepared; {how_to_prepare(self.name)}")
         return values.astype(np.float64)
 
-    def _phones(self, row: ManifestRow) -> tuple[Phone, ...]:
-        alignment = self._fields(row)["supervisions"][0].get("alignment") or {}
-        return tuple(
-            Phone(symbol, start_s, start_s + length_s) for symbol, start_s, length_s, *_ in alignment.get("ipa", ())
-        )
-
-    def _fields(self, row: ManifestRow) -> dict[str, Any]:
+    def _cut(self, row: ManifestRow) -> dict[str, Any]:
         """Read an utterance's line again; the manifest was checked when it was opened."""
         with open(self.folder / MANIFEST, "rb") as manifest:
             manifest.seek(row.offset)

@@ -3,18 +3,15 @@
 import json
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, NamedTuple
 
-from tractprobe.corpora.utterance import MIN_EMA_RATE_HZ, Frame
+from tractprobe.corpora.utterance import MIN_EMA_RATE_HZ, Frame, checked_labels
 from tractprobe.signals.audio import MAX_DURATION_S, MAX_RATE_HZ, MAX_SAMPLES, RATE_HZ
 from tractprobe.signals.voicing import Origin
 from tractprobe.system.errors import CorpusError
 from tractprobe.system.files import digest
-
-if TYPE_CHECKING:
-    pass
 
 FORMAT = 3
 DESCRIPTION, MANIFEST = "corpus.json", "cuts.jsonl"
@@ -23,7 +20,7 @@ _CUT = {"id", "start", "duration", "channel", "supervisions", "recording", "cust
 _RECORDING = {"id", "sources", "sampling_rate", "num_samples", "duration", "channel_ids"}
 _SOURCE = {"type", "channels", "source"}
 _SUPERVISION = {"id", "recording_id", "start", "duration", "channel", "text", "language", "speaker", "alignment"}
-_CUSTOM = {"ema", "ema_rate_hz", "extra", "sha256", "frame", "source_origin", "phone_set"}
+_CUSTOM = {"ema", "ema_rate_hz", "extra", "sha256", "frame", "source_origin", "phone_set", "labels"}
 _EMA = {"array", "temporal_dim", "frame_shift", "start"}
 _ARRAY = {"storage_type", "storage_path", "storage_key", "shape"}
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
@@ -37,6 +34,8 @@ class Entry:
     ----------
     id, speaker
         ``<corpus>/<name>``, so that corpora can be mixed.
+    labels
+        What else utterances may be grouped by.
     """
 
     id: str
@@ -45,6 +44,7 @@ class Entry:
     language: str
     text: str
     num_samples: int
+    labels: Mapping[str, str] = field(default_factory=dict, hash=False)
 
     @property
     def duration_s(self) -> float:
@@ -52,43 +52,173 @@ class Entry:
         return self.num_samples / RATE_HZ
 
 
-@dataclass(frozen=True, slots=True)
-class ManifestRow:
-    """What is kept of an utterance's line in the manifest."""
+class PreparedPhone(NamedTuple):
+    """A labelled stretch of speech, in the corpus's own symbol and in IPA."""
 
-    entry: Entry
-    stem: str
+    symbol: str
+    ipa: str
+    start_s: float
+    end_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class PreparedUtterance:
+    """What the manifest says of an utterance.
+
+    Attributes
+    ----------
+    id, speaker
+        Unique within the corpus.
+    num_samples
+        Length of the audio, at 16 kHz.
+    ema_shape
+        Times and channels of the movements.
+    extra
+        Names of the further channels.
+    source_origin
+        Where pitch and voicing come from; ``None`` if they were not asked for.
+    sha256
+        Checksum of the audio and of each array, by kind.
+    labels
+        What else utterances may be grouped by.
+    """
+
+    id: str
+    speaker: str
+    language: str
+    text: str
+    frame: Frame
+    phone_set: str
     ema_rate_hz: float
     ema_start_s: float
     extra: tuple[str, ...]
-    sha256: Mapping[str, str]
-    frame: Frame
-    phone_set: str
+    phones: tuple[PreparedPhone, ...]
+    num_samples: int
+    ema_shape: tuple[int, int]
     source_origin: Origin | None
+    sha256: Mapping[str, str]
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def from_plain(cls, plain: Mapping[str, Any]) -> "PreparedUtterance":
+        """Return an utterance from what ``dataclasses.asdict`` and JSON made of it."""
+        phones = tuple(PreparedPhone(*phone) for phone in plain["phones"])
+        tuples = {name: tuple(plain[name]) for name in ("extra", "ema_shape")}
+        return cls(**{**plain, **tuples, "phones": phones})
+
+    @classmethod
+    def from_cut(cls, corpus: str, cut: Any) -> "PreparedUtterance":
+        """Return an utterance from its line; ValueError or the like if that is no cut of ours or names other files."""
+        _check_names(cut)
+        _check_files(corpus, cut)
+        (supervision,), custom = cut["supervisions"], cut["custom"]
+        rows, columns = custom["ema"]["array"]["shape"]
+        own, _, speaker = str(supervision["speaker"]).partition("/")
+        utterance = cls(
+            id=cut["id"].partition("/")[2],
+            speaker=speaker,
+            language=str(supervision["language"]),
+            text=str(supervision["text"]),
+            frame=custom["frame"],
+            phone_set=str(custom["phone_set"]),
+            ema_rate_hz=float(custom["ema_rate_hz"]),
+            ema_start_s=float(custom["ema"]["start"]),
+            extra=tuple(custom["extra"]),
+            phones=_phones(supervision.get("alignment") or {}),
+            num_samples=int(cut["recording"]["num_samples"]),
+            ema_shape=(int(rows), int(columns)),
+            source_origin=custom["source_origin"],
+            sha256={str(kind): str(value) for kind, value in custom["sha256"].items()},
+            labels=checked_labels(custom.get("labels", {})),
+        )
+        if own != corpus or not utterance._is_possible:
+            raise ValueError("a length, rate, start or speaker that cannot be")
+        if not utterance._kinds <= set(utterance.sha256):
+            raise ValueError("lacks checksums")
+        return utterance
+
+    @property
+    def _is_possible(self) -> bool:
+        fits = 0 < self.num_samples <= MAX_SAMPLES and MIN_EMA_RATE_HZ <= self.ema_rate_hz <= MAX_RATE_HZ
+        return fits and abs(self.ema_start_s) < MAX_DURATION_S
+
+    @property
+    def _kinds(self) -> set[str]:
+        """What files there are at least."""
+        return {AUDIO, EMA, *((EXTRA,) if self.extra else ()), *((SOURCE,) if self.source_origin else ())}
+
+    def to_cut(self, corpus: str) -> dict[str, Any]:
+        """Return the utterance's line: a lhotse cut."""
+        from lhotse import MonoCut, Recording, SupervisionSegment
+        from lhotse.audio import AudioSource
+
+        id_, duration_s = f"{corpus}/{self.id}", self.num_samples / RATE_HZ
+        source = AudioSource("file", [0], f"{AUDIO}/{self.id}.flac")
+        supervision = SupervisionSegment(
+            id=id_,
+            recording_id=id_,
+            start=0.0,
+            duration=duration_s,
+            text=self.text,
+            language=self.language,
+            speaker=f"{corpus}/{self.speaker}",
+            alignment=self._alignment(),
+        )
+        cut = MonoCut(
+            id=id_,
+            start=0.0,
+            duration=duration_s,
+            channel=0,
+            recording=Recording(id_, [source], RATE_HZ, self.num_samples, duration_s),
+            supervisions=[supervision],
+            custom=self._custom(),
+        )
+        return json.loads(json.dumps(cut.to_dict()))
+
+    def _alignment(self) -> dict[str, Any] | None:
+        from lhotse.supervision import AlignmentItem
+
+        spans = [(round(phone.start_s, 6), round(phone.end_s - phone.start_s, 6)) for phone in self.phones]
+        if not spans:
+            return None
+        return {
+            "phone": [AlignmentItem(phone.symbol, *span) for phone, span in zip(self.phones, spans, strict=True)],
+            "ipa": [AlignmentItem(phone.ipa, *span) for phone, span in zip(self.phones, spans, strict=True)],
+        }
+
+    def _custom(self) -> dict[str, Any]:
+        from lhotse.array import Array, TemporalArray
+
+        array = Array("numpy_files", EMA, f"{self.id}.npy", list(self.ema_shape))
+        custom = {
+            "ema": TemporalArray(array, 0, frame_shift=1 / self.ema_rate_hz, start=self.ema_start_s),
+            "ema_rate_hz": self.ema_rate_hz,
+            "extra": list(self.extra),
+            "sha256": dict(self.sha256),
+            "frame": self.frame,
+            "source_origin": self.source_origin,
+            "phone_set": self.phone_set,
+        }
+        return custom | ({"labels": dict(self.labels)} if self.labels else {})
+
+    def entry(self, corpus: str) -> Entry:
+        """Return what a split needs to know."""
+        id_, speaker = f"{corpus}/{self.id}", f"{corpus}/{self.speaker}"
+        return Entry(id_, corpus, speaker, self.language, self.text, self.num_samples, self.labels)
+
+
+@dataclass(frozen=True, slots=True)
+class ManifestRow:
+    """What is kept of a line in the manifest: all but the phones, and where to read these again."""
+
+    entry: Entry
+    utterance: PreparedUtterance
     offset: int
 
 
 def content_hash(cuts: Iterable[str], palates: Mapping[str, Any]) -> str:
     """Return a corpus's hash from its palates and its cuts' hashes, which name those of all audio and movements."""
     return digest([FORMAT, sorted(cuts), palates])
-
-
-def _check_names(fields: Any) -> None:
-    """Raise ValueError if a cut holds anything but what we write: lhotse would build it, whatever it is."""
-    recording, custom = fields["recording"], fields["custom"]
-    (source,), (supervision,), ema = recording["sources"], fields["supervisions"], custom["ema"]
-    for part, names in (
-        (fields, _CUT), (recording, _RECORDING), (source, _SOURCE), (supervision, _SUPERVISION),
-        (custom, _CUSTOM), (ema, _EMA), (ema["array"], _ARRAY),
-    ):  # fmt: skip
-        if unknown := set(part) - names:
-            raise ValueError(f"unknown fields {sorted(unknown)}")
-    alignment = supervision.get("alignment") or {}
-    if not isinstance(alignment, dict) or set(alignment) not in (set(), {"phone", "ipa"}):
-        raise ValueError("an alignment of other names")
-    for symbol, start_s, length_s, _ in (item for items in alignment.values() for item in items):
-        if not isinstance(symbol, str) or not (0 <= start_s < MAX_DURATION_S and 0 <= length_s < MAX_DURATION_S):
-            raise ValueError("a phone that cannot be")
 
 
 def parsed_line(manifest: Path, number: int, line: bytes) -> tuple[Any, str]:
@@ -100,83 +230,45 @@ def parsed_line(manifest: Path, number: int, line: bytes) -> tuple[Any, str]:
         raise CorpusError(manifest, f"not JSON: {error}", place=f"line {number}") from None
 
 
-def row_of(manifest: Path, corpus: str, number: int, fields: Any, offset: int) -> ManifestRow:
+def row_of(manifest: Path, corpus: str, number: int, cut: Any, offset: int) -> ManifestRow:
     """Take what is needed of a line; CorpusError if it names anything but the files of its own id."""
-    place = f"line {number}"
     try:
-        _check_names(fields)
-        (source,), array = fields["recording"]["sources"], fields["custom"]["ema"]["array"]
-        (supervision,), custom = fields["supervisions"], fields["custom"]
-        own, _, stem = fields["id"].partition("/")
-        files = source["source"], array["storage_path"], array["storage_key"]
-        named = files == (f"{AUDIO}/{stem}.flac", EMA, f"{stem}.npy") and own == corpus and _ID.fullmatch(stem)
-        if not named or (source["type"], array["storage_type"]) != ("file", "numpy_files"):
-            raise CorpusError(manifest, "names other files than its own", place=place)
-        sha256, extra = {str(key): str(value) for key, value in custom["sha256"].items()}, tuple(custom["extra"])
-        wanted = {AUDIO, EMA, *((EXTRA,) if extra else ()), *((SOURCE,) if custom["source_origin"] else ())}
-        if not wanted <= set(sha256):
-            raise CorpusError(manifest, "lacks checksums", place=place)
-        speaker, language, text = (str(supervision[name]) for name in ("speaker", "language", "text"))
-        count = int(fields["recording"]["num_samples"])
-        rate_hz, start_s = float(custom["ema_rate_hz"]), float(custom["ema"]["start"])
-        within = (
-            0 < count <= MAX_SAMPLES and MIN_EMA_RATE_HZ <= rate_hz <= MAX_RATE_HZ and abs(start_s) < MAX_DURATION_S
-        )
-        if not within or not speaker.startswith(f"{corpus}/"):
-            raise CorpusError(manifest, "a length, rate, start or speaker that cannot be", place=place)
-        entry = Entry(str(fields["id"]), corpus, speaker, language, text, count)
-        frame, phone_set, origin = custom["frame"], str(custom["phone_set"]), custom["source_origin"]
-        return ManifestRow(entry, stem, rate_hz, start_s, extra, sha256, frame, phone_set, origin, offset)
-    except CorpusError:
-        raise
+        utterance = PreparedUtterance.from_cut(corpus, cut)
     except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
-        raise CorpusError(manifest, f"not a cut of ours: {error!r}", place=place) from None
+        problem = f"not a cut of ours: {error if isinstance(error, ValueError) else repr(error)}"
+        raise CorpusError(manifest, problem, place=f"line {number}") from None
+    return ManifestRow(utterance.entry(corpus), replace(utterance, phones=()), offset)
 
 
-def manifest_line(corpus: str, about: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the lhotse cut of an utterance, from what was noted of it when it was written."""
-    from lhotse import MonoCut, Recording, SupervisionSegment
-    from lhotse.array import Array, TemporalArray
-    from lhotse.audio import AudioSource
-    from lhotse.supervision import AlignmentItem
+def _check_names(cut: Any) -> None:
+    """Raise ValueError if a cut holds anything but what we write: lhotse would build it, whatever it is."""
+    recording, custom = cut["recording"], cut["custom"]
+    (source,), (supervision,), ema = recording["sources"], cut["supervisions"], custom["ema"]
+    for part, names in (
+        (cut, _CUT), (recording, _RECORDING), (source, _SOURCE), (supervision, _SUPERVISION),
+        (custom, _CUSTOM), (ema, _EMA), (ema["array"], _ARRAY),
+    ):  # fmt: skip
+        if unknown := set(part) - names:
+            raise ValueError(f"unknown fields {sorted(unknown)}")
 
-    id_, count = f"{corpus}/{about['id']}", about["num_samples"]
-    duration_s = count / RATE_HZ
-    source = AudioSource("file", [0], f"{AUDIO}/{about['id']}.flac")
-    array = Array("numpy_files", EMA, f"{about['id']}.npy", list(about["ema_shape"]))
-    spans = [
-        (phone, ipa, round(start_s, 6), round(end_s - start_s, 6)) for phone, ipa, start_s, end_s in about["phones"]
-    ]
-    alignment = {
-        "phone": [AlignmentItem(phone, *span) for phone, _, *span in spans],
-        "ipa": [AlignmentItem(ipa, *span) for _, ipa, *span in spans],
-    }
-    cut = MonoCut(
-        id=id_,
-        start=0.0,
-        duration=duration_s,
-        channel=0,
-        recording=Recording(id_, [source], RATE_HZ, count, duration_s),
-        supervisions=[
-            SupervisionSegment(
-                id=id_,
-                recording_id=id_,
-                start=0.0,
-                duration=duration_s,
-                text=about["text"],
-                language=about["language"],
-                speaker=f"{corpus}/{about['speaker']}",
-                alignment=alignment if spans else None,
-            )
-        ],
-        custom={
-            "ema": TemporalArray(array, 0, frame_shift=1 / about["ema_rate_hz"], start=about["ema_start_s"]),
-            "ema_rate_hz": about["ema_rate_hz"],
-            "extra": list(about["extra"]),
-            "sha256": dict(about["sha256"]),
-            "frame": about["frame"],
-            "source_origin": about["source_origin"],
-            "phone_set": about["phone_set"],
-        },
-    )
-    return json.loads(json.dumps(cut.to_dict()))
+
+def _check_files(corpus: str, cut: Any) -> None:
+    (source,), array = cut["recording"]["sources"], cut["custom"]["ema"]["array"]
+    own, _, stem = cut["id"].partition("/")
+    files = source["source"], array["storage_path"], array["storage_key"]
+    named = files == (f"{AUDIO}/{stem}.flac", EMA, f"{stem}.npy") and own == corpus and _ID.fullmatch(stem)
+    if not named or (source["type"], array["storage_type"]) != ("file", "numpy_files"):
+        raise ValueError("names other files than its own")
+
+
+def _phones(alignment: Any) -> tuple[PreparedPhone, ...]:
+    if not isinstance(alignment, dict) or set(alignment) not in (set(), {"phone", "ipa"}):
+        raise ValueError("an alignment of other names")
+    phones = []
+    for own, item in zip(alignment.get("phone", ()), alignment.get("ipa", ()), strict=True):
+        (symbol, *span, _), (ipa, start_s, length_s, _) = own, item
+        known = isinstance(symbol, str) and isinstance(ipa, str) and span == [start_s, length_s]
+        if not known or not (0 <= start_s < MAX_DURATION_S and 0 <= length_s < MAX_DURATION_S):
+            raise ValueError("a phone that cannot be")
+        phones.append(PreparedPhone(symbol, ipa, float(start_s), float(start_s + length_s)))
+    return tuple(phones)

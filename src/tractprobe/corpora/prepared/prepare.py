@@ -26,7 +26,8 @@ import numpy as np
 from tractprobe.corpora.ipa import UNKNOWN
 from tractprobe.corpora.prepared.convert import Converted, convert
 from tractprobe.corpora.prepared.corpus import PreparedCorpus
-from tractprobe.corpora.prepared.manifest import AUDIO, DESCRIPTION, EMA, FORMAT, MANIFEST, content_hash, manifest_line
+from tractprobe.corpora.prepared.manifest import AUDIO, DESCRIPTION, EMA, FORMAT, MANIFEST, content_hash
+from tractprobe.corpora.prepared.placing import Placed, placed
 from tractprobe.corpora.utterance import Reader
 from tractprobe.signals.audio import RATE_HZ
 from tractprobe.signals.channels import CHANNELS, UNIT
@@ -142,15 +143,15 @@ def _write(
         (staging / folder).mkdir(exist_ok=True)
     began = time.perf_counter()
     journal = Journal(staging)
-    done = [Converted(**entry) for entry in journal.entries()]
+    done = [Placed.from_plain(entry) for entry in journal.entries()]
     journal.keep(len(done))
     if done:
         log.info("resuming: %d of %d raw files done", len(done), len(sources))
-    before, names = len(done), {utterance["id"] for converted in done for utterance in converted.utterances}
+    before, names = len(done), {utterance.id for part in done for utterance in part.utterances}
     results = _converted(reader, sources[before:], staging, workers, source_channels)
     with journal.noting() as note, closing(results):
         for converted in progress(results, f"preparing {reader.name}", unit="file", total=len(sources) - before):
-            done.append(_placed(converted, staging, names, reader))
+            done.append(placed(converted, staging, names, reader))
             note(asdict(done[-1]))
     if not names:
         shutil.rmtree(staging)
@@ -178,45 +179,24 @@ def _converted(
                 yield result
 
 
-def _first_problem(done: Sequence[Converted]) -> str:
-    problems = [skipped["problem"] for converted in done for skipped in converted.skipped]
+def _first_problem(done: Sequence[Placed]) -> str:
+    problems = [skipped["problem"] for placed in done for skipped in placed.skipped]
     return f"the first problem: {problems[0]}" if problems else "they contain no utterance"
 
 
-def _placed(converted: Converted, staging: Path, names: set[str], reader: Reader) -> Converted:
-    """Give the files of a source their final names; a second utterance with the same name is skipped."""
-    placed = Converted(converted.source, skipped=list(converted.skipped))
-    for utterance in map(dict, converted.utterances):
-        files, is_new = utterance.pop("files"), utterance["id"] not in names
-        for temporary, final in files:
-            if is_new:
-                (staging / final).parent.mkdir(exist_ok=True)
-                os.replace(staging / temporary, staging / final)
-            else:
-                (staging / temporary).unlink()
-        if is_new:
-            names.add(utterance["id"])
-            placed.utterances.append(utterance)
-        else:
-            placed.skip(CorpusError(reader.root, f"a second utterance named {utterance['id']}"))
-    for skipped in placed.skipped:
-        log.warning("skipped: %s", skipped["problem"])
-    return placed
-
-
-def _describe(reader: Reader, done: Sequence[Converted], staging: Path, fingerprint: str) -> None:
+def _describe(reader: Reader, done: Sequence[Placed], staging: Path, fingerprint: str) -> None:
     """Write manifest and description."""
     for leftover in staging.glob(".*"):  # from sources that were converted but not placed when the run was killed
         leftover.unlink()
     hashes, seconds, unknown = [], defaultdict[tuple[str, str, str], float](float), Counter[tuple[str, str]]()
     with open(staging / MANIFEST, "w", encoding="utf-8") as manifest:
-        for utterance in (utterance for converted in done for utterance in converted.utterances):
-            fields = manifest_line(reader.name, utterance)
-            hashes.append(digest(fields))
-            manifest.write(json.dumps(fields, ensure_ascii=False) + "\n")
-            speaker = f"{reader.name}/{utterance['speaker']}"
-            seconds[utterance["language"], speaker, utterance["frame"]] += utterance["num_samples"] / RATE_HZ
-            unknown.update((utterance["phone_set"], label) for label, ipa, *_ in utterance["phones"] if ipa == UNKNOWN)
+        for utterance in (one for part in done for one in part.utterances):
+            cut, entry = utterance.to_cut(reader.name), utterance.entry(reader.name)
+            hashes.append(digest(cut))
+            manifest.write(json.dumps(cut, ensure_ascii=False) + "\n")
+            seconds[entry.language, entry.speaker, utterance.frame] += entry.duration_s
+            symbols = [phone.symbol for phone in utterance.phones if phone.ipa == UNKNOWN]
+            unknown.update((utterance.phone_set, symbol) for symbol in symbols)
     palates, lost = _palates(reader)
     write_json(staging / DESCRIPTION, {
         "format": FORMAT,
@@ -257,10 +237,10 @@ def _palates(reader: Reader) -> tuple[dict[str, list[list[float]]], list[dict[st
     return palates, lost
 
 
-def _log_speed(reader: Reader, done: Sequence[Converted], elapsed_s: float) -> None:
-    utterances = [utterance for converted in done for utterance in converted.utterances]
-    audio_h = sum(utterance["num_samples"] for utterance in utterances) / RATE_HZ / 3600
-    ema_h = sum(utterance["ema_shape"][0] / utterance["ema_rate_hz"] for utterance in utterances) / 3600
+def _log_speed(reader: Reader, done: Sequence[Placed], elapsed_s: float) -> None:
+    utterances = [one for part in done for one in part.utterances]
+    audio_h = sum(one.num_samples for one in utterances) / RATE_HZ / 3600
+    ema_h = sum(one.ema_shape[0] / one.ema_rate_hz for one in utterances) / 3600
     minutes = elapsed_s / 60
     speed = f"{audio_h / minutes:.2f} h of audio, {ema_h / minutes:.2f} h of movements per minute"
     log.info("%s: prepared in %.1f s (%s)", reader.name, elapsed_s, speed)

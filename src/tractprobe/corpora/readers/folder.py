@@ -17,6 +17,8 @@ ema_channels       yes        name of each column, out of ``articulators.CHANNEL
 ema_start_s        no         time of the first row from the start of the audio; 0 if not given
 f0_rate_hz         no         numbers of ``.f0.npy`` per second; given if and only if there is that file
 phones             no         ``[label, start_s, end_s]`` for each, in order
+labels             no         what else to group by: an object of at most 16 names (``a-z``, ``0-9``, ``_``) with short
+                              texts, such as ``{"style": "read"}``
 id                 no         if given, the name of the file
 sample_rate_hz     no         if given, checked against the audio
 duration_s         no         if given, checked against the audio (to 10 ms)
@@ -32,7 +34,7 @@ from typing import Any
 
 import numpy as np
 
-from tractprobe.corpora.utterance import Phone, Reader, Utterance, found, naming
+from tractprobe.corpora.utterance import Phone, Reader, Utterance, checked_labels, found, naming
 from tractprobe.signals.audio import read_audio
 from tractprobe.signals.channels import CHANNELS, UNIT, in_canonical_order
 from tractprobe.signals.track import Track
@@ -44,6 +46,7 @@ _OPTIONAL = {
     "ema_start_s": float,
     "f0_rate_hz": float,
     "phones": list,
+    "labels": dict,
     "id": str,
     "sample_rate_hz": float,
     "duration_s": float,
@@ -83,6 +86,7 @@ class Folder(Reader):
                     phones=_phones(path, fields.get("phones", [])),
                     f0_hz=f0_hz,
                     f0_rate_hz=f0_rate_hz,
+                    labels=checked_labels(fields.get("labels", {})),
                 )
             ]
 

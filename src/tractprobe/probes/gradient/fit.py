@@ -6,7 +6,6 @@ utterances alone: whatever else a batch holds is masked for them.
 
 import logging
 from collections.abc import Sequence
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -43,7 +42,7 @@ def fit(problems: Sequence[Problem], states: HiddenStates, trainer: "pl.Trainer"
     first, alone = problems[0], len(problems) == 1
     if first.combines_layers and not alone:
         raise ConfigError("together=true trains a head for each layer; head=weighted reads several: together=false")
-    data = first.data(union([problem.split for problem in problems]), states)
+    data = data_of(first, union([problem.split for problem in problems]), states)
     views = [View(problem.split, data.scales(problem.split)) for problem in problems]
     module = Inversion(
         states,
@@ -67,6 +66,22 @@ def fit(problems: Sequence[Problem], states: HiddenStates, trainer: "pl.Trainer"
 
 def _names(problem: Problem) -> list[str]:
     return [f"layer{label}" for label in problem.labels]
+
+
+def data_of(problem: Problem, split: Split, states: HiddenStates) -> EmaData:
+    """Return batches of a split of the problem's corpora."""
+    return EmaData(
+        problem.corpora,
+        split,
+        problem.encoder.geometry,
+        problem.encoder.count_frames,
+        layers=states.layers,
+        states=states.caches,
+        targets=problem.targets,
+        features=tuple(states.features.values()),
+        seed=problem.settings.seed,
+        **vars(problem.settings.data),
+    )
 
 
 def checkpoint_identity(problems: Sequence[Problem]) -> str:
@@ -146,12 +161,12 @@ def fitted(
 
 def loaded(problem: Problem, states: HiddenStates, head: Head, trainer: "pl.Trainer") -> Fitted:
     """Return heads that were read from a file, to be tested again."""
-    view = View(problem.split, problem.data(problem.split, states).scales())
+    view = View(problem.split, data_of(problem, problem.split, states).scales())
     return fitted(problem, states, head, view, {"best_validation_r": []}, trainer)
 
 
 def _tested(problem: Problem, states: HiddenStates, head: Head, view: View, trainer: "pl.Trainer") -> list[ScoreRow]:
-    data = problem.data(replace(problem.split, folds=()), states)
+    data = data_of(problem, problem.split, states)
     module = Inversion(
         states,
         head,

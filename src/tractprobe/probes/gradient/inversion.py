@@ -13,13 +13,15 @@ import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
-from tractprobe.data.datamodule import Batch, Group
+from tractprobe.data.batches import Batch
+from tractprobe.data.groups import GroupKey
 from tractprobe.data.targets import Targets
 from tractprobe.probes.gradient.objective import Mse, Objective
+from tractprobe.probes.gradient.score_sums import ScoreSums
 from tractprobe.probes.gradient.truth import Part, Truth, Truths
 from tractprobe.probes.heads import Bank, Head
-from tractprobe.probes.scores import Scores, ScoreSums
-from tractprobe.probes.states import HeadInput, HiddenStates, read_by_heads
+from tractprobe.probes.scores import Scores
+from tractprobe.probes.states import HeadInput, HiddenStates
 from tractprobe.runs.ranks import ids_of_all_ranks, of_all_ranks, world_size
 from tractprobe.system.errors import ConfigError, RunError
 
@@ -84,7 +86,7 @@ class Inversion(pl.LightningModule):
         *,
         inputs: Sequence[HeadInput],
         truths: Truths,
-        groups: Sequence[Group],
+        groups: Sequence[GroupKey],
         targets: Targets,
         training: TrainingPolicy | None = None,
         names: Sequence[str] | None = None,
@@ -115,7 +117,7 @@ class Inversion(pl.LightningModule):
 
     def read(self, batch: Batch) -> Shaped[Tensor, "head batch time width"]:
         """Return each head's input on the batch; of one that adds up layers, these."""
-        return read_by_heads(self.states.at(batch), self.states.layers, self.head, self.inputs)
+        return self.states.read_by(self.head, self.inputs, self.states.at(batch), batch.features)
 
     def truth(self, batch: Batch, part: Part) -> Truth:
         """Return what the batch's predictions are held against."""
@@ -202,11 +204,11 @@ class Inversion(pl.LightningModule):
         self.score_sums.update(predicted, target, truth.valid, batch.group)
 
 
-def mean_r(r: Float[Tensor, "layer group channel"], groups: Sequence[Group]) -> Float[Tensor, " layer"]:
+def mean_r(r: Float[Tensor, "layer group channel"], groups: Sequence[GroupKey]) -> Float[Tensor, " layer"]:
     """Return each layer's r, averaged over channels, then over the languages of a speaker, then over speakers."""
     by_group = r.nanmean(dim=2)
-    speakers = sorted({speaker for *_, speaker in groups})
-    members = [[index for index, group in enumerate(groups) if group[2] == speaker] for speaker in speakers]
+    speakers = sorted({group.speaker for group in groups})
+    members = [[index for index, group in enumerate(groups) if group.speaker == speaker] for speaker in speakers]
     return torch.stack([by_group[:, index].nanmean(dim=1) for index in members], dim=1).nanmean(dim=1)
 
 

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from tractprobe.data.datamodule import Batch
+from tractprobe.data.batches import Batch
 from tractprobe.data.scales import SpeakerScale
 from tractprobe.data.splits import Split
 from tractprobe.system.errors import RunError

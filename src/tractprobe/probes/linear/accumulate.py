@@ -17,12 +17,13 @@ import torch
 from tqdm import tqdm
 
 from tractprobe.corpora.prepared.corpus import PreparedCorpus
-from tractprobe.data.datamodule import Batch, EmaData
+from tractprobe.data.batches import Batch, EmaBatches
+from tractprobe.data.groups import GroupKey
 from tractprobe.data.splits import Split
 from tractprobe.data.targets import Targets
 from tractprobe.probes.linear.group_moments import GroupMoments, SavedMoments
 from tractprobe.probes.linear.moment_store import Group, MomentStore
-from tractprobe.probes.states import HeadInput, HiddenStates, side_by_side
+from tractprobe.probes.states import HeadInput, HiddenStates
 from tractprobe.runs.settings import LoadingPolicy
 from tractprobe.system.files import digest
 from tractprobe.system.products import is_made_from, staged_folder, write_index
@@ -37,13 +38,13 @@ _GIVEN_BACK = 32  # groups behind which freed memory is given back: behind each,
 def partition(corpora: Sequence[PreparedCorpus], splits: Sequence[Split]) -> tuple[Group, ...]:
     """Divide utterances into the fewest groups of one speaker and language that no split cuts through."""
     parts = [part for split in splits for part in _parts(split)]
-    groups: dict[tuple[str, str, str, tuple[bool, ...]], list[str]] = {}
+    groups: dict[tuple[GroupKey, tuple[bool, ...]], list[str]] = {}
     for corpus in corpora:
         for entry in corpus.entries:
             sides = tuple(entry.id in part for part in parts)
             if any(sides):
-                groups.setdefault((entry.corpus, entry.language, entry.speaker, sides), []).append(entry.id)
-    return tuple(Group(*key[:3], ids=tuple(sorted(ids))) for key, ids in sorted(groups.items()))
+                groups.setdefault((GroupKey.of(entry), sides), []).append(entry.id)
+    return tuple(Group(*key, ids=tuple(sorted(ids))) for (key, _), ids in sorted(groups.items()))
 
 
 def _parts(split: Split) -> list[set[str]]:
@@ -70,7 +71,7 @@ def sum_groups(
         Where moments of any kind are kept; these have a folder of their own in it, named by all that determines them.
     """
     encoder, ids = states.encoder, [id_ for group in groups for id_ in group.ids]
-    data = EmaData(
+    data = EmaBatches(
         corpora,
         Split(tuple(ids), ()),
         encoder.geometry,
@@ -78,10 +79,11 @@ def sum_groups(
         layers=states.layers,
         states=states.caches,
         targets=targets,
+        features=tuple(states.features.values()),
         **vars(loading),
     )
     identity = _identity(states, corpora, groups, targets, inputs)
-    widths = {str(read.label): encoder.width * len(read.layers) for read in inputs}
+    widths = {str(read.label): read.width(encoder, states.features) for read in inputs}
     place = folder / digest(identity)[:16]
     names = [f"group-{number:05}.safetensors" for number in range(len(groups))]
     with staged_folder(place, lambda: _is_whole(place, identity, names, widths), resume=place.name) as staging:
@@ -101,14 +103,19 @@ def _identity(
     targets: Targets,
     inputs: Sequence[HeadInput],
 ) -> dict[str, Any]:
+    features = {
+        "read": {str(read.label): list(read.features) for read in inputs},
+        "identity": {name: [one.width, one.identity] for name, one in states.features.items()},
+    }
     return {
         "format": _FORMAT,
         "encoder": states.encoder.identity_on(corpora),
         "corpora": {corpus.name: corpus.content_hash for corpus in corpora},
         "inputs": {str(read.label): list(read.layers) for read in inputs},
-        "targets": [list(targets.names), targets.smoothing.identity],
+        "targets": targets.identity,
         "storage": states.storage,
         "groups": [list(group.ids) for group in groups],
+        **({"features": features} if states.features else {}),
     }
 
 
@@ -121,7 +128,7 @@ class _Pass:
 
     def __init__(
         self,
-        data: EmaData,
+        data: EmaBatches,
         groups: Sequence[Group],
         files: Sequence[Path],
         inputs: Sequence[HeadInput],
@@ -151,9 +158,8 @@ class _Pass:
                     batch = next(loaded).to(self.device)
                     used = batch.valid.any(dim=2)
                     frames = states.at(batch)[:, used]
-                    parts = {
-                        str(read.label): side_by_side(frames, states.layers, [read.layers])[0] for read in self.inputs
-                    }
+                    features = None if batch.features is None else batch.features[used]
+                    parts = {str(read.label): states.side_by_side([read], frames, features)[0] for read in self.inputs}
                     sums.include(parts, batch.target[used], batch.valid[used])
                 if written is not None:
                     written.result()

@@ -10,12 +10,14 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from tractprobe.data.groups import GroupKey
 from tractprobe.probes.linear.group_moments import SavedMoments
 from tractprobe.probes.linear.scatter import Scatter
 from tractprobe.system.threads import concurrently
 
 _BLOCK = 16  # matrices that are multiplied at a time
 _KEPT_BYTES = 1 << 29  # of one layer's groups; what goes beyond is read again for every sum
+_CPU = torch.device("cpu")
 
 Selection = Bool[np.ndarray, " group"]
 
@@ -28,6 +30,11 @@ class Group:
     language: str
     speaker: str
     ids: tuple[str, ...]
+
+    @property
+    def key(self) -> GroupKey:
+        """What its frames are scored in."""
+        return GroupKey(self.corpus, self.language, self.speaker)
 
 
 class MomentStore:
@@ -53,11 +60,11 @@ class MomentStore:
         self.group_of = np.repeat(np.arange(len(parts)), [len(mask) for mask in masks])
         self._last: LayerRows | None = None
 
-    def layer(self, name: str) -> "LayerRows":
-        """Return the rows of an input; the last one that was asked for is kept."""
-        if self._last is None or self._last.name != name:
+    def layer(self, name: str, device: torch.device = _CPU) -> "LayerRows":
+        """Return the rows of an input, whose Σxxᵀ are put on a device; the last one that was asked for is kept."""
+        if self._last is None or (self._last.name, self._last.device) != (name, device):
             self._last = None  # before the next is read
-            self._last = LayerRows(name, self.widths[name], self._files, self.group_of)
+            self._last = LayerRows(name, self.widths[name], self._files, self.group_of, device)
         return self._last
 
     @cached_property
@@ -83,28 +90,40 @@ class LayerRows:
         Σxyᵀ of each group, where lost targets count as 0.
     """
 
-    def __init__(self, name: str, width: int, files: Sequence[SavedMoments], group_of: Int[np.ndarray, " row"]):
-        self.name, self.width, self._files, self._group_of = name, width, files, group_of
+    def __init__(
+        self,
+        name: str,
+        width: int,
+        files: Sequence[SavedMoments],
+        group_of: Int[np.ndarray, " row"],
+        device: torch.device = _CPU,
+    ):
+        self.name, self.width, self.device, self._files, self._group_of = name, width, device, files, group_of
         self.x: Float[np.ndarray, "row width"] = np.concatenate([file.read(f"x {name}")[0].numpy() for file in files])
         self.xy: Float[np.ndarray, "group width channel"] = np.stack(
             [file.read(f"xy {name}")[0].numpy() for file in files]
         )
         self._row_in_group = np.arange(len(group_of)) - np.searchsorted(group_of, group_of)
         self._kept: dict[int, Scatter] = {}
-        self._kept_bytes = 0
+        self._kept_bytes, self._most_bytes = 0, _room(device)
 
     def _scatter(self, group: int) -> Scatter:
         """Return a group's Σxxᵀ, from memory while there is room for it."""
         kept = self._kept.get(group)
         if kept is None:
-            kept = self._files[group].scatter(self.name)
-            if self._kept_bytes + kept.size_bytes <= _KEPT_BYTES:
+            kept = self._files[group].scatter(self.name).to(self.device)
+            if self._kept_bytes + kept.size_bytes <= self._most_bytes:
                 self._kept[group] = kept
                 self._kept_bytes += kept.size_bytes
         return kept
 
-    def triangles(self, sets: Sequence[Float[np.ndarray, "set row"]]) -> list[Float[np.ndarray, "set half"]]:
-        """Return Σxxᵀ of weighted sums of rows, as upper triangles: each, to the bit, as if it were asked for alone."""
+    def triangles(self, sets: Sequence[Float[np.ndarray, "_set row"]]) -> list[Float[np.ndarray, "_set half"]]:
+        """Return Σxxᵀ of weighted sums of rows, as upper triangles.
+
+        On the CPU each is, to the bit, what it is if it is asked for alone.
+        """
+        if self.device.type != "cpu":
+            return self.triangles_by_torch(sets)
         total = [np.zeros((len(weights), self.width * (self.width + 1) // 2)) for weights in sets]
         for first in range(0, len(self._group_of), _BLOCK):
             rows = range(first, min(first + _BLOCK, len(self._group_of)))
@@ -115,8 +134,20 @@ class LayerRows:
                 concurrently(_add_product, *zip(*using, strict=True), [block] * len(using))
         return total
 
+    def triangles_by_torch(self, sets: Sequence[Float[np.ndarray, "_set row"]]) -> list[Float[np.ndarray, "_set half"]]:
+        """Return the same, added up where the rows are."""
+        weights = torch.from_numpy(np.concatenate(sets)).to(self.device)
+        total = weights.new_zeros(len(weights), self.width * (self.width + 1) // 2)
+        for first in range(0, len(self._group_of), _BLOCK):
+            rows = range(first, min(first + _BLOCK, len(self._group_of)))
+            total.addmm_(weights[:, rows.start : rows.stop], torch.stack([self._half(row) for row in rows]))
+        return [one.numpy() for one in total.cpu().split([len(one) for one in sets])]
+
+    def _half(self, row: int) -> Float[Tensor, " half"]:
+        return self._scatter(int(self._group_of[row])).triangle(int(self._row_in_group[row]))
+
     def _triangle(self, row: int) -> Float[np.ndarray, " half"]:
-        return self._scatter(int(self._group_of[row])).triangle(int(self._row_in_group[row])).numpy()
+        return self._half(row).numpy()
 
     def squares(
         self,
@@ -129,6 +160,11 @@ class LayerRows:
         for group in np.unique(self._group_of[row_weights != 0]):
             total += self._scatter(int(group)).squares(row_weights[self._group_of == group], weights, centre)
         return total
+
+
+def _room(device: torch.device) -> int:
+    """Return how many bytes of a layer's groups may be kept: on a GPU a quarter of what is free there."""
+    return torch.cuda.mem_get_info(device)[0] // 4 if device.type == "cuda" else _KEPT_BYTES
 
 
 def _add_product(total: np.ndarray, weights: np.ndarray, block: np.ndarray) -> None:

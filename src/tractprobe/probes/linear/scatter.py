@@ -32,10 +32,14 @@ class FrameScatter:
         """Memory that this takes."""
         return self.frames.nbytes + self.rows.nbytes
 
+    def to(self, device: torch.device) -> "FrameScatter":
+        """Return the same on a device."""
+        return FrameScatter(self.frames.to(device), self.rows.to(device))
+
     def triangle(self, row: int) -> Float[Tensor, " half"]:
         """Return the upper triangle of a row's Σxxᵀ."""
         chosen, width = self.rows[row], self.frames.shape[1]
-        square = torch.zeros(width, width, dtype=torch.float64)
+        square = torch.zeros(width, width, dtype=torch.float64, device=self.frames.device)
         add_square(square, (self.frames if chosen.all() else self.frames[chosen]).double())
         return packed(square)
 
@@ -46,7 +50,7 @@ class FrameScatter:
         centre: Float[Tensor, "*some channel"],
     ) -> Float[Tensor, "*some channel"]:
         """Return the weighted sum over rows of Σ(xw - c)²."""
-        by_frame = torch.from_numpy(row_weights) @ self.rows.double()
+        by_frame = torch.from_numpy(row_weights).to(self.rows.device) @ self.rows.double()
         used = by_frame != 0
         x = self.frames[used].to(weights)
         columns = weights.movedim(-2, 0).reshape(x.shape[1], -1)
@@ -67,6 +71,10 @@ class TriangleScatter:
         """Memory that this takes."""
         return self.triangles.nbytes + self.x.nbytes + self.count.nbytes
 
+    def to(self, device: torch.device) -> "TriangleScatter":
+        """Return the same on a device."""
+        return TriangleScatter(self.triangles.to(device), self.x.to(device), self.count.to(device))
+
     def triangle(self, row: int) -> Float[Tensor, " half"]:
         """Return the upper triangle of a row's Σxxᵀ."""
         return self.triangles[row]
@@ -78,7 +86,7 @@ class TriangleScatter:
         centre: Float[Tensor, "*some channel"],
     ) -> Float[Tensor, "*some channel"]:
         """Return the weighted sum over rows of Σ(xw - c)²."""
-        by_row = torch.from_numpy(row_weights)
+        by_row = torch.from_numpy(row_weights).to(self.x.device)
         xx = unpacked(by_row @ self.triangles, self.x.shape[1]).to(weights)
         x, n = (by_row @ self.x).to(weights), float(by_row @ self.count.double())
         return squares_about(xx, x, n, weights, centre) if n else torch.zeros_like(centre)
@@ -109,7 +117,9 @@ def add_square(total: Float[Tensor, "width width"], x: Float[Tensor, "frame widt
 
 def packed(symmetric: Float[Tensor, "width width"]) -> Float[Tensor, " half"]:
     """Return the upper triangle, row by row."""
-    triangle, _ = _trttp(symmetric.cpu().numpy().T, uplo="L")
+    if symmetric.device.type != "cpu":
+        return packed_by_torch(symmetric)
+    triangle, _ = _trttp(symmetric.numpy().T, uplo="L")
     return torch.from_numpy(triangle)
 
 
@@ -119,6 +129,23 @@ def unpacked(triangle: Float[Tensor, " half"], width: int) -> Float[Tensor, "wid
     >>> unpacked(torch.tensor([1.0, 2.0, 3.0], dtype=torch.float64), 2).tolist()
     [[1.0, 2.0], [2.0, 3.0]]
     """
+    if triangle.device.type != "cpu":
+        return unpacked_by_torch(triangle, width)
     columns, _ = _tpttr(width, triangle.numpy(), uplo="L")
     upper = torch.from_numpy(columns.T)
     return upper.triu() + upper.triu(1).T
+
+
+def packed_by_torch(symmetric: Float[Tensor, "width width"]) -> Float[Tensor, " half"]:
+    """Return the upper triangle, row by row, on the matrix's device."""
+    rows, columns = torch.triu_indices(*symmetric.shape, device=symmetric.device)
+    return symmetric[rows, columns]
+
+
+def unpacked_by_torch(triangle: Float[Tensor, " half"], width: int) -> Float[Tensor, "width width"]:
+    """Return the symmetric matrix of an upper triangle, on the triangle's device."""
+    rows, columns = torch.triu_indices(width, width, device=triangle.device)
+    matrix = triangle.new_zeros(width, width)
+    matrix[rows, columns] = triangle
+    matrix[columns, rows] = triangle
+    return matrix

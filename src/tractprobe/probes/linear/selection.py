@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from tractprobe.data.groups import GroupKey
 from tractprobe.data.scales import SpeakerScale
 from tractprobe.data.splits import Split
 from tractprobe.probes.linear.moment_store import LayerRows, MomentStore, Selection
@@ -32,7 +33,7 @@ class Division:
 
     development: Selection
     folds: tuple[tuple[Selection, tuple[Selection, ...]], ...]
-    test: Mapping[tuple[str, str, str], Selection]
+    test: Mapping[GroupKey, Selection]
     scales: Mapping[str, SpeakerScale]
     mean: Float[np.ndarray, "group channel"]
     sd: Float[np.ndarray, "group channel"]
@@ -56,7 +57,7 @@ class Division:
             (train, tuple(kept & (speakers == speaker) for speaker in sorted({*speakers[kept]})))
             for train, kept in folds
         ]
-        keys = [(group.corpus, group.language, group.speaker) for group in store.groups]
+        keys = [group.key for group in store.groups]
         tested = {
             key: test & np.array([other == key for other in keys])
             for key in sorted({key for key, one in zip(keys, test, strict=True) if one})
@@ -88,7 +89,7 @@ class LayerSums:
     def __init__(self, store: MomentStore, name: str, division: Division, device: torch.device | str = "cpu"):
         self.store, self.division, self.device = store, division, device
         self.width, self.num_channels = store.widths[name], store.count.shape[1]
-        self.rows = store.layer(name)
+        self.rows = store.layer(name, torch.device(device))
         self._usable = (store.count > 0) & np.isfinite(division.mean)
 
     def held(self, selection: Selection) -> list[tuple[list[int], HeldRows]]:
@@ -125,7 +126,7 @@ class LayerSums:
         return [[(channels, self._whole(part, next(each))) for channels, part in side] for side in self._to_fit]
 
     def _whole(self, part: HeldRows, triangle: Float[np.ndarray, " half"]) -> Sums:
-        xx = unpacked(torch.from_numpy(triangle), self.width).to(self.device)
+        xx = unpacked(torch.from_numpy(triangle).to(self.device), self.width)
         return Sums(part.n, part.x, part.y, part.xy, part.yy, xx)
 
     def _row_weights(self, selection: Selection) -> Float[np.ndarray, "channel row"]:

@@ -20,6 +20,8 @@ from torch import Tensor
 
 from tractprobe.probes.linear.scatter import squares_about
 
+_FACTORS_BYTES = 1 << 30  # of the matrices that are factorised at a time
+
 _sytrd: Any
 _ormqr: Any
 _sytrd, _ormqr = get_lapack_funcs(("sytrd", "ormqr"), dtype=np.float64)
@@ -76,32 +78,57 @@ def solve(
 def _shrunk(
     gram: Float[Tensor, "width width"], cross: Float[Tensor, "width channel"], alphas: Float[Tensor, " alpha"]
 ) -> Float[Tensor, "alpha width channel"]:
-    """Return (G + αI)⁻¹ C for each alpha, from one orthogonal transformation of G.
+    """Return (G + αI)⁻¹ C for each alpha, by what suits the device.
 
     On the CPU G = Q T Qᵀ with a tridiagonal T (Householder; Golub & Van Loan, 8.3.1), in which each further alpha costs
-    next to nothing: a third of the time of an eigendecomposition, which it is elsewhere.
+    next to nothing: a third of the time of an eigendecomposition. On a GPU a Cholesky factorisation for each alpha, all
+    at once, since a GPU multiplies matrices well and reduces one to a tridiagonal badly.
     """
-    if gram.device.type == "cpu":
-        try:
-            return torch.from_numpy(_by_tridiagonal(gram.numpy(), cross.numpy(), alphas.numpy()))
-        except np.linalg.LinAlgError:
-            pass  # rounding has left an eigenvalue below -alpha
-    return by_eigenvectors(gram, cross, alphas)
+    if gram.device.type != "cpu":
+        return by_cholesky(gram, cross, alphas)
+    try:
+        return torch.from_numpy(by_tridiagonal(gram.numpy(), cross.numpy(), alphas.numpy()))
+    except np.linalg.LinAlgError:  # rounding has left an eigenvalue below -alpha
+        return by_eigenvectors(gram, cross, alphas)
+
+
+def by_cholesky(
+    gram: Float[Tensor, "*set width width"], cross: Float[Tensor, "*set width channel"], alphas: Float[Tensor, " alpha"]
+) -> Float[Tensor, "*set alpha width channel"]:
+    """Return (G + αI)⁻¹ C of one or several sets for each alpha, where G may be singular.
+
+    Factorises as many matrices at a time as memory should hold. Where rounding has left an eigenvalue of G below -α,
+    eigenvectors solve instead.
+    """
+    together = max(1, _FACTORS_BYTES // (2 * gram.nbytes))  # the shifted matrices and their factors
+    found, failed = [], []
+    for some in alphas.to(gram).split(together):
+        shifted = torch.stack([gram] * len(some), dim=-3)
+        shifted.diagonal(dim1=-2, dim2=-1).add_(some[:, None])
+        factors, info = torch.linalg.cholesky_ex(shifted)
+        found.append(torch.cholesky_solve(cross[..., None, :, :], factors))
+        failed.append(info != 0)
+    solved, without = torch.cat(found, dim=-3), torch.cat(failed, dim=-1)
+    if without.any():
+        solved = torch.where(without[..., None, None], by_eigenvectors(gram, cross, alphas), solved)
+    return solved
 
 
 def by_eigenvectors(
-    gram: Float[Tensor, "width width"], cross: Float[Tensor, "width channel"], alphas: Float[Tensor, " alpha"]
-) -> Float[Tensor, "alpha width channel"]:
-    """Return (G + αI)⁻¹ C for each alpha, where G may be singular."""
+    gram: Float[Tensor, "*set width width"], cross: Float[Tensor, "*set width channel"], alphas: Float[Tensor, " alpha"]
+) -> Float[Tensor, "*set alpha width channel"]:
+    """Return (G + αI)⁻¹ C of one or several sets for each alpha, where G may be singular."""
     eigenvalues, vectors = torch.linalg.eigh(gram)
-    return vectors @ (vectors.T @ cross / (eigenvalues.clamp(min=0)[:, None] + alphas.to(gram)[:, None, None]))
+    shifted = eigenvalues.clamp(min=0)[..., None, :, None] + alphas.to(gram)[:, None, None]
+    return vectors[..., None, :, :] @ ((vectors.mT @ cross)[..., None, :, :] / shifted)
 
 
-def _by_tridiagonal(
+def by_tridiagonal(
     gram: Float[np.ndarray, "width width"],
     cross: Float[np.ndarray, "width channel"],
     alphas: Float[np.ndarray, " alpha"],
 ) -> Float[np.ndarray, "alpha width channel"]:
+    """Return (G + αI)⁻¹ C for each alpha; LinAlgError where some G + αI is not positive definite."""
     width, channels = cross.shape
     if width < 3:
         raise np.linalg.LinAlgError("too small to be transformed")

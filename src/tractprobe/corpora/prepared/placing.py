@@ -1,0 +1,52 @@
+"""Giving converted files their names: what became of a source, as the journal has it."""
+
+import logging
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tractprobe.corpora.prepared.convert import Converted
+from tractprobe.corpora.prepared.manifest import PreparedUtterance
+from tractprobe.corpora.utterance import Reader
+from tractprobe.system.errors import CorpusError
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Placed:
+    """What a source gave: an entry of the journal."""
+
+    source: str
+    utterances: list[PreparedUtterance] = field(default_factory=list)
+    skipped: list[dict[str, str]] = field(default_factory=list)
+
+    @classmethod
+    def from_plain(cls, plain: Mapping[str, Any]) -> "Placed":
+        """Return an entry as it was before ``dataclasses.asdict`` and JSON."""
+        utterances = [PreparedUtterance.from_plain(utterance) for utterance in plain["utterances"]]
+        return cls(plain["source"], utterances, plain["skipped"])
+
+
+def placed(converted: Converted, staging: Path, names: set[str], reader: Reader) -> Placed:
+    """Give the files of a source their final names; a second utterance with the same name is skipped."""
+    utterances = []
+    for written in converted.written:
+        id_ = written.utterance.id
+        is_new = id_ not in names
+        for temporary, final in written.files:
+            if is_new:
+                (staging / final).parent.mkdir(exist_ok=True)
+                os.replace(staging / temporary, staging / final)
+            else:
+                (staging / temporary).unlink()
+        if is_new:
+            names.add(id_)
+            utterances.append(written.utterance)
+        else:
+            converted.skip(CorpusError(reader.root, f"a second utterance named {id_}"))
+    for skipped in converted.skipped:
+        log.warning("skipped: %s", skipped["problem"])
+    return Placed(converted.source, utterances, converted.skipped)
