@@ -234,12 +234,6 @@ def frame_times_s(
     return geometry.times_s(count_frames(entry.num_samples))
 
 
-def _temperature(value: Any) -> float:
-    if value != "equal" and not isinstance(value, (int, float)):
-        raise ConfigError(f"data.temperature={value}: a number of 1 or more, or equal")
-    return math.inf if value == "equal" else float(value)
-
-
 def _collate(examples: Sequence[Example], groups: Sequence[GroupKey]) -> Batch:
     lengths = torch.tensor([len(example.target) for example in examples])
     longest = int(lengths.max())

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tractprobe.runs.building import build
-from tractprobe.runs.checkpoint import AtomicCheckpoints, WithinEpochs
 from tractprobe.runs.settings import Node, Settings
 from tractprobe.system.errors import ConfigError
 from tractprobe.system.registry import place_of
@@ -42,6 +41,8 @@ def trainer_of(settings: Settings, folder: Path, logger: Any) -> "pl.Trainer":
         What ``Tracking.run`` yields: one of Lightning's loggers, several, or ``None``.
     """
     from pytorch_lightning.callbacks import ModelCheckpoint
+
+    from tractprobe.runs.checkpoint import AtomicCheckpoints, WithinEpochs
 
     _check_trainer(settings.trainer.arguments)
     if not settings.closed_form:
