@@ -23,7 +23,7 @@ FLOORS = (
     ("evidence", "inversion"),
     ("doors",),
 )
-DOORS = "what users open: jobs, sweeps, the command line"
+DOORS = "what users open: jobs, sweeps, commands"
 WIDTH, BOX_HEIGHT, GAP = 860, 72, 26
 STYLE = """
   text { font: 13px system-ui, sans-serif; fill: #1c2733 } .name { font-weight: 600; font-size: 15px }
@@ -45,9 +45,9 @@ class Room:
 
 
 def room_of(module: str) -> str:
-    """Return the room of a dotted module name below ``tractprobe``."""
+    """Return the room of a dotted module name below ``tractprobe``; what is above all others is a door."""
     first = module.split(".")[0]
-    return first if (PACKAGE / first).is_dir() else "doors"
+    return first if any(first in floor for floor in FLOORS) else "doors"
 
 
 def modules() -> dict[str, Path]:

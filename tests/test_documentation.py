@@ -15,7 +15,7 @@ from tractprobe.runs.configuration import conf_dir
 from tractprobe.runs.hydra import builtin_corpus
 
 PAGES = [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").glob("*.md"))]
-ROOTS = {"train.py": "train", "evaluate.py": "evaluate", "prepare": "prepare"}
+ROOTS = {"train.py": "train", "evaluate.py": "evaluate", "train": "train", "evaluate": "evaluate", "prepare": "prepare"}
 
 
 def command_lines() -> list[str]:
@@ -36,7 +36,7 @@ def test_every_command_is_understood(line: str):
     words = shlex.split(line)
     if words[0] == "make":
         assert re.search(rf"^{words[1]}:", (REPOSITORY / "Makefile").read_text(), re.MULTILINE)
-    elif words[0] == "tractprobe" and words[1] != "prepare":
+    elif words[0] == "tractprobe" and words[1] not in ROOTS:
         assert callable(_parser().parse_args(words[1:]).run)
     else:
         overrides = [word for word in words[2:] if word != "-m"]

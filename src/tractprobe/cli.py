@@ -1,4 +1,4 @@
-"""The ``tractprobe`` command: prepare, audit and export corpora, look after runs, invert audio."""
+"""The ``tractprobe`` command: prepare and audit corpora, train, look after runs, invert audio."""
 
 import argparse
 import os
@@ -12,12 +12,22 @@ from tractprobe.system.version import __version__
 if TYPE_CHECKING:
     from tractprobe.corpora.prepared.corpus import PreparedCorpus
 
+_OF_HYDRA = {
+    "train": "fit heads on the layers of an encoder, and test them: tractprobe train model=mel held_out=it",
+    "evaluate": "score a finished run again: tractprobe evaluate run=runs/mel/all/ridge/it/s0",
+    "prepare": "raw corpus -> prepared corpus: tractprobe prepare corpus=hprc corpus.root=/data/hprc",
+}
+"""Commands whose arguments are Hydra's, and what they do."""
+
 
 def main(arguments: list[str] | None = None) -> int:
     """Run a subcommand; a user's mistake is one line on stderr and exit status 1."""
     arguments = sys.argv[1:] if arguments is None else arguments
-    if arguments[:1] == ["prepare"]:  # everything behind it is Hydra's
-        return _prepare(arguments[1:])
+    if arguments and arguments[0] in _OF_HYDRA:
+        from tractprobe.commands import run
+
+        run(arguments[0], arguments[1:])
+        return 0
     parsed = _parser().parse_args(arguments)
     try:
         return parsed.run(parsed)
@@ -33,11 +43,8 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="tractprobe", description="Do frozen speech encoders hold the vocal tract?")
     parser.add_argument("--version", action="version", version=f"tractprobe {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    commands.add_parser(
-        "prepare",
-        help="raw corpus -> prepared corpus: tractprobe prepare corpus=hprc corpus.root=/data/hprc",
-        add_help=False,
-    )
+    for name, text in _OF_HYDRA.items():
+        commands.add_parser(name, help=text, add_help=False)
     table = commands.add_parser("table", help="layer x held-out means with 95 %% intervals of finished runs")
     table.add_argument("runs", type=Path, help="folder of run directories, such as runs/")
     table.add_argument(
@@ -63,6 +70,10 @@ def _parser() -> argparse.ArgumentParser:
     shar.add_argument("--shard-size", type=int, default=1000, metavar="N", help="utterances in a shard (1000)")
     shar.set_defaults(run=_shar)
     _add_inversion(commands)
+    completion = commands.add_parser("completion", help='completion by TAB: eval "$(tractprobe completion bash)"')
+    completion.add_argument("shell", choices=["bash", "zsh", "fish"])
+    completion.add_argument("--line", help=argparse.SUPPRESS)
+    completion.set_defaults(run=_completion)
     return parser
 
 
@@ -186,8 +197,8 @@ def _export(arguments: argparse.Namespace) -> int:
 
 
 def _invert(arguments: argparse.Namespace) -> int:
-    from tractprobe.inversion.files import Wanted, invert_files
-    from tractprobe.inversion.inverter import load_head
+    from tractprobe.inversion.head_header import check_header
+    from tractprobe.inversion.plan import Plan, Wanted
 
     shown = [name for name in ("html", "video") if getattr(arguments, name)]
     wanted = Wanted(
@@ -198,33 +209,23 @@ def _invert(arguments: argparse.Namespace) -> int:
         tier=arguments.tier,
         channel=arguments.channel,
     )
-    inverter = load_head(arguments.head, arguments.device, arguments.encoder, arguments.speaker)
-    report = invert_files(inverter, arguments.audio, arguments.output, wanted)
+    check_header(arguments.head)
+    plan = Plan.of(arguments.audio, arguments.output, wanted)
+    from tractprobe.inversion.files import invert_files  # what is wrong with files is said before torch is imported
+    from tractprobe.inversion.inverter import load_head
+
+    report = invert_files(load_head(arguments.head, arguments.device, arguments.encoder, arguments.speaker), plan)
     print(printable(f"{report} in {arguments.output}"))
     return 1 if report.problems else 0
 
 
-def _prepare(overrides: list[str]) -> int:
-    import hydra
-    from omegaconf import DictConfig
+def _completion(arguments: argparse.Namespace) -> int:
+    from tractprobe.commands.completion import SCRIPTS, candidates
 
-    from tractprobe.runs.building import build
-    from tractprobe.runs.configuration import conf_dir, plain
-    from tractprobe.runs.hydra import clear_errors, register_resolvers
-
-    register_resolvers()
-
-    @hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name="prepare")
-    def run(config: DictConfig) -> None:
-        with clear_errors():
-            from tractprobe.corpora.prepared.prepare import describe, prepare
-
-            settings = plain(config)
-            reader, data = build(settings["corpus"]), Path(settings["paths"]["data"])
-            print(describe(prepare(reader, data, settings["workers"], settings["source_channels"])))
-
-    sys.argv = ["tractprobe prepare", *overrides]
-    run()
+    if arguments.line is None:
+        print(SCRIPTS[arguments.shell], end="")
+    else:
+        print("\n".join(candidates(arguments.line, _parser(), _OF_HYDRA)))
     return 0
 
 

@@ -13,6 +13,7 @@ from typing import Any
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import ConfigCompositionException
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
@@ -20,7 +21,7 @@ from tractprobe.runs.building import build
 from tractprobe.runs.configuration import Plain, plain
 from tractprobe.runs.identity import RunId
 from tractprobe.runs.status import ask_for, statuses, summary, table
-from tractprobe.system.errors import ConfigError, StorageError, TractprobeError
+from tractprobe.system.errors import ConfigError, StorageError, TractprobeError, first_line
 from tractprobe.system.files import digest, writing
 
 
@@ -75,8 +76,8 @@ def _jobs(config: DictConfig, unclear: list[str]) -> Iterator[tuple[Path, str]]:
         try:
             settings = plain(hydra.config_loader.load_sweep_config(config, list(overrides)))
             yield Path(settings["paths"]["runs"]), RunId.of(settings).name
-        except ConfigError as error:  # the job has no name, and so no directory: it will fail by itself
-            unclear.append(f"no run   {' '.join(overrides)}: {error}")
+        except (ConfigError, ConfigCompositionException) as error:  # without a name it has no directory: it will fail
+            unclear.append(f"no run   {' '.join(overrides)}: {first_line(error)}")
 
 
 def _parameters(config: DictConfig) -> list[str]:

@@ -1,6 +1,7 @@
 """Pictures: r against layer, layer or model x what was held out, and predictions over what was measured."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,23 +22,28 @@ _DASHES = ("-", "--", ":", "-.")
 
 
 def write_pictures(tables: Sequence[LayerTable], folder: Path) -> list[Path]:
-    """Draw tables into a folder; return the files.
+    """Draw tables into a folder; return the files (see ``drawings``)."""
+    return [write_picture(folder / name, draw()) for name, draw in drawings(tables).items()]
+
+
+def drawings(tables: Sequence[LayerTable]) -> dict[str, Callable[[], "Figure"]]:
+    """Return the file name of each picture of some tables, and what draws it.
 
     ``layers*.png``, one for each target, so that models can be compared; ``matrix-<table>.png``; and ``minutes-*.png``
     where tables differ in how much was learned from.
     """
-    pictures = {}
+    pictures: dict[str, Callable[[], Figure]] = {}
     for target in dict.fromkeys(table.target for table in tables):
         name = "layers" if target == "ema" else f"layers-{target}"
-        pictures[name] = layer_curves([table for table in tables if table.target == target])
+        pictures[name] = partial(layer_curves, [table for table in tables if table.target == target])
     for table in tables:
         if len(table.columns) > 1:
-            pictures[f"matrix-{file_safe(_name(table).replace('/', '-'))}"] = layer_matrix(table)
+            pictures[f"matrix-{file_safe(_name(table).replace('/', '-'))}"] = partial(layer_matrix, table)
     for family in dict.fromkeys(table.family for table in tables):
         sizes = [table for table in tables if table.family == family]
         if len({table.train_min for table in sizes}) > 1:
-            pictures[f"minutes-{file_safe(family.replace('/', '-'))}"] = data_size_curves(sizes)
-    return [write_picture(folder / f"{name}.png", figure) for name, figure in pictures.items()]
+            pictures[f"minutes-{file_safe(family.replace('/', '-'))}"] = partial(data_size_curves, sizes)
+    return {f"{name}.png": draw for name, draw in pictures.items()}
 
 
 def write_picture(path: Path, figure: "Figure") -> Path:

@@ -1,16 +1,27 @@
 """Several runs seen together: their tables, pictures, and a W&B run of its own."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tractprobe.evidence.table import layer_tables, transfer, write_csv
+from tractprobe.evidence.figures import drawings, model_matrix, write_picture
+from tractprobe.evidence.table import csv_text, layer_tables, transfer
 from tractprobe.runs.configuration import Plain
 from tractprobe.runs.result import Row
+from tractprobe.system.errors import CorpusError
+from tractprobe.system.files import atomic, digest, read_json, write_json
+from tractprobe.system.version import __version__
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
     from tractprobe.runs.tracking import Tracking
+
+SCORES, MODELS = "scores.csv", "models.csv"
+LOGGED = "wandb/summary.json"
+"""What was logged of a summary, as a hash; gone with the folder that W&B writes to."""
 
 log = logging.getLogger(__name__)
 
@@ -18,23 +29,69 @@ log = logging.getLogger(__name__)
 def summarise(name: str, folder: Path, about: Plain, tracking: "Tracking", rows: Sequence[Row]) -> None:
     """Write, draw and log the tables of runs: layers x what was held out, and models x that if there are several.
 
+    What is there already, made of the same rows, is not made again; a file that was removed is.
+
     Parameters
     ----------
     about
         What W&B is told about the study, beside its name.
     """
-    from tractprobe.evidence.figures import model_matrix, write_picture, write_pictures
-
     tables, across = layer_tables(rows), transfer(rows)
-    write_csv(folder / "scores.csv", rows)
-    pictures = write_pictures(tables, folder)
+    texts, pictures = {SCORES: csv_text(rows)}, drawings(tables)
     logged = {table.title: table.rows() for table in tables}
     if len({row["probe"] for row in across}) > 1:
-        write_csv(folder / "models.csv", across)
-        pictures.append(write_picture(folder / "models.png", model_matrix(across)))
+        texts[MODELS], pictures["models.png"] = csv_text(across), lambda: model_matrix(across)
         logged["models"] = across
-    with tracking.run(name, folder, about, "study") as logger:
-        if logger is not None:
-            from tractprobe.runs.tracking import log_study
+    files_changed = _write(folder, texts, pictures)
+    _log(name, folder, about, tracking, logged, [folder / picture for picture in pictures], files_changed)
 
-            log_study(logger, logged, pictures)
+
+def _write(folder: Path, texts: dict[str, str], pictures: "Mapping[str, Callable[[], Figure]]") -> bool:
+    """Write tables and pictures unless all are there; return whether they were written.
+
+    The tidy table is written last: where it is there and the same, everything else was made of the same rows.
+    """
+    there = all((folder / picture).is_file() for picture in pictures)
+    if there and all(_holds(folder / file, text) for file, text in texts.items()):
+        return False
+    (folder / SCORES).unlink(missing_ok=True)
+    for picture, draw in pictures.items():
+        write_picture(folder / picture, draw())
+    for file, text in reversed(texts.items()):
+        with atomic(folder / file) as temporary:
+            temporary.write_text(text, encoding="utf-8", newline="")
+    return True
+
+
+def _holds(file: Path, text: str) -> bool:
+    return file.is_file() and file.read_bytes() == text.encode("utf-8")
+
+
+def _log(
+    name: str,
+    folder: Path,
+    about: Plain,
+    tracking: "Tracking",
+    logged: Mapping[str, Sequence[Row]],
+    pictures: Sequence[Path],
+    files_changed: bool,
+) -> None:
+    """Log tables and pictures, unless the same were logged as the same run."""
+    made_of = {"of": digest([name, about, asdict(tracking), repr(logged), __version__])}
+    if not files_changed and _noted(folder / LOGGED) == made_of:
+        return
+    (folder / LOGGED).unlink(missing_ok=True)
+    with tracking.run(name, folder, about, "study") as logger:
+        if logger is None:
+            return
+        from tractprobe.runs.tracking import log_study
+
+        log_study(logger, logged, pictures)
+    write_json(folder / LOGGED, made_of)
+
+
+def _noted(file: Path) -> Plain | None:
+    try:
+        return read_json(file) if file.is_file() else None
+    except CorpusError:  # half a note: log again
+        return None

@@ -1,6 +1,7 @@
 """Run directories in, one tidy table out: what each run scored, and layer x language means with their intervals."""
 
 import csv
+import io
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -8,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from tractprobe.encoders.layers import Label, order
-from tractprobe.runs.estimate import Estimate, mean_over_speakers
+from tractprobe.runs.estimate import Estimate, mean_over_speakers, point_over_speakers
 from tractprobe.runs.result import METRICS, RESULT, RUN_FIELDS, SCORE_FIELDS, Row, read_result, speaker_means
 from tractprobe.system.errors import RunError
 from tractprobe.system.files import atomic, digest
@@ -55,10 +56,17 @@ def _short(value: Any) -> str:
 
 def write_csv(path: Path, rows: Sequence[Row]) -> None:
     """Write the tidy table, one row per run, layer, speaker and channel; undefined scores are empty."""
-    with atomic(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, fieldnames=list(rows[0]))
-        writer.writeheader()
-        writer.writerows(rows)
+    with atomic(path) as temporary:
+        temporary.write_text(csv_text(rows), encoding="utf-8", newline="")
+
+
+def csv_text(rows: Sequence[Row]) -> str:
+    """Return rows as CSV, under the names that the first one has."""
+    file = io.StringIO(newline="")
+    writer = csv.DictWriter(file, fieldnames=list(rows[0]))
+    writer.writeheader()
+    writer.writerows(rows)
+    return file.getvalue()
 
 
 def layer_means(rows: Sequence[Row]) -> dict[Label, dict[str, float]]:
@@ -74,7 +82,7 @@ def layer_means(rows: Sequence[Row]) -> dict[Label, dict[str, float]]:
         for name in ("channel", "language"):
             for value in dict.fromkeys(row[name] for row in same):
                 metrics[f"{stage}/r/{value}"] = speaker_means(row for row in same if row[name] == value)
-        known = {name: mean_over_speakers(values).mean for name, values in metrics.items() if values}
+        known = {name: point_over_speakers(values) for name, values in metrics.items() if values}
         means.setdefault(layer, {}).update(known)
     return means
 

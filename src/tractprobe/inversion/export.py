@@ -2,17 +2,20 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from tractprobe.encoders.layers import Label
-from tractprobe.inversion.head_file import write_head
 from tractprobe.runs.configuration import Plain
 from tractprobe.runs.estimate import mean_over_speakers
 from tractprobe.runs.result import HEADS, METRICS, RESULT, Row, RunResult, chosen_layer, read_result, speaker_means
 from tractprobe.system.errors import RunError, first_line
 from tractprobe.system.registry import names_of
 from tractprobe.system.version import __version__
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 LICENCE = (
     "These weights were fitted on the corpora and on states of the encoder that are named here; what their licences "
@@ -35,38 +38,55 @@ def export(run: Path, layer: Label | None = None, output: Path | None = None) ->
     result = read_result(run)
     if result["settings"].get("model", {}).get("_target_") in names_of("states"):
         raise RunError(f"{run} read features that were computed elsewhere: no encoder is there to invert audio with")
-    tensors, layers, channels = _heads(run, result)
+    layers, channels = _described(run, result)
     layer = _chosen(run, result, layers, layer)
     output = output or run / f"head-layer{layer}.safetensors"
     if output.exists():
         raise RunError(f"{output} is there already; remove it or give --output")
-    index = layers.index(layer)
+    from tractprobe.inversion.head_file import write_head  # torch and the encoder, a second after all is known
+
     try:
         about = _about(run, result, layer, channels)
     except (LookupError, TypeError, AttributeError) as error:
         raise RunError(f"{run / RESULT} is not as this version writes it ({error!r}); {_AGAIN}") from None
-    write_head(output, {name: value[index : index + 1] for name, value in tensors.items()}, about)
+    write_head(output, _tensors(run, layers.index(layer)), about)
     return output
 
 
-def _heads(run: Path, result: RunResult) -> tuple[dict[str, Any], list[Label], list[dict[str, str]]]:
-    """Return a run's tensors, the layers that are their first axis, and their channels."""
+def _described(run: Path, result: RunResult) -> tuple[list[Label], list[dict[str, str]]]:
+    """Return the layers that are the first axis of a run's tensors, and their channels."""
     from safetensors import SafetensorError, safe_open
+
+    path = run / HEADS
+    try:
+        with safe_open(path, "np") as file:
+            about = json.loads((file.metadata() or {}).get("tractprobe", "null"))
+            lengths = {file.get_slice(name).get_shape()[0] for name in file.keys()}
+        layers = list(about["layers"])
+        targets = result["settings"]["targets"]
+        channels = [{"name": name, "unit": unit} for name, unit in zip(about["channels"], about["units"], strict=True)]
+    except (OSError, SafetensorError, LookupError, TypeError, ValueError) as error:
+        raise _not_the_heads(path, error) from None
+    identity = {key: value for key, value in result["identity"].items() if key != "versions"}
+    if about["identity"] != identity or lengths != {len(layers)}:
+        raise RunError(f"{path}: the heads of another run, by the layers and identity that they name")
+    return layers, [one | {"target": target} for one, target in zip(channels, _sets(targets), strict=True)]
+
+
+def _tensors(run: Path, index: int) -> "dict[str, Tensor]":
+    """Return the tensors of one head of a run."""
+    from safetensors import SafetensorError
     from safetensors.torch import load_file
 
     path = run / HEADS
     try:
-        with safe_open(path, "pt") as file:
-            about = json.loads((file.metadata() or {}).get("tractprobe", "null"))
-        tensors, layers = load_file(path), list(about["layers"])
-        targets = result["settings"]["targets"]
-        channels = [{"name": name, "unit": unit} for name, unit in zip(about["channels"], about["units"], strict=True)]
-    except (OSError, SafetensorError, LookupError, TypeError, ValueError) as error:
-        raise RunError(f"{path}: not the heads of this run: {first_line(error)}") from None
-    identity = {key: value for key, value in result["identity"].items() if key != "versions"}
-    if about["identity"] != identity or any(len(value) != len(layers) for value in tensors.values()):
-        raise RunError(f"{path}: the heads of another run, by the layers and identity that they name")
-    return tensors, layers, [one | {"target": target} for one, target in zip(channels, _sets(targets), strict=True)]
+        return {name: value[index : index + 1] for name, value in load_file(path).items()}
+    except (OSError, SafetensorError, ValueError) as error:
+        raise _not_the_heads(path, error) from None
+
+
+def _not_the_heads(path: Path, error: Exception) -> RunError:
+    return RunError(f"{path}: not the heads of this run: {first_line(error)}")
 
 
 def _sets(targets: Sequence[str]) -> list[str]:
@@ -146,5 +166,5 @@ def _means(rows: Sequence[Row]) -> Plain:
         same = [row for row in rows if row["target"] == target]
         one_unit = len({row["unit"] for row in same}) == 1
         values = {name: speaker_means(same, name) for name in METRICS if one_unit or name != "rmse"}
-        means[target] = {name: vars(mean_over_speakers(some)) for name, some in values.items() if some}
+        means[target] = {name: asdict(mean_over_speakers(some)) for name, some in values.items() if some}
     return means

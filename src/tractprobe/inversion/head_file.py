@@ -24,16 +24,14 @@ from tractprobe.encoders.encoder import Encoder, weights_sha256
 from tractprobe.encoders.frames import FrameGeometry
 from tractprobe.encoders.layers import Label, Layers, is_label, label, of_label
 from tractprobe.encoders.state_cache import Storage, as_storage
+from tractprobe.inversion.head_header import FORMAT, about_of, read_content, require
 from tractprobe.probes.heads import Bank
 from tractprobe.probes.heads.ridge import Ridge
 from tractprobe.runs.building import build
 from tractprobe.runs.configuration import Plain, flat
-from tractprobe.system.errors import CorpusError, EncoderError, HeadError, TractprobeError, first_line
-from tractprobe.system.files import atomic, digest, read_bytes
+from tractprobe.system.errors import EncoderError, HeadError, TractprobeError, first_line
+from tractprobe.system.files import atomic, digest
 from tractprobe.system.registry import names_of, unknown
-
-FORMAT = 1
-MAX_BYTES, MAX_HEADER_BYTES = 1 << 30, 1 << 23
 
 _MAX_SETTING, _MAX_LAYERS, _MAX_CHANNELS = 1 << 16, 512, 64
 _WITHOUT_SIZE = ("seed", "random_seed", "alphas", "alpha_without_validation")
@@ -109,10 +107,7 @@ def write_head(path: Path, tensors: Mapping[str, Tensor], about: Plain) -> None:
 
 def read_head(path: Path) -> HeadFile:
     """Read a head file; HeadError names what of it is not whole, not ours or not what it says."""
-    try:
-        return _parsed(path, read_bytes(path, MAX_BYTES))
-    except CorpusError as error:
-        raise HeadError(str(error)) from None
+    return _parsed(path, read_content(path))
 
 
 def _parsed(path: Path, content: bytes) -> HeadFile:
@@ -120,9 +115,9 @@ def _parsed(path: Path, content: bytes) -> HeadFile:
     from safetensors.torch import load
 
     try:
-        about = _about(content)
+        about = about_of(content)
         tensors = load(content)
-        _require(about.get("sha256") == _checksum(tensors, about), "damaged: its checksum is not that of its contents")
+        require(about.get("sha256") == _checksum(tensors, about), "damaged: its checksum is not that of its contents")
         return _built(path, tensors, about)
     except TractprobeError as error:
         raise HeadError(f"{path}: {error}") from None
@@ -130,34 +125,21 @@ def _parsed(path: Path, content: bytes) -> HeadFile:
         raise HeadError(f"{path}: no head file, or a damaged one ({first_line(error)})") from None
 
 
-def _about(content: bytes) -> Plain:
-    size = int.from_bytes(content[:8], "little")
-    _require(len(content) > 8 and 2 <= size <= len(content) - 8, "no head file: it is not safetensors, or cut short")
-    _require(size <= MAX_HEADER_BYTES, f"its header has more than {MAX_HEADER_BYTES} bytes")
-    metadata = json.loads(content[8 : 8 + size]).get("__metadata__", {})
-    _require("tractprobe" in metadata, "safetensors, but no head file of tractprobe")
-    about = json.loads(metadata["tractprobe"], parse_constant=lambda name: _require(False, f"{name} in its header"))
-    if "layers" in about and "format" not in about:
-        raise HeadError("the heads of a run; `tractprobe export <run>` makes a head file of one of them")
-    _require(about["format"] == FORMAT, f"format {about['format']!r:.20}; this version reads {FORMAT}")
-    return about
-
-
 def _built(path: Path, tensors: Mapping[str, Tensor], about: Plain) -> HeadFile:
     channels = tuple(Channel(one["target"], one["name"], one["unit"]) for one in about["channels"])
     names = [channel.name for channel in channels]
-    _require(1 <= len(names) <= _MAX_CHANNELS and len(set(names)) == len(names), "channels that share a name, or none")
-    _require(all(re.fullmatch(r"\w{1,32}", name, re.ASCII) for name in names), "channels with other names than words")
-    _require(all(isinstance(one.unit, str) and len(one.unit) <= 64 for one in channels), "a unit that is no text")
+    require(1 <= len(names) <= _MAX_CHANNELS and len(set(names)) == len(names), "channels that share a name, or none")
+    require(all(re.fullmatch(r"\w{1,32}", name, re.ASCII) for name in names), "channels with other names than words")
+    require(all(isinstance(one.unit, str) and len(one.unit) <= 64 for one in channels), "a unit that is no text")
     layer, width = about["layer"], about["encoder"]["width"]
-    _require(is_label(layer) and len(str(layer)) <= _MAX_LAYERS, f"layer {layer!r:.20}")
-    _require(max(map(int, re.findall(r"\d+", str(layer)))) < _MAX_LAYERS, f"layer {layer!r:.20}")
+    require(is_label(layer) and len(str(layer)) <= _MAX_LAYERS, f"layer {layer!r:.20}")
+    require(max(map(int, re.findall(r"\d+", str(layer)))) < _MAX_LAYERS, f"layer {layer!r:.20}")
     layers = of_label(layer)
-    _require(type(width) is int and 0 < width <= max(max(value.shape, default=0) for value in tensors.values()),
+    require(type(width) is int and 0 < width <= max(max(value.shape, default=0) for value in tensors.values()),
              f"a width of {width!r:.20}")  # fmt: skip
     settings = about["encoder"]["settings"]
     _check_settings(settings, names_of("encoder"))
-    _require(isinstance(about["encoder"]["identity"], dict), "no identity of an encoder")
+    require(isinstance(about["encoder"]["identity"], dict), "no identity of an encoder")
     _check_origin(about)
     return HeadFile(
         path=path,
@@ -187,10 +169,10 @@ def _head(
         empty = build(settings, **size)
     kind, wanted = type(empty), {name: (value.shape, value.dtype) for name, value in empty.state_dict().items()}
     found = {name: (value.shape, value.dtype) for name, value in tensors.items()}
-    _require(wanted == found, "tensors of other names, sizes or number formats than its head has")
+    require(wanted == found, "tensors of other names, sizes or number formats than its head has")
     for name, value in tensors.items():
         never_fitted = value.isnan() if (kind, name) == (Ridge, "bias") else torch.zeros_like(value, dtype=torch.bool)
-        _require(bool((torch.isfinite(value) | never_fitted).all()), f"numbers that are not finite in {name}")
+        require(bool((torch.isfinite(value) | never_fitted).all()), f"numbers that are not finite in {name}")
     head = build(settings, **size)
     head.load_state_dict(dict(tensors))
     return head.requires_grad_(False).eval()
@@ -198,7 +180,7 @@ def _head(
 
 def _check_settings(settings: Any, targets: frozenset[str]) -> None:
     """Raise HeadError unless settings build one of some targets, of a size that somebody may mean."""
-    _require(isinstance(settings, dict), "settings that are no mapping")
+    require(isinstance(settings, dict), "settings that are no mapping")
     _check_target(settings.get("_target_"), targets)
     for key, value in flat(settings).items():
         name = key.rpartition(".")[2]
@@ -206,11 +188,11 @@ def _check_settings(settings: Any, targets: frozenset[str]) -> None:
             _check_target(value, names_of("encoder", "head", "closed-form head"))
         limit = _MAX_LAYERS if "layers" in name or name == "depth" else _MAX_SETTING
         several = value if isinstance(value, list) else [value]
-        _require(len(several) <= _MAX_LAYERS, f"a setting {key} of more than {_MAX_LAYERS} numbers")
+        require(len(several) <= _MAX_LAYERS, f"a setting {key} of more than {_MAX_LAYERS} numbers")
         for one in several:
-            _require(one is None or isinstance(one, (str, int, float)), f"a setting {key} of another kind than numbers")
+            require(one is None or isinstance(one, (str, int, float)), f"a setting {key} of another kind than numbers")
             if isinstance(one, (int, float)) and name not in _WITHOUT_SIZE:
-                _require(math.isfinite(one) and abs(one) <= limit, f"a setting {key} beyond {limit}")
+                require(math.isfinite(one) and abs(one) <= limit, f"a setting {key} beyond {limit}")
 
 
 def _check_target(name: Any, targets: frozenset[str]) -> None:
@@ -221,17 +203,17 @@ def _check_target(name: Any, targets: frozenset[str]) -> None:
 def _check_origin(about: Plain) -> None:
     """Raise HeadError unless a viewer can be told what a head was fitted on, and how well it did."""
     texts = (about["encoder"]["label"], about["run"]["head"], about["run"]["held_out"])
-    _require(all(isinstance(text, str) for text in texts), "no encoder, head or held-out value that has a name")
-    _require(isinstance(about["corpora"], dict), "no corpora that it was fitted on")
+    require(all(isinstance(text, str) for text in texts), "no encoder, head or held-out value that has a name")
+    require(isinstance(about["corpora"], dict), "no corpora that it was fitted on")
     for metrics in about["means"].values():
         known = [metrics["r"]["mean"]] if "r" in metrics else []
-        _require(all(isinstance(mean, (int, float)) for mean in known), "a score that is no number")
+        require(all(isinstance(mean, (int, float)) for mean in known), "a score that is no number")
 
 
 def _geometry(frames: Plain) -> FrameGeometry:
     stride, first, field = frames["stride"], frames["first"], frames["field"]
-    _require(type(stride) is int and 0 < stride <= _MAX_SETTING, "frames without a distance")
-    _require(type(field) is int and 0 < field and abs(float(first)) <= _MAX_SETTING, "frames that see nothing")
+    require(type(stride) is int and 0 < stride <= _MAX_SETTING, "frames without a distance")
+    require(type(field) is int and 0 < field and abs(float(first)) <= _MAX_SETTING, "frames that see nothing")
     return FrameGeometry(stride, float(first), field)
 
 
@@ -242,10 +224,10 @@ def _scales(speakers: Plain, num_channels: int) -> dict[str, SpeakerScale]:
     scales = {}
     for name, known in speakers.items():
         mean, sd = numbers(known["mean"]), numbers(known["sd"])
-        _require(len(mean) == len(sd) == num_channels, f"a speaker {name!r:.40} of other channels")
-        _require(not (mean.isinf() | sd.isinf() | (sd <= 0)).any(), f"a speaker {name!r:.40} without a scale")
+        require(len(mean) == len(sd) == num_channels, f"a speaker {name!r:.40} of other channels")
+        require(not (mean.isinf() | sd.isinf() | (sd <= 0)).any(), f"a speaker {name!r:.40} without a scale")
         scales[name] = SpeakerScale(mean.numpy(), sd.numpy(), torch.zeros(num_channels, dtype=torch.bool).numpy())
-    _require(bool(scales), "no speaker whose mean and scale a track could have")
+    require(bool(scales), "no speaker whose mean and scale a track could have")
     return scales
 
 
@@ -255,8 +237,3 @@ def _checksum(tensors: Mapping[str, Tensor], about: Plain) -> str:
         holder.register_buffer(f"t{index}", value)
     said = {key: value for key, value in about.items() if key != "sha256"}
     return digest([said, sorted(tensors), weights_sha256(holder)])
-
-
-def _require(truth: bool, problem: str) -> None:
-    if not truth:
-        raise HeadError(problem)

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from jaxtyping import Float
@@ -36,12 +37,25 @@ def mean_over_speakers(values: Mapping[tuple[str, str], float], seed: int = 0) -
     values
         (language, speaker) to score.
     """
-    table = _table(values)
-    point = float(_mean_of_languages(np.ones((1, len(table))), table)[0])
+    return _estimate(tuple(sorted(values.items())), seed)
+
+
+def point_over_speakers(values: Mapping[tuple[str, str], float]) -> float:
+    """Return the mean of ``mean_over_speakers`` alone, which takes no draws."""
+    return _point(_table(values))
+
+
+@lru_cache(maxsize=1 << 14)  # a table is printed, drawn and logged
+def _estimate(values: tuple[tuple[tuple[str, str], float], ...], seed: int) -> Estimate:
+    table = _table(dict(values))
     if len(table) < 2:
-        return Estimate(point, None, None, len(table))
+        return Estimate(_point(table), None, None, len(table))
     low, high = np.quantile(_mean_of_languages(_draws(len(table), seed), table), [0.025, 0.975])
-    return Estimate(point, float(low), float(high), len(table))
+    return Estimate(_point(table), float(low), float(high), len(table))
+
+
+def _point(table: Float[np.ndarray, "speaker language"]) -> float:
+    return float(_mean_of_languages(np.ones((1, len(table))), table)[0])
 
 
 def _table(values: Mapping[tuple[str, str], float]) -> Float[np.ndarray, "speaker language"]:
@@ -62,10 +76,13 @@ def _mean_of_languages(
     return np.nanmean(by_language, axis=1)
 
 
+@lru_cache(maxsize=8)
 def _draws(speakers: int, seed: int) -> Float[np.ndarray, "draw speaker"]:
-    """Return how often each speaker is drawn."""
+    """Return how often each speaker is drawn; read-only, since it is kept for the next estimate."""
     draws = np.random.default_rng(seed).multinomial(speakers, np.full(speakers, 1 / speakers), size=DRAWS)
-    return draws.astype(np.float64)
+    kept = draws.astype(np.float64)
+    kept.flags.writeable = False
+    return kept
 
 
 def _short(value: float) -> str:

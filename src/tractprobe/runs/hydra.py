@@ -6,9 +6,11 @@ from contextlib import contextmanager
 from importlib import resources
 
 from hydra.core.config_search_path import ConfigSearchPath
+from hydra.core.hydra_config import HydraConfig
 from hydra.core.plugins import Plugins
 from hydra.errors import CompactHydraException
 from hydra.plugins.search_path_plugin import SearchPathPlugin
+from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from tractprobe.runs.configuration import plain
@@ -44,12 +46,25 @@ def builtin_corpus() -> str:
 
 @contextmanager
 def clear_errors() -> Iterator[None]:
-    """Log what a user can put right and let Hydra print it as one message, without a traceback."""
+    """Let Hydra print what a user can put right as one message, without a traceback; log files get it, too.
+
+    Of the jobs of a sweep it prints the first failure only, so that theirs are logged wherever logs go.
+    """
     try:
         yield
     except TractprobeError as error:
-        log.error("%s", error)
+        _log_error(str(error))
         raise CompactHydraException(str(error)) from error
+
+
+def _log_error(message: str) -> None:
+    if not HydraConfig.initialized() or HydraConfig.get().mode == RunMode.MULTIRUN:
+        log.error("%s", message)
+        return
+    record = log.makeRecord(log.name, logging.ERROR, __file__, 0, message, (), None)
+    for handler in logging.getLogger().handlers:
+        if isinstance(handler, logging.FileHandler):
+            handler.handle(record)
 
 
 def _run_name_of_root(*, _root_: DictConfig) -> str:

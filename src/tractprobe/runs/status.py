@@ -154,8 +154,7 @@ def _reached(folder: Path) -> str:
     result = read_result(folder)
     layers = sorted({row["layer"] for row in result["scores"]}, key=order)
     chosen = chosen_layer(result)
-    reached = {layer: found for layer in layers if (found := mean_r(result, layer)) is not None}
-    if chosen in reached:
-        return f"r {reached[chosen]}" + (f" at layer {chosen} of {layers[-1]}" if len(layers) > 1 else "")
-    means = [found.mean for found in reached.values()]
+    if chosen is not None and (reached := mean_r(result, chosen)) is not None:
+        return f"r {reached}" + (f" at layer {chosen} of {layers[-1]}" if len(layers) > 1 else "")
+    means = [reached.mean for layer in layers if (reached := mean_r(result, layer)) is not None]
     return f"r {min(means):.3f} to {max(means):.3f} over {len(layers)} layers" if means else "r is undefined"

@@ -11,8 +11,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Bool, Float
-from scipy.interpolate import CubicSpline
-from scipy.signal import butter, sosfiltfilt
 
 from tractprobe.signals.channels import CHANNELS
 
@@ -88,6 +86,8 @@ class Track:
             raise ValueError(
                 f"a cutoff of {cutoff_hz} Hz needs more than {2 * cutoff_hz} samples/s; the track has {self.rate_hz}"
             )
+        from scipy.signal import butter, sosfiltfilt  # half a second, for those who filter
+
         sections = butter(order, cutoff_hz, fs=self.rate_hz, output="sos")
         padding = int(np.ceil(3 * self.rate_hz / cutoff_hz))
 
@@ -138,6 +138,8 @@ class Track:
 
 def _curve(times_s: np.ndarray, values: Values) -> Callable[[np.ndarray], np.ndarray]:
     if len(times_s) >= 4:
+        from scipy.interpolate import CubicSpline
+
         return CubicSpline(times_s, values, axis=0)
     if len(times_s) == 1:
         return lambda times: np.repeat(values, len(times), axis=0)

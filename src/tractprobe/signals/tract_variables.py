@@ -26,7 +26,6 @@ from collections.abc import Iterable
 
 import numpy as np
 from jaxtyping import Float
-from scipy.spatial import ConvexHull, QhullError
 
 from tractprobe.signals.channels import CHANNELS
 from tractprobe.signals.track import Track
@@ -77,6 +76,8 @@ def estimate_palate(tracks: Iterable[Track]) -> Points:
     ValueError
         There are fewer than three tongue positions, or all lie on a line; or channels are not the canonical ones.
     """
+    from scipy.spatial import ConvexHull, QhullError
+
     points = np.concatenate([np.empty((0, 2)), *(_tongue(track) for track in tracks)])
     points = points[np.isfinite(points).all(axis=1)]
     try:

@@ -13,7 +13,6 @@ from typing import Literal
 
 import numpy as np
 from jaxtyping import Bool, Float
-from scipy.signal import butter, sosfiltfilt
 
 from tractprobe.system.errors import ConfigError
 
@@ -235,5 +234,7 @@ def _below(signal: np.ndarray, rate_hz: int, highest_hz: float) -> np.ndarray:
 
 
 def _filtered(signal: np.ndarray, rate_hz: int, cutoff_hz: float, kind: Literal["lowpass", "highpass"]) -> np.ndarray:
+    from scipy.signal import butter, sosfiltfilt
+
     sections = butter(2, cutoff_hz, kind, fs=rate_hz, output="sos")
     return sosfiltfilt(sections, np.asarray(signal, np.float64), padlen=min(rate_hz // 20, len(signal) - 1))

@@ -1,0 +1,54 @@
+"""What somebody may have meant whose option or key Hydra does not know."""
+
+from collections.abc import Iterable, Sequence
+from difflib import get_close_matches
+
+from hydra.errors import ConfigCompositionException, MissingConfigException
+from omegaconf.errors import ConfigAttributeError, ConfigKeyError
+
+from tractprobe.runs.configuration import conf_dir
+
+
+def suggestion(error: BaseException | None, overrides: Sequence[str]) -> str | None:
+    """Return a question about the argument that Hydra fails at; ``None`` if nothing there is has a similar name.
+
+    Parameters
+    ----------
+    error
+        What Hydra raised.
+    overrides
+        The arguments as they were typed.
+    """
+    meant = None
+    if isinstance(error, MissingConfigException) and error.missing_cfg_file and error.options:
+        meant = _option(error.missing_cfg_file, error.options)
+    elif isinstance(error, ConfigCompositionException) and isinstance(
+        error.__cause__, ConfigAttributeError | ConfigKeyError
+    ):
+        meant = _key(error.__cause__, overrides)
+    return f"did you mean {meant}?" if meant else None
+
+
+def _option(file: str, options: Iterable[str]) -> str | None:
+    group, _, option = file.rpartition("/")
+    close = _close(option, options)
+    return f"{group}={close}" if group and close else close
+
+
+def _key(error: ConfigAttributeError | ConfigKeyError, overrides: Sequence[str]) -> str | None:
+    key = str(error.full_key)
+    parent, _, name = key.rpartition(".")
+    close = _close(name, [*map(str, error.parent_node or ()), *(() if parent else groups())])
+    if close is None:
+        return None
+    value = next((one.partition("=")[2] for one in overrides if one.partition("=")[0] == key), "")
+    return f"{parent}.{close}={value}".lstrip(".")
+
+
+def groups() -> list[str]:
+    """Return the names of our groups of options."""
+    return [path.name for path in conf_dir().iterdir() if path.is_dir()]
+
+
+def _close(name: str, known: Iterable[str]) -> str | None:
+    return next(iter(get_close_matches(name, known, n=1)), None)

@@ -1,0 +1,50 @@
+"""The header of a head file: whether a file is one, and what it says of itself. Nothing slow is imported here."""
+
+import json
+from pathlib import Path
+
+from tractprobe.runs.configuration import Plain
+from tractprobe.system.errors import CorpusError, HeadError, TractprobeError, first_line
+from tractprobe.system.files import read_bytes
+
+FORMAT = 1
+MAX_BYTES, MAX_HEADER_BYTES = 1 << 30, 1 << 23
+
+
+def check_header(path: Path) -> None:
+    """Raise HeadError unless a file has the header of a head file; whether all of it is whole takes longer to say."""
+    content = read_content(path)
+    try:
+        about_of(content)
+    except TractprobeError as error:
+        raise HeadError(f"{path}: {error}") from None
+    except (LookupError, TypeError, ValueError, AttributeError, RecursionError) as error:
+        raise HeadError(f"{path}: no head file, or a damaged one ({first_line(error)})") from None
+
+
+def read_content(path: Path) -> bytes:
+    """Return all of a file, of bounded size."""
+    try:
+        return read_bytes(path, MAX_BYTES)
+    except CorpusError as error:
+        raise HeadError(str(error)) from None
+
+
+def about_of(content: bytes) -> Plain:
+    """Return what a head file says of itself."""
+    size = int.from_bytes(content[:8], "little")
+    require(len(content) > 8 and 2 <= size <= len(content) - 8, "no head file: it is not safetensors, or cut short")
+    require(size <= MAX_HEADER_BYTES, f"its header has more than {MAX_HEADER_BYTES} bytes")
+    metadata = json.loads(content[8 : 8 + size]).get("__metadata__", {})
+    require("tractprobe" in metadata, "safetensors, but no head file of tractprobe")
+    about = json.loads(metadata["tractprobe"], parse_constant=lambda name: require(False, f"{name} in its header"))
+    if "layers" in about and "format" not in about:
+        raise HeadError("the heads of a run; `tractprobe export <run>` makes a head file of one of them")
+    require(about["format"] == FORMAT, f"format {about['format']!r:.20}; this version reads {FORMAT}")
+    return about
+
+
+def require(truth: bool, problem: str) -> None:
+    """Raise HeadError with a problem unless something is true."""
+    if not truth:
+        raise HeadError(problem)

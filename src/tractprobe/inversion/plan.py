@@ -1,0 +1,140 @@
+"""What ``tractprobe invert`` is to do: which audio, and which files of each. Nothing slow is imported here."""
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from tractprobe.inversion.video import require_video
+from tractprobe.system.errors import ConfigError
+
+SUFFIXES = frozenset({".wav", ".flac", ".ogg", ".opus", ".mp3", ".aif", ".aiff", ".au"})
+FORMATS = ("csv", "npz", "phones", "html", "video")
+_ENDINGS = {"csv": ".csv", "npz": ".npz", "phones": ".phones.csv", "html": ".html", "video": ".mp4"}
+_MAX_RATE_HZ = 10_000.0
+
+Existing = Literal["refuse", "skip", "replace"]
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What is to be made of each file.
+
+    Attributes
+    ----------
+    formats
+        Some of FORMATS; ``phones`` is made by itself of audio with a TextGrid beside it.
+    rate_hz
+        Of the tracks; the encoder's frames if not given.
+    lowpass_hz
+        Remove faster movements first.
+    existing
+        What happens to outputs that are there already.
+    tier
+        Of the TextGrids, the one with the phones.
+    channel
+        Of the audio, from 0, where there are several.
+    """
+
+    formats: tuple[str, ...] = ("csv",)
+    rate_hz: float | None = None
+    lowpass_hz: float | None = None
+    existing: Existing = "refuse"
+    tier: str | None = None
+    channel: int | None = None
+
+    def __post_init__(self):
+        if not self.formats or set(self.formats) - set(FORMATS):
+            raise ConfigError(f"--format {','.join(self.formats)}: some of {', '.join(FORMATS)}")
+        if self.rate_hz is not None and not 0 < self.rate_hz <= _MAX_RATE_HZ:
+            raise ConfigError(f"--rate {self.rate_hz}: up to {_MAX_RATE_HZ:g} Hz")
+        if "video" in self.formats:
+            require_video()
+
+
+@dataclass(frozen=True)
+class Source:
+    """An audio file, and the path of what is made of it, without an ending, below the folder of outputs."""
+
+    audio: Path
+    name: Path
+
+    @property
+    def grid(self) -> Path | None:
+        """The TextGrid beside the audio."""
+        path = self.audio.with_name(f"{self.audio.name.removesuffix(self.audio.suffix)}.TextGrid")
+        return path if os.path.isfile(path) else None  # not pathlib's, which fails on names that are too long
+
+    def outputs(self, folder: Path, wanted: Wanted) -> dict[str, Path]:
+        """Return each format's file."""
+        also = {"phones"} if self.grid else set()
+        formats = [name for name in FORMATS if name in {*wanted.formats, *also}]
+        return {name: (folder / self.name).with_name(self.name.name + _ENDINGS[name]) for name in formats}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The outputs that are to be made of each audio file, and how many files have all of theirs already."""
+
+    wanted: Wanted
+    outputs: Mapping[Source, Mapping[str, Path]]
+    skipped: int
+
+    @classmethod
+    def of(cls, paths: Sequence[Path], folder: Path, wanted: Wanted) -> "Plan":
+        """Find the audio files among paths and below folders, and what is to be made of each below a folder.
+
+        Raises
+        ------
+        ConfigError
+            No audio, outputs that are there already, or one output of two files.
+        """
+        every = sources(paths)
+        outputs = _outputs_to_make(every, folder, wanted)
+        if outputs and not any(os.path.lexists(source.audio) for source in outputs):
+            raise ConfigError(f"{', '.join(str(source.audio) for source in outputs)}: no such file or folder")
+        return cls(wanted, outputs, len(every) - len(outputs))
+
+
+def sources(paths: Sequence[Path]) -> list[Source]:
+    """Return the audio files among paths and below folders; ConfigError if there are none, or two of one name."""
+    found = []
+    for path in paths:
+        if path.is_dir():
+            below = (one for one in sorted(path.rglob("*")) if one.suffix.lower() in SUFFIXES and one.is_file())
+            found += [Source(one, _named(one.relative_to(path))) for one in below]
+        else:
+            found.append(Source(path, _named(Path(path.name))))
+    if not found:
+        raise ConfigError(f"no audio ({' '.join(sorted(SUFFIXES))}) in {', '.join(map(str, paths))}")
+    seen: dict[Path, Path] = {}
+    for source in found:
+        if (other := seen.setdefault(source.name, source.audio)) != source.audio:
+            raise ConfigError(f"{other} and {source.audio} would both become {source.name}.*; invert them separately")
+    return found
+
+
+def _named(path: Path) -> Path:
+    return path.with_name(path.name.removesuffix(path.suffix))
+
+
+def _outputs_to_make(every: Sequence[Source], folder: Path, wanted: Wanted) -> dict[Source, dict[str, Path]]:
+    """Return the outputs that are to be made of each file; none is named that is there and stays."""
+    made_of: dict[Path, Source] = {}
+    todo = {}
+    for source in every:
+        outputs = source.outputs(folder, wanted)
+        for path in outputs.values():
+            if (other := made_of.setdefault(path, source)) != source:
+                raise ConfigError(f"{path} would be made of {other.audio} and {source.audio}; invert them separately")
+        known = {name for name, path in outputs.items() if os.path.lexists(path)}
+        if known and wanted.existing == "refuse":
+            raise ConfigError(
+                f"{outputs[min(known)]} is there already; "
+                "--existing skip makes what is missing, --existing replace makes all again"
+            )
+        missing = {name: path for name, path in outputs.items() if wanted.existing == "replace" or name not in known}
+        if missing:
+            todo[source] = missing
+    return todo

@@ -1,0 +1,317 @@
+"""The ways in: each command from a checkout, from a wheel, by the shell's TAB; and how little it takes to answer."""
+
+import atexit
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import zipfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import REPOSITORY
+from hydra.core.global_hydra import GlobalHydra
+from lightning_fabric.strategies.launchers.subprocess_script import _hydra_subprocess_cmd
+from test_results import write_run
+
+import __main__
+import tractprobe.commands
+import tractprobe.commands.train
+from tractprobe.cli import _OF_HYDRA, _parser, main
+from tractprobe.commands.completion import SCRIPTS, candidates
+from tractprobe.jobs import train
+from tractprobe.runs.configuration import conf_dir
+
+Configure = Callable[..., Any]
+HEAVY = {
+    "torch", "pytorch_lightning", "transformers", "lhotse", "wandb", "matplotlib", "scipy.signal", "scipy.interpolate",
+}  # fmt: skip
+NOTED = """
+import atexit, json, pathlib, sys
+path = pathlib.Path(sys.argv.pop(1))
+atexit.register(lambda: path.write_text(json.dumps(sorted(sys.modules))))
+sys.argv[0] = "tractprobe"
+from tractprobe.cli import main
+sys.exit(main())
+"""
+
+
+def door(*arguments: str, cwd: Path, **variables: str) -> subprocess.CompletedProcess[str]:
+    """Run ``python -m tractprobe`` in a folder."""
+    command = [sys.executable, "-m", "tractprobe", *arguments]
+    return subprocess.run(
+        command, capture_output=True, text=True, cwd=cwd, check=False, env={**os.environ, **variables}
+    )
+
+
+def imported_by(*arguments: str, cwd: Path) -> tuple[subprocess.CompletedProcess[str], set[str]]:
+    """Return what a command printed, and the modules that it had imported when it ended."""
+    command = [sys.executable, "-c", NOTED, str(cwd / "modules.json"), *arguments]
+    process = subprocess.run(command, capture_output=True, text=True, cwd=cwd, check=False)
+    return process, set(json.loads((cwd / "modules.json").read_text()))
+
+
+ANSWERS: dict[str, tuple[list[str], int, str]] = {
+    "help": (["--help"], 0, "evaluate"),
+    "help of invert": (["invert", "--help"], 0, "--lowpass"),
+    "help of train": (["train", "--help"], 0, "tractprobe train"),
+    "status": (["status", "runs"], 0, "2 done, 0 running"),
+    "table": (["table", "runs", "--csv", "scores.csv"], 0, "mean"),
+    "comparison": (["table", "runs", "--against", "ridge"], 1, "no other head was run"),
+    "no run": (["export", "nosuch"], 1, "nosuch holds no result.json"),
+    "no head in the run": (["export", "runs/mel/all/ridge/it/s0"], 1, "head.safetensors: not the heads of this run"),
+    "no head": (["invert", "a.wav", "--head", "nosuch.safetensors"], 1, "nosuch.safetensors: no such file"),
+    "no head file": (["invert", "a.wav", "--head", "scores.txt"], 1, "scores.txt: no head file"),
+    "no audio": (["invert", "a.wav", "b.wav", "--head", "f.safetensors"], 1, "a.wav, b.wav: no such file or folder"),
+    "no format": (["invert", "a.wav", "--head", "f.safetensors", "--format", "mp3"], 1, "--format mp3"),
+    "no option": (["train", "model=hubert_bsae"], 1, "did you mean model=hubert_base?"),
+    "completion": (["completion", "bash", "--line", "tractprobe train model=hubert_b"], 0, "model=hubert_base"),
+}
+
+
+@pytest.mark.parametrize("case", ANSWERS)
+def test_what_needs_no_model_answers_without_importing_one(case: str, tmp_path: Path, head: Path):
+    arguments, status, expected = ANSWERS[case]
+    for held_out in ("it", "en"):
+        write_run(tmp_path / "runs", held_out=held_out)
+    (tmp_path / "scores.txt").write_text("layer,r\n" * 9)
+    process, modules = imported_by(*arguments, cwd=tmp_path)
+    assert process.returncode == status and expected in process.stdout + process.stderr
+    assert "Traceback" not in process.stderr
+    assert not modules & HEAVY
+
+
+def test_a_layer_that_a_run_lacks_is_named_without_importing_torch(configure: Configure, tmp_path: Path):
+    train(configure("held_out=it", "model=mel_frame"))
+    (path,) = (tmp_path / "runs").rglob("result.json")
+    process, modules = imported_by("export", str(path.parent), "--layer", "7", cwd=tmp_path)
+    assert process.returncode == 1 and "has no layer 7; it has 0" in process.stderr
+    assert not modules & HEAVY
+
+
+def test_the_line_of_a_finished_study_imports_and_makes_nothing(configure: Configure, data: Path, tmp_path: Path):
+    overrides = ["study=held_out", "model=mel_frame", "tracking=offline"]
+    train(configure(*overrides))
+    (study,) = (tmp_path / "runs").glob("mel_frame/all/ridge/all/*")
+    made = {path: path.stat().st_mtime_ns for path in study.rglob("*") if path.suffix in (".csv", ".png", ".wandb")}
+    assert {path.suffix for path in made} == {".csv", ".png", ".wandb"}
+    places = [f"paths.data={data}", f"paths.runs={tmp_path / 'runs'}", f"paths.cache={tmp_path / 'cache'}"]
+    process, modules = imported_by("train", *overrides, "corpora=[toy]", *places, cwd=tmp_path)
+    assert process.returncode == 0 and process.stdout.count("finished already") == 3, process.stderr
+    assert "mel_frame, ridge: r by held-out language" in process.stdout
+    assert not modules & HEAVY
+    again = {path: path.stat().st_mtime_ns for path in study.rglob("*") if path.suffix in (".csv", ".png", ".wandb")}
+    assert again == made
+
+
+def test_scripts_and_the_command_are_one(tmp_path: Path):
+    for name in ("train", "evaluate"):
+        script = [sys.executable, str(REPOSITORY / f"{name}.py"), "--cfg", "job"]
+        printed = subprocess.run(script, capture_output=True, text=True, cwd=tmp_path, check=True).stdout
+        assert printed and door(name, "--cfg", "job", cwd=tmp_path).stdout == printed
+    lines = sum(len((REPOSITORY / f"{name}.py").read_text().splitlines()) for name in ("train", "evaluate"))
+    assert lines < 60
+
+
+def test_every_command_is_listed(tmp_path: Path):
+    printed = door("--help", cwd=tmp_path).stdout
+    for name in (*_OF_HYDRA, "table", "status", "invert", "completion"):
+        assert re.search(rf"^ +{name}\b", printed, re.MULTILINE)
+
+
+def test_lightning_can_start_the_same_line_again(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    """A process for each device is started from ``sys.argv``, or from the name of the main module."""
+    script = str(tmp_path / "bin/tractprobe")
+    overrides = ["trainer=ddp", "held_out=it", f"paths.runs={tmp_path / 'runs'}"]
+    commands: dict[str, Sequence[str]] = {}
+
+    def task(config: Any) -> None:
+        for name, spec in {"script": None, "module": type("Spec", (), {"name": "tractprobe.__main__"})}.items():
+            monkeypatch.setattr(__main__, "__spec__", spec)
+            commands[name] = _hydra_subprocess_cmd(local_rank=1)[0]
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(tractprobe.commands.train, "main", task)
+    monkeypatch.setattr(sys, "argv", [script, "train", *overrides])
+    assert main() == 0
+    assert commands["script"][: 3 + len(overrides)] == [sys.executable, script, "train", *overrides]
+    assert commands["module"][:4] == [sys.executable, "-m", "tractprobe.__main__", "train"]
+
+
+MEANT = {
+    "model=hubert_bsae": "model=hubert_base",
+    "study=held_uot": "study=held_out",
+    "launcher=jobli": "launcher=joblib",
+    "held_uot=it": "held_out=it",
+    "data.batch_szie=3": "data.batch_size=3",
+    "stuyd=held_out": "study=held_out",
+    "held_uot=it,en": "held_out=it,en",
+}
+
+
+@pytest.fixture
+def no_hydra(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.delenv("HYDRA_FULL_ERROR", raising=False)
+    GlobalHydra.instance().clear()
+
+
+@pytest.mark.parametrize("override", MEANT)
+def test_a_name_that_is_mistyped_is_answered_by_the_one_that_was_meant(
+    no_hydra: None,
+    override: str,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+):
+    monkeypatch.setattr(atexit, "register", lambda *_, **__: None)  # what a sweep prints at its end
+    many = ["-m", f"hydra.sweep.dir={tmp_path}"] if "," in override else []
+    with pytest.raises(SystemExit) as end:
+        tractprobe.commands.run("train", [*many, f"paths.runs={tmp_path}", override])
+    assert end.value.code == 1
+    assert capsys.readouterr().err.endswith(f"\ndid you mean {MEANT[override]}?\n")
+
+
+@pytest.mark.parametrize("override", ["model=xyzzy", "model.xyzzy=1", "held_out=["])
+def test_what_resembles_nothing_is_answered_by_hydra_alone(
+    no_hydra: None, override: str, capsys: pytest.CaptureFixture[str]
+):
+    with pytest.raises(SystemExit):
+        tractprobe.commands.run("train", [override])
+    printed = capsys.readouterr().err
+    assert printed and "did you mean" not in printed
+
+
+def test_an_error_is_printed_once_and_logged(data: Path, tmp_path: Path):
+    places = [f"paths.data={data}", f"paths.runs={tmp_path / 'runs'}", "corpora=[toy]", "model=mel_frame"]
+    process = door("train", "held_out=xx", "tracking=off", *places, cwd=tmp_path)
+    message = "held_out=xx names no language; there are de, en, it"
+    assert process.returncode == 1 and (process.stdout + process.stderr).count(message) == 1
+    (log,) = (tmp_path / "runs").rglob("train.log")
+    assert f"[ERROR] - {message}" in log.read_text()
+
+
+def test_a_sweep_names_the_jobs_that_have_no_configuration(tmp_path: Path):
+    process = door("train", "-m", "model=hubert_bsae,mel", cwd=tmp_path, TRACTPROBE_RUNS=str(tmp_path / "runs"))
+    assert process.returncode == 1 and "UserWarning" not in process.stderr
+    assert "no run   model=hubert_bsae: In 'train': Could not find 'model/hubert_bsae'" in process.stdout
+
+
+COMPLETED = {
+    "tractprobe st": ["status"],
+    "tractprobe invert --existing ": ["refuse", "replace", "skip"],
+    "tractprobe invert --ht": ["--html"],
+    "tractprobe completion ": ["bash", "fish", "zsh"],
+    "tractprobe train model=hubert": ["model=hubert_base", "model=hubert_large", "model=hubert_xlarge"],
+    "tractprobe train -m model=mel,mfcc_": ["model=mel,mfcc_frame", "model=mel,mfcc_matched"],
+    "tractprobe train stu": ["study="],
+    "tractprobe train data.batch": ["data.batch_s=", "data.batch_size="],
+    "tractprobe train model=hub model.rev": ["model.revision="],
+    "tractprobe train --cfg ": ["all", "hydra", "job"],
+    "tractprobe train --mul": ["--multirun"],
+    "tractprobe evaluate tr": ["trainer.", "trainer="],  # no group of training's
+    "tractprobe prepare corpus=mo": ["corpus=mocha"],
+    "tractprobe table ru": [],  # a file
+    "tractprobe train held_out=[ mod": [],
+    "tractprobe nosuch x": [],
+}
+
+
+@pytest.mark.parametrize("line", COMPLETED)
+def test_a_line_is_completed(no_hydra: None, line: str):
+    assert candidates(line, _parser(), _OF_HYDRA) == COMPLETED[line]
+
+
+def test_every_option_of_a_group_and_of_a_command_is_offered(no_hydra: None):
+    for group in ("model", "head", "study", "split"):
+        names = sorted(path.stem for path in (conf_dir() / group).glob("*.yaml"))
+        assert candidates(f"tractprobe train {group}=", _parser(), _OF_HYDRA) == [f"{group}={name}" for name in names]
+    found = candidates("tractprobe invert --", _parser(), _OF_HYDRA)
+    assert {"--head", "--output", "--format", "--rate", "--existing"} <= set(found)
+
+
+IN_BASH = r"""
+eval "$({tractprobe} completion bash)"
+complete -p tractprobe
+compopt() {{ printf 'compopt %s %s\n' "$@"; }}
+COMP_LINE={line!r} COMP_POINT=${{#COMP_LINE}}
+COMP_WORDS=({tractprobe})
+_tractprobe
+printf '<%s>\n' "${{COMPREPLY[@]}}"
+"""
+
+
+def test_bash_completes_what_follows_the_equals_sign(tmp_path: Path):
+    """For bash a word begins there."""
+    script = tmp_path / "tractprobe"
+    script.write_text(f'#!/bin/sh\nexec {sys.executable} -m tractprobe "$@"\n')
+    script.chmod(0o755)
+    printed = {}
+    for line in ("tractprobe train model=hubert", "tractprobe train stu"):
+        text = IN_BASH.format(tractprobe=script, line=line)
+        process = subprocess.run(["bash", "--norc", "-c", text], capture_output=True, text=True, check=True)
+        printed[line] = process.stdout.splitlines()
+    first, second = printed.values()
+    assert first == ["complete -o default -F _tractprobe tractprobe",
+                     "<hubert_base>", "<hubert_large>", "<hubert_xlarge>"]  # fmt: skip
+    assert second[1:] == ["compopt -o nospace", "<study=>"]
+
+
+@pytest.mark.parametrize("shell", SCRIPTS)
+def test_the_script_of_each_shell_is_understood_by_it(shell: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    if not shutil.which(shell):
+        pytest.skip(f"{shell} is not installed")
+    assert main(["completion", shell]) == 0
+    (tmp_path / "script").write_text(capsys.readouterr().out)
+    subprocess.run([shell, "-n", str(tmp_path / "script")], check=True)
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel of this checkout."""
+    folder = tmp_path_factory.mktemp("wheel")
+    build = [sys.executable, "-m", "pip", "wheel", "--no-deps", "--no-build-isolation", "--quiet", "-w", str(folder)]
+    process = subprocess.run([*build, str(REPOSITORY)], capture_output=True, text=True, check=False)
+    assert process.returncode == 0, process.stderr
+    (path,) = folder.glob("tractprobe-*.whl")
+    return path
+
+
+def below(folder: Path, pattern: str) -> set[str]:
+    found = (path.relative_to(folder).as_posix() for path in folder.rglob(pattern) if path.is_file())
+    return {name for name in found if "__pycache__" not in name}
+
+
+def test_the_wheel_holds_every_module_setting_and_recording(wheel: Path):
+    """Patterns of .gitignore are heeded when it is built: data/ and runs/ are packages, too."""
+    with zipfile.ZipFile(wheel) as archive:
+        names = {name for name in archive.namelist() if ".dist-info/" not in name}
+        (entry_points,) = [name for name in archive.namelist() if name.endswith("entry_points.txt")]
+        assert "tractprobe = tractprobe.cli:main" in archive.read(entry_points).decode()
+    source = {f"tractprobe/{name}" for name in below(REPOSITORY / "src/tractprobe", "*")}
+    settings = {f"tractprobe/conf/{name}" for name in below(REPOSITORY / "conf", "*")}
+    assert names == source | settings
+    assert {"tractprobe/runs/settings.py", "tractprobe/data/splits.py", "tractprobe/inversion/player.html"} <= names
+    assert sum(name.endswith(".flac") for name in names) >= 100
+
+
+def test_from_the_wheel_alone_jobs_are_run_side_by_side_in_an_empty_folder(wheel: Path, tmp_path: Path):
+    package, work = tmp_path / "package", tmp_path / "work"
+    work.mkdir()
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(package)
+    sweep = ["-m", "launcher=joblib", "corpora=[virtual]", "model=mel_frame", "held_out=it,de", "tracking=off"]
+    process = door("train", *sweep, cwd=work, PYTHONPATH=str(package))
+    assert process.returncode == 0, process.stdout + process.stderr
+    assert "sweep: 2 done, 0 running, 0 failed, 0 missing" in process.stdout
+    runs = sorted(path.parent.relative_to(work) for path in work.rglob("result.json"))
+    assert list(map(str, runs)) == [f"runs/mel_frame/all/ridge/{one}/s0" for one in ("de", "it")]
+    assert (work / runs[0] / "train.log").is_file() and (work / "data/virtual/corpus.json").is_file()
+    process = door("evaluate", f"run={runs[0]}", cwd=work, PYTHONPATH=str(package))
+    assert process.returncode == 0 and "largest difference from its result.json" in process.stdout
+    where = "import tractprobe, sys; sys.exit(not tractprobe.__file__.startswith(sys.argv[1]))"
+    environment = {**os.environ, "PYTHONPATH": str(package)}
+    subprocess.run([sys.executable, "-c", where, str(package)], env=environment, check=True, cwd=work)

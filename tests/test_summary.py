@@ -1,0 +1,133 @@
+"""Tables and pictures of several runs: made once of the same rows, and again of anything else."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pytest
+from test_results import write_run
+
+import tractprobe.runs.tracking
+from tractprobe.evidence.summary import LOGGED, summarise
+from tractprobe.evidence.table import collect, csv_text
+from tractprobe.runs.estimate import _draws, mean_over_speakers, point_over_speakers
+from tractprobe.runs.tracking import Tracking
+
+
+@dataclass(frozen=True)
+class Counting(Tracking):
+    """Notes what is logged, and where W&B would have written."""
+
+    logged: ClassVar[list[str]] = []
+
+    @contextmanager
+    def run(self, name: str, folder: Path, *_: Any, **__: Any) -> Iterator[Any]:
+        if self.mode == "off":
+            yield None
+            return
+        (folder / "wandb").mkdir(parents=True, exist_ok=True)
+        self.logged.append(name)
+        yield object()
+
+
+@pytest.fixture
+def rows(tmp_path: Path) -> list[Any]:
+    for model in ("mel", "random"):
+        for held_out in ("it", "en"):
+            write_run(tmp_path / "runs", model=model, held_out=held_out)
+    return list(collect(tmp_path / "runs"))
+
+
+@pytest.fixture
+def tracking(monkeypatch: pytest.MonkeyPatch) -> Counting:
+    monkeypatch.setattr(tractprobe.runs.tracking, "log_study", lambda *_: None)
+    monkeypatch.setattr(Counting, "logged", [])
+    return Counting("offline")
+
+
+def times(folder: Path) -> dict[str, int]:
+    files = [path for path in folder.iterdir() if path.is_file()]
+    return {path.name: path.stat().st_mtime_ns for path in files}
+
+
+def test_the_same_rows_are_drawn_and_logged_once(rows: list[Any], tracking: Counting, tmp_path: Path):
+    folder = tmp_path / "study"
+    summarise("s", folder, {"a": 1}, tracking, rows)
+    before = times(folder)
+    assert {"scores.csv", "models.csv", "layers.png", "models.png"} <= set(before)
+    summarise("s", folder, {"a": 1}, tracking, rows)
+    assert times(folder) == before and tracking.logged == ["s"]
+    assert (folder / "scores.csv").read_bytes().decode() == csv_text(rows)
+
+
+def test_other_rows_are_drawn_and_logged_again(rows: list[Any], tracking: Counting, tmp_path: Path):
+    folder = tmp_path / "study"
+    summarise("s", folder, {}, tracking, rows)
+    before = times(folder)
+    changed = [dict(rows[0]) | {"r": rows[0]["r"] + 1e-9}, *rows[1:]]
+    summarise("s", folder, {}, tracking, changed)
+    assert all(time > before[name] for name, time in times(folder).items()) and len(tracking.logged) == 2
+
+
+@pytest.mark.parametrize("name", ["scores.csv", "models.csv", "layers.png", "models.png"])
+def test_what_was_removed_is_made_again(rows: list[Any], tracking: Counting, tmp_path: Path, name: str):
+    folder = tmp_path / "study"
+    summarise("s", folder, {}, tracking, rows)
+    content = {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
+    (folder / name).unlink()
+    summarise("s", folder, {}, tracking, rows)
+    assert {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()} == content
+
+
+def test_one_interrupted_is_made_again(
+    rows: list[Any], tracking: Counting, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """The tidy table comes last: stale pictures beside a new table would pass for its own."""
+    folder = tmp_path / "study"
+    summarise("s", folder, {}, tracking, rows)
+    before = times(folder)
+    changed = [dict(rows[0]) | {"r": 0.5}, *rows[1:]]
+    with monkeypatch.context() as broken:
+        broken.setattr("tractprobe.evidence.summary.write_picture", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            summarise("s", folder, {}, tracking, changed)
+    summarise("s", folder, {}, tracking, changed)
+    assert times(folder)["layers.png"] > before["layers.png"]
+
+
+def test_other_settings_and_tracking_are_logged_again(rows: list[Any], tracking: Counting, tmp_path: Path):
+    folder = tmp_path / "study"
+    summarise("s", folder, {}, replace(tracking, mode="off"), rows)
+    assert not tracking.logged and not (folder / LOGGED).parent.exists()
+    for count, (settings, how) in enumerate(
+        [({}, tracking), ({"seed": 1}, tracking), ({"seed": 1}, replace(tracking, project="other"))], start=1
+    ):
+        summarise("s", folder, settings, how, rows)
+        summarise("s", folder, settings, how, rows)
+        assert len(tracking.logged) == count
+    (folder / LOGGED).write_text("{")  # half a note
+    summarise("s", folder, {"seed": 1}, replace(tracking, project="other"), rows)
+    assert len(tracking.logged) == 4
+
+
+def test_a_log_that_fails_is_tried_again(rows: list[Any], tracking: Counting, tmp_path: Path, monkeypatch: Any):
+    folder = tmp_path / "study"
+    with monkeypatch.context() as broken:
+        broken.setattr("tractprobe.runs.tracking.log_study", lambda *_: (_ for _ in ()).throw(OSError("no room")))
+        with pytest.raises(OSError, match="no room"):
+            summarise("s", folder, {}, tracking, rows)
+    summarise("s", folder, {}, tracking, rows)
+    assert tracking.logged == ["s", "s"]
+
+
+def test_draws_are_kept_and_never_written_to():
+    values = {("it", f"s{n}"): 0.1 * n for n in range(5)}
+    _draws.cache_clear()
+    first = mean_over_speakers(values)
+    again = mean_over_speakers({key: value + 1e-3 for key, value in values.items()})
+    assert (_draws.cache_info().misses, first != again) == (1, True)
+    with pytest.raises(ValueError, match="read-only"):
+        _draws(5, 0)[0] = 1
+    assert point_over_speakers(values) == first.mean
