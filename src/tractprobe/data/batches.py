@@ -225,6 +225,12 @@ class _Utterances(Dataset[Example]):
         return replace(example, target=example.target * torch.nan) if isinstance(index, StandIn) else example
 
 
+def _temperature(value: Any) -> float:
+    if value != "equal" and not isinstance(value, (int, float)):
+        raise ConfigError(f"data.temperature={value}: a number of 1 or more, or equal")
+    return math.inf if value == "equal" else float(value)
+
+
 def frame_times_s(
     entry: Entry, geometry: FrameGeometry, count_frames: Callable[[int], int], reader: StateReader | None
 ) -> Float[np.ndarray, " frame"]:
