@@ -89,17 +89,15 @@ class HiddenStates:
         features: Mapping[str, FrameFeatures] | None = None,
     ) -> "HiddenStates":
         """Open the states of corpora, having encoded what is not cached; or, without a cache, leave that for later."""
-        caches: Mapping[str, StateReader] | None = None
         layers, storage = read_by([one.layers for one in inputs]), settings.features.storage
-        if layers and (stored := _stored(encoder, corpora, storage)):
-            caches = stored
-        elif settings.features.cache and layers:
+        caches: Mapping[str, StateReader] | None = _stored(encoder, corpora, storage) or None
+        if caches is None and settings.features.cache and layers:
             loading, cache = settings.data, settings.paths.cache
             caches = {
                 corpus.name: cached(encoder, corpus, cache, storage, device, loading.batch_size, loading.num_workers)
                 for corpus in corpora
             }
-        return cls(encoder, layers, settings.features.storage, caches, read_features(inputs, features or {}))
+        return cls(encoder, layers, storage, caches, read_features(inputs, features or {}))
 
     def at(self, batch: Batch) -> Shaped[Tensor, "layer batch time width"]:
         """Return a batch's states: cached ones as they are, otherwise encoded now and rounded alike."""
