@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import torch
 from conftest import REPOSITORY
+from inversions import inversion
 from safetensors.torch import load_file
 
 from tractprobe.corpora.prepared.corpus import PreparedCorpus

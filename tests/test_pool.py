@@ -19,10 +19,14 @@ def killed(number: int) -> None:
     os.kill(os.getpid(), number)
 
 
+def leave(status: int) -> None:
+    sys.exit(status)  # looked up here: W&B puts a function of its own in its place, which cannot be pickled
+
+
 ENDS: dict[str, tuple[Callable[[], Any], int]] = {
     "killed": (partial(killed, signal.SIGKILL), -signal.SIGKILL),
     "exit": (partial(os._exit, 3), 3),
-    "exit without an error": (partial(sys.exit, 0), 0),
+    "exit without an error": (partial(leave, 0), 0),
 }
 
 
