@@ -118,15 +118,15 @@ def fit_divisions(
         return solution, score(moments, solution)
 
     each = concurrently if torch.device(device).type == "cpu" else map
-    layers = [LayerMoments(store, name, division, device) for division in divisions]
-    return [result for part, triangles in _added_up(layers) for result in each(solved, part, triangles)]
+    divided = [LayerMoments(store, name, division, device) for division in divisions]
+    return [result for part, triangles in _added_up(divided) for result in each(solved, part, triangles)]
 
 
 def _added_up(
-    layers: Sequence[LayerMoments],
+    divided: Sequence[LayerMoments],
 ) -> Iterator[tuple[list[LayerMoments], list[Float[np.ndarray, "set half"]]]]:
     """Yield moments under divisions with Σxxᵀ of their sets to fit: from one reading, as many as memory should hold."""
-    left = list(layers)
+    left = list(divided)
     while left:
         bytes_each = [len(moments.row_weights) * 4 * moments.width * (moments.width + 1) for moments in left]
         part = left[: max(1, int((np.cumsum(bytes_each) <= _ADDED_BYTES).sum()))]

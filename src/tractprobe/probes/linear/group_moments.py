@@ -219,14 +219,7 @@ class SavedMoments:
             self.read(*names)
         except EncoderError:
             return False
-        expected = {
-            "count",
-            "y",
-            "yy",
-            "lost",
-            "frames",
-            *(f"{kind} {name}" for name in inputs for kind in ("x", "xy")),
-        }
+        of_inputs = {f"{kind} {name}" for name in inputs for kind in ("x", "xy")}
         expected = {"count", "y", "yy", "lost", "frames"} | of_inputs
         return expected <= names and all(names & {f"xx {name}", f"frames {name}"} for name in inputs)
 
