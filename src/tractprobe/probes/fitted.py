@@ -169,11 +169,11 @@ def load_heads(problem: Problem, path: Path) -> Head:
         head.load_state_dict(load_file(path))
     except (OSError, SafetensorError, RuntimeError, ValueError) as error:
         raise RunError(
-            f"{path}: not the heads of this run ({first_line(error)}); remove the run to fit it again"
+            f"{path}: not the heads of this run ({first_line(error)}); remove the folder to fit them again"
         ) from None
     if card != json.loads(json.dumps(_card(problem))):
-        problem = "the heads of another run, as their channels, layers or identity say"
-        raise RunError(f"{path}: {problem}; remove the run's folder to fit it again")
+        reason = "the heads of another run, as their channels, layers or identity say"
+        raise RunError(f"{path}: {reason}; remove the folder to fit them again")
     return head
 
 

@@ -1,7 +1,8 @@
 """How well predicted positions follow measured ones: sums in float64 from which every reported number follows.
 
 Predictions and targets are in the channels' units. Sums are kept for each layer, group (such as a speaker in a
-language) and channel, and merge exactly across batches and ranks, so that no number depends on how the frames were divided.
+language) and channel, and merge exactly across batches and ranks, so that no number depends on how frames were
+divided.
 """
 
 import math

@@ -133,9 +133,7 @@ def _train(module: Inversion, data: EmaData, trainer: "pl.Trainer", folder: Path
     module.restore_best()
     best_r = [r if r > -1 else None for r in module.best_r.tolist()]
     if data.split.validation and None in best_r:
-        log.warning(
-            "for some heads r on the validation part was undefined in every epoch: their last weights are scored"
-        )
+        log.warning("validation r of some heads was undefined in every epoch: their last weights are scored")
     report: FitReport = {"best_validation_r": best_r, "history": module.history}
     if isinstance(head, Weighted):
         report["layer_weights"] = head.layer_weights.tolist()
