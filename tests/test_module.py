@@ -11,6 +11,7 @@ from pytorch_lightning.callbacks import Callback, ModelCheckpoint
 from tractprobe.corpora.prepared.corpus import PreparedCorpus
 from tractprobe.data.batches import Batch
 from tractprobe.data.datamodule import EmaData
+from tractprobe.data.groups import GroupKey
 from tractprobe.data.splits import SplitRule
 from tractprobe.encoders.encoder import Encoder
 from tractprobe.encoders.state_cache import cached
@@ -249,7 +250,7 @@ def test_there_is_a_head_for_each_input(make: Make, encoder: Encoder):
 
 def test_mean_r_is_over_channels_then_languages_then_speakers():
     r = torch.tensor([[[0.1, 0.3], [0.4, 0.4], [torch.nan, 0.9]]], dtype=torch.float64)
-    groups = [("c", "it", "c/a"), ("c", "en", "c/a"), ("c", "en", "c/b")]
+    groups = [GroupKey("c", "it", "c/a"), GroupKey("c", "en", "c/a"), GroupKey("c", "en", "c/b")]
     expected = ((0.2 + 0.4) / 2 + 0.9) / 2
     assert mean_r(r, groups).item() == pytest.approx(expected)
 

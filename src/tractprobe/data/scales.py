@@ -28,7 +28,7 @@ class SpeakerScale:
     def of(
         cls, developed: Float[np.ndarray, "3 channel"] | None, tested: Float[np.ndarray, "3 channel"] | None
     ) -> "SpeakerScale":
-        """Describe a speaker by (count, sum, sum of squares) of its development frames; without any, of its test frames."""
+        """Describe a speaker by count, sum and sum of squares of development frames; without any, of test frames."""
         if developed is None:
             developed = np.zeros_like(tested)
         if tested is None:
