@@ -28,9 +28,9 @@ MAX_F0_ERROR_S = 0.05
 MAX_LABELS, MAX_LABEL_LETTERS = 16, 64
 
 Frame = Literal["occlusal", "head", "device", "unknown"]
-"""The coordinate system of positions. ``occlusal``: head-corrected, x along the occlusal (bite) plane, origin at the upper
-incisor. ``head``: head-corrected, with axes and an origin of the corpus's own. ``device``: positions
-still contain the head's movements. ``unknown``: the corpus does not say."""
+"""The coordinate system of positions. ``occlusal``: head-corrected, x along the occlusal (bite) plane, origin at the
+upper incisor. ``head``: head-corrected, with axes and an origin of the corpus's own. ``device``: positions still
+contain the head's movements. ``unknown``: the corpus does not say."""
 
 _EXTRA = re.compile(r"[a-z][a-z0-9]*_[xy]")
 _FILE_SAFE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
@@ -71,14 +71,15 @@ class Utterance:
         Name of the table in ``corpora.ipa`` that turns these symbols into IPA.
     extra
         Further midsagittal channels (mm, x to the front, y up) at the track's times, such as ``ui_x`` (upper incisor),
-        ``bn_x`` (bridge of the nose), ``v_y`` (velum): references that should not move, and articulators that few corpora have.
+        ``bn_x`` (bridge of the nose), ``v_y`` (velum): references that should not move, and articulators that few
+        corpora have.
     frame
         The coordinate system of positions.
     larynx, larynx_rate_hz
         The laryngograph's signal, from the start of the audio.
     f0_hz, f0_rate_hz
-        Fundamental frequency from the start of the audio, 0 where the vocal folds do not vibrate, if it is known, as from
-        a synthesiser's glottis.
+        Fundamental frequency from the start of the audio, 0 where the vocal folds do not vibrate, where it is known,
+        as from a synthesiser's glottis.
     labels
         What else utterances may be grouped by, such as ``{"style": "read", "gender": "f"}``.
     """
@@ -103,9 +104,7 @@ class Utterance:
     def __post_init__(self):
         for kind, name in (("id", self.id), ("speaker", self.speaker)):
             if not _FILE_SAFE.fullmatch(name):
-                raise ValueError(
-                    f"{kind} {name!r}: expected letters, digits, '.', '_' and '-' only, as it becomes a file name"
-                )
+                raise ValueError(f"{kind} {name!r}: expected only letters, digits, '.', '_' and '-' (for file names)")
         check_language(self.language)
         self.text.encode()  # half a surrogate pair cannot be encoded
         if self.audio_rate_hz <= 0 or self.duration_s < MIN_DURATION_S:
@@ -192,7 +191,7 @@ class Reader(ABC):
         """
 
     def palates(self) -> Mapping[str, Float[np.ndarray, "point 2"]]:
-        """Return each speaker's palate trace, back to front, x and y in mm, in the coordinate system of the movements."""
+        """Return each speaker's palate trace, back to front, x and y in mm, in the movements' coordinate system."""
         return {}
 
 

@@ -102,9 +102,7 @@ class Inverter:
         states = self._states(lambda: map(torch.from_numpy, resampled(blocks(), rate_hz)))
         predicted = [part.cpu().numpy() for part in self._predicted(states)]
         if not predicted:
-            raise EncoderError(
-                f"the audio is shorter than one frame of {self.file.geometry.field / RATE_HZ * 1000:g} ms"
-            )
+            raise EncoderError(f"audio shorter than one frame of {self.file.geometry.field / RATE_HZ * 1000:g} ms")
         with np.errstate(over="ignore", invalid="ignore"):
             values = np.concatenate(predicted).astype(np.float64) * self.scale.sd + self.scale.mean
         if np.isinf(values).any():

@@ -151,9 +151,7 @@ def _loaded(point: EntryPoint) -> Plugin:
         raise TypeError(f"{point.value} is a {type(plugin).__name__}, not a tractprobe.Plugin")
     for name, (kind, place) in plugin.names.items():
         if not _NAME.fullmatch(name) or name.partition(".")[0] in _RESERVED:
-            raise ValueError(
-                f"public name {name!r}: expected words joined by dots, such as mylab.Encoder, of a package's own"
-            )
+            raise ValueError(f"public name {name!r}: expected the package's own words joined by dots, as mylab.Encoder")
         if kind not in KINDS:
             raise ValueError(f"{name} is a {kind!r}; expected one of {', '.join(sorted(KINDS))}")
         if not _PLACE.fullmatch(place):

@@ -24,8 +24,8 @@ INDEX = "index.json"
 def staged_folder(folder: Path, is_done: Callable[[], bool], *, resume: str | None = None) -> Iterator[Path | None]:
     """Yield a new folder that replaces ``folder`` on success; until then ``folder`` is unchanged.
 
-    If several processes make the same folder, one works and the others wait; those that find it finished get ``None``. An
-    old folder is moved aside before it is removed, and leftovers of killed processes are cleared. With ``resume``, a
+    If several processes make the same folder, one works and the others wait; those that find it finished get ``None``.
+    An old folder is moved aside before it is removed, and leftovers of killed processes are cleared. With ``resume``, a
     name for what is being made, an unfinished folder is kept and yielded again to the next process that makes the same.
     """
     staging = folder.with_name(f".{folder.name}.{resume or 'new'}.partial")

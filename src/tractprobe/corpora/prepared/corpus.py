@@ -162,18 +162,14 @@ class PreparedCorpus:
             or rate_hz != RATE_HZ
             or array_sha256(np.round(samples * 32768).astype(np.int16)) != row.utterance.sha256[kind]
         ):
-            raise CorpusError(
-                path, f"changed since it was prepared; prepare the corpus again: {how_to_prepare(self.name)}"
-            )
+            raise CorpusError(path, f"changed since it was prepared; prepare it again: {how_to_prepare(self.name)}")
         return samples
 
     def _array(self, row: ManifestRow, kind: str) -> Float[np.ndarray, "time column"]:
         path = self.folder / kind / f"{row.utterance.id}.npy"
         values = read_npy(path)
         if array_sha256(values) != row.utterance.sha256[kind]:
-            raise CorpusError(
-                path, f"changed since it was prepared; prepare the corpus again: {how_to_prepare(self.name)}"
-            )
+            raise CorpusError(path, f"changed since it was prepared; prepare it again: {how_to_prepare(self.name)}")
         return values.astype(np.float64)
 
     def _cut(self, row: ManifestRow) -> dict[str, Any]:
@@ -195,9 +191,7 @@ class PreparedCorpus:
         if manifest.stat().st_size > _MAX_MANIFEST_BYTES:
             raise CorpusError(manifest, f"more than {_MAX_MANIFEST_BYTES} bytes")
         if file_sha256(manifest) != self.description["manifest_sha256"]:
-            raise CorpusError(
-                manifest, f"changed since it was written; prepare the corpus again: {how_to_prepare(self.name)}"
-            )
+            raise CorpusError(manifest, f"changed since it was written; prepare it again: {how_to_prepare(self.name)}")
         rows, hashes, offset = {}, [], 0
         with open(manifest, "rb") as lines:
             for number, line in enumerate(lines, start=1):
@@ -210,7 +204,7 @@ class PreparedCorpus:
                 offset += len(line)
         if content_hash(hashes, self.description["palates"]) != self.content_hash:
             raise CorpusError(
-                self.folder / DESCRIPTION, "its content_hash does not match the manifest; prepare the corpus again"
+                self.folder / DESCRIPTION, "its content_hash does not match the manifest; prepare it again"
             )
         return rows
 

@@ -108,7 +108,7 @@ class PreparedUtterance:
 
     @classmethod
     def from_cut(cls, corpus: str, cut: Any) -> "PreparedUtterance":
-        """Return an utterance from its line; ValueError or the like if that is not a cut of ours, or names other files."""
+        """Return an utterance from its line; ValueError or the like if it is not ours or names other files."""
         _check_names(cut)
         _check_files(corpus, cut)
         (supervision,), custom = cut["supervisions"], cut["custom"]

@@ -121,17 +121,13 @@ def _audio_path(path: Path) -> Path:
     candidates = [path.with_suffix(suffix) for suffix in (".wav", ".flac")]
     present = [candidate for candidate in candidates if candidate.exists()]
     if len(present) != 1:
-        raise CorpusError(
-            path, f"expected either {path.stem}.wav or {path.stem}.flac beside it; there are {len(present)} of these"
-        )
+        raise CorpusError(path, f"expected {path.stem}.wav or {path.stem}.flac beside it, found {len(present)}")
     return present[0]
 
 
 def _check_audio(path: Path, fields: dict[str, Any], samples: int, rate_hz: int) -> None:
     if fields.get("sample_rate_hz", rate_hz) != rate_hz:
-        raise CorpusError(
-            path, f"{fields['sample_rate_hz']} Hz, but the audio has {rate_hz} Hz", place="sample_rate_hz"
-        )
+        raise CorpusError(path, f"{fields['sample_rate_hz']}, but the audio has {rate_hz} Hz", place="sample_rate_hz")
     duration_s = samples / rate_hz
     if abs(fields.get("duration_s", duration_s) - duration_s) > _MAX_DURATION_ERROR_S:
         raise CorpusError(path, f"{fields['duration_s']} s, but the audio lasts {duration_s:.3f} s", place="duration_s")
@@ -152,9 +148,7 @@ def _track(path: Path, fields: dict[str, Any]) -> Track:
 def _f0(path: Path, fields: dict[str, Any]) -> tuple[np.ndarray | None, float]:
     array_path = path.with_suffix(".f0.npy")
     if array_path.exists() != ("f0_rate_hz" in fields):
-        raise CorpusError(
-            path, f"expected both f0_rate_hz and the file {array_path.name}, or neither", place="f0_rate_hz"
-        )
+        raise CorpusError(path, f"expected both f0_rate_hz and {array_path.name}, or neither", place="f0_rate_hz")
     if not array_path.exists():
         return None, 0.0
     values = read_npy(array_path)
