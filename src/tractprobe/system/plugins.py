@@ -153,7 +153,7 @@ def _loaded(point: EntryPoint) -> Plugin:
         if not _NAME.fullmatch(name) or name.partition(".")[0] in _RESERVED:
             raise ValueError(f"public name {name!r}: expected the package's own words joined by dots, as mylab.Encoder")
         if kind not in KINDS:
-            raise ValueError(f"{name} is a {kind!r}; expected one of {', '.join(sorted(KINDS))}")
+            raise ValueError(f"{name} is a {kind!r}; a plug-in adds one of {', '.join(sorted(KINDS))}")
         if not _PLACE.fullmatch(place):
             raise ValueError(f"{name} is at {place!r}; expected package.module:attribute")
     if plugin.conf:
