@@ -161,7 +161,7 @@ FOREIGN_RUNS: dict[str, tuple[Callable[[Path], Any], str]] = {
     "another encoder": (
         lambda run: edit(run, lambda result: result["settings"]["model"].update(bands=40)), "encoder has changed",
     ),
-    "no storage": (lambda run: edit(run, lambda result: result["settings"].pop("features")), "not written by this version"),
+    "no storage": (lambda run: edit(run, lambda result: result["settings"].pop("features")), "not written by this"),
 }  # fmt: skip
 
 

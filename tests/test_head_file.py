@@ -112,7 +112,7 @@ BAD_FILES: dict[str, tuple[Callable[[Path], Any], str]] = {
         set_about(channels=[{"target": "ema", "name": "a", "unit": "mm"}] * 12), "no channels, or some of one name",
     ),
     "markup for a channel": (
-        set_about(channels=[{"target": "ema", "name": f"<b>{n}", "unit": "mm"} for n in range(12)]), "that are not words",
+        set_about(channels=[{"target": "ema", "name": f"<b>{n}", "unit": "mm"} for n in range(12)]), "not words",
     ),
     "a negative layer": (set_about(layer=-1), "layer -1"),
     "frames without distance": (set_about(frames={"stride": 0, "first": 0, "field": 1}), "without a distance"),

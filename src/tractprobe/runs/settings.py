@@ -192,5 +192,5 @@ def _described(kind: Any) -> str:
     if get_origin(kind) is Literal:
         return " or ".join(map(str, get_args(kind)))
     if isinstance(kind, UnionType):
-        return " or ".join(_described(one) for one in get_args(kind))
+        return " or ".join(_described(part) for part in get_args(kind))
     return "null" if kind is type(None) else _KINDS.get(get_origin(kind) or kind, str(kind))

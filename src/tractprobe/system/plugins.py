@@ -76,12 +76,12 @@ class PluginPlace(Place):
         """Import the module and return the object; ConfigError names the package if that fails."""
         where = f"{self.module}:{self.attribute} of the plug-in {self.package}"
         try:
-            found = super().load()
+            target = super().load()
         except (Exception, SystemExit) as error:
             raise ConfigError(f"{where} cannot be imported: {type(error).__name__}: {first_line(error)}") from error
-        if self.kind in _CLASSES and not (isinstance(found, type) and issubclass(found, self._base())):
+        if self.kind in _CLASSES and not (isinstance(target, type) and issubclass(target, self._base())):
             raise ConfigError(f"{where} is not a subclass of {'.'.join(_BASES[self.kind])}")
-        return found
+        return target
 
     def checked(self, built: Any) -> Any:
         """Return what was built; ConfigError if it is not of the kind that it is registered as."""
