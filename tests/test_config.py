@@ -230,7 +230,7 @@ def test_numbers_without_end_are_named(override: str):
 
 
 def test_what_a_target_refuses_is_said_in_its_own_words():
-    with pytest.raises(ConfigError, match=r"split\.folds and split\.validation_folds are at least 2"):
+    with pytest.raises(ConfigError, match=r"split\.folds and split\.validation_folds must be at least 2"):
         build({"_target_": "tractprobe.splits.SplitRule", "by": "sentence", "folds": 1})
 
 

@@ -65,7 +65,7 @@ ANSWERS: dict[str, tuple[list[str], int, str]] = {
     "no run": (["export", "nosuch"], 1, "nosuch holds no result.json"),
     "no head in the run": (["export", "runs/mel/all/ridge/it/s0"], 1, "head.safetensors: not the heads of this run"),
     "no head": (["invert", "a.wav", "--head", "nosuch.safetensors"], 1, "nosuch.safetensors: no such file"),
-    "no head file": (["invert", "a.wav", "--head", "scores.txt"], 1, "scores.txt: no head file"),
+    "no head file": (["invert", "a.wav", "--head", "scores.txt"], 1, "scores.txt: not a head file"),
     "no audio": (["invert", "a.wav", "b.wav", "--head", "f.safetensors"], 1, "a.wav, b.wav: no such file or folder"),
     "no format": (["invert", "a.wav", "--head", "f.safetensors", "--format", "mp3"], 1, "--format mp3"),
     "no option": (["train", "model=hubert_bsae"], 1, "did you mean model=hubert_base?"),

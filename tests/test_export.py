@@ -159,9 +159,9 @@ FOREIGN_RUNS: dict[str, tuple[Callable[[Path], Any], str]] = {
     "other channels": (lambda run: edit(run, lambda result: result["scales"]["channels"].pop()), "means and scales"),
     "another run's heads": (lambda run: edit(run, lambda r: r["identity"].update(seed=7)), "heads of another run"),
     "another encoder": (
-        lambda run: edit(run, lambda result: result["settings"]["model"].update(bands=40)), "encoder of now",
+        lambda run: edit(run, lambda result: result["settings"]["model"].update(bands=40)), "encoder has changed",
     ),
-    "no storage": (lambda run: edit(run, lambda result: result["settings"].pop("features")), "not as this version"),
+    "no storage": (lambda run: edit(run, lambda result: result["settings"].pop("features")), "not written by this"),
 }  # fmt: skip
 
 
@@ -185,7 +185,7 @@ def test_the_command_takes_a_run_as_it_is_written_elsewhere(run: Path, prefix: s
 
 def test_an_export_never_overwrites(run: Path):
     export(run)
-    with pytest.raises(RunError, match="is there already"):
+    with pytest.raises(RunError, match="exists already"):
         export(run)
 
 

@@ -161,8 +161,8 @@ WRONG_FIELDS: list[tuple[dict[str, Any], str]] = [
     ({"language": "xx"}, "not an ISO 639 code"),
     ({"language": "IT"}, "not an ISO 639 code"),
     ({"ema_rate_hz": 39}, "40"),
-    ({"ema_start_s": 1.3}, "no articulator was measured at any time of the audio"),
-    ({"ema_start_s": -2}, "no articulator was measured at any time of the audio"),
+    ({"ema_start_s": 1.3}, "no articulator was measured during the audio"),
+    ({"ema_start_s": -2}, "no articulator was measured during the audio"),
     ({"phones": [["a", 0.1]]}, "entry 0"),
     ({"phones": [["a", 0.5, 0.1]]}, "ends before it starts"),
     ({"labels": ["read"]}, "labels"),
@@ -293,12 +293,12 @@ def test_what_the_vocal_folds_did_is_read_where_it_is_known(folder: Path):
 @pytest.mark.parametrize(
     ("f0_hz", "rate_hz", "problem"),
     [
-        (np.full(480, np.nan), 400, "f0 is 0 or"),
-        (np.full(480, -120.0), 400, "f0 is 0 or"),
-        (np.full((480, 1), 120.0), 400, "a row of numbers"),
+        (np.full(480, np.nan), 400, "f0 must be 0 or"),
+        (np.full(480, -120.0), 400, "f0 must be 0 or"),
+        (np.full((480, 1), 120.0), 400, "expected one row of numbers"),
         (np.full(480, 120.0), 200, "f0 lasts 2.4"),
         (np.full(480, 120.0), 0, "f0 at 0"),
-        (np.full(480, 120.0), ..., "both or neither"),
+        (np.full(480, 120.0), ..., "expected both"),
     ],
 )
 def test_vocal_folds_that_cannot_be(folder: Path, f0_hz: np.ndarray, rate_hz: Any, problem: str):
@@ -307,5 +307,5 @@ def test_vocal_folds_that_cannot_be(folder: Path, f0_hz: np.ndarray, rate_hz: An
         read_one(folder)
     (folder / "deep/one.f0.npy").unlink()
     edit(folder, f0_rate_hz=400)
-    with pytest.raises(CorpusError, match="both or neither"):
+    with pytest.raises(CorpusError, match="expected both"):
         read_one(folder)

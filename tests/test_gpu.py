@@ -33,7 +33,7 @@ from tractprobe.probes.linear.accumulate import partition, sum_groups
 from tractprobe.probes.linear.fit import fit_divisions
 from tractprobe.probes.linear.group_moments import GroupMoments, SavedMoments
 from tractprobe.probes.linear.selection import Division
-from tractprobe.probes.linear.solver import Sums, by_cholesky, by_eigenvectors, correlation, solve
+from tractprobe.probes.linear.solver import FullMoments, by_cholesky, by_eigenvectors, correlation, solve
 from tractprobe.probes.states import HeadInput, HiddenStates
 from tractprobe.runs.settings import LoadingPolicy
 
@@ -65,9 +65,9 @@ def careless(exact: None) -> None:
     allow_tf32(True)
 
 
-def moved(sums: Sums, device: torch.device) -> Sums:
+def moved(sums: FullMoments, device: torch.device) -> FullMoments:
     fields = vars(sums)
-    return Sums(
+    return FullMoments(
         **{name: value.to(device) if isinstance(value, torch.Tensor) else value for name, value in fields.items()}
     )
 

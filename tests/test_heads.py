@@ -360,17 +360,17 @@ def test_a_member_without_a_training_frame_is_an_error():
     valid = torch.ones(2, 1, 4, CHANNELS, dtype=torch.bool)
     valid[1] = False
     for batches in ([], [(random(2, 1, 4, WIDTH), valid)]):
-        with pytest.raises(ConfigError, match="not one training frame"):
+        with pytest.raises(ConfigError, match="no training frame"):
             Mlp(2, WIDTH, CHANNELS).standardise(batches)
 
 
 REFUSED: dict[str, Callable[[], Bank]] = {
     r"head\.bottleneck=0": lambda: Mlp(1, WIDTH, CHANNELS, bottleneck=0),
-    r"head\.kernel is odd": lambda: Conv(1, WIDTH, CHANNELS, kernel=4),
+    r"head\.kernel must be odd": lambda: Conv(1, WIDTH, CHANNELS, kernel=4),
     r"each of head\.dilations": lambda: Conv(1, WIDTH, CHANNELS, dilations=[1, 0]),
-    r"head\.depth are": lambda: Gru(1, WIDTH, CHANNELS, depth=0),
+    r"head\.depth must": lambda: Gru(1, WIDTH, CHANNELS, depth=0),
     r"multiple of head\.heads": lambda: Transformer(1, WIDTH, CHANNELS, hidden=10, heads=4),
-    r"head\.window at least": lambda: Transformer(1, WIDTH, CHANNELS, window=0),
+    r"head\.window must": lambda: Transformer(1, WIDTH, CHANNELS, window=0),
     r"a nonlinear head of one layer": lambda: Weighted(
         2, WIDTH, CHANNELS, head={"_target_": "tractprobe.ridge.Ridge", "alphas": [1]}
     ),

@@ -133,7 +133,7 @@ def test_outputs_that_are_there_are_kept_unless_asked(
     line = [recordings, "--head", head, "--output", tmp_path / "out"]
     (tmp_path / "out").mkdir()
     (tmp_path / "out/a.csv").write_text("mine")
-    assert invert(*line) == 1 and "out/a.csv is there already" in capsys.readouterr().err
+    assert invert(*line) == 1 and "out/a.csv exists already" in capsys.readouterr().err
     assert files_below(tmp_path / "out") == ["a.csv"]
     shutil.copy(tmp_path / "out/a.csv", tmp_path / "out/a.phones.csv")
     assert invert(*line, "--existing", "skip") == 0
@@ -198,9 +198,9 @@ def test_names_from_a_head_file_do_not_steer_the_terminal(
 WRONG = {
     "no audio": (["{in}/none"], "no audio"),
     "one name twice": (["{in}/a.wav", "{in}/sub.dir/a.FLAC"], "would both become a"),
-    "a format": (["{in}/a.wav", "--format", "xls"], "--format xls: some of csv, npz, phones"),
-    "a rate": (["{in}/a.wav", "--rate", "0"], "--rate 0.0: up to 10000 Hz"),
-    "a cutoff": (["{in}/a.wav", "--lowpass", "25"], "--lowpass 25.0: between 0 and 25 Hz"),
+    "a format": (["{in}/a.wav", "--format", "xls"], "--format xls: expected some of csv, npz, phones"),
+    "a rate": (["{in}/a.wav", "--rate", "0"], "--rate 0.0: expected a rate above 0 and up to 10000 Hz"),
+    "a cutoff": (["{in}/a.wav", "--lowpass", "25"], "--lowpass 25.0: expected 0 to 25 Hz"),
     "a speaker": (["{in}/a.wav", "--speaker", "x"], "no speaker x; it has s"),
     "no alignment": (["{in}/sub.dir/b.c.wav", "--format", "phones"], "has no TextGrid beside it"),
 }

@@ -125,10 +125,10 @@ def test_callbacks_do_not_rename_heads_that_are_not_trained(configure: Configure
 
 
 WRONG_CALLBACKS = {
-    "+callbacks.x._target_=torch.optim.Adam": "torch.optim.Adam is no callback",
+    "+callbacks.x._target_=torch.optim.Adam": "torch.optim.Adam is not a callback",
     "+callbacks.x._target_=os.system": "os.system is not one of",
     "+callbacks.x=5": "expected a mapping with a _target_",
-    "callbacks=learning_rate": "only logs, and tracking=off",
+    "callbacks=learning_rate": "only logs, and tracking is off",
 }
 
 
@@ -212,6 +212,6 @@ def test_a_plugins_logger_is_a_logger_and_nothing_else_is(site: Path, configure:
     line = ["held_out=it", "model=mel_frame", "tracking=csv", "tracking.examples=0"]
     train(configure(*line, "+tracking.loggers.mine={_target_: aa.Mine, word: here}"))
     assert list((tmp_path / "runs").rglob("here/metrics.csv"))
-    with pytest.raises(ConfigError, match="is no logger"):
+    with pytest.raises(ConfigError, match="is not a logger"):
         train(configure(*line, "seed=1", "+tracking.loggers.mine._target_=tractprobe.objective.Mse"))
     assert "aa.log" in sys.modules

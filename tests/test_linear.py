@@ -22,7 +22,7 @@ from tractprobe.probes.heads.ridge import Ridge
 from tractprobe.probes.linear.fit import fit_head, score, validation_r
 from tractprobe.probes.linear.group_moments import GroupMoments, SavedMoments
 from tractprobe.probes.linear.moment_store import Group, MomentStore
-from tractprobe.probes.linear.selection import Division, LayerSums
+from tractprobe.probes.linear.selection import Division, LayerMoments
 from tractprobe.system.errors import EncoderError
 
 ALPHAS = [0.01, 1.0, 100.0, 1e4]
@@ -97,16 +97,16 @@ def world(**settings) -> list[Piece]:
 @pytest.mark.parametrize("lost", [0.0, 0.3])
 def test_predictions_equal_scikit_learns_on_the_frames_that_each_channel_has(tmp_path: Path, shift, lost):
     pieces = world(shift=shift, lost=lost)
-    sums = LayerSums(stored(tmp_path, pieces), "0", Division.of(SPLIT, stored(tmp_path, pieces)))
+    moments = LayerMoments(stored(tmp_path, pieces), "0", Division.of(SPLIT, stored(tmp_path, pieces)))
     targets = standardised(pieces, range(6))
     new = piece(99, shift=shift).x
     for alpha in ALPHAS:
-        found = fit_head(sums, Ridge(1, WIDTH, CHANNELS, [alpha]))
+        solution = fit_head(moments, Ridge(1, WIDTH, CHANNELS, [alpha]))
         for channel in range(CHANNELS):
             x, y = (np.concatenate([values[i] for i in range(6)]) for values in ([one.x for one in pieces], targets))
             known = np.isfinite(y[:, channel])
             expected = sklearn_ridge(alpha).fit(x[known], y[known, channel]).predict(new)
-            ours = new @ found.weight[:, channel].numpy() + found.bias[channel].item()
+            ours = new @ solution.weight[:, channel].numpy() + solution.bias[channel].item()
             np.testing.assert_allclose(ours, expected, rtol=1e-8, atol=1e-8)
 
 
@@ -117,7 +117,7 @@ def test_sums_too_large_to_be_kept_are_read_in_blocks(tmp_path: Path, monkeypatc
         monkeypatch.setattr("tractprobe.probes.linear.moment_store._KEPT_BYTES", kept)
         monkeypatch.setattr("tractprobe.probes.linear.moment_store._BLOCK", 3)
         store = stored(tmp_path, pieces)
-        heads.append(fit_head(LayerSums(store, "0", Division.of(SPLIT, store)), Ridge(1, WIDTH, CHANNELS, ALPHAS)))
+        heads.append(fit_head(LayerMoments(store, "0", Division.of(SPLIT, store)), Ridge(1, WIDTH, CHANNELS, ALPHAS)))
     torch.testing.assert_close(heads[0].weight, heads[1].weight, rtol=1e-9, atol=1e-12)
 
 
@@ -126,7 +126,7 @@ def test_a_gpu_adds_up_the_triangles_that_the_cpu_does(tmp_path: Path, width: in
     """What it runs is run here on the CPU, with groups kept as triangles and, of wide inputs, as frames."""
     store = stored(tmp_path, world(lost=0.3, width=width, shift=10))
     rows = store.layer("0")
-    sets = [LayerSums(store, "0", Division.of(SPLIT, store)).row_weights, np.ones((1, len(store.group_of)))]
+    sets = [LayerMoments(store, "0", Division.of(SPLIT, store)).row_weights, np.ones((1, len(store.group_of)))]
     for one, other in zip(rows.triangles_by_torch(sets), rows.triangles(sets), strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-12)
 
@@ -135,9 +135,9 @@ def test_a_gpu_adds_up_the_triangles_that_the_cpu_does(tmp_path: Path, width: in
 def test_validation_r_and_the_alpha_chosen_are_scikit_learns_over_grouped_folds(tmp_path: Path, lost):
     pieces = world(lost=lost)
     store = stored(tmp_path, pieces)
-    sums = LayerSums(store, "0", Division.of(SPLIT, store))
+    moments = LayerMoments(store, "0", Division.of(SPLIT, store))
     targets = standardised(pieces, range(6))
-    ours = validation_r(sums, sums.fitted()[:-1], ALPHAS)
+    ours = validation_r(moments, moments.to_fit()[:-1], ALPHAS)
     expected = np.zeros((len(ALPHAS), CHANNELS))
     for channel in range(CHANNELS):
         for row, alpha in enumerate(ALPHAS):
@@ -155,9 +155,9 @@ def test_validation_r_and_the_alpha_chosen_are_scikit_learns_over_grouped_folds(
                         r.append(pearsonr(model.predict(x[known]), y[known, channel]).statistic)
             expected[row, channel] = np.mean(r)
     np.testing.assert_allclose(ours, expected, atol=1e-8)
-    chosen = fit_head(sums, Ridge(1, WIDTH, CHANNELS, ALPHAS)).alpha
+    chosen = fit_head(moments, Ridge(1, WIDTH, CHANNELS, ALPHAS)).alpha
     assert chosen.tolist() == [ALPHAS[row] for row in expected.argmax(axis=0)]
-    one = fit_head(sums, Ridge(1, WIDTH, CHANNELS, ALPHAS, alpha_per_channel=False)).alpha
+    one = fit_head(moments, Ridge(1, WIDTH, CHANNELS, ALPHAS, alpha_per_channel=False)).alpha
     assert one.tolist() == [ALPHAS[int(expected.mean(axis=1).argmax())]] * CHANNELS
 
 
@@ -165,8 +165,8 @@ def test_the_choice_is_that_of_a_grid_search_with_one_fold_for_each_speaker(tmp_
     pieces = [piece(seed, speaker, count=90) for seed, speaker in enumerate(SPEAKERS[:3])]
     folds = tuple(Fold(ids(*({0, 1, 2} - {kept})), ids(kept)) for kept in range(3))
     store = stored(tmp_path, pieces)
-    sums = LayerSums(store, "0", Division.of(Split(ids(0, 1, 2), (), folds), store))
-    chosen = fit_head(sums, Ridge(1, WIDTH, CHANNELS, ALPHAS)).alpha
+    moments = LayerMoments(store, "0", Division.of(Split(ids(0, 1, 2), (), folds), store))
+    chosen = fit_head(moments, Ridge(1, WIDTH, CHANNELS, ALPHAS)).alpha
     x, y = np.concatenate([one.x for one in pieces]), np.concatenate(standardised(pieces, range(3)))
     folds = PredefinedSplit(np.repeat(range(3), 90))
     pearson = make_scorer(lambda truth, predicted: pearsonr(truth, predicted).statistic)
@@ -180,16 +180,16 @@ def test_scores_from_sums_equal_scores_of_frames(tmp_path: Path, lost):
     pieces = world(lost=lost)
     store = stored(tmp_path, pieces)
     division = Division.of(SPLIT, store)
-    sums = LayerSums(store, "0", division)
-    found = fit_head(sums, Ridge(1, WIDTH, CHANNELS, ALPHAS))
-    ours = score(sums, found)
+    moments = LayerMoments(store, "0", division)
+    solution = fit_head(moments, Ridge(1, WIDTH, CHANNELS, ALPHAS))
+    ours = score(moments, solution)
     assert list(division.test) == [("c", "en", "c/e")] and division.scales["c/e"].from_test.all()
-    moments, scale = ScoreSums(1, 1, CHANNELS), division.scales["c/e"]
+    sums, scale = ScoreSums(1, 1, CHANNELS), division.scales["c/e"]
     for one in pieces[6:]:
-        predicted = (torch.from_numpy(one.x) @ found.weight + found.bias) * torch.from_numpy(scale.sd)
+        predicted = (torch.from_numpy(one.x) @ solution.weight + solution.bias) * torch.from_numpy(scale.sd)
         batch = (predicted + torch.from_numpy(scale.mean))[None, None], torch.from_numpy(one.y)[None]
-        moments.update(*batch, torch.from_numpy(one.valid)[None], torch.tensor([0]))
-    for name, values in vars(moments.take()).items():
+        sums.update(*batch, torch.from_numpy(one.valid)[None], torch.tensor([0]))
+    for name, values in vars(sums.take()).items():
         torch.testing.assert_close(getattr(ours, name), values, rtol=1e-8, atol=1e-8)
 
 
@@ -200,16 +200,16 @@ def test_a_speaker_who_lacks_a_channel_takes_no_part_in_it_and_one_nobody_has_is
     for one in pieces:
         one.valid[:, 3] = False
     store = stored(tmp_path, pieces)
-    sums = LayerSums(store, "0", Division.of(SPLIT, store))
-    found = fit_head(sums, Ridge(1, WIDTH, CHANNELS, ALPHAS))
-    assert found.alpha.isnan().tolist() == [False, False, False, True] and found.bias.isnan()[3]
+    moments = LayerMoments(store, "0", Division.of(SPLIT, store))
+    solution = fit_head(moments, Ridge(1, WIDTH, CHANNELS, ALPHAS))
+    assert solution.alpha.isnan().tolist() == [False, False, False, True] and solution.bias.isnan()[3]
     without = stored(tmp_path, pieces[2:])
     kept = Split(ids(0, 1, 2, 3), ids(4, 5), (Fold(ids(0, 1, 2, 3), ()), Fold((), ids(0, 1, 2, 3))))
     alone = fit_head(
-        LayerSums(without, "0", Division.of(kept, without)), Ridge(1, WIDTH, CHANNELS, [found.alpha[1].item()])
+        LayerMoments(without, "0", Division.of(kept, without)), Ridge(1, WIDTH, CHANNELS, [solution.alpha[1].item()])
     )
-    torch.testing.assert_close(found.weight[:, 1], alone.weight[:, 1], rtol=1e-9, atol=1e-12)
-    scores = score(sums, found)
+    torch.testing.assert_close(solution.weight[:, 1], alone.weight[:, 1], rtol=1e-9, atol=1e-12)
+    scores = score(moments, solution)
     assert scores.n_frames[0, 0].tolist()[3] == 0 and scores.r.isfinite().tolist() == [[[True, True, True, False]]]
 
 
@@ -221,7 +221,7 @@ def test_what_is_tested_leaves_the_heads_bit_for_bit_as_they_are(tmp_path: Path)
     for name, some in (("one", pieces), ("two", others)):
         (tmp_path / name).mkdir()
         store = stored(tmp_path / name, some)
-        heads.append(fit_head(LayerSums(store, "0", Division.of(SPLIT, store)), Ridge(1, WIDTH, CHANNELS, ALPHAS)))
+        heads.append(fit_head(LayerMoments(store, "0", Division.of(SPLIT, store)), Ridge(1, WIDTH, CHANNELS, ALPHAS)))
     for name in ("weight", "bias", "alpha"):
         assert torch.equal(getattr(heads[0], name), getattr(heads[1], name))
 
@@ -232,25 +232,25 @@ def test_tiny_groups_constant_features_and_more_features_than_frames_give_number
         one.x[:, 4] = 7.0
     pieces[7].x, pieces[7].y, pieces[7].valid = (v[:1] for v in (pieces[7].x, pieces[7].y, pieces[7].valid))
     store = stored(tmp_path, pieces)
-    sums = LayerSums(store, "0", Division.of(SPLIT, store))
-    found = fit_head(sums, Ridge(1, 30, CHANNELS, ALPHAS))
-    assert found.weight.isfinite().all() and found.bias.isfinite().all() and (found.weight[4] == 0).all()
-    scores = score(sums, found)
+    moments = LayerMoments(store, "0", Division.of(SPLIT, store))
+    solution = fit_head(moments, Ridge(1, 30, CHANNELS, ALPHAS))
+    assert solution.weight.isfinite().all() and solution.bias.isfinite().all() and (solution.weight[4] == 0).all()
+    scores = score(moments, solution)
     assert scores.n_frames.unique().tolist() == [4] and scores.r.isfinite().all()
     targets = standardised(pieces, range(6))
     x, y = np.concatenate([one.x for one in pieces[:6]]), np.concatenate(targets)
     for channel in range(CHANNELS):
-        alpha = found.alpha[channel].item()
+        alpha = solution.alpha[channel].item()
         expected = sklearn_ridge(alpha).fit(x, y[:, channel]).predict(pieces[6].x)
-        ours = pieces[6].x @ found.weight[:, channel].numpy() + found.bias[channel].item()
+        ours = pieces[6].x @ solution.weight[:, channel].numpy() + solution.bias[channel].item()
         np.testing.assert_allclose(ours, expected, rtol=1e-6, atol=1e-7)
 
 
 def test_without_validation_the_stated_alpha_is_taken(tmp_path: Path):
     pieces = world()
     store = stored(tmp_path, pieces)
-    sums = LayerSums(store, "0", Division.of(Split(SPLIT.development, SPLIT.test), store))
-    assert (fit_head(sums, Ridge(1, WIDTH, CHANNELS, ALPHAS, alpha_without_validation=7)).alpha == 7).all()
+    moments = LayerMoments(store, "0", Division.of(Split(SPLIT.development, SPLIT.test), store))
+    assert (fit_head(moments, Ridge(1, WIDTH, CHANNELS, ALPHAS, alpha_without_validation=7)).alpha == 7).all()
 
 
 @settings(max_examples=40)
@@ -269,10 +269,10 @@ def test_sums_are_those_of_the_frames_however_they_come_and_whenever_a_channel_f
     assert not store.lost[:, 3].any()  # never there: nothing is kept for it
     division = Division.of(Split(ids(0), ()), store)
     for some in (store, whole):
-        sums = LayerSums(some, "0", division)
-        found = {channel: (part, channels) for channels, part in sums.fitted()[-1] for channel in channels}
-        assert set(found) == {0, 1, 2}
-        for channel, (part, channels) in found.items():
+        moments = LayerMoments(some, "0", division)
+        parts = {channel: (part, channels) for channels, part in moments.to_fit()[-1] for channel in channels}
+        assert set(parts) == {0, 1, 2}
+        for channel, (part, channels) in parts.items():
             known, column = one.valid[:, channel], channels.index(channel)
             x, y = one.x[known], (one.y[known, channel] - division.mean[0, channel]) / division.sd[0, channel]
             assert part.n == known.sum()
@@ -285,10 +285,10 @@ def test_sums_are_those_of_the_frames_however_they_come_and_whenever_a_channel_f
 def test_a_damaged_file_is_named_and_not_taken(tmp_path: Path):
     stored(tmp_path, [piece(0)])
     path = tmp_path / "0.safetensors"
-    assert SavedMoments(path).is_whole(["0"]) and not SavedMoments(path).is_whole(["1"])
+    assert SavedMoments(path).is_complete(["0"]) and not SavedMoments(path).is_complete(["1"])
     content = path.read_bytes()
     for broken in (content[:-9], content[:-9] + bytes([content[-9] ^ 1]) + content[-8:], b"", b"\xff" * 64):
         path.write_bytes(broken)
-        assert not SavedMoments(path).is_whole(["0"])
-        with pytest.raises(EncoderError, match=r"0\.safetensors: (damaged|not whole)"):
+        assert not SavedMoments(path).is_complete(["0"])
+        with pytest.raises(EncoderError, match=r"0\.safetensors: (damaged|incomplete)"):
             SavedMoments(path).read("count", "y", "yy", "lost", "frames", "x 0", "xx 0", "xy 0")

@@ -280,5 +280,5 @@ def test_a_checkpoint_of_other_heads_is_refused(make: Make, tmp_path: Path):
     checkpoint["state_dict"].pop("head.weights.0")
     torch.save(checkpoint, tmp_path / "last.ckpt")
     again, data = make()
-    with pytest.raises(RunError, match="lacks weights"):
+    with pytest.raises(RunError, match="does not hold the weights"):
         fit(again, data, tmp_path)

@@ -102,8 +102,8 @@ BROKEN = {
     "an exit": ("raise SystemExit(3)", "SystemExit: 3"),
     "no such module": ("import nothing_of_the_kind", "nothing_of_the_kind"),
     "not a plug-in": ("plugin = {}", "dict, not a tractprobe.Plugin"),
-    "our namespace": (of_names({"tractprobe.Better": ("encoder", "aa.encoder:Other")}), "of a package's own"),
-    "torch's namespace": (of_names({"torch.optim.Mine": ("optimizer", "aa.encoder:Other")}), "of a package's own"),
+    "our namespace": (of_names({"tractprobe.Better": ("encoder", "aa.encoder:Other")}), "the package's own words"),
+    "torch's namespace": (of_names({"torch.optim.Mine": ("optimizer", "aa.encoder:Other")}), "the package's own words"),
     "no dots": (of_names({"encoder": ("encoder", "aa.encoder:Other")}), "words joined by dots"),
     "an unknown kind": (of_names({"aa.X": ("trainer", "aa.encoder:Other")}), "'trainer'; a plug-in adds one of"),
     "no place": (of_names({"aa.X": ("encoder", "aa.encoder.Other")}), "package.module:attribute"),
@@ -151,7 +151,7 @@ def test_options_that_somebody_else_has_are_left_out(aa: Path, caplog: pytest.Lo
     option.parent.mkdir()
     option.write_text(OPTION)
     assert plugin_folders() == {}
-    assert "plug-in aa is left out: head/mlp.yaml is there already" in caplog.text
+    assert "plug-in aa is left out: head/mlp.yaml exists already" in caplog.text
 
 
 def test_a_root_configuration_of_ours_cannot_be_replaced(aa: Path):
@@ -197,7 +197,7 @@ def test_a_name_that_nobody_registered_imports_nothing(aa: Path, name: str):
     (aa / "evil").mkdir()
     (aa / "evil/__init__.py").write_text("raise SystemExit('imported')")
     for node in ({"_target_": name}, {"_target_": "aa.Encoder", "label": {"_target_": name}}):
-        with pytest.raises(ConfigError, match="is a name of a plug-in that is not installed"):
+        with pytest.raises(ConfigError, match="belongs to a plug-in that is not installed"):
             build(node)
     assert "evil" not in sys.modules
 

@@ -216,7 +216,7 @@ def test_heads_are_compared_within_speakers_where_both_were_run(tmp_path: Path, 
     assert differences(collect(tmp_path), "gru") == []
     capsys.readouterr()
     assert main(["table", str(tmp_path), "--against", "gru"]) == 1
-    assert capsys.readouterr().err.startswith("tractprobe: no other head was run on what gru was run on")
+    assert capsys.readouterr().err.startswith("tractprobe: no other head was run on the same encoder, layers,")
 
 
 def of_head(runs: Path, head: str, change: Callable[[dict[str, Any]], Any], seed: int = 0, **settings: Any) -> None:

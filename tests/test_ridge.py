@@ -6,7 +6,14 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from tractprobe.probes.heads.ridge import Ridge
-from tractprobe.probes.linear.solver import Sums, by_cholesky, by_eigenvectors, by_tridiagonal, correlation, solve
+from tractprobe.probes.linear.solver import (
+    FullMoments,
+    by_cholesky,
+    by_eigenvectors,
+    by_tridiagonal,
+    correlation,
+    solve,
+)
 from tractprobe.system.errors import ConfigError
 
 ALPHAS = [0.01, 1.0, 100.0, 1e4]
@@ -21,9 +28,9 @@ def frames(seed: int = 0, count: int = 300, width: int = 20, channels: int = 4, 
     return x, y + shift + noise * random.normal(size=y.shape)
 
 
-def sums_of(x: np.ndarray, y: np.ndarray) -> Sums:
+def sums_of(x: np.ndarray, y: np.ndarray) -> FullMoments:
     x, y = torch.from_numpy(x), torch.from_numpy(y)
-    return Sums(len(x), x.sum(0), y.sum(0), x.T @ y, y.square().sum(0), x.T @ x)
+    return FullMoments(len(x), x.sum(0), y.sum(0), x.T @ y, y.square().sum(0), x.T @ x)
 
 
 def sklearn_ridge(x: np.ndarray, y: np.ndarray, alpha: float):

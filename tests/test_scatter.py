@@ -13,7 +13,7 @@ from tractprobe.probes.linear.scatter import (
     unpacked,
     unpacked_by_torch,
 )
-from tractprobe.probes.linear.solver import Sums
+from tractprobe.probes.linear.solver import FullMoments
 
 WIDTH, FRAMES = 7, 40
 
@@ -46,7 +46,7 @@ def test_squares_of_predictions_are_those_of_the_weighted_frames(group, row_weig
     chosen = by_frame == 1
     whole = torch.from_numpy(x[chosen])
     nothing = torch.zeros(0, dtype=torch.float64)
-    sums = Sums(len(whole), whole.sum(dim=0), nothing, nothing.new_zeros(WIDTH, 0), nothing, whole.T @ whole)
+    sums = FullMoments(len(whole), whole.sum(dim=0), nothing, nothing.new_zeros(WIDTH, 0), nothing, whole.T @ whole)
     about = torch.from_numpy(x[chosen].mean(axis=0) @ weights)
     spread = ((x[chosen] @ weights - about.numpy()[:, None]) ** 2).sum(axis=1)
     np.testing.assert_allclose(sums.squares(torch.from_numpy(weights), about), spread, rtol=1e-9)

@@ -209,7 +209,7 @@ def test_fewer_minutes_are_part_of_more_and_the_test_is_the_same():
         assert set(smaller.development) < set(larger.development) and smaller.test == larger.test
     assert all(set(fold.train) <= set(sizes[1].development) for fold in sizes[1].folds)
     assert SplitRule("language", train_min=80 / 60)(WORLD, "it", 0) == by_language(WORLD, "it", 0)
-    with pytest.raises(ConfigError, match=r"train_min=2: there are 1\.3 min"):
+    with pytest.raises(ConfigError, match=r"train_min=2: there are only 1\.3 min"):
         SplitRule("language", train_min=2)(WORLD, "it", 0)
     with pytest.raises(ConfigError, match="train_min"):
         SplitRule("language", train_min=0)

@@ -159,7 +159,7 @@ def test_a_damaged_run_is_named_and_hides_no_other(tmp_path: Path, case: str, ca
 def test_a_result_whose_fit_is_none_is_a_damaged_one(tmp_path: Path, fit: Any):
     write_run(tmp_path, fit=fit)
     (one,) = statuses(tmp_path)
-    assert one.state == "failed" and "its fit is none" in one.note
+    assert one.state == "failed" and "its fit is not the report of a fit" in one.note
 
 
 def test_locks_of_corpora_and_caches_and_of_runs_that_were_removed_are_no_runs(tmp_path: Path):

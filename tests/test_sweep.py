@@ -143,7 +143,7 @@ def test_a_cell_that_fails_among_all_held_out_values_stops_no_other(
 
     with monkeypatch.context() as patched:
         patched.setattr(Fitted, "rows", broken)
-        with pytest.raises(RunError, match=r"1 of 3 cells failed, the others are done: .*/en/.*: a fault"):
+        with pytest.raises(RunError, match=r"1 of 3 runs failed, the others are done: .*/en/.*: a fault"):
             train(configure("held_out=all", FRAME, *head))
     found = {one.run.split("/")[3]: one for one in statuses(tmp_path / "runs")}
     assert {name: one.state for name, one in found.items()} == {"de": "done", "en": "failed", "it": "done"}

@@ -12,7 +12,7 @@ __all__ = ["Inverter", "Plugin", "__version__", "load_head"]
 
 
 def __getattr__(name: str) -> Any:
-    """Import what takes seconds when it is asked for."""
+    """Import what takes seconds only when it is asked for."""
     if name in ("Inverter", "load_head"):
         from tractprobe.inversion import inverter
 

@@ -1,4 +1,4 @@
-"""The ``tractprobe`` command: prepare and audit corpora, train, look after runs, invert audio."""
+"""The ``tractprobe`` command: prepare and audit corpora, train, look at runs, invert audio."""
 
 import argparse
 import os
@@ -21,7 +21,7 @@ _OF_HYDRA = {
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run a subcommand; a user's mistake is one line on stderr and exit status 1."""
+    """Run a subcommand; a user's mistake gives one line on stderr and exit status 1."""
     arguments = sys.argv[1:] if arguments is None else arguments
     if arguments and arguments[0] in _OF_HYDRA:
         from tractprobe.commands import run
@@ -34,7 +34,7 @@ def main(arguments: list[str] | None = None) -> int:
     except TractprobeError as error:
         print(printable(f"tractprobe: {error}"), file=sys.stderr)
         return 1
-    except BrokenPipeError:  # whoever reads us, such as head, has seen enough
+    except BrokenPipeError:  # the reader, such as head, has closed the pipe
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
 
@@ -51,22 +51,22 @@ def _parser() -> argparse.ArgumentParser:
         "--csv", type=Path, metavar="FILE", help="also write the tidy table: a row per speaker and channel"
     )
     table.add_argument("--pictures", type=Path, metavar="FOLDER", help="also draw r against layer, and each table")
-    table.add_argument("--against", metavar="HEAD", help="also compare the other heads with one, such as ridge")
+    table.add_argument("--against", metavar="HEAD", help="also compare the other heads with this one, such as ridge")
     table.set_defaults(run=_table)
     status = commands.add_parser("status", help="which runs are done, running, failed (and why) or missing")
     status.add_argument("runs", type=Path, help="folder of run directories, such as runs/")
     status.set_defaults(run=_status)
-    sync = commands.add_parser("wandb-sync", help="upload all offline runs of W&B by one `wandb sync`")
+    sync = commands.add_parser("wandb-sync", help="upload all offline W&B runs by one `wandb sync`")
     sync.add_argument("runs", type=Path, help="folder of run directories, such as runs/")
     sync.add_argument("--dry-run", action="store_true", help="only print the command")
     sync.set_defaults(run=_wandb_sync)
     audit = commands.add_parser("audit", help="does a prepared corpus, as read, look like human speech movements?")
-    audit.add_argument("corpus", help="its name, looked for under TRACTPROBE_DATA (data/), or its folder")
+    audit.add_argument("corpus", help="its name below TRACTPROBE_DATA (data/), or its folder")
     audit.add_argument("--page", type=Path, metavar="FILE", help="also write pictures and the table as an HTML page")
     audit.set_defaults(run=_audit)
     shar = commands.add_parser("shar", help="prepared corpus -> lhotse Shar, tar shards for object storage")
-    shar.add_argument("corpus", help="its name, looked for under TRACTPROBE_DATA (data/), or its folder")
-    shar.add_argument("output", type=Path, help="folder to be made")
+    shar.add_argument("corpus", help="its name below TRACTPROBE_DATA (data/), or its folder")
+    shar.add_argument("output", type=Path, help="folder to make")
     shar.add_argument("--shard-size", type=int, default=1000, metavar="N", help="utterances in a shard (1000)")
     shar.set_defaults(run=_shar)
     _add_inversion(commands)
@@ -84,30 +84,30 @@ def _label(text: str) -> "int | str":
 def _add_inversion(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     export = commands.add_parser("export", help="finished run -> head file: one layer with all that inversion takes")
     export.add_argument("directory", type=_run_directory, metavar="RUN", help="its directory, also as run=DIRECTORY")
-    export.add_argument("--layer", type=_label, metavar="N", help="which (the best by validation)")
+    export.add_argument("--layer", type=_label, metavar="N", help="which layer (the best by validation)")
     export.add_argument("--output", type=Path, metavar="FILE", help="head-layer<N>.safetensors in the run's directory")
     export.set_defaults(run=_export)
     invert = commands.add_parser("invert", help="audio -> movements of tongue, lips and jaw in mm, also as pictures")
     add = invert.add_argument
-    add("audio", type=Path, nargs="+", help="files, or folders whose audio is taken with its place in the folder")
-    add("--head", type=Path, required=True, metavar="FILE", help="what `tractprobe export` has written")
+    add("audio", type=Path, nargs="+", help="files, or folders, whose structure the output keeps")
+    add("--head", type=Path, required=True, metavar="FILE", help="a file written by `tractprobe export`")
     add("--output", type=Path, default=Path("inverted"), metavar="FOLDER", help="where files go (inverted/)")
     add(
         "--format",
         default="csv",
         metavar="F[,F...]",
-        help="csv, npz, phones (which a TextGrid beside it brings)",
+        help="csv, npz, phones (made by itself of audio with a TextGrid beside it)",
     )
     add("--html", action="store_true", help="also a page per file: the midsagittal plane moving, with the sound")
     add("--video", action="store_true", help='also an MP4 per file; needs pip install "tractprobe[video]"')
-    add("--rate", type=float, metavar="HZ", help="of the tracks, on multiples of its period (the encoder's frames)")
+    add("--rate", type=float, metavar="HZ", help="rate of the tracks (that of the encoder's frames)")
     add("--lowpass", type=float, metavar="HZ", help="remove faster movements first; heads learn those below 10 Hz")
-    add("--speaker", metavar="NAME", help="training speaker whose mm they are (the average of all)")
-    add("--encoder", metavar="NAME", help="Hub id or folder of the encoder, where it is not where it was")
+    add("--speaker", metavar="NAME", help="training speaker in whose mm movements are given (the average of all)")
+    add("--encoder", metavar="NAME", help="Hub id or folder of the encoder, if it has moved")
     add("--device", default="cpu", help="cpu, cuda, cuda:1 ... (cpu)")
-    add("--existing", choices=["refuse", "skip", "replace"], default="refuse", help="outputs that are there (refuse)")
-    add("--tier", metavar="NAME", help="of TextGrids, the one with phones (phones, phone, MAU ..., or the only one)")
-    add("--channel", type=int, metavar="N", help="of audio with several, from 0")
+    add("--existing", choices=["refuse", "skip", "replace"], default="refuse", help="outputs that exist (refuse)")
+    add("--tier", metavar="NAME", help="the TextGrids' tier of phones (phones, phone, MAU ..., or the only one)")
+    add("--channel", type=int, metavar="N", help="the channel of audio with several, from 0")
     invert.set_defaults(run=_invert)
 
 
@@ -138,8 +138,8 @@ def _table(arguments: argparse.Namespace) -> int:
 def _status(arguments: argparse.Namespace) -> int:
     from tractprobe.runs.status import statuses, summary, table
 
-    found = statuses(arguments.runs)
-    print(f"{table(found)}\n\n{summary(found)}" if found else f"no runs below {arguments.runs}")
+    each = statuses(arguments.runs)
+    print(f"{table(each)}\n\n{summary(each)}" if each else f"no runs below {arguments.runs}")
     return 0
 
 
@@ -162,14 +162,14 @@ def _audit(arguments: argparse.Namespace) -> int:
 
     corpus = _opened(arguments.corpus)
     entries = progress(corpus.entries, f"auditing {corpus.name}", unit="utterance")
-    found = audit((corpus.utterance(entry.id) for entry in entries), corpus.palates)
-    print(found)
+    result = audit((corpus.utterance(entry.id) for entry in entries), corpus.palates)
+    print(result)
     if arguments.page:
         from tractprobe.corpora.audit.page import write_page
 
-        write_page(found, arguments.page, title=f"Audit of {corpus.name}")
+        write_page(result, arguments.page, title=f"Audit of {corpus.name}")
         print(f"\npictures in {arguments.page}")
-    return 0 if found.passed else 1
+    return 0 if result.passed else 1
 
 
 def _opened(name: str) -> "PreparedCorpus":
@@ -211,7 +211,7 @@ def _invert(arguments: argparse.Namespace) -> int:
     )
     check_header(arguments.head)
     plan = Plan.of(arguments.audio, arguments.output, wanted)
-    from tractprobe.inversion.files import invert_files  # what is wrong with files is said before torch is imported
+    from tractprobe.inversion.files import invert_files  # errors in files are reported before torch is imported
     from tractprobe.inversion.inverter import load_head
 
     report = invert_files(load_head(arguments.head, arguments.device, arguments.encoder, arguments.speaker), plan)

@@ -8,7 +8,7 @@ What a directory holds::
     predictions/         a few test utterances, predicted and measured, if the run was logged
     evaluations/         scores of later evaluations
     failure.json         why the last attempt failed; traceback.txt says where
-    .hydra/, train.log   what was asked for, and what happened; train_ddp_process_<rank>.log to other ranks
+    .hydra/, train.log   what was asked for, and what happened; train_ddp_process_<rank>.log of other ranks
     wandb/               files of W&B
 """
 
@@ -55,23 +55,23 @@ def train(config: DictConfig) -> RunResult | list[RunResult]:
         return result
     with failure_noted([settings.folder]):
         check_ranks(settings)
-        every = each_held_out(settings)
-    ask_for(settings.paths.runs, [one.name for one in every], study=settings.name)
+        of_values = each_held_out(settings)
+    ask_for(settings.paths.runs, [own.name for own in of_values], study=settings.name)
     if settings.closed_form or settings.together:
-        results = _finish(every, settings)
+        results = _finish(of_values, settings)
     else:
-        results = [result for (result,) in _each({one.name: partial(_finish, [one]) for one in every})]
-    _summarise(settings, every, results)
+        results = [result for (result,) in _each({own.name: partial(_finish, [own]) for own in of_values})]
+    _summarise(settings, of_values, results)
     return results
 
 
 def _check_together(settings: Settings) -> None:
     if settings.together and not settings.closed_form:
-        raise ConfigError("together=true trains the heads of every held-out value in one bank: say held_out=all")
+        raise ConfigError("together=true trains the heads of all held-out values in one bank: give held_out=all")
 
 
 def _each(jobs: Mapping[str, Callable[[], Any]]) -> list[Any]:
-    """Do every job, whatever becomes of the others; RunError names those that failed."""
+    """Do every job, even if others fail; RunError names those that failed."""
     results, failed = [], {}
     for name, job in jobs.items():
         try:
@@ -81,34 +81,34 @@ def _each(jobs: Mapping[str, Callable[[], Any]]) -> list[Any]:
             log.error("%s: %s", name, failed[name])
     if failed:
         each = "; ".join(f"{name}: {reason}" for name, reason in failed.items())
-        raise RunError(f"{len(failed)} of {len(jobs)} cells failed, the others are done: {each}")
+        raise RunError(f"{len(failed)} of {len(jobs)} runs failed, the others are done: {each}")
     return results
 
 
-def _finish(every: Sequence[Settings], study: Settings | None = None) -> list[RunResult]:
+def _finish(runs: Sequence[Settings], study: Settings | None = None) -> list[RunResult]:
     """Return the results of runs that differ in what is held out; those that lack one are fitted from one pass.
 
     Parameters
     ----------
     study
-        What the runs are part of, if there are several; all of them decide on groups and batches, so that each is what
-        it always is.
+        What the runs are part of, if there are several. All of them, finished or not, decide on groups and batches,
+        so that the numbers of each are always the same.
     """
-    first = every[0]
+    first = runs[0]
     if not is_first(first):
         return [_take_part(first)]
     with ExitStack() as locks:
-        for folder in sorted(one.folder for one in every):  # in one order, so that two processes never block each other
+        for folder in sorted(run.folder for run in runs):  # in one order, so that two processes never block each other
             locks.enter_context(locked(folder))  # whoever waited for the lock finds the run finished
             clear_temporaries(folder)
-        missing = [one for one in every if not (one.folder / RESULT).is_file()]
+        missing = [run for run in runs if not (run.folder / RESULT).is_file()]
         if study is None:
             with failure_noted([first.folder]):
                 return [_done_alone(first) if missing else finished(first)]
-        jobs = {one.name: partial(_noted, one, partial(finished, one)) for one in every}
+        jobs = {run.name: partial(_noted, run, partial(finished, run)) for run in runs}
         if missing:
-            with failure_noted([one.folder for one in missing]):
-                fitted, timing_s = _fitted_together(missing, every, study)
+            with failure_noted([run.folder for run in missing]):
+                fitted, timing_s = _fitted_together(missing, runs, study)
             jobs |= {fit.problem.settings.name: partial(_conclude_apart, fit, timing_s) for fit in fitted}
         return _each(jobs)
 
@@ -130,7 +130,7 @@ def _take_part(settings: Settings) -> RunResult:
 
 
 def _done_alone(settings: Settings) -> RunResult:
-    """Do one run, all of which is logged to its own W&B run."""
+    """Do one run, logged to its own W&B run."""
     from tractprobe.probes.problem import Problem
 
     check_ranks(settings)
@@ -149,22 +149,22 @@ def _done_alone(settings: Settings) -> RunResult:
 
 
 def _fitted_together(
-    missing: Sequence[Settings], every: Sequence[Settings], study: Settings
+    missing: Sequence[Settings], runs: Sequence[Settings], study: Settings
 ) -> "tuple[list[Fitted], dict[str, float]]":
     """Fit the runs of a study that lack a result; what gradients fit is logged to the study's own W&B run."""
     from tractprobe.probes.problem import Problem
 
     timing_s: dict[str, float] = {"cells": len(missing)}
     with _timed("prepare", timing_s):
-        problems = Problem.of_each(every)
-    wanted = {id(one) for one in missing}
-    chosen = [problem for problem in problems if id(problem.settings) in wanted]
+        problems = Problem.of_each(runs)
+    to_fit = {id(run) for run in missing}
+    chosen = [problem for problem in problems if id(problem.settings) in to_fit]
     if study.closed_form:
         return _fit(chosen, study.folder, None, timing_s, [problem.split for problem in problems]), timing_s
     clear_temporaries(study.folder)
     with _logged(study, problems[0].identity["corpora"]) as logger:
         fitted = _fit(problems, study.folder, logger, timing_s)
-    return [fit for fit in fitted if id(fit.problem.settings) in wanted], timing_s
+    return [fit for fit in fitted if id(fit.problem.settings) in to_fit], timing_s
 
 
 def _fit(
@@ -175,7 +175,7 @@ def _fit(
     Parameters
     ----------
     folder
-        Where a fit that is interrupted resumes.
+        Where an interrupted fit resumes.
     splits
         Of problems that are fitted at other times, from the same groups.
     """
@@ -187,7 +187,7 @@ def _fit(
     with _timed("encode", timing_s):
         states = first.states(device)
     if not all(problem.split.folds for problem in problems):
-        log.warning("too few speakers and sentences to keep any aside for choices: none are made")
+        log.warning("too few speakers and sentences to keep any aside for validation: nothing is chosen by it")
     with _timed("fit", timing_s):
         if trainer is None:
             from tractprobe.probes.linear.fit import fit
@@ -211,7 +211,7 @@ def _conclude_apart(fit: "Fitted", timing_s: Mapping[str, float]) -> RunResult:
 def _conclude(
     fit: "Fitted", rows: list[ScoreRow], timing_s: dict[str, float], logger: "WandbLogger | None"
 ) -> RunResult:
-    """Write heads that were scored, log all that there is to see, and return the result."""
+    """Write the heads that were scored, log scores and pictures, and return the result."""
     settings, split = fit.problem.settings, fit.problem.split
     fit.save_heads(settings.folder / HEADS)
     result: RunResult = {
@@ -237,7 +237,7 @@ def _conclude(
 
 
 def _draw_examples(fit: "Fitted", layer: "Label") -> list[Path]:
-    """Draw the predictions of one layer over the measured trajectories, for always the same few test utterances."""
+    """Draw the predictions of one layer over the measured trajectories, for the same few test utterances every time."""
     from tractprobe.evidence.figures import prediction_curves, write_picture
 
     settings, names = fit.problem.settings, [channel.name for channel in fit.problem.targets.channels]
@@ -248,12 +248,12 @@ def _draw_examples(fit: "Fitted", layer: "Label") -> list[Path]:
     return pictures
 
 
-def _summarise(settings: Settings, every: Sequence[Settings], results: Sequence[RunResult]) -> None:
+def _summarise(settings: Settings, runs: Sequence[Settings], results: Sequence[RunResult]) -> None:
     """Print, draw and log the table of all runs of a study, into a directory of its own beside theirs."""
     from tractprobe.evidence.summary import summarise
 
-    rows = [row for one, result in zip(every, results, strict=True) for row in tidy(one.name, result)]
-    log.info("%d cells, %s\n%s", len(every), settings.folder, "\n".join(map(str, layer_tables(rows))))
+    rows = [row for run, result in zip(runs, results, strict=True) for row in tidy(run.name, result)]
+    log.info("%d runs, %s\n%s", len(runs), settings.folder, "\n".join(map(str, layer_tables(rows))))
     summarise(settings.name, settings.folder, settings.raw, build(settings.tracking), rows)
 
 
@@ -292,7 +292,7 @@ def evaluate(config: DictConfig) -> list[ScoreRow]:
 def _settings_of_run(folder: Path, result: RunResult, asked: Mapping[str, Any]) -> Settings:
     """Return a finished run's settings, with the places, trainer and loading that are asked for now."""
     raw: dict[str, Any] = result["settings"] | {name: asked[name] for name in ("paths", "trainer", "data")}
-    raw.pop("callbacks", None)  # they are for training
+    raw.pop("callbacks", None)  # which only training calls
     try:
         raw["features"] = {**raw.get("features", {}), "cache": asked["features"]["cache"]}
         return Settings.of(raw)
@@ -319,6 +319,6 @@ def _table(folder: Path, result: Mapping[str, Any]) -> str:
 
 def _largest_difference(rows: Sequence[ScoreRow], before: Sequence[ScoreRow]) -> float:
     key = ("layer", "language", "speaker", "channel")
-    known = {tuple(row[name] for name in key): row["r"] for row in before}
-    pairs = [(row["r"], known[tuple(row[name] for name in key)]) for row in rows]
+    r_before = {tuple(row[name] for name in key): row["r"] for row in before}
+    pairs = [(row["r"], r_before[tuple(row[name] for name in key)]) for row in rows]
     return max((abs(now - then) for now, then in pairs if now is not None and then is not None), default=0.0)

@@ -1,7 +1,7 @@
-"""What Hydra calls around a sweep: notes what it asks for, and ends it with what has become of that.
+"""What Hydra calls around a sweep: notes which runs it asks for, and prints in the end what became of them.
 
-Launchers go on when a job fails and exit with status 1 in the end, but name the first failure only; and a job that dies
-without a word is known by its run directory alone. So the list at the end is made from directories.
+Launchers continue after a failed job and exit with status 1 in the end, but name only the first failure; and a job that
+is killed leaves nothing but its run directory. So the list at the end is made from directories.
 """
 
 import atexit
@@ -26,32 +26,32 @@ from tractprobe.system.files import digest, writing
 
 
 class Sweep(Callback):
-    """Of one sweep."""
+    """The callbacks of one sweep."""
 
     def __init__(self) -> None:
-        self.wanted: dict[Path, list[str]] = {}
+        self.names: dict[Path, list[str]] = {}
         self.unclear: list[str] = []
 
     def on_run_start(self, config: DictConfig, **_: Any) -> None:
-        """Leave with one line where the run's directory cannot be written to, before Hydra fails at it."""
+        """Exit with one line if the run's directory cannot be written to, before Hydra fails at it."""
         _check_writable(Path(config.hydra.run.dir))
 
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
-        """Note the runs that the sweep asks for; what became of them is printed whatever ends it."""
+        """Note the runs that the sweep asks for; what became of them is printed however it ends."""
         _check_writable(Path(config.hydra.sweep.dir))
         for runs, name in _jobs(config, self.unclear):
-            self.wanted.setdefault(runs, []).append(name)
+            self.names.setdefault(runs, []).append(name)
         line = [*_parameters(config), *config.hydra.overrides.task]
-        for runs, names in self.wanted.items():
+        for runs, names in self.names.items():
             ask_for(runs, names, sweep=line)
             atexit.register(_print_end, runs, names)
         if self.unclear:
             atexit.register(print, *self.unclear, sep="\n", flush=True)
 
     def on_multirun_end(self, config: DictConfig, **_: Any) -> None:
-        """Compare all models of a study that is whole, in a table, pictures and a W&B run of its own."""
+        """Compare all models of a completed study, in a table, pictures and a W&B run of its own."""
         study = config.hydra.runtime.choices.get("study")
-        for runs, names in self.wanted.items():
+        for runs, names in self.names.items():
             if study and len(names) > 1:
                 _compare(study, plain(config), runs, names)
 
@@ -63,11 +63,11 @@ def _check_writable(folder: Path) -> None:
             (folder / ".writable").touch()
             (folder / ".writable").unlink(missing_ok=True)
     except StorageError as error:
-        sys.exit(str(error))  # Hydra would warn of any other exception, and go on
+        sys.exit(str(error))  # of any other exception Hydra would only warn
 
 
 def _jobs(config: DictConfig, unclear: list[str]) -> Iterator[tuple[Path, str]]:
-    """Yield where each job's run lies, in the sweeper's order; note whose settings cannot be resolved, and why."""
+    """Yield where each job's run lies, in the sweeper's order; note which settings cannot be resolved, and why."""
     hydra = GlobalHydra.instance().hydra
     assert hydra is not None
     parser = OverridesParser.create(config_loader=hydra.config_loader)
@@ -76,35 +76,35 @@ def _jobs(config: DictConfig, unclear: list[str]) -> Iterator[tuple[Path, str]]:
         try:
             settings = plain(hydra.config_loader.load_sweep_config(config, list(overrides)))
             yield Path(settings["paths"]["runs"]), RunId.of(settings).name
-        except (ConfigError, ConfigCompositionException) as error:  # without a name it has no directory: it will fail
+        except (ConfigError, ConfigCompositionException) as error:  # it has no name, so no directory, and will fail
             unclear.append(f"no run   {' '.join(overrides)}: {first_line(error)}")
 
 
 def _parameters(config: DictConfig) -> list[str]:
-    """Return what the sweeper itself sweeps over, as a study says, in the form of overrides."""
+    """Return as overrides what the sweeper itself sweeps over, such as a study's parameters."""
     return [f"{key}={value}" for key, value in (config.hydra.sweeper.get("params") or {}).items()]
 
 
 def _print_end(runs: Path, names: Sequence[str]) -> None:
     try:
-        found = statuses(runs, only=set(names))
+        each = statuses(runs, only=set(names))
     except TractprobeError as error:
         print(f"\nsweep: {error}", flush=True)
         return
-    print(f"\nsweep: {summary(found)} (tractprobe status {runs})")
-    if unfinished := [one for one in found if one.state != "done"]:
+    print(f"\nsweep: {summary(each)} (tractprobe status {runs})")
+    if unfinished := [status for status in each if status.state != "done"]:
         print(f"{table(unfinished)}\nThe same line again runs what is missing and what failed.", flush=True)
 
 
 def _compare(study: str, settings: Plain, runs: Path, names: Sequence[str]) -> None:
-    """Write a study's tables and pictures below ``studies``, in a folder named by the runs that it is made of."""
+    """Write a study's tables and pictures below ``studies``, in a folder named after its runs."""
     from tractprobe.evidence.summary import summarise
     from tractprobe.evidence.table import tidy
     from tractprobe.runs.result import read_result
 
-    done = [one.run for one in statuses(runs, only=set(names)) if one.state == "done"]
+    done = [status.run for status in statuses(runs, only=set(names)) if status.state == "done"]
     rows = [row for name in done for row in tidy(name, read_result(runs / name))]
     name = f"studies/{study}-{digest(done)[:6]}"
-    about = {"study": study, "corpora": settings["corpora"], "runs": done}
-    summarise(name, runs / name, about, build(settings["tracking"]), rows)
+    details = {"study": study, "corpora": settings["corpora"], "runs": done}
+    summarise(name, runs / name, details, build(settings["tracking"]), rows)
     print(f"\n{study}: {len(done)} runs compared in {runs / name}")

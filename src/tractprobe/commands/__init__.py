@@ -1,6 +1,6 @@
 """The commands whose arguments are Hydra's: train, evaluate and prepare, wherever they are called from.
 
-``tractprobe train``, ``python -m tractprobe train`` and ``python train.py`` are one and the same.
+``tractprobe train``, ``python -m tractprobe train`` and ``python train.py`` do the same.
 """
 
 import sys
@@ -16,13 +16,13 @@ from tractprobe.runs.hydra import register_resolvers
 
 HYDRA_COMMANDS = ("train", "evaluate", "prepare")
 
-register_resolvers()  # here, since processes of launchers import what they run, and call nothing else before
+register_resolvers()  # here, since processes of launchers only import what they run
 
 
 def run(command: str, arguments: Sequence[str] | None = None) -> None:
     """Give the arguments of a command to Hydra, as ``hydra.main`` does with those of a script.
 
-    The process keeps its own ``sys.argv``: with several devices Lightning starts that line again, once for each.
+    ``sys.argv`` stays as it is: with several devices Lightning runs that command line again, once for each.
 
     Parameters
     ----------
@@ -37,7 +37,7 @@ def run(command: str, arguments: Sequence[str] | None = None) -> None:
     parsed = parser.parse_args(arguments)
     try:
         _run_hydra(parsed, parser, task, str(conf_dir()), command)
-    except SystemExit as end:  # Hydra has said why
+    except SystemExit as end:  # Hydra has printed why
         if text := suggestion(end.__context__, parsed.overrides):
             print(text, file=sys.stderr)
         raise

@@ -51,7 +51,7 @@ complete -c tractprobe -a '(__tractprobe_complete)'
 
 
 def candidates(line: str, parser: argparse.ArgumentParser, hydra_commands: Iterable[str]) -> list[str]:
-    """Return what the last word of a line can become, in full; nothing where a file is expected.
+    """Return the full words that the last word of a line can become; none where a file is expected.
 
     Parameters
     ----------
@@ -61,7 +61,7 @@ def candidates(line: str, parser: argparse.ArgumentParser, hydra_commands: Itera
         Subcommands whose arguments are Hydra's.
     """
     *before, word = line.split()[1:] if not line[-1:].isspace() else [*line.split()[1:], ""]
-    commands = next(one for one in parser._actions if isinstance(one, argparse._SubParsersAction)).choices
+    commands = next(each for each in parser._actions if isinstance(each, argparse._SubParsersAction)).choices
     if not before:
         return _starting_with(word, [*commands, *_options(parser)])
     if before[0] in hydra_commands:
@@ -70,14 +70,14 @@ def candidates(line: str, parser: argparse.ArgumentParser, hydra_commands: Itera
 
 
 def _of_parser(parser: argparse.ArgumentParser, previous: str, word: str) -> list[str]:
-    """Return options, or the values of the option that comes before, or of an argument that has few."""
+    """Return options, or the values of the preceding option, or those of an argument with few values."""
     taking = parser._option_string_actions.get(previous)
     if taking is not None and taking.nargs != 0:
         return _starting_with(word, taking.choices or ())
     if word.startswith("-"):
         return _starting_with(word, _options(parser))
     return _starting_with(
-        word, [value for one in parser._actions if not one.option_strings for value in one.choices or ()]
+        word, [value for each in parser._actions if not each.option_strings for value in each.choices or ()]
     )
 
 
@@ -86,17 +86,17 @@ def _options(parser: argparse.ArgumentParser) -> list[str]:
 
 
 def _of_hydra(command: str, before: Sequence[str], word: str) -> list[str]:
-    """Return Hydra's options, groups with their options, keys and values; of several with commas, the last."""
+    """Return Hydra's options, groups with their options, keys and values; of values with commas, the last."""
     from hydra._internal.utils import get_args_parser
 
     if word.startswith("-") or (before and before[-1].startswith("-")):
-        found = _of_parser(get_args_parser(), before[-1] if before else "", word)
-        if found or word.startswith("-"):
-            return found
+        options = _of_parser(get_args_parser(), before[-1] if before else "", word)
+        if options or word.startswith("-"):
+            return options
     typed, comma, last = word.rpartition(",")
     key = typed.partition("=")[0]
-    found = _queried(command, [*before, f"{key}={last}" if comma else word])
-    return [f"{typed},{one.removeprefix(f'{key}=')}" for one in found] if comma else found
+    words = _queried(command, [*before, f"{key}={last}" if comma else word])
+    return [f"{typed},{each.removeprefix(f'{key}=')}" for each in words] if comma else words
 
 
 def _queried(command: str, words: Sequence[str]) -> list[str]:
@@ -110,14 +110,14 @@ def _queried(command: str, words: Sequence[str]) -> list[str]:
     try:
         with initialize_config_dir(str(conf_dir()), version_base="1.3"), contextlib.redirect_stderr(io.StringIO()):
             plugin = DefaultCompletionPlugin(GlobalHydra.instance().config_loader())
-            found = plugin._query(command, " ".join(words))
-            return [one for one in found if one.partition("=")[0] not in foreign]
-    except (Exception, SystemExit):  # half a line can be anything
+            completions = plugin._query(command, " ".join(words))
+            return [each for each in completions if each.partition("=")[0] not in foreign]
+    except (Exception, SystemExit):  # an unfinished line can be anything
         return []
 
 
 def _groups_of_others(command: str) -> set[str]:
-    """Return the groups that other commands have, and that Hydra offers all the same."""
+    """Return the groups of other commands, which Hydra offers as well."""
     from omegaconf import OmegaConf
 
     from tractprobe.commands.suggestions import groups

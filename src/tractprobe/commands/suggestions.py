@@ -1,4 +1,4 @@
-"""What somebody may have meant whose option or key Hydra does not know."""
+"""What may have been meant by an option or key that Hydra does not know."""
 
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
@@ -10,7 +10,7 @@ from tractprobe.runs.configuration import conf_dir
 
 
 def suggestion(error: BaseException | None, overrides: Sequence[str]) -> str | None:
-    """Return a question about the argument that Hydra fails at; ``None`` if nothing there is has a similar name.
+    """Return a question about the argument that Hydra fails at; ``None`` if nothing has a similar name.
 
     Parameters
     ----------
@@ -41,7 +41,7 @@ def _key(error: ConfigAttributeError | ConfigKeyError, overrides: Sequence[str])
     close = _close(name, [*map(str, error.parent_node or ()), *(() if parent else groups())])
     if close is None:
         return None
-    value = next((one.partition("=")[2] for one in overrides if one.partition("=")[0] == key), "")
+    value = next((each.partition("=")[2] for each in overrides if each.partition("=")[0] == key), "")
     return f"{parent}.{close}={value}".lstrip(".")
 
 
@@ -50,5 +50,5 @@ def groups() -> list[str]:
     return [path.name for path in conf_dir().iterdir() if path.is_dir()]
 
 
-def _close(name: str, known: Iterable[str]) -> str | None:
-    return next(iter(get_close_matches(name, known, n=1)), None)
+def _close(name: str, names: Iterable[str]) -> str | None:
+    return next(iter(get_close_matches(name, names, n=1)), None)

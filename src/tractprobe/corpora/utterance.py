@@ -1,8 +1,8 @@
 """Readers: a raw corpus folder in, Utterances out.
 
 A reader lists its sources (whatever it reads in one go: a file, a bundle) and reads one at a time, so that preparation
-can go on after a bad one, and in parallel. It maps axes, signs and units to the canonical space of ``articulators`` and
-times to seconds from the start of the audio; it neither filters, resamples nor trims.
+can continue after a bad one, and in parallel. It maps axes, signs and units to the canonical space of
+``signals.channels`` and times to seconds from the start of the audio; it does not filter, resample or trim.
 """
 
 import re
@@ -28,9 +28,9 @@ MAX_F0_ERROR_S = 0.05
 MAX_LABELS, MAX_LABEL_LETTERS = 16, 64
 
 Frame = Literal["occlusal", "head", "device", "unknown"]
-"""What positions are relative to. ``occlusal``: head-corrected, x along the occlusal (bite) plane, origin at the upper
-incisor. ``head``: head-corrected, with axes and an origin of the corpus's own. ``device``: the head's movements are
-still in them. ``unknown``: the corpus does not say."""
+"""The coordinate system of positions. ``occlusal``: head-corrected, x along the occlusal (bite) plane, origin at the
+upper incisor. ``head``: head-corrected, with axes and an origin of the corpus's own. ``device``: positions still
+contain the head's movements. ``unknown``: the corpus does not say."""
 
 _EXTRA = re.compile(r"[a-z][a-z0-9]*_[xy]")
 _FILE_SAFE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
@@ -60,7 +60,7 @@ class Utterance:
     language
         ISO 639-1, lower case (three letters where 639-1 has none).
     text
-        What was to be said; sentences with the same text never lie on both sides of a split. Empty if unknown.
+        What was to be said; utterances of one text never lie on both sides of a split. Empty if unknown.
     audio
         One channel, full scale 1.
     track
@@ -71,14 +71,15 @@ class Utterance:
         Name of the table in ``corpora.ipa`` that turns these symbols into IPA.
     extra
         Further midsagittal channels (mm, x to the front, y up) at the track's times, such as ``ui_x`` (upper incisor),
-        ``bn_x`` (bridge of the nose), ``v_y`` (velum): references that should not move, and what few corpora have.
+        ``bn_x`` (bridge of the nose), ``v_y`` (velum): references that should not move, and articulators that few
+        corpora have.
     frame
-        What positions are relative to.
+        The coordinate system of positions.
     larynx, larynx_rate_hz
         The laryngograph's signal, from the start of the audio.
     f0_hz, f0_rate_hz
-        What the vocal folds are known to do, as from a synthesiser's own glottis: fundamental frequency from the start
-        of the audio, 0 where they do not vibrate.
+        Fundamental frequency from the start of the audio, 0 where the vocal folds do not vibrate, where it is known,
+        as from a synthesiser's glottis.
     labels
         What else utterances may be grouped by, such as ``{"style": "read", "gender": "f"}``.
     """
@@ -101,16 +102,16 @@ class Utterance:
     labels: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self):
-        for what, name in (("id", self.id), ("speaker", self.speaker)):
+        for kind, name in (("id", self.id), ("speaker", self.speaker)):
             if not _FILE_SAFE.fullmatch(name):
-                raise ValueError(f"{what} {name!r}: letters, digits, '.', '_' and '-' only, as it becomes a file name")
+                raise ValueError(f"{kind} {name!r}: expected only letters, digits, '.', '_' and '-' (for file names)")
         check_language(self.language)
-        self.text.encode()  # half a surrogate pair is no text
+        self.text.encode()  # half a surrogate pair cannot be encoded
         if self.audio_rate_hz <= 0 or self.duration_s < MIN_DURATION_S:
             length = f"{len(self.audio)} samples of audio at {self.audio_rate_hz} Hz"
-            raise ValueError(f"{length}; {MIN_DURATION_S} s are wanted at least")
+            raise ValueError(f"{length}; expected at least {MIN_DURATION_S} s")
         if not np.isfinite(self.audio).all():
-            raise ValueError("audio holds NaN or infinity")
+            raise ValueError("the audio contains NaN or infinity")
         self._check_track()
         self._check_f0()
         checked_labels(self.labels)
@@ -121,24 +122,24 @@ class Utterance:
 
     def _check_track(self) -> None:
         if self.track.rate_hz < MIN_EMA_RATE_HZ:
-            raise ValueError(f"movements at {self.track.rate_hz} Hz; {MIN_EMA_RATE_HZ} are wanted at least")
+            raise ValueError(f"movements at {self.track.rate_hz} Hz; expected at least {MIN_EMA_RATE_HZ} Hz")
         within = (self.track.times_s >= 0) & (self.track.times_s < self.duration_s)
         if not self.track.valid[within].any():
-            raise ValueError("no articulator was measured at any time of the audio")
+            raise ValueError("no articulator was measured during the audio")
         for name, values in self.extra.items():
             if not _EXTRA.fullmatch(name) or name in self.track.channels:
-                raise ValueError(f"extra channel {name!r}: a name such as 'ui_x', and none of the canonical ones")
+                raise ValueError(f"extra channel {name!r}: expected a name such as 'ui_x' that is not a canonical one")
             if len(values) != len(self.track.values) or np.isinf(values).any():
-                raise ValueError(f"extra channel {name} is infinite somewhere, or not as long as the others")
+                raise ValueError(f"extra channel {name} contains infinity, or is not as long as the others")
 
     def _check_f0(self) -> None:
         if self.f0_hz is None:
             return
         if not MIN_F0_RATE_HZ <= self.f0_rate_hz <= MAX_F0_RATE_HZ:
-            raise ValueError(f"f0 at {self.f0_rate_hz} Hz; {MIN_F0_RATE_HZ} to {MAX_F0_RATE_HZ} are wanted")
+            raise ValueError(f"f0 at {self.f0_rate_hz} Hz; expected {MIN_F0_RATE_HZ} to {MAX_F0_RATE_HZ} Hz")
         vibrating = self.f0_hz[self.f0_hz != 0]
         if not ((vibrating >= MIN_F0_HZ) & (vibrating <= MAX_F0_HZ)).all():
-            raise ValueError(f"f0 is 0 or from {MIN_F0_HZ} to {MAX_F0_HZ} Hz")
+            raise ValueError(f"f0 must be 0 or from {MIN_F0_HZ} to {MAX_F0_HZ} Hz")
         if abs(len(self.f0_hz) / self.f0_rate_hz - self.duration_s) > MAX_F0_ERROR_S:
             raise ValueError(f"f0 lasts {len(self.f0_hz) / self.f0_rate_hz:.3f} s, the audio {self.duration_s:.3f} s")
 
@@ -171,7 +172,7 @@ def checked_labels(labels: Any) -> dict[str, str]:
 class Reader(ABC):
     """What a corpus module provides: a dataclass whose fields are the settings of ``conf/corpus/<name>.yaml``.
 
-    Readers are pickled to be run in other processes, and read each source without regard to what they read before.
+    Readers are pickled to run in other processes, and reading one source does not depend on what was read before.
     """
 
     name: str
@@ -179,18 +180,18 @@ class Reader(ABC):
 
     @abstractmethod
     def sources(self) -> Sequence[str]:
-        """List what ``read`` takes, in a stable order; cheap, and CorpusError if there is nothing."""
+        """List what ``read`` takes, cheaply and in a stable order; CorpusError if there is nothing."""
 
     @abstractmethod
     def read(self, source: str) -> Sequence[Utterance | CorpusError]:
         """Read one source; CorpusError names the file and the place in it.
 
-        It is raised if it concerns the whole source. Where a source holds several utterances, it stands in place of the
-        one that it concerns, and the others are read.
+        It is raised if it concerns the whole source. If a source holds several utterances, an error of one of them is
+        returned in its place, and the others are read.
         """
 
     def palates(self) -> Mapping[str, Float[np.ndarray, "point 2"]]:
-        """Return each speaker's palate trace, back to front, x and y in mm, in the same frame as the movements."""
+        """Return each speaker's palate trace, back to front, x and y in mm, in the movements' coordinate system."""
         return {}
 
 
@@ -205,12 +206,12 @@ def naming(path: Path) -> Iterator[None]:
         raise CorpusError(path, str(error)) from None
 
 
-def found(root: Path, paths: Sequence[Path], wanted: str) -> list[str]:
+def found(root: Path, paths: Sequence[Path], expected: str) -> list[str]:
     """Return paths relative to a corpus root, naturally sorted; CorpusError if the root or every file is missing."""
     if not root.is_dir():
-        raise CorpusError(root, "no such folder; give the corpus's place with corpus.root=...")
+        raise CorpusError(root, "no such folder; give the corpus's folder with corpus.root=...")
     if not paths:
-        raise CorpusError(root, f"holds no {wanted}")
+        raise CorpusError(root, f"holds no {expected}")
     return sorted((path.relative_to(root).as_posix() for path in paths), key=_natural)
 
 

@@ -1,1 +1,1 @@
-"""What is learned from and tested on, in batches."""
+"""What heads learn from and are tested on, in batches."""

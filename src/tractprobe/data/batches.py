@@ -1,10 +1,10 @@
-"""Batches of encoder input and targets, the targets sampled where the encoder's frames sit.
+"""Batches of encoder input and targets, with targets sampled at the encoder's frames.
 
 Audio, movements and cached states are read when a batch asks for them; memory holds the index of utterances and the
-batches under way, however many hours there are.
+batches in preparation, however many hours there are.
 
-Targets leave here in their units. Whoever fits standardises them, by the speakers' scales that a split allows
-(``EmaBatches.scales``), and gives predictions back in units by the same scales.
+Batches carry targets in their units. Whoever fits standardises them by the speakers' scales that a split allows
+(``EmaBatches.scales``), and returns predictions to units by the same scales.
 """
 
 import math
@@ -35,7 +35,7 @@ from tractprobe.system.progress import progress
 
 @runtime_checkable
 class StateReader(Protocol):
-    """What batches take finished hidden states from, if they do not carry waves."""
+    """Where batches read hidden states from, if they do not carry waves."""
 
     def read(self, utterance_id: str, layers: Sequence[int]) -> Shaped[np.ndarray, "layer time width"]:
         """Return the states of an utterance at some layers."""
@@ -49,19 +49,19 @@ class Batch:
     Attributes
     ----------
     waves
-        16 kHz samples of each utterance; empty if the states are there, or no layer is read.
+        16 kHz samples of each utterance; empty if the batch carries states, or if no layer is read.
     states
-        Hidden states as they were cached, zero where padded; ``None`` if the waves are there.
+        Hidden states as they were cached, zero where padded; ``None`` if the batch carries waves.
     target
         In the channels' units; 0 where not valid.
     valid
-        Where target and frame exist.
+        Where both target and frame exist.
     present
-        Which frames are the utterance's; the others are padding.
+        Which frames belong to the utterance; the others are padding.
     features
-        What is read beside the states, 0 where padded or not usable; ``None`` if nothing is.
+        What heads read beside the states, 0 where padded or not usable; ``None`` if nothing.
     group
-        Index of each utterance's (corpus, language, speaker) in ``EmaData.groups``.
+        Index of each utterance's (corpus, language, speaker) in ``EmaBatches.groups``.
     """
 
     ids: list[str]
@@ -135,7 +135,7 @@ class EmaBatches:
         self.layers, self.states = tuple(layers), states
         self.targets, self.features = targets or Targets(), tuple(features)
         if num_workers < 0:
-            raise ConfigError("data.num_workers is at least 0")
+            raise ConfigError(f"data.num_workers={num_workers}: must be 0 or more")
         self.batching = BatchRule(batch_size, batch_s, _temperature(temperature))
         self.num_workers, self.seed = num_workers, seed
         self.entries = {entry.id: entry for corpus in corpora for entry in corpus.entries}
@@ -145,25 +145,25 @@ class EmaBatches:
     def scales(self, split: Split | None = None) -> dict[str, SpeakerScale]:
         """Return the mean and scale of each speaker of a split, by default the data's own.
 
-        They come from the development side; only a speaker, or a speaker's channel, that does not occur there is
-        described by its own test frames, which moves and scales its numbers in units and cannot change any correlation.
+        They come from the development side. Only a speaker, or a speaker's channel, that does not occur there is
+        described by its own test frames; this moves and scales predictions in units and cannot change a correlation.
         """
         split = split or self.split
         developed, tested = (self._sums(ids) for ids in (split.development, split.test))
         return {speaker: SpeakerScale.of(developed.get(speaker), tested.get(speaker)) for speaker in developed | tested}
 
     def training(self, rank: int = 0, ranks: int = 1) -> ResumableLoader:
-        """Return training batches, drawn anew each epoch as seed and epoch alone decide, and shared among ranks."""
+        """Return training batches, drawn anew in each epoch by seed and epoch alone, and shared among ranks."""
         batches = EpochBatches(self._entries(self.split.train), self.batching, self.seed, rank=rank, ranks=ranks)
         return self._loader(batches, ResumableLoader)
 
     def once(self, ids: Sequence[str], rank: int = 0, ranks: int = 1) -> "DataLoader[Any]":
-        """Return each of some utterances once, on one of the ranks."""
+        """Return each of these utterances once, on one of the ranks."""
         batches = self.batching.in_order(self._entries(ids))
         return self._loader(batches[rank::ranks] or [stand_in(batch) for batch in batches[-1:]], DataLoader)
 
     def loader(self, batches: Sequence[tuple[str, ...]]) -> "DataLoader[Any]":
-        """Return given batches of ids, in their order."""
+        """Return these batches of ids, in their order."""
         return self._loader(list(batches), DataLoader)
 
     def _loader(self, batches: Any, kind: Any) -> Any:
@@ -207,8 +207,8 @@ class EmaBatches:
             if entry.id not in self._utterance_sums:
                 _, targets = self._at_frames(entry)
                 valid = np.isfinite(targets)
-                known = np.where(valid, targets, 0)
-                sums = [valid.sum(axis=0), known.sum(axis=0), np.square(known).sum(axis=0)]
+                filled = np.where(valid, targets, 0)
+                sums = [valid.sum(axis=0), filled.sum(axis=0), np.square(filled).sum(axis=0)]
                 self._utterance_sums[entry.id] = np.stack(sums)
             totals[entry.speaker] = totals.get(entry.speaker, 0) + self._utterance_sums[entry.id]
         return totals
@@ -227,14 +227,14 @@ class _Utterances(Dataset[Example]):
 
 def _temperature(value: Any) -> float:
     if value != "equal" and not isinstance(value, (int, float)):
-        raise ConfigError(f"data.temperature={value}: a number of 1 or more, or equal")
+        raise ConfigError(f"data.temperature={value}: expected a number of 1 or more, or equal")
     return math.inf if value == "equal" else float(value)
 
 
 def frame_times_s(
     entry: Entry, geometry: FrameGeometry, count_frames: Callable[[int], int], reader: StateReader | None
 ) -> Float[np.ndarray, " frame"]:
-    """Return where an utterance's frames sit: as stored states say themselves, otherwise where the encoder's do."""
+    """Return the times of an utterance's frames: those that stored states give, otherwise the encoder's."""
     if isinstance(reader, TimedStates):
         return reader.times_s(entry.id)
     return geometry.times_s(count_frames(entry.num_samples))
@@ -265,6 +265,6 @@ def _padded(states: Sequence[Tensor], longest: int) -> Tensor | None:
         return None
     layers, _, width = states[0].shape
     padded = states[0].new_zeros(layers, len(states), longest, width)
-    for index, one in enumerate(states):
-        padded[:, index, : one.shape[1]] = one
+    for index, of_utterance in enumerate(states):
+        padded[:, index, : of_utterance.shape[1]] = of_utterance
     return padded

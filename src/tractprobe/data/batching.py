@@ -2,8 +2,8 @@
 
 Utterances of like length share a batch, so that little is padded. Languages can be balanced: language l with the share
 p of the utterances is drawn in proportion to p^(1/T) (T the temperature; 1 leaves the shares as they are, infinity
-makes them equal; Arivazhagan et al. 2019, arXiv 1907.05019). Draws go through one shuffled order of a language's
-utterances after another, over epochs, so that none is drawn twice before all others were drawn once.
+makes them equal; Arivazhagan et al. 2019, arXiv 1907.05019). Draws run through one shuffled order of a language's
+utterances after another, over epochs, so that no utterance is drawn twice before all others have been drawn once.
 """
 
 import hashlib
@@ -42,8 +42,8 @@ class BatchRule:
     def __post_init__(self):
         if self.size < 1 or not self.seconds > 0 or not self.temperature >= 1:
             raise ConfigError(
-                f"data: batch_size of 1 or more, batch_s above 0, temperature of 1 or more, not {self.size}, "
-                f"{self.seconds}, {self.temperature}"
+                f"data: batch_size must be 1 or more, batch_s above 0 and temperature 1 or more, not {self.size}, "
+                f"{self.seconds} and {self.temperature}"
             )
 
     def in_order(self, entries: Sequence[Entry]) -> list[tuple[str, ...]]:
@@ -51,7 +51,7 @@ class BatchRule:
         return self._cut(sorted(entries, key=lambda entry: (-entry.num_samples, entry.id)))
 
     def of_epoch(self, entries: Sequence[Entry], seed: int, epoch: int) -> list[tuple[str, ...]]:
-        """Return the batches of an epoch, in which languages are balanced and as many are drawn as there are."""
+        """Return the batches of an epoch: as many utterances as there are, drawn with languages balanced."""
         random = _random(seed, "epoch", epoch)
         drawn = sorted(self._drawn(entries, seed, epoch), key=lambda entry: entry.id)
         blurred_s = [entry.duration_s * (1 + _JITTER * random.random()) for entry in drawn]
@@ -85,7 +85,7 @@ class BatchRule:
 
 
 class StandIn(str):
-    """The id of an utterance that another rank has: it keeps busy a rank that would have none, and counts nowhere."""
+    """The id of an utterance of another rank, for a rank that would have none; it counts nowhere."""
 
 
 def stand_in(batch: Sequence[str]) -> tuple[str, ...]:
@@ -94,7 +94,7 @@ def stand_in(batch: Sequence[str]) -> tuple[str, ...]:
 
 
 class EpochBatches(Sampler[tuple[str, ...]]):
-    """The batches of one epoch after another, from any of them on; Lightning sets the epoch.
+    """The batches of one epoch after another, starting anywhere in an epoch; Lightning sets the epoch.
 
     Several ranks share each batch, so that a step has the utterances that it has in one process.
     """
@@ -106,11 +106,11 @@ class EpochBatches(Sampler[tuple[str, ...]]):
 
     @property
     def sampler(self) -> "EpochBatches":
-        """What Lightning looks for in a batch sampler to tell it the epoch."""
+        """What Lightning looks for in a batch sampler to set the epoch."""
         return self
 
     def set_epoch(self, epoch: int) -> None:
-        """Choose the epoch; another than the one that was gone into is begun at its beginning."""
+        """Choose the epoch; an epoch other than the present one starts with its first batch."""
         if epoch != self.epoch:
             self.epoch, self.start = epoch, 0
 
@@ -127,9 +127,9 @@ class EpochBatches(Sampler[tuple[str, ...]]):
 
 
 class ResumableLoader(DataLoader[Any]):
-    """Training batches that go on in the middle of an epoch; Lightning keeps its state in the checkpoint.
+    """Training batches that resume in the middle of an epoch; Lightning keeps the loader's state in the checkpoint.
 
-    Counted is what was handed out, not what workers have read ahead.
+    Batches count once they are handed out, not when workers have read them ahead.
     """
 
     def __iter__(self) -> Any:
@@ -146,7 +146,7 @@ class ResumableLoader(DataLoader[Any]):
         return {"epoch": self._batches.epoch, "batches": getattr(self, "_handed_out", 0)}
 
     def load_state_dict(self, state: dict[str, int]) -> None:
-        """Go on behind the batches that were handed out."""
+        """Resume after the batches that were handed out."""
         self._batches.epoch, self._batches.start = state["epoch"], state["batches"]
 
     @property
@@ -156,11 +156,11 @@ class ResumableLoader(DataLoader[Any]):
 
 
 def padding(batches: Sequence[Sequence[str]], entries: Sequence[Entry]) -> float:
-    """Return which part of the batches' rows is padding."""
+    """Return the share of padding in the batches."""
     lengths = {entry.id: entry.num_samples for entry in entries}
-    held = sum(lengths[id_] for batch in batches for id_ in batch)
+    samples = sum(lengths[id_] for batch in batches for id_ in batch)
     taken = sum(len(batch) * max(lengths[id_] for id_ in batch) for batch in batches)
-    return 1 - held / taken if taken else math.nan
+    return 1 - samples / taken if taken else math.nan
 
 
 def _random(seed: int, name: str, number: int) -> np.random.Generator:

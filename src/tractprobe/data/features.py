@@ -1,4 +1,4 @@
-"""Frame-wise features that are no encoder layer: what heads may read beside hidden states, or in their place."""
+"""Frame-wise features other than encoder layers, which heads may read beside hidden states or in their place."""
 
 from collections.abc import Sequence
 from typing import Any, Protocol, runtime_checkable
@@ -15,7 +15,7 @@ from tractprobe.system.errors import RunError
 class FrameFeatures(Protocol):
     """Features of an utterance at an encoder's frames, such as the phone, the time in it, or the pitch.
 
-    They are pickled to be read in other processes.
+    Objects are pickled, so that other processes can read the features.
     """
 
     @property
@@ -30,7 +30,7 @@ class FrameFeatures(Protocol):
 
     @property
     def identity(self) -> Any:
-        """What its values depend on besides name and corpus, as JSON has it; ``None`` if on nothing."""
+        """What its values depend on besides name and corpus, as JSON; ``None`` if on nothing else."""
         ...
 
     def at(
@@ -43,20 +43,20 @@ class FrameFeatures(Protocol):
 def side_by_side_at(
     features: Sequence[FrameFeatures], corpus: PreparedCorpus, entry: Entry, times_s: Float[np.ndarray, " frame"]
 ) -> Float32[np.ndarray, "frame width"]:
-    """Return some features at given times, in the precision of hidden states.
+    """Return features at given times, side by side, in the precision of hidden states.
 
     Raises
     ------
     RunError
-        Features of another shape than they say, or infinite ones.
+        Features have another shape than they declare, or are infinite.
     """
     parts = [np.zeros((len(times_s), 0), np.float32)]
-    for one in features:
-        values = np.asarray(one.at(corpus, entry, times_s)).astype(np.float32)
-        if values.shape != (len(times_s), one.width):
-            expected = f"expected {(len(times_s), one.width)}, (frame, width)"
-            raise RunError(f"features {one.name} of {entry.id} have shape {values.shape}; {expected}")
+    for feature in features:
+        values = np.asarray(feature.at(corpus, entry, times_s)).astype(np.float32)
+        if values.shape != (len(times_s), feature.width):
+            expected = f"expected {(len(times_s), feature.width)}, (frame, width)"
+            raise RunError(f"features {feature.name} of {entry.id} have shape {values.shape}; {expected}")
         if np.isinf(values).any():
-            raise RunError(f"features {one.name} of {entry.id} are infinite; give NaN for frames that cannot be used")
+            raise RunError(f"features {feature.name} of {entry.id} are infinite; give NaN for frames without any")
         parts.append(values)
     return np.concatenate(parts, axis=1)

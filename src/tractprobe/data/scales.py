@@ -5,14 +5,14 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float
 
-_LEAST_SD = 1e-3  # of mm, semitones, dB or a share of time: what never moves
+_LEAST_SD = 1e-3  # in mm, semitones, dB or a share of time: below it a channel does not move
 
 
 @dataclass(frozen=True, eq=False)
 class SpeakerScale:
     """Mean and standard deviation of a speaker's channels, in their units; NaN for a channel that cannot be used.
 
-    ``from_test`` marks channels that occur in the speaker's test frames only and are described by these.
+    ``from_test`` marks channels that occur in the speaker's test frames only and are described by those.
     """
 
     mean: Float[np.ndarray, " channel"]
@@ -20,15 +20,15 @@ class SpeakerScale:
     from_test: Bool[np.ndarray, " channel"]
 
     def plain(self) -> dict[str, list]:
-        """Return the numbers as JSON has them, None for NaN."""
-        known = {name: getattr(self, name).tolist() for name in ("mean", "sd", "from_test")}
-        return {name: [None if value != value else value for value in values] for name, values in known.items()}
+        """Return the numbers as JSON takes them, None for NaN."""
+        numbers = {name: getattr(self, name).tolist() for name in ("mean", "sd", "from_test")}
+        return {name: [None if value != value else value for value in values] for name, values in numbers.items()}
 
     @classmethod
     def of(
         cls, developed: Float[np.ndarray, "3 channel"] | None, tested: Float[np.ndarray, "3 channel"] | None
     ) -> "SpeakerScale":
-        """Describe a speaker by its development frames, and by its test frames where there are no others."""
+        """Describe a speaker by count, sum and sum of squares of development frames; without any, of test frames."""
         if developed is None:
             developed = np.zeros_like(tested)
         if tested is None:

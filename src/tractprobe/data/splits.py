@@ -1,7 +1,7 @@
 """Which utterances a head learns from, is chosen on, and is tested on. Pure: entries and a seed in, ids out.
 
-Nothing here looks at audio or movements. A sentence never lies on two sides: texts are compared without case, accents
-kept, punctuation and spacing dropped. The order of entries does not matter, nor do utterances that other corpora add:
+Nothing here looks at audio or movements. A sentence never lies on two sides: texts are compared without case,
+punctuation and spacing, but with accents. The order of entries does not matter, nor do utterances of other corpora:
 speakers and texts are drawn by the hash of the seed and their name.
 """
 
@@ -32,12 +32,12 @@ class Split:
     Attributes
     ----------
     development
-        All that is not kept from the fit. A closed form is refitted on it once its choices are made.
+        All that may be learned from. A closed form is refitted on it once its choices are made.
     test
         What is reported; it shares with ``development`` neither what was held out nor, by default, any text.
     folds
-        Divisions of ``development`` to make choices on; every speaker is validated on in one of them. Empty where it is
-        too small to be divided. What each leaves out for the sake of disjointness is used by others.
+        Divisions of ``development`` to make choices on; each speaker is in the validation of one of them. Empty if
+        ``development`` is too small to be divided. What a fold leaves out to stay disjoint is used by others.
     """
 
     development: tuple[str, ...]
@@ -46,12 +46,12 @@ class Split:
 
     @property
     def train(self) -> tuple[str, ...]:
-        """What is fitted on where there is one division only: the first fold's."""
+        """What is fitted on where only one division is used: the first fold's."""
         return self.folds[0].train if self.folds else self.development
 
     @property
     def validation(self) -> tuple[str, ...]:
-        """What is chosen on where there is one division only: the first fold's."""
+        """What choices are made on where only one division is used: the first fold's."""
         return self.folds[0].validation if self.folds else ()
 
 
@@ -62,22 +62,22 @@ class SplitRule:
     Attributes
     ----------
     by
-        ``language``, ``speaker`` or ``corpus``: all of the one that ``held_out`` names is kept for the test.
-        ``sentence``: the texts of one fold, ``held_out=fold0`` to ``fold<folds - 1>``, are; languages and speakers are
-        then known from training, which makes it the ceiling for transfer.
+        ``language``, ``speaker`` or ``corpus``: everything of the one that ``held_out`` names is kept for the test.
+        ``sentence``: the texts of one fold are, ``held_out=fold0`` to ``fold<folds - 1>``; languages and speakers then
+        occur in training, which makes this the ceiling for transfer.
     default_held_out
-        The value of ``held_out`` when none is given; ``None`` if it must be.
+        The value of ``held_out`` when none is given; ``None`` if one must be given.
     disjoint_text
-        Whether sentences that occur on both sides are taken from one of them.
+        Whether sentences that occur on both sides are removed from one of them.
     shared_texts_tested
-        The part of such sentences that stays with the test and leaves training; the others go the other way.
+        The share of such sentences that stays in the test and leaves training; the others stay in training.
     folds
         Into how many parts ``by=sentence`` divides the texts.
     validation_folds
-        Into how many divisions the development side is put, at most one for each speaker.
+        How many divisions of the development side there are, at most one for each speaker.
     train_min
-        Minutes of speech that are learned from, drawn from the development side in an order that more minutes continue;
-        null: all there are.
+        Minutes of speech to learn from, drawn from the development side so that more minutes include fewer; ``None``
+        for all.
     """
 
     by: Literal["language", "speaker", "sentence", "corpus"]
@@ -90,27 +90,27 @@ class SplitRule:
 
     def __post_init__(self):
         if self.by not in ("language", "speaker", "sentence", "corpus"):
-            raise ConfigError(f"split.by={self.by}: language, speaker, sentence or corpus")
+            raise ConfigError(f"split.by={self.by}: expected language, speaker, sentence or corpus")
         if not 0 < self.shared_texts_tested <= 1:
-            raise ConfigError(f"split.shared_texts_tested={self.shared_texts_tested}: more than 0, at most 1")
+            raise ConfigError(f"split.shared_texts_tested={self.shared_texts_tested}: must be above 0 and at most 1")
         if min(self.folds, self.validation_folds) < 2:
-            raise ConfigError("split.folds and split.validation_folds are at least 2")
+            raise ConfigError("split.folds and split.validation_folds must be at least 2")
         if self.train_min is not None and not self.train_min > 0:
-            raise ConfigError(f"split.train_min={self.train_min}: more than 0, or null")
+            raise ConfigError(f"split.train_min={self.train_min}: must be above 0, or null")
 
     def __call__(self, entries: Sequence[Entry], held_out: str | None, seed: int) -> Split:
         """Divide the entries; ConfigError if ``held_out`` names nothing or leaves nothing to learn from."""
         if self.disjoint_text and (silent := [entry.id for entry in entries if not _normal(entry.text)]):
             raise ConfigError(
-                f"{len(silent)} utterances have no text (the first: {silent[0]}), so that no split can promise "
+                f"{len(silent)} utterances have no text (the first: {silent[0]}), so no split can promise "
                 "disjoint sentences; give texts, or split.disjoint_text=false"
             )
         chosen = self._held_out(entries, held_out, seed)
         test, development = self._apart(entries, chosen, self._tested(entries, chosen, seed))
         if not development:
             shared = self.disjoint_text and len(chosen) < len(entries)
-            why = ": every other utterance shares its sentence with the test (split.disjoint_text=false allows that)"
-            raise ConfigError(f"held_out={held_out} leaves nothing to learn from{why if shared else ''}")
+            reason = ": every other utterance shares its sentence with the test (split.disjoint_text=false allows that)"
+            raise ConfigError(f"held_out={held_out} leaves nothing to learn from{reason if shared else ''}")
         development = self._limited(development, seed)
         split = Split(_ids(development), _ids(test), self._folds(development, seed))
         self._check(split, entries, chosen)
@@ -129,15 +129,15 @@ class SplitRule:
         chosen = {id_ for id_, aliases in names.items() if held_out in aliases}
         matched = {names[id_][0] for id_ in chosen}
         if len(matched) != 1:
-            known = ", ".join(sorted({aliases[0] for aliases in names.values()}))
+            names_there_are = ", ".join(sorted({aliases[0] for aliases in names.values()}))
             problem = f"more than one {self.by}: {', '.join(sorted(matched))}" if matched else f"no {self.by}"
-            raise ConfigError(f"held_out={held_out} names {problem}; there are {known}")
+            raise ConfigError(f"held_out={held_out} names {problem}; there are {names_there_are}")
         return chosen
 
     def _sentences(self, entries: Sequence[Entry], held_out: str | None, seed: int) -> set[str]:
         names = [f"fold{number}" for number in range(self.folds)]
         if held_out not in names:
-            raise ConfigError(f"held_out={held_out}: with split=sentence it is one of {', '.join(names)}")
+            raise ConfigError(f"held_out={held_out}: with split=sentence expected one of {', '.join(names)}")
         texts = _text_fold(entries, names.index(held_out), self.folds, seed)
         chosen = {entry.id for entry in entries if sentence(entry) in texts}
         if not chosen:
@@ -145,7 +145,7 @@ class SplitRule:
         return chosen
 
     def _tested(self, entries: Sequence[Entry], chosen: set[str], seed: int) -> set[str]:
-        """Return which of the sentences on both sides stay with the test: of each language the same part."""
+        """Return which of the sentences on both sides stay in the test: the same share of each language."""
         elsewhere = {sentence(entry) for entry in entries if entry.id not in chosen}
         tested: set[str] = set()
         for same_language in _by_language(entry for entry in entries if entry.id in chosen):
@@ -154,7 +154,7 @@ class SplitRule:
         return tested
 
     def _apart(self, entries: Sequence[Entry], chosen: set[str], stay: set[str]) -> tuple[list[Entry], list[Entry]]:
-        """Divide into chosen and others; a sentence of both sides is kept by the chosen if it is to stay there."""
+        """Divide into chosen and others; a sentence on both sides stays with the chosen if it is in ``stay``."""
         inside = [entry for entry in entries if entry.id in chosen]
         outside = [entry for entry in entries if entry.id not in chosen]
         if not self.disjoint_text:
@@ -165,7 +165,7 @@ class SplitRule:
         return inside, [entry for entry in outside if sentence(entry) not in kept]
 
     def _limited(self, development: list[Entry], seed: int) -> list[Entry]:
-        """Return as many utterances as ``train_min`` asks for; ConfigError if there are not so many."""
+        """Return as many utterances as ``train_min`` asks for; ConfigError if there are not enough."""
         if self.train_min is None:
             return development
         by_id, chosen, seconds = {entry.id: entry for entry in development}, [], 0.0
@@ -175,7 +175,7 @@ class SplitRule:
             chosen.append(by_id[id_])
             seconds += by_id[id_].duration_s
         if seconds < 60 * self.train_min - _ROUNDING_S:
-            raise ConfigError(f"split.train_min={self.train_min}: there are {seconds / 60:.1f} min to learn from")
+            raise ConfigError(f"split.train_min={self.train_min}: there are only {seconds / 60:.1f} min to learn from")
         return chosen
 
     def _folds(self, development: Sequence[Entry], seed: int) -> tuple[Fold, ...]:
@@ -207,23 +207,23 @@ class SplitRule:
             if several:
                 assert not {by_id[id_].speaker for id_ in fold.train} & {by_id[id_].speaker for id_ in fold.validation}
         if self.by != "sentence":
-            held = {getattr(by_id[id_], self.by) for id_ in split.test}
-            assert not held & {getattr(by_id[id_], self.by) for id_ in split.development}
+            tested = {getattr(by_id[id_], self.by) for id_ in split.test}
+            assert not tested & {getattr(by_id[id_], self.by) for id_ in split.development}
 
 
 def sentence(entry: Entry) -> str:
-    """Return what makes two utterances the same sentence; one without text is like no other."""
+    """Return what makes two utterances the same sentence; an utterance without text is a sentence of its own."""
     return _normal(entry.text) or f" {entry.id}"
 
 
 def _aliases(entry: Entry, by: str) -> tuple[str, ...]:
-    """Return what ``held_out`` may call an entry by, the full name first; a speaker also goes without its corpus."""
+    """Return the values of ``held_out`` that name an entry, the full one first; a speaker may leave out its corpus."""
     name = getattr(entry, by)
     return (name, name.removeprefix(f"{entry.corpus}/")) if by == "speaker" else (name,)
 
 
 def _normal(text: str) -> str:
-    """Return a text as sentences are compared.
+    """Return a text in the form in which sentences are compared.
 
     >>> _normal("The  Birch-canoe, slid!") == _normal("the birch canoe slid")
     True
@@ -235,7 +235,7 @@ def _normal(text: str) -> str:
 
 
 def _drawn(names: Iterable[str], seed: int) -> list[str]:
-    """Return the names in an order that depends on the seed and on nothing but each name itself."""
+    """Return the names in an order in which each one's place depends on the seed and itself alone."""
     return sorted(names, key=lambda name: (hashlib.sha256(f"{seed}:{name}".encode()).digest(), name))
 
 

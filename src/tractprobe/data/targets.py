@@ -6,8 +6,8 @@
 ``source``  pitch, voicing and loudness, of corpora that were prepared with ``source_channels=true``
 ==========  ==========================================================================================================
 
-Another set is a class that follows ``TargetSet``. ``Targets`` takes an instance wherever it takes a name; an entry of
-``SETS`` makes it known by its name.
+Another set is a class that follows ``TargetSet``. ``Targets`` takes an instance wherever it takes a name; an entry in
+``SETS`` gives it a name.
 """
 
 from collections.abc import Callable, Sequence
@@ -36,7 +36,7 @@ class TargetSet(Protocol):
 
     @property
     def name(self) -> str:
-        """What tables call the set."""
+        """Name of the set in tables."""
         ...
 
     @property
@@ -51,7 +51,7 @@ class TargetSet(Protocol):
 
     @property
     def identity(self) -> Any:
-        """What its values depend on besides name, corpus and smoothing, as JSON has it; ``None`` if on nothing."""
+        """What its values depend on besides name, corpus and smoothing, as JSON; ``None`` if on nothing else."""
         ...
 
     def at(
@@ -92,7 +92,7 @@ class TractVariables:
 
 @dataclass(frozen=True)
 class Source:
-    """Pitch and loudness, low-passed like positions though no gap of theirs is bridged, and voicing as it is."""
+    """Pitch and loudness, low-passed like positions but with no gap bridged, and voicing as it is."""
 
     smoothing: Smoothing
     name, channels, units, identity = "source", SOURCE_CHANNELS, SOURCE_UNITS, None
@@ -123,7 +123,7 @@ class Targets:
     Parameters
     ----------
     sets
-        Sets of channels, by name or as they are; the first is the one that choices (of epochs, say) are made by.
+        Sets of channels, by name or as they are; choices (of epochs, for instance) are made by the first.
     smoothing
         What happens to movements before they are sampled.
     """
@@ -131,11 +131,11 @@ class Targets:
     def __init__(self, sets: Sequence[str | TargetSet] = ("ema",), smoothing: Smoothing | None = None):
         self.smoothing = smoothing or Smoothing()
         self.sets = _made(sets, self.smoothing)
-        self.names = tuple(one.name for one in self.sets)
+        self.names = tuple(target_set.name for target_set in self.sets)
         self.channels = tuple(
-            Channel(one.name, channel, unit)
-            for one in self.sets
-            for channel, unit in zip(one.channels, one.units, strict=True)
+            Channel(target_set.name, channel, unit)
+            for target_set in self.sets
+            for channel, unit in zip(target_set.channels, target_set.units, strict=True)
         )
 
     @property
@@ -146,7 +146,7 @@ class Targets:
     @property
     def identity(self) -> list[Any]:
         """What the values depend on besides the corpora."""
-        further = {one.name: one.identity for one in self.sets if one.identity is not None}
+        further = {each.name: each.identity for each in self.sets if each.identity is not None}
         return [list(self.names), self.smoothing.identity, *([further] if further else [])]
 
     def at(
@@ -157,21 +157,21 @@ class Targets:
         Raises
         ------
         CorpusError
-            Source channels of a corpus that was prepared without them.
+            Source channels are asked for, and the corpus was prepared without them.
         """
-        values = np.concatenate([one.at(corpus, entry, times_s) for one in self.sets], axis=1)
+        values = np.concatenate([each.at(corpus, entry, times_s) for each in self.sets], axis=1)
         values[times_s >= entry.duration_s] = np.nan
         return values
 
 
 def _made(sets: Any, smoothing: Smoothing) -> tuple[TargetSet, ...]:
-    """Return sets, those given by name made; ConfigError if there is no such name, or one comes twice."""
+    """Return target sets, having made those given by name; ConfigError if a name is unknown or given twice."""
     asked = list(sets) if isinstance(sets, Sequence) and not isinstance(sets, str) else []
-    if not all(one in SETS if isinstance(one, str) else isinstance(one, TargetSet) for one in asked):
+    if not all(each in SETS if isinstance(each, str) else isinstance(each, TargetSet) for each in asked):
         asked = []
-    made = [SETS[one](smoothing) if isinstance(one, str) else one for one in asked]
-    if not made or len({one.name for one in made}) < len(made):
-        raise ConfigError(f"targets={sets}: a list of {', '.join(SETS)}, each once at most")
+    made = [SETS[each](smoothing) if isinstance(each, str) else each for each in asked]
+    if not made or len({each.name for each in made}) < len(made):
+        raise ConfigError(f"targets={sets}: expected a list of {', '.join(SETS)}, each at most once")
     return tuple(made)
 
 

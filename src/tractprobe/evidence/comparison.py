@@ -35,76 +35,76 @@ class Difference:
 def differences(rows: Sequence[Row], baseline: str) -> list[Difference]:
     """Compare every other head with a baseline, by its short name, wherever both were run.
 
-    Positions only, and of channels those that have an r under both heads. What shapes the
-    training by gradients (and so cannot be the same for a closed-form head) may differ between the two, nothing else: a
-    baseline of the same settings goes before the one of the shipped.
+    Only positions are compared, and only channels that have an r under both heads. Settings of training by gradients,
+    which a closed-form head does not have, may differ between the two; nothing else may. A baseline under the same
+    settings takes precedence over one under the shipped settings.
     """
     kinds: dict[tuple[str, ...], list[Row]] = {}
     for row in rows:
         if row["target"] == "ema":
             kind = (row["model"], row["head"], row["split"], row["material"], row["settings"])
             kinds.setdefault(kind, []).append(row)
-    found = []
+    compared = []
     for (model, head, split, material, settings), own in kinds.items():
         others = _baseline(kinds, (model, baseline, split, material), settings)
         if head == baseline or others is None:
             continue
-        about = (model, head, settings, split)
+        labels = (model, head, settings, split)
         layers = sorted({row["layer"] for row in own} & {row["layer"] for row in others}, key=order)
         for layer in layers:
-            pair = [[row for row in some if row["layer"] == layer] for some in (own, others)]
-            found += _difference(about, layer, *pair)
-    return sorted(found, key=lambda one: (one.model, one.head, one.settings, order(one.layer)))
+            pair = [[row for row in rows_of_head if row["layer"] == layer] for rows_of_head in (own, others)]
+            compared += _difference(labels, layer, *pair)
+    return sorted(compared, key=lambda each: (each.model, each.head, each.settings, order(each.layer)))
 
 
-def _baseline(kinds: dict[tuple[str, ...], list[Row]], about: tuple[str, ...], settings: str) -> list[Row] | None:
-    """Return the rows of a baseline under the same settings, or under the shipped ones of training by gradients."""
-    same = kinds.get((*about, settings))
-    return kinds.get((*about, _shared(settings))) if same is None else same
+def _baseline(kinds: dict[tuple[str, ...], list[Row]], labels: tuple[str, ...], settings: str) -> list[Row] | None:
+    """Return the rows of a baseline under the same settings, or under the shipped settings of training by gradients."""
+    same = kinds.get((*labels, settings))
+    return kinds.get((*labels, _shared(settings))) if same is None else same
 
 
 def _shared(settings: str) -> str:
     """Return settings without those of training by gradients."""
-    return " ".join(one for one in settings.split(" ") if not one.startswith(_OF_GRADIENTS))
+    return " ".join(setting for setting in settings.split(" ") if not setting.startswith(_OF_GRADIENTS))
 
 
 def _difference(
-    about: tuple[str, str, str, str], layer: Label, own: Sequence[Row], others: Sequence[Row]
+    labels: tuple[str, str, str, str], layer: Label, own: Sequence[Row], others: Sequence[Row]
 ) -> list[Difference]:
     both = _paired(own) & _paired(others)
     if not both:
         return []
-    one, other = _cells(own, both), _cells(others, both)
-    gained = mean_over_speakers({key: one[key] - other[key] for key in one})
+    r, baseline = _by_speaker(own, both), _by_speaker(others, both)
+    gained = mean_over_speakers({key: r[key] - baseline[key] for key in r})
     held_out = tuple(sorted({pair[0] for pair in both}))
-    return [Difference(*about, held_out, layer, mean_over_speakers(one), mean_over_speakers(other), gained)]
+    return [Difference(*labels, held_out, layer, mean_over_speakers(r), mean_over_speakers(baseline), gained)]
 
 
 def _paired(rows: Sequence[Row]) -> set[tuple[str, ...]]:
-    """Return what of two heads can be set against each other, seeds apart."""
+    """Return what of a head can be compared with another's, whatever the seed."""
     return {tuple(row[name] for name in _PAIRED) for row in rows if row["r"] is not None}
 
 
-def _cells(rows: Sequence[Row], both: Collection[tuple[str, ...]]) -> dict[tuple[str, str], float]:
-    """Return (language, speaker) to the mean r of what both heads have."""
+def _by_speaker(rows: Sequence[Row], both: Collection[tuple[str, ...]]) -> dict[tuple[str, str], float]:
+    """Return (language, speaker) to the mean r over what both heads have."""
     by_pair: dict[tuple[str, ...], list[Row]] = {}
     for row in rows:
         if row["r"] is not None and (pair := tuple(row[name] for name in _PAIRED)) in both:
             by_pair.setdefault(pair, []).append(row)
-    return speaker_means({**some[0], "r": math.fsum(row["r"] for row in some) / len(some)} for some in by_pair.values())
+    return speaker_means(
+        {**seeds[0], "r": math.fsum(row["r"] for row in seeds) / len(seeds)} for seeds in by_pair.values()
+    )
 
 
-def table(found: Sequence[Difference], baseline: str) -> str:
+def table(compared: Sequence[Difference], baseline: str) -> str:
     """Return differences as a text table; RunError if there are none."""
-    if not found:
-        raise RunError(
-            f"no other head was run on what {baseline} was run on: the same encoder, layers, split, settings"
-        )
+    if not compared:
+        raise RunError(f"no other head was run on the same encoder, layers, split and settings as {baseline}")
     lines = [["model", "head", "layer", "held out", "r", f"r of {baseline}", "difference", "n"]]
-    for one in found:
-        head = f"{one.head} ({one.settings})" if one.settings else one.head
-        numbers = (str(one.r), str(one.baseline), str(one.difference), str(one.difference.n))
-        lines.append([one.model, head, str(one.layer), " ".join(one.held_out), *numbers])
+    for each in compared:
+        head = f"{each.head} ({each.settings})" if each.settings else each.head
+        numbers = (str(each.r), str(each.baseline), str(each.difference), str(each.difference.n))
+        lines.append([each.model, head, str(each.layer), " ".join(each.held_out), *numbers])
     widths = [max(len(line[index]) for line in lines) for index in range(len(lines[0]))]
     padded = [[cell.ljust(width) for cell, width in zip(line, widths, strict=True)] for line in lines]
     title = f"r minus that of {baseline}, within speakers; 95 % intervals over speakers"

@@ -1,4 +1,4 @@
-"""Pictures: r against layer, layer or model x what was held out, and predictions over what was measured."""
+"""Pictures: r against layer, layer or model x held-out value, and predicted over measured trajectories."""
 
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -16,7 +16,7 @@ from tractprobe.system.files import atomic, file_safe
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-# Okabe and Ito's colours, told apart by colour-blind readers; then again with broken lines.
+# Okabe and Ito's colours, which colour-blind readers can tell apart; then the same with broken lines.
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
 _DASHES = ("-", "--", ":", "-.")
 
@@ -30,7 +30,7 @@ def drawings(tables: Sequence[LayerTable]) -> dict[str, Callable[[], "Figure"]]:
     """Return the file name of each picture of some tables, and what draws it.
 
     ``layers*.png``, one for each target, so that models can be compared; ``matrix-<table>.png``; and ``minutes-*.png``
-    where tables differ in how much was learned from.
+    where tables differ in the minutes learned from.
     """
     pictures: dict[str, Callable[[], Figure]] = {}
     for target in dict.fromkeys(table.target for table in tables):
@@ -67,7 +67,7 @@ def layer_curves(tables: Sequence[LayerTable]) -> "Figure":
         colour, dash = _COLOURS[number % len(_COLOURS)], _DASHES[number // len(_COLOURS) % len(_DASHES)]
         together = f", layers {layers[0]}" if isinstance(layers[0], str) else ""
         label = f"{_name(table)}{together} ({column}, n={max(cell.n for cell in cells)})"
-        single = len(layers) == 1  # a spectrum: no curve, a level to compare with
+        single = len(layers) == 1  # such as a spectrum: a level to compare with, not a curve
         x = [0, last] if single else layers
         means = np.array([cell.mean for cell in cells] * (2 if single else 1))
         axes.plot(x, means, dash, color=colour, label=label, marker=None if single else "o", markersize=4)
@@ -82,11 +82,11 @@ def layer_curves(tables: Sequence[LayerTable]) -> "Figure":
 
 
 def data_size_curves(tables: Sequence[LayerTable]) -> "Figure":
-    """Draw the last column of each table against the minutes that were learned from, a line for each layer."""
+    """Draw the last column of each table against the minutes learned from, a line for each layer."""
     from matplotlib import colormaps
 
-    known = sorted(table.train_min for table in tables if table.train_min is not None)
-    everything = known[-1] * 1.6  # where "all" stands
+    minutes = sorted(table.train_min for table in tables if table.train_min is not None)
+    everything = minutes[-1] * 1.6  # where "all" stands
     tables = sorted(tables, key=lambda table: table.train_min or np.inf)
     figure = new_figure(7.2, 4.2)
     axes = figure.subplots()
@@ -101,7 +101,7 @@ def data_size_curves(tables: Sequence[LayerTable]) -> "Figure":
         if None not in low:
             axes.fill_between(x, low, high, color=colour, alpha=0.1, linewidth=0)
     axes.set_xscale("log")
-    ticks = [(value, f"{value:g}") for value in known] + [(everything, "all")] * (tables[-1].train_min is None)
+    ticks = [(value, f"{value:g}") for value in minutes] + [(everything, "all")] * (tables[-1].train_min is None)
     axes.set_xticks(*zip(*ticks, strict=True), minor=False)
     axes.set_xticks([], minor=True)
     axes.set(xlabel="minutes learned from", ylabel="r (mean, 95 % interval)")
@@ -112,7 +112,7 @@ def data_size_curves(tables: Sequence[LayerTable]) -> "Figure":
 
 
 def _lines(table: LayerTable) -> list[list[Label]]:
-    """Return the layers of each line: the single ones together, each of several side by side by itself."""
+    """Return the layers of each line: single layers together, and each combination side by side by itself."""
     there = [layer for layer in table.layers if (layer, table.columns[-1]) in table.cells]
     curve: list[Label] = [layer for layer in there if isinstance(layer, int)]
     levels: list[list[Label]] = [[layer] for layer in there if isinstance(layer, str)]
@@ -120,7 +120,7 @@ def _lines(table: LayerTable) -> list[list[Label]]:
 
 
 def layer_matrix(table: LayerTable) -> "Figure":
-    """Draw a table's means as colours with their numbers, layers down and what was held out across."""
+    """Draw a table's means as colours with their numbers, layers down and held-out values across."""
     layers = table.layers
     values = np.array([[_mean(table, layer, column) for column in table.columns] for layer in layers])
     figure = _matrix(values, [str(layer) for layer in layers], table.columns, _name(table))
@@ -129,26 +129,26 @@ def layer_matrix(table: LayerTable) -> "Figure":
 
 
 def model_matrix(rows: Sequence[Row]) -> "Figure":
-    """Draw rows of ``results.transfer`` as colours with their numbers, models down, what was held out across."""
-    found = {(row["probe"], row["held_out"]): row["r"] for row in rows}
-    probes, columns = list(dict.fromkeys(probe for probe, _ in found)), sorted({column for _, column in found})
-    values = np.array([[found.get((probe, column), np.nan) for column in columns] for probe in probes])
+    """Draw rows of ``table.transfer`` as colours with their numbers, models down and held-out values across."""
+    r = {(row["probe"], row["held_out"]): row["r"] for row in rows}
+    probes, columns = list(dict.fromkeys(probe for probe, _ in r)), sorted({column for _, column in r})
+    values = np.array([[r.get((probe, column), np.nan) for column in columns] for probe in probes])
     return _matrix(values, probes, columns, "r, layer chosen on the other columns")
 
 
 def prediction_curves(
     times_s: np.ndarray, predicted: np.ndarray, truth: np.ndarray, channels: Sequence[str], title: str
 ) -> "Figure":
-    """Draw predictions over truth, (time, channel), channel above channel, each by the spread of its truth."""
+    """Draw predictions over truth, (time, channel), one channel above another, each scaled by its truth's range."""
     figure = new_figure(7.2, 0.5 + 0.42 * len(channels))
     axes = figure.subplots()
-    known = [index for index in range(len(channels)) if np.isfinite(truth[:, index]).any()]
-    for height, index in enumerate(known):
+    measured = [index for index in range(len(channels)) if np.isfinite(truth[:, index]).any()]
+    for height, index in enumerate(measured):
         low, high = np.nanmin(truth[:, index]), np.nanmax(truth[:, index])
         for values, colour, label in ((truth, "#000000", "measured"), (predicted, _COLOURS[1], "predicted")):
-            course = (values[:, index] - (low + high) / 2) / max(high - low, 1e-9) - 1.2 * height
-            axes.plot(times_s, course, color=colour, linewidth=1, label=None if height else label)
-    axes.set_yticks([-1.2 * height for height in range(len(known))], [channels[index] for index in known])
+            trajectory = (values[:, index] - (low + high) / 2) / max(high - low, 1e-9) - 1.2 * height
+            axes.plot(times_s, trajectory, color=colour, linewidth=1, label=None if height else label)
+    axes.set_yticks([-1.2 * height for height in range(len(measured))], [channels[index] for index in measured])
     axes.set(xlabel="s")
     axes.set_title(title, fontsize=9)
     figure.legend(loc="outside upper right", fontsize=8, frameon=False, ncols=2)

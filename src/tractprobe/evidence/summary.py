@@ -1,4 +1,4 @@
-"""Several runs seen together: their tables, pictures, and a W&B run of its own."""
+"""Several runs together: their tables, pictures, and a W&B run of their own."""
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
@@ -21,15 +21,15 @@ if TYPE_CHECKING:
 
 SCORES, MODELS = "scores.csv", "models.csv"
 LOGGED = "wandb/summary.json"
-"""What was logged of a summary, as a hash; gone with the folder that W&B writes to."""
+"""A hash of what was logged of a summary; removed with the folder that W&B writes to."""
 
 log = logging.getLogger(__name__)
 
 
 def summarise(name: str, folder: Path, about: Plain, tracking: "Tracking", rows: Sequence[Row]) -> None:
-    """Write, draw and log the tables of runs: layers x what was held out, and models x that if there are several.
+    """Write, draw and log tables of runs: layers x held-out values, and models x held-out values if there are several.
 
-    What is there already, made of the same rows, is not made again; a file that was removed is.
+    Files that were made of the same rows are not made again, unless one was removed.
 
     Parameters
     ----------
@@ -47,12 +47,12 @@ def summarise(name: str, folder: Path, about: Plain, tracking: "Tracking", rows:
 
 
 def _write(folder: Path, texts: dict[str, str], pictures: "Mapping[str, Callable[[], Figure]]") -> bool:
-    """Write tables and pictures unless all are there; return whether they were written.
+    """Write tables and pictures unless all exist; return whether they were written.
 
-    The tidy table is written last: where it is there and the same, everything else was made of the same rows.
+    The tidy table is written last: if it exists and is the same, all other files were made of the same rows.
     """
-    there = all((folder / picture).is_file() for picture in pictures)
-    if there and all(_holds(folder / file, text) for file, text in texts.items()):
+    drawn = all((folder / picture).is_file() for picture in pictures)
+    if drawn and all(_holds(folder / file, text) for file, text in texts.items()):
         return False
     (folder / SCORES).unlink(missing_ok=True)
     for picture, draw in pictures.items():
@@ -93,5 +93,5 @@ def _log(
 def _noted(file: Path) -> Plain | None:
     try:
         return read_json(file) if file.is_file() else None
-    except CorpusError:  # half a note: log again
+    except CorpusError:  # a damaged note: log again
         return None

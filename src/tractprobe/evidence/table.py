@@ -1,4 +1,4 @@
-"""Run directories in, one tidy table out: what each run scored, and layer x language means with their intervals."""
+"""Run directories in, one tidy table out: the scores of each run, and layer x language means with intervals."""
 
 import csv
 import io
@@ -32,13 +32,13 @@ def collect(runs: Path) -> list[Row]:
 def tidy(run: str, result: Mapping[str, Any]) -> list[Row]:
     """Return a result's rows as ``collect`` does."""
     identity, own_scale = result["identity"], set(result.get("scaled_by_own_test_frames", ()))
-    about = {"run": run, **{name: identity[name] for name in RUN_FIELDS[1:]}}
-    about["material"] = digest([identity["encoder"], identity["corpora"]])[:6]
+    labels = {"run": run, **{name: identity[name] for name in RUN_FIELDS[1:]}}
+    labels["material"] = digest([identity["encoder"], identity["corpora"]])[:6]
     differences = identity.get("differences", {})
-    about["settings"] = " ".join(f"{key}={_short(value)}" for key, value in differences.items())
-    about["train_min"] = differences.get(TRAIN_MIN)
+    labels["settings"] = " ".join(f"{key}={_short(value)}" for key, value in differences.items())
+    labels["train_min"] = differences.get(TRAIN_MIN)
     return [
-        about | {"own_scale": row["speaker"] in own_scale} | {name: row[name] for name in SCORE_FIELDS}
+        labels | {"own_scale": row["speaker"] in own_scale} | {name: row[name] for name in SCORE_FIELDS}
         for row in result["scores"]
     ]
 
@@ -82,19 +82,19 @@ def layer_means(rows: Sequence[Row]) -> dict[Label, dict[str, float]]:
         for name in ("channel", "language"):
             for value in dict.fromkeys(row[name] for row in same):
                 metrics[f"{stage}/r/{value}"] = speaker_means(row for row in same if row[name] == value)
-        known = {name: point_over_speakers(values) for name, values in metrics.items() if values}
-        means.setdefault(layer, {}).update(known)
+        averages = {name: point_over_speakers(values) for name, values in metrics.items() if values}
+        means.setdefault(layer, {}).update(averages)
     return means
 
 
 def _averaged(rows: Sequence[Row]) -> list[str]:
-    """Return the metrics whose mean over the rows' channels is of something: errors in different units have none."""
+    """Return the metrics that can be averaged over the rows' channels: errors in different units cannot."""
     return [metric for metric in METRICS if metric != "rmse" or len({row["unit"] for row in rows}) == 1]
 
 
 @dataclass(frozen=True)
 class LayerTable:
-    """One model and head under one kind of split: layers down, what was held out across, and the mean of these.
+    """One model and head under one kind of split: layers down, held-out values across, then their mean.
 
     Tables of one ``family`` differ in ``train_min`` only, the minutes learned from; ``None``: all.
     """
@@ -109,17 +109,17 @@ class LayerTable:
 
     @property
     def probe(self) -> str:
-        """Model and head, with what else tells them from others."""
+        """Model and head, with what else distinguishes them."""
         return self.title.removesuffix(", n speakers").replace(": r by held-out ", ", by ")
 
     @property
     def held_out(self) -> tuple[str, ...]:
-        """What was held out, without the mean of these."""
+        """The held-out values, without their mean."""
         return self.columns[:-1] if len(self.columns) > 1 else self.columns
 
     @property
     def layers(self) -> list[Label]:
-        """The layers that there are, those side by side behind the single ones."""
+        """The table's layers: single ones, then those side by side."""
         return sorted({layer for layer, _ in self.cells}, key=order)
 
     def rows(self) -> list[Row]:
@@ -174,29 +174,29 @@ def _layer_table(kind: tuple[str, ...], rows: Sequence[Row], *, show_material: b
     what = "r" if target == "ema" else f"r of {target}"
     title = f"{model}, {head}: {what} by held-out {split}" + (f" ({', '.join(notes)})" if notes else "")
     own_scale = tuple(sorted({row["speaker"] for row in rows if row["own_scale"]}))
-    others = " ".join(one for one in rows[0]["settings"].split(" ") if not one.startswith(f"{TRAIN_MIN}="))
+    others = " ".join(each for each in rows[0]["settings"].split(" ") if not each.startswith(f"{TRAIN_MIN}="))
     family = " ".join([f"{model}, {head}: {what} by held-out {split}", others, *notes[bool(suffix) :]]).strip()
     return LayerTable(f"{title}, n speakers", columns, cells, own_scale, target, rows[0]["train_min"], family)
 
 
 def transfer(rows: Sequence[Row]) -> list[Row]:
-    """Return r of each model, head and value held out, at the layer that is best for the other values.
+    """Return r of each model, head and held-out value, at the layer that is best for the other values.
 
-    So no layer is chosen by what it is scored on. Where one value alone was held out, only a single layer has a row.
+    So no layer is chosen by what it is scored on. Where only one value was held out, only a single layer has a row.
     """
-    found = []
+    r_of_probes = []
     for table in layer_tables([row for row in rows if row["target"] == "ema"]):
         for column in (columns := table.held_out):
             layer = _best_layer(table, [other for other in columns if other != column])
             if layer is not None and (cell := table.cells.get((layer, column))) is not None:
-                about = {"probe": table.probe, "held_out": column, "layer": layer}
-                found.append(about | {"r": cell.mean, "low": cell.low, "high": cell.high, "n": cell.n})
-    return found
+                labels = {"probe": table.probe, "held_out": column, "layer": layer}
+                r_of_probes.append(labels | {"r": cell.mean, "low": cell.low, "high": cell.high, "n": cell.n})
+    return r_of_probes
 
 
 def _best_layer(table: LayerTable, columns: Sequence[str]) -> Label | None:
     if len(table.layers) == 1:
         return table.layers[0]
     cells = {layer: [table.cells.get((layer, column)) for column in columns] for layer in table.layers}
-    r = {layer: sum(cell.mean for cell in some if cell) for layer, some in cells.items() if some and all(some)}
+    r = {layer: sum(cell.mean for cell in own if cell) for layer, own in cells.items() if own and all(own)}
     return max(r, key=lambda layer: r[layer]) if r else None

@@ -1,4 +1,4 @@
-"""From a finished run to a head file: one layer, with everything that somebody needs who has never seen the run."""
+"""From a finished run to a head file: one layer, with everything that is needed without the run."""
 
 import json
 from collections.abc import Sequence
@@ -27,28 +27,28 @@ _AGAIN = "remove it and run the command again, which starts from the cached stat
 def export(run: Path, layer: Label | None = None, output: Path | None = None) -> Path:
     """Write a head file of one layer of a finished run and return its path.
 
-    Without ``layer`` the best by validation is taken, never by test; ``output`` is ``head-layer<N>.safetensors`` in
-    the run's directory if not given.
+    Without ``layer`` it is the best by validation, never by test; without ``output`` the file is
+    ``head-layer<N>.safetensors`` in the run's directory.
 
     Raises
     ------
     RunError
-        No finished run, a layer that it has not, no validation to choose by, or an output that is there already.
+        There is no finished run, no such layer, no validation to choose by, or the output exists.
     """
     result = read_result(run)
     if result["settings"].get("model", {}).get("_target_") in names_of("states"):
-        raise RunError(f"{run} read features that were computed elsewhere: no encoder is there to invert audio with")
+        raise RunError(f"{run} read features that were computed elsewhere: there is no encoder to invert audio with")
     layers, channels = _described(run, result)
     layer = _chosen(run, result, layers, layer)
     output = output or run / f"head-layer{layer}.safetensors"
     if output.exists():
-        raise RunError(f"{output} is there already; remove it or give --output")
-    from tractprobe.inversion.head_file import write_head  # torch and the encoder, a second after all is known
+        raise RunError(f"{output} exists already; remove it or give --output")
+    from tractprobe.inversion.head_file import write_head  # imports torch, after everything else is checked
 
     try:
         about = _about(run, result, layer, channels)
     except (LookupError, TypeError, AttributeError) as error:
-        raise RunError(f"{run / RESULT} is not as this version writes it ({error!r}); {_AGAIN}") from None
+        raise RunError(f"{run / RESULT} was not written by this version ({error!r}); {_AGAIN}") from None
     write_head(output, _tensors(run, layers.index(layer)), about)
     return output
 
@@ -60,17 +60,17 @@ def _described(run: Path, result: RunResult) -> tuple[list[Label], list[dict[str
     path = run / HEADS
     try:
         with safe_open(path, "np") as file:
-            about = json.loads((file.metadata() or {}).get("tractprobe", "null"))
+            card = json.loads((file.metadata() or {}).get("tractprobe", "null"))
             lengths = {file.get_slice(name).get_shape()[0] for name in file.keys()}
-        layers = list(about["layers"])
+        layers = list(card["layers"])
         targets = result["settings"]["targets"]
-        channels = [{"name": name, "unit": unit} for name, unit in zip(about["channels"], about["units"], strict=True)]
+        channels = [{"name": name, "unit": unit} for name, unit in zip(card["channels"], card["units"], strict=True)]
     except (OSError, SafetensorError, LookupError, TypeError, ValueError) as error:
         raise _not_the_heads(path, error) from None
     identity = {key: value for key, value in result["identity"].items() if key != "versions"}
-    if about["identity"] != identity or lengths != {len(layers)}:
-        raise RunError(f"{path}: the heads of another run, by the layers and identity that they name")
-    return layers, [one | {"target": target} for one, target in zip(channels, _sets(targets), strict=True)]
+    if card["identity"] != identity or lengths != {len(layers)}:
+        raise RunError(f"{path}: the heads of another run, as their layers or identity say; {_AGAIN}")
+    return layers, [channel | {"target": target} for channel, target in zip(channels, _sets(targets), strict=True)]
 
 
 def _tensors(run: Path, index: int) -> "dict[str, Tensor]":
@@ -86,7 +86,7 @@ def _tensors(run: Path, index: int) -> "dict[str, Tensor]":
 
 
 def _not_the_heads(path: Path, error: Exception) -> RunError:
-    return RunError(f"{path}: not the heads of this run: {first_line(error)}")
+    return RunError(f"{path}: not the heads of this run ({first_line(error)}); {_AGAIN}")
 
 
 def _sets(targets: Sequence[str]) -> list[str]:
@@ -96,7 +96,7 @@ def _sets(targets: Sequence[str]) -> list[str]:
 
 
 def _chosen(run: Path, result: RunResult, layers: Sequence[Label], asked: Label | None) -> Label:
-    """Return the layer that is asked for, the only one, or the one that validated best."""
+    """Return the layer that is asked for, the only one, or the best by validation."""
     if asked is not None and asked not in layers:
         raise RunError(f"{run} has no layer {asked}; it has {', '.join(map(str, layers))}")
     if asked is not None or len(layers) == 1:
@@ -113,7 +113,7 @@ def _about(run: Path, result: RunResult, layer: Label, channels: list[dict[str, 
     identity, settings = result["identity"], result["settings"]
     encoder, rows = build(settings["model"]), [row for row in result["scores"] if row["layer"] == layer]
     if encoder.identity != identity["encoder"]:
-        raise RunError(f"the encoder of now is not that of {run}: {encoder.identity}, not {identity['encoder']}")
+        raise RunError(f"the encoder has changed since {run}: {encoder.identity} now, {identity['encoder']} then")
     geometry, model = encoder.geometry, {key: value for key, value in settings["model"].items() if key != "about"}
     frames = {"stride": geometry.stride, "first": geometry.first, "field": geometry.field}
     return {
@@ -142,7 +142,7 @@ def _about(run: Path, result: RunResult, layer: Label, channels: list[dict[str, 
 
 
 def _speakers(run: Path, result: RunResult, channels: list[str]) -> Plain:
-    """Return the means and deviations that training speakers have from frames that were not tested."""
+    """Return the means and deviations of training speakers, from frames that were not tested."""
     scales = result.get("scales")
     if not scales or scales["channels"] != channels:
         raise RunError(f"{run / RESULT} does not hold its speakers' means and scales; {_AGAIN}")
@@ -155,7 +155,7 @@ def _speakers(run: Path, result: RunResult, channels: list[str]) -> Plain:
         if any(value is not None for value in mean):
             kept[name] = {"mean": mean, "sd": sd}
     if not kept:
-        raise RunError(f"{run}: no speaker was described by frames that were not tested")
+        raise RunError(f"{run}: no speaker has a mean and scale from frames that were not tested")
     return kept
 
 
@@ -166,5 +166,5 @@ def _means(rows: Sequence[Row]) -> Plain:
         same = [row for row in rows if row["target"] == target]
         one_unit = len({row["unit"] for row in same}) == 1
         values = {name: speaker_means(same, name) for name in METRICS if one_unit or name != "rmse"}
-        means[target] = {name: asdict(mean_over_speakers(some)) for name, some in values.items() if some}
+        means[target] = {name: asdict(mean_over_speakers(scores)) for name, scores in values.items() if scores}
     return means

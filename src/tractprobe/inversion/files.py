@@ -21,12 +21,12 @@ from tractprobe.signals.track import Track
 from tractprobe.system.errors import ConfigError, CorpusError, TractprobeError, printable
 
 MAX_SHOWN_S = 1200.0
-"""Beyond this a page would have more than 50 MB of sound."""
+"""Longer audio would make pages of more than 50 MB."""
 
 
 @dataclass(frozen=True)
 class Report:
-    """What came of it: files made, files skipped since they were there, and what was wrong with others."""
+    """The outcome: files made, files skipped because they existed, and problems with others."""
 
     made: int
     skipped: int
@@ -43,19 +43,19 @@ class Report:
 
 
 def invert_files(inverter: Inverter, plan: Plan) -> Report:
-    """Invert files one after another; one that cannot be is reported and the others go on."""
+    """Invert files one after another; one that fails is reported and does not stop the others."""
     wanted = plan.wanted
     nyquist_hz = inverter.file.geometry.rate_hz / 2
     if wanted.lowpass_hz is not None and not 0 < wanted.lowpass_hz < nyquist_hz:
-        raise ConfigError(f"--lowpass {wanted.lowpass_hz}: between 0 and {nyquist_hz:g} Hz, half the encoder's rate")
+        raise ConfigError(f"--lowpass {wanted.lowpass_hz}: expected 0 to {nyquist_hz:g} Hz, half the encoder's rate")
     began, seconds, problems = time.perf_counter(), 0.0, []
     with _bar(plan.outputs) as bar:
         for source, outputs in plan.outputs.items():
             try:
                 seconds += _invert(inverter, source, outputs, wanted, bar.update)
             except (TractprobeError, OSError) as error:
-                named = str(source.audio) in str(error)
-                problems.append(str(error) if named else f"{source.audio}: {error}")
+                is_named = str(source.audio) in str(error)
+                problems.append(str(error) if is_named else f"{source.audio}: {error}")
                 bar.write(printable(f"tractprobe: {problems[-1]}"), file=sys.stderr)
     elapsed_s = time.perf_counter() - began
     return Report(len(plan.outputs) - len(problems), plan.skipped, tuple(problems), seconds, elapsed_s)
@@ -70,7 +70,7 @@ def _bar(todo: Collection[Source]) -> "tqdm":
 
 
 def _duration_s(path: Path) -> float:
-    """Return what the header says; 0 where it cannot be read, which is reported when its turn comes."""
+    """Return what the header says; 0 if it cannot be read, which is reported when the file's turn comes."""
     try:
         with opened_audio(path, 0) as audio:
             return audio.num_samples / audio.rate_hz
@@ -85,7 +85,7 @@ def _invert(
     wanted: Wanted,
     done: Callable[[float], object],
 ) -> float:
-    """Make some files of one audio file; return how many seconds it has."""
+    """Make the outputs of one audio file; return its duration in seconds."""
     phones = _phones(source, wanted) if source.grid or "phones" in outputs else ()
     seconds = 0.0
 
@@ -93,7 +93,7 @@ def _invert(
 
     def blocks() -> Iterator[np.ndarray]:
         nonlocal seconds
-        first = next(readings) == 0  # another may go ahead of it to the end, and is no progress
+        first = next(readings) == 0  # the file may be read twice, but counts once
         with opened_audio(source.audio, wanted.channel) as audio:
             for block in audio.blocks:
                 yield block
@@ -108,7 +108,7 @@ def _invert(
         track = track.lowpassed(wanted.lowpass_hz)
     table = track if wanted.rate_hz is None else track.resampled(wanted.rate_hz)
     if not len(table.values):
-        raise CorpusError(source.audio, f"too short: no row at {wanted.rate_hz:g} Hz falls within it")
+        raise CorpusError(source.audio, f"too short: no row at {wanted.rate_hz:g} Hz falls in it; give a higher --rate")
     _write_tables(table, phones, inverter, outputs)
     _show(track, phones, inverter, source, outputs, wanted.channel)
     return seconds
@@ -142,7 +142,7 @@ def _show(
         return
     seconds = track.end_s
     if seconds > MAX_SHOWN_S:
-        raise CorpusError(source.audio, f"{seconds:.0f} s; pages and videos are made of {MAX_SHOWN_S:.0f} s at most")
+        raise CorpusError(source.audio, f"{seconds:.0f} s; pages and videos are made of at most {MAX_SHOWN_S:.0f} s")
     with opened_audio(source.audio, channel) as audio:
         sound = np.concatenate(list(resampled(audio.blocks, audio.rate_hz)))
     title = source.audio.name.encode(errors="replace").decode()  # names need not be UTF-8
@@ -153,7 +153,7 @@ def _show(
 
 
 def _about(inverter: Inverter) -> str:
-    """Return what a viewer must know of where the movements come from."""
+    """Return what a viewer must know about the origin of the movements."""
     about = inverter.file.about
     means, whose = about["means"].get("ema", {}).get("r"), inverter.speaker or "the average training speaker"
     scored = f", r = {means['mean']:.2f} on held-out {about['run']['held_out']}" if means else ""

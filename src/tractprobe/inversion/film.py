@@ -1,4 +1,4 @@
-"""What is drawn of a track: the midsagittal plane at each moment of a film, for the page and the video alike."""
+"""What is drawn of a track: the midsagittal plane at each moment of a film, for both the page and the video."""
 
 from dataclasses import dataclass
 
@@ -12,7 +12,7 @@ from tractprobe.system.errors import CorpusError
 TONGUE = ("td", "tb", "tt")
 TRAIL_S, FILM_HZ = 0.1, 100.0
 NAMES = {"td": "dorsum", "tb": "blade", "tt": "tip", "li": "lower incisor", "ul": "upper lip", "ll": "lower lip"}
-# Okabe and Ito's colours, told apart by colour-blind readers; points also bear their names.
+# Okabe and Ito's colours, which colour-blind readers can tell apart; points also bear their names.
 COLOURS = {"td": "#0072B2", "tb": "#56B4E9", "tt": "#009E73", "li": "#555555", "ul": "#CC79A7", "ll": "#D55E00"}
 _MARGIN_MM, _LEAST_MM = 8.0, 20.0
 
@@ -24,7 +24,7 @@ class Film:
     Attributes
     ----------
     points
-        mm, x to the front and y up; NaN where a point is not known.
+        mm, x to the front and y up; NaN where a point is missing.
     bounds
         Left, right, bottom and top, mm.
     """
@@ -37,10 +37,10 @@ class Film:
 
     @classmethod
     def of(cls, track: Track, rate_hz: float) -> "Film":
-        """Return the points of a track at a rate; CorpusError if it has not one articulator's x and y."""
+        """Return the points of a track at a rate; CorpusError if it has no articulator's x and y."""
         track = track.resampled(rate_hz)
         if not len(track.values):
-            raise CorpusError("the track", f"is too short for a picture; they are {1000 / rate_hz:g} ms apart")
+            raise CorpusError("the track", f"is too short for a picture; pictures are {1000 / rate_hz:g} ms apart")
         place = {name: column for column, name in enumerate(track.channels)}
         names = tuple(name for name in ARTICULATORS if {f"{name}_x", f"{name}_y"} <= set(place))
         columns = [[place[f"{name}_x"], place[f"{name}_y"]] for name in names]
@@ -50,9 +50,9 @@ class Film:
         return cls(points, names, track.rate_hz, track.start_s, _bounds(points))
 
     def tongue(self, frame: int) -> Float[np.ndarray, "sample 2"]:
-        """Return a smooth curve through the points of the tongue that are known."""
-        known = [self.points[frame, self.names.index(name)] for name in TONGUE if name in self.names]
-        return smooth(np.array([point for point in known if np.isfinite(point).all()]).reshape(-1, 2))
+        """Return a smooth curve through the points of the tongue that are there."""
+        points = [self.points[frame, self.names.index(name)] for name in TONGUE if name in self.names]
+        return smooth(np.array([point for point in points if np.isfinite(point).all()]).reshape(-1, 2))
 
     def trail(self, frame: int) -> Float[np.ndarray, "time point 2"]:
         """Return the points of the last 100 ms, the present ones last."""

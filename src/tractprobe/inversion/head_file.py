@@ -1,10 +1,10 @@
-"""Head files: one layer's head with all that it takes to use it elsewhere, as safetensors.
+"""Head files: one layer's head with everything that is needed to use it elsewhere, as safetensors.
 
 The tensors are those of a bank of one head; everything else is JSON under ``tractprobe`` in the header: which encoder
 and layer, where its frames sit, channels and units, the training speakers' means and deviations, corpora and scores.
 
-A head file may come from anybody. What it names is built only if it is one of ours, sizes are compared before anything
-is allocated, nothing in it is executed, and a checksum over all of it finds damage.
+A head file may come from anybody. What it names is built only if it is a public name, sizes are compared before
+anything is allocated, nothing in it is executed, and a checksum over all of it finds damage.
 """
 
 import json
@@ -35,8 +35,8 @@ from tractprobe.system.registry import names_of, unknown
 
 _MAX_SETTING, _MAX_LAYERS, _MAX_CHANNELS = 1 << 16, 512, 64
 _WITHOUT_SIZE = ("seed", "random_seed", "alphas", "alpha_without_validation")
-# Of an encoder's identity: what a release of transformers or pyworld may write differently for the same weights.
 _WEIGHTED = "tractprobe.heads.Weighted"
+# Parts of an encoder's identity that a release of transformers or pyworld may write differently for the same weights.
 _BY_RELEASE = ("config_sha256", "extractor_sha256", "pyworld", "revision", "deepest")
 
 
@@ -51,7 +51,7 @@ class HeadFile:
     scales
         Mean and standard deviation of each training speaker, in the channels' units.
     about
-        All that the file says of itself.
+        Everything that the file says about itself.
     """
 
     path: Path
@@ -70,30 +70,30 @@ class HeadFile:
         return label(self.layers)
 
     def encoder(self, name: str | None = None) -> Encoder:
-        """Build the encoder that the head was fitted on; ``name`` says where its model is if not where it was."""
+        """Build the encoder that the head was fitted on; ``name`` says where its model is if it has moved."""
         settings = self.about["encoder"]["settings"]
         if name is not None:
             if "name" not in settings:
-                raise EncoderError(f"{self.path} is of {settings['_target_']}, which has no model to be looked for")
+                raise EncoderError(f"{self.path} is of {settings['_target_']}, which has no model; leave out --encoder")
             settings = {**settings, "name": name, "revision": None}
         try:
             return build(settings)
         except EncoderError as error:
-            raise EncoderError(f"{error}\n(the encoder of {self.path}; say where it is with --encoder)") from None
+            raise EncoderError(f"{error}\n(the encoder of {self.path}; give its place with --encoder)") from None
 
     def check_encoder(self, encoder: Encoder) -> None:
         """Raise EncoderError unless the head was fitted on states of this very encoder."""
-        wanted, given = ({key: value for key, value in identity.items() if key not in _BY_RELEASE}
+        expected, given = ({key: value for key, value in identity.items() if key not in _BY_RELEASE}
                          for identity in (self.about["encoder"]["identity"], encoder.identity))  # fmt: skip
-        if wanted != given:
-            raise EncoderError(f"{self.path} is of another encoder: {wanted}, not {given}")
-        known = max(self.layers) < encoder.num_layers
-        if not known or (encoder.width, encoder.geometry) != (self.width, self.geometry):
+        if expected != given:
+            raise EncoderError(f"{self.path} is of another encoder: {expected}, not {given}")
+        has_layers = max(self.layers) < encoder.num_layers
+        if not has_layers or (encoder.width, encoder.geometry) != (self.width, self.geometry):
             raise EncoderError(f"{self.path}: layer, width or frames are not those of {encoder.label}")
 
 
 def write_head(path: Path, tensors: Mapping[str, Tensor], about: Plain) -> None:
-    """Write a head file; what cannot be read back is not written."""
+    """Write a head file, unless it could not be read back."""
     from safetensors.torch import save
 
     tensors = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
@@ -106,7 +106,7 @@ def write_head(path: Path, tensors: Mapping[str, Tensor], about: Plain) -> None:
 
 
 def read_head(path: Path) -> HeadFile:
-    """Read a head file; HeadError names what of it is not whole, not ours or not what it says."""
+    """Read a head file; HeadError names what in it is incomplete, not ours or contradictory."""
     return _parsed(path, read_content(path))
 
 
@@ -117,20 +117,21 @@ def _parsed(path: Path, content: bytes) -> HeadFile:
     try:
         about = about_of(content)
         tensors = load(content)
-        require(about.get("sha256") == _checksum(tensors, about), "damaged: its checksum is not that of its contents")
+        require(about.get("sha256") == _checksum(tensors, about), "damaged: its checksum does not match its contents")
         return _built(path, tensors, about)
     except TractprobeError as error:
         raise HeadError(f"{path}: {error}") from None
     except (SafetensorError, LookupError, TypeError, ValueError, AttributeError, RecursionError, RuntimeError) as error:
-        raise HeadError(f"{path}: no head file, or a damaged one ({first_line(error)})") from None
+        raise HeadError(f"{path}: not a head file, or a damaged one ({first_line(error)})") from None
 
 
 def _built(path: Path, tensors: Mapping[str, Tensor], about: Plain) -> HeadFile:
-    channels = tuple(Channel(one["target"], one["name"], one["unit"]) for one in about["channels"])
+    channels = tuple(Channel(each["target"], each["name"], each["unit"]) for each in about["channels"])
     names = [channel.name for channel in channels]
-    require(1 <= len(names) <= _MAX_CHANNELS and len(set(names)) == len(names), "channels that share a name, or none")
-    require(all(re.fullmatch(r"\w{1,32}", name, re.ASCII) for name in names), "channels with other names than words")
-    require(all(isinstance(one.unit, str) and len(one.unit) <= 64 for one in channels), "a unit that is no text")
+    require(1 <= len(names) <= _MAX_CHANNELS and len(set(names)) == len(names), "no channels, or some of one name")
+    require(all(re.fullmatch(r"\w{1,32}", name, re.ASCII) for name in names), "names of channels that are not words")
+    units = [channel.unit for channel in channels]
+    require(all(isinstance(unit, str) and len(unit) <= 64 for unit in units), "a unit that is not a text")
     layer, width = about["layer"], about["encoder"]["width"]
     require(is_label(layer) and len(str(layer)) <= _MAX_LAYERS, f"layer {layer!r:.20}")
     require(max(map(int, re.findall(r"\d+", str(layer)))) < _MAX_LAYERS, f"layer {layer!r:.20}")
@@ -157,7 +158,7 @@ def _built(path: Path, tensors: Mapping[str, Tensor], about: Plain) -> HeadFile:
 def _head(
     settings: Plain, tensors: Mapping[str, Tensor], layers: Layers, width: int, num_channels: int
 ) -> Bank | Ridge:
-    """Build a head, without memory first to compare its tensors' sizes with those that are there."""
+    """Build a head, at first without memory, to compare the sizes of its tensors with those in the file."""
     heads = names_of("head", "closed-form head")
     _check_settings(settings, heads)
     added = settings["_target_"] == _WEIGHTED
@@ -167,9 +168,9 @@ def _head(
     size = {**inputs, "num_channels": num_channels}
     with torch.device("meta"):
         empty = build(settings, **size)
-    kind, wanted = type(empty), {name: (value.shape, value.dtype) for name, value in empty.state_dict().items()}
-    found = {name: (value.shape, value.dtype) for name, value in tensors.items()}
-    require(wanted == found, "tensors of other names, sizes or number formats than its head has")
+    kind, expected = type(empty), {name: (value.shape, value.dtype) for name, value in empty.state_dict().items()}
+    in_file = {name: (value.shape, value.dtype) for name, value in tensors.items()}
+    require(expected == in_file, "tensors of other names, sizes or number formats than its head has")
     for name, value in tensors.items():
         never_fitted = value.isnan() if (kind, name) == (Ridge, "bias") else torch.zeros_like(value, dtype=torch.bool)
         require(bool((torch.isfinite(value) | never_fitted).all()), f"numbers that are not finite in {name}")
@@ -179,8 +180,8 @@ def _head(
 
 
 def _check_settings(settings: Any, targets: frozenset[str]) -> None:
-    """Raise HeadError unless settings build one of some targets, of a size that somebody may mean."""
-    require(isinstance(settings, dict), "settings that are no mapping")
+    """Raise HeadError unless settings build one of these targets, of a plausible size."""
+    require(isinstance(settings, dict), "settings that are not a mapping")
     _check_target(settings.get("_target_"), targets)
     for key, value in flat(settings).items():
         name = key.rpartition(".")[2]
@@ -189,10 +190,10 @@ def _check_settings(settings: Any, targets: frozenset[str]) -> None:
         limit = _MAX_LAYERS if "layers" in name or name == "depth" else _MAX_SETTING
         several = value if isinstance(value, list) else [value]
         require(len(several) <= _MAX_LAYERS, f"a setting {key} of more than {_MAX_LAYERS} numbers")
-        for one in several:
-            require(one is None or isinstance(one, (str, int, float)), f"a setting {key} of another kind than numbers")
-            if isinstance(one, (int, float)) and name not in _WITHOUT_SIZE:
-                require(math.isfinite(one) and abs(one) <= limit, f"a setting {key} beyond {limit}")
+        for part in several:
+            require(part is None or isinstance(part, (str, int, float)), f"a setting {key} that is not of numbers")
+            if isinstance(part, (int, float)) and name not in _WITHOUT_SIZE:
+                require(math.isfinite(part) and abs(part) <= limit, f"a setting {key} beyond {limit}")
 
 
 def _check_target(name: Any, targets: frozenset[str]) -> None:
@@ -206,8 +207,8 @@ def _check_origin(about: Plain) -> None:
     require(all(isinstance(text, str) for text in texts), "no encoder, head or held-out value that has a name")
     require(isinstance(about["corpora"], dict), "no corpora that it was fitted on")
     for metrics in about["means"].values():
-        known = [metrics["r"]["mean"]] if "r" in metrics else []
-        require(all(isinstance(mean, (int, float)) for mean in known), "a score that is no number")
+        r = [metrics["r"]["mean"]] if "r" in metrics else []
+        require(all(isinstance(mean, (int, float)) for mean in r), "a score that is not a number")
 
 
 def _geometry(frames: Plain) -> FrameGeometry:
@@ -222,8 +223,8 @@ def _scales(speakers: Plain, num_channels: int) -> dict[str, SpeakerScale]:
         return torch.tensor([math.nan if value is None else float(value) for value in values], dtype=torch.float64)
 
     scales = {}
-    for name, known in speakers.items():
-        mean, sd = numbers(known["mean"]), numbers(known["sd"])
+    for name, scale in speakers.items():
+        mean, sd = numbers(scale["mean"]), numbers(scale["sd"])
         require(len(mean) == len(sd) == num_channels, f"a speaker {name!r:.40} of other channels")
         require(not (mean.isinf() | sd.isinf() | (sd <= 0)).any(), f"a speaker {name!r:.40} without a scale")
         scales[name] = SpeakerScale(mean.numpy(), sd.numpy(), torch.zeros(num_channels, dtype=torch.bool).numpy())
@@ -235,5 +236,5 @@ def _checksum(tensors: Mapping[str, Tensor], about: Plain) -> str:
     holder = torch.nn.Module()
     for index, (_, value) in enumerate(sorted(tensors.items())):
         holder.register_buffer(f"t{index}", value)
-    said = {key: value for key, value in about.items() if key != "sha256"}
-    return digest([said, sorted(tensors), weights_sha256(holder)])
+    content = {key: value for key, value in about.items() if key != "sha256"}
+    return digest([content, sorted(tensors), weights_sha256(holder)])

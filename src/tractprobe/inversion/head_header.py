@@ -1,4 +1,4 @@
-"""The header of a head file: whether a file is one, and what it says of itself. Nothing slow is imported here."""
+"""The header of a head file: whether a file is one, and what it says. Nothing slow is imported here."""
 
 import json
 from pathlib import Path
@@ -12,14 +12,14 @@ MAX_BYTES, MAX_HEADER_BYTES = 1 << 30, 1 << 23
 
 
 def check_header(path: Path) -> None:
-    """Raise HeadError unless a file has the header of a head file; whether all of it is whole takes longer to say."""
+    """Raise HeadError unless a file has the header of a head file; checking the rest takes longer."""
     content = read_content(path)
     try:
         about_of(content)
     except TractprobeError as error:
         raise HeadError(f"{path}: {error}") from None
     except (LookupError, TypeError, ValueError, AttributeError, RecursionError) as error:
-        raise HeadError(f"{path}: no head file, or a damaged one ({first_line(error)})") from None
+        raise HeadError(f"{path}: not a head file, or a damaged one ({first_line(error)})") from None
 
 
 def read_content(path: Path) -> bytes:
@@ -31,12 +31,12 @@ def read_content(path: Path) -> bytes:
 
 
 def about_of(content: bytes) -> Plain:
-    """Return what a head file says of itself."""
+    """Return what a head file says about itself."""
     size = int.from_bytes(content[:8], "little")
-    require(len(content) > 8 and 2 <= size <= len(content) - 8, "no head file: it is not safetensors, or cut short")
+    require(len(content) > 8 and 2 <= size <= len(content) - 8, "not a head file: not safetensors, or cut short")
     require(size <= MAX_HEADER_BYTES, f"its header has more than {MAX_HEADER_BYTES} bytes")
     metadata = json.loads(content[8 : 8 + size]).get("__metadata__", {})
-    require("tractprobe" in metadata, "safetensors, but no head file of tractprobe")
+    require("tractprobe" in metadata, "safetensors, but not a head file of tractprobe")
     about = json.loads(metadata["tractprobe"], parse_constant=lambda name: require(False, f"{name} in its header"))
     if "layers" in about and "format" not in about:
         raise HeadError("the heads of a run; `tractprobe export <run>` makes a head file of one of them")

@@ -1,10 +1,10 @@
 """Inversion: audio of any length in, movements of the articulators out, in bounded memory.
 
-Audio goes through as a stream. It is resampled and rounded to 16 bit as prepared corpora are, cut into pieces that
+Audio is processed as a stream. It is resampled and rounded to 16 bit as prepared corpora are, cut into pieces that
 overlap by what the encoder's frames depend on, and the states are cut again by what the head depends on. Where these
-contexts are bounded the result is that of one pass over the whole. Where they are not (attention over the whole wave)
-each piece gets ``context_s`` on either side, and statistics over the whole wave (loudness, group norms) come from a
-first reading of all of it; what that leaves is in docs/inversion.md.
+contexts are bounded, the result is that of one pass over the whole wave. Where they are not (attention over the whole
+wave), each piece gets ``context_s`` on either side, and statistics over the whole wave (loudness, group norms) come
+from a first reading of all of it; docs/inversion.md says what difference remains.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -40,13 +40,13 @@ class Inverter:
     Attributes
     ----------
     scale
-        Mean and standard deviation that the movements are given in; a channel that it lacks comes out as NaN.
+        Mean and standard deviation in which movements are given; a channel that it lacks is NaN.
     speaker
-        Whose they are; ``None``: the average of all training speakers.
+        Whose scale it is; ``None`` for the average of all training speakers.
     chunk_s
-        Up to this length audio is encoded in one piece, longer audio in pieces of so much.
+        Audio up to this length is encoded in one piece, longer audio in pieces of this length.
     context_s
-        What a piece gets on either side where encoder or head have no bounded context.
+        Context of a piece on either side, where encoder or head have no bounded context.
     """
 
     file: HeadFile
@@ -59,7 +59,9 @@ class Inverter:
 
     def __post_init__(self):
         if not (0 < self.chunk_s < np.inf and 0 <= self.context_s < np.inf):
-            raise EncoderError(f"pieces of {self.chunk_s} s with {self.context_s} s on either side")
+            raise EncoderError(
+                f"chunk_s={self.chunk_s}, context_s={self.context_s}: expected seconds above 0, and 0 seconds or more"
+            )
 
     @property
     def channels(self) -> tuple[str, ...]:
@@ -72,7 +74,7 @@ class Inverter:
         return tuple(channel.unit for channel in self.file.channels)
 
     def of_speaker(self, name: str | None) -> "Inverter":
-        """Give movements with a training speaker's mean and scale; ``None``: with the average over all of them."""
+        """Give movements with a training speaker's mean and scale; with ``None``, the average over all of them."""
         return replace(self, scale=speaker_scale(self.file, name), speaker=name)
 
     def __call__(self, wave: np.ndarray, rate_hz: float) -> Track:
@@ -81,7 +83,7 @@ class Inverter:
         Raises
         ------
         EncoderError
-            No one-dimensional array of finite floats up to full scale, or one shorter than a frame.
+            The wave is not a one-dimensional array of finite floats up to full scale, or is shorter than a frame.
         """
         wave = np.asarray(wave)
         if wave.ndim != 1 or wave.dtype.kind != "f":
@@ -90,12 +92,12 @@ class Inverter:
 
     @torch.inference_mode()
     def of_blocks(self, blocks: Callable[[], Iterable[Block]], rate_hz: float) -> Track:
-        """Return the movements in a wave that comes in blocks, none of which is kept.
+        """Return the movements in a wave that comes in blocks, of which none is kept.
 
         Parameters
         ----------
         blocks
-            Begins the wave anew on each call: pieces of a long wave may have to know statistics of all of it.
+            Starts the wave again on each call: pieces of a long wave may need statistics of all of it.
         """
         states = self._states(lambda: map(torch.from_numpy, resampled(blocks(), rate_hz)))
         predicted = [part.cpu().numpy() for part in self._predicted(states)]
@@ -104,7 +106,7 @@ class Inverter:
         with np.errstate(over="ignore", invalid="ignore"):
             values = np.concatenate(predicted).astype(np.float64) * self.scale.sd + self.scale.mean
         if np.isinf(values).any():
-            raise HeadError(f"{self.file.path} predicts positions beyond all numbers")
+            raise HeadError(f"{self.file.path} predicts infinite positions; the head or its scale is wrong")
         geometry = self.file.geometry
         return Track(values, geometry.rate_hz, geometry.first / RATE_HZ, self.channels)
 
@@ -127,7 +129,7 @@ class Inverter:
         reach = getattr(self.file.head, "context_frames", 0)
         reach = round(self.context_s * self.file.geometry.rate_hz) if reach is None else reach
         for part, own in overlapping(states, max(1, round(self.chunk_s * self.file.geometry.rate_hz)), reach):
-            if isinstance(self.file.head, Weighted):  # it adds layers up
+            if isinstance(self.file.head, Weighted):  # which adds layers up
                 inputs = part.unflatten(1, (len(self.file.layers), -1)).transpose(0, 1)[:, None]
             else:
                 inputs = part[None, None]
@@ -142,14 +144,14 @@ def load_head(
     chunk_s: float = CHUNK_S,
     context_s: float = CONTEXT_S,
 ) -> Inverter:
-    """Load a head file that ``tractprobe export`` has written, and the encoder that it is for.
+    """Load a head file written by ``tractprobe export``, and the encoder that it was fitted on.
 
     Parameters
     ----------
     encoder
-        Hub id or folder of the encoder where it is not where it was, or the encoder itself if it is loaded already.
+        Hub id or folder of the encoder if it has moved, or the encoder itself if it is already loaded.
     speaker
-        Training speaker whose mean and scale movements are given in; the average of all if not given.
+        Training speaker in whose mean and scale movements are given; by default the average of all.
     chunk_s, context_s
         See :class:`Inverter`.
     """
@@ -167,10 +169,10 @@ def load_head(
 
 
 def _device(name: str | torch.device) -> torch.device:
-    """Return a device that numbers can be put on and read from."""
+    """Return a device, having checked that it works."""
     try:
         torch.zeros(1, device=name).cpu()
-    except (RuntimeError, AssertionError) as error:  # the latter where torch was built without CUDA
+    except (RuntimeError, AssertionError) as error:  # the latter if torch was built without CUDA
         raise ConfigError(f"device {name}: {first_line(error)}") from None
     return torch.device(name)
 
@@ -182,7 +184,7 @@ def speaker_scale(file: HeadFile, name: str | None = None) -> SpeakerScale:
             raise HeadError(f"{file.path} has no speaker {name}; it has {', '.join(sorted(file.scales))}")
         return file.scales[name]
     mean, sd = (np.stack([getattr(scale, what) for scale in file.scales.values()]) for what in ("mean", "sd"))
-    known = np.isfinite(mean) & np.isfinite(sd)
-    count = np.maximum(known.sum(axis=0), np.where(known.any(axis=0), 1, np.nan))
-    mean, sd = (np.where(known, values, 0).sum(axis=0) / count for values in (mean, sd))
+    has_channel = np.isfinite(mean) & np.isfinite(sd)
+    count = np.maximum(has_channel.sum(axis=0), np.where(has_channel.any(axis=0), 1, np.nan))
+    mean, sd = (np.where(has_channel, values, 0).sum(axis=0) / count for values in (mean, sd))
     return SpeakerScale(mean, sd, np.zeros(len(mean), bool))

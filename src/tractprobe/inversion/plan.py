@@ -1,4 +1,4 @@
-"""What ``tractprobe invert`` is to do: which audio, and which files of each. Nothing slow is imported here."""
+"""What ``tractprobe invert`` is to do: which audio, and which outputs of each. Nothing slow is imported here."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -19,22 +19,22 @@ Existing = Literal["refuse", "skip", "replace"]
 
 @dataclass(frozen=True)
 class Wanted:
-    """What is to be made of each file.
+    """What to make of each file.
 
     Attributes
     ----------
     formats
-        Some of FORMATS; ``phones`` is made by itself of audio with a TextGrid beside it.
+        Some of FORMATS; ``phones`` is added for audio with a TextGrid beside it.
     rate_hz
-        Of the tracks; the encoder's frames if not given.
+        Rate of the tracks; that of the encoder's frames if not given.
     lowpass_hz
         Remove faster movements first.
     existing
-        What happens to outputs that are there already.
+        What to do about outputs that exist.
     tier
-        Of the TextGrids, the one with the phones.
+        The TextGrids' tier of phones.
     channel
-        Of the audio, from 0, where there are several.
+        The channel of audio with several, from 0.
     """
 
     formats: tuple[str, ...] = ("csv",)
@@ -46,16 +46,16 @@ class Wanted:
 
     def __post_init__(self):
         if not self.formats or set(self.formats) - set(FORMATS):
-            raise ConfigError(f"--format {','.join(self.formats)}: some of {', '.join(FORMATS)}")
+            raise ConfigError(f"--format {','.join(self.formats)}: expected some of {', '.join(FORMATS)}")
         if self.rate_hz is not None and not 0 < self.rate_hz <= _MAX_RATE_HZ:
-            raise ConfigError(f"--rate {self.rate_hz}: up to {_MAX_RATE_HZ:g} Hz")
+            raise ConfigError(f"--rate {self.rate_hz}: expected a rate above 0 and up to {_MAX_RATE_HZ:g} Hz")
         if "video" in self.formats:
             require_video()
 
 
 @dataclass(frozen=True)
 class Source:
-    """An audio file, and the path of what is made of it, without an ending, below the folder of outputs."""
+    """An audio file, and the path of its outputs below their folder, without an ending."""
 
     audio: Path
     name: Path
@@ -75,7 +75,7 @@ class Source:
 
 @dataclass(frozen=True)
 class Plan:
-    """The outputs that are to be made of each audio file, and how many files have all of theirs already."""
+    """The outputs to make of each audio file, and how many files already have all of theirs."""
 
     wanted: Wanted
     outputs: Mapping[Source, Mapping[str, Path]]
@@ -83,58 +83,58 @@ class Plan:
 
     @classmethod
     def of(cls, paths: Sequence[Path], folder: Path, wanted: Wanted) -> "Plan":
-        """Find the audio files among paths and below folders, and what is to be made of each below a folder.
+        """Find audio files among paths and below folders, and the outputs to make of each.
 
         Raises
         ------
         ConfigError
-            No audio, outputs that are there already, or one output of two files.
+            There is no audio, an output exists, or two files would have the same output.
         """
-        every = sources(paths)
-        outputs = _outputs_to_make(every, folder, wanted)
+        audio_files = sources(paths)
+        outputs = _outputs_to_make(audio_files, folder, wanted)
         if outputs and not any(os.path.lexists(source.audio) for source in outputs):
             raise ConfigError(f"{', '.join(str(source.audio) for source in outputs)}: no such file or folder")
-        return cls(wanted, outputs, len(every) - len(outputs))
+        return cls(wanted, outputs, len(audio_files) - len(outputs))
 
 
 def sources(paths: Sequence[Path]) -> list[Source]:
     """Return the audio files among paths and below folders; ConfigError if there are none, or two of one name."""
-    found = []
+    audio_files = []
     for path in paths:
         if path.is_dir():
-            below = (one for one in sorted(path.rglob("*")) if one.suffix.lower() in SUFFIXES and one.is_file())
-            found += [Source(one, _named(one.relative_to(path))) for one in below]
+            below = (file for file in sorted(path.rglob("*")) if file.suffix.lower() in SUFFIXES and file.is_file())
+            audio_files += [Source(file, _named(file.relative_to(path))) for file in below]
         else:
-            found.append(Source(path, _named(Path(path.name))))
-    if not found:
+            audio_files.append(Source(path, _named(Path(path.name))))
+    if not audio_files:
         raise ConfigError(f"no audio ({' '.join(sorted(SUFFIXES))}) in {', '.join(map(str, paths))}")
     seen: dict[Path, Path] = {}
-    for source in found:
+    for source in audio_files:
         if (other := seen.setdefault(source.name, source.audio)) != source.audio:
             raise ConfigError(f"{other} and {source.audio} would both become {source.name}.*; invert them separately")
-    return found
+    return audio_files
 
 
 def _named(path: Path) -> Path:
     return path.with_name(path.name.removesuffix(path.suffix))
 
 
-def _outputs_to_make(every: Sequence[Source], folder: Path, wanted: Wanted) -> dict[Source, dict[str, Path]]:
-    """Return the outputs that are to be made of each file; none is named that is there and stays."""
+def _outputs_to_make(audio_files: Sequence[Source], folder: Path, wanted: Wanted) -> dict[Source, dict[str, Path]]:
+    """Return the outputs to make of each file, without those that exist and stay."""
     made_of: dict[Path, Source] = {}
     todo = {}
-    for source in every:
+    for source in audio_files:
         outputs = source.outputs(folder, wanted)
         for path in outputs.values():
             if (other := made_of.setdefault(path, source)) != source:
                 raise ConfigError(f"{path} would be made of {other.audio} and {source.audio}; invert them separately")
-        known = {name for name, path in outputs.items() if os.path.lexists(path)}
-        if known and wanted.existing == "refuse":
+        existing = {name for name, path in outputs.items() if os.path.lexists(path)}
+        if existing and wanted.existing == "refuse":
             raise ConfigError(
-                f"{outputs[min(known)]} is there already; "
+                f"{outputs[min(existing)]} exists already; "
                 "--existing skip makes what is missing, --existing replace makes all again"
             )
-        missing = {name: path for name, path in outputs.items() if wanted.existing == "replace" or name not in known}
+        missing = {name: path for name, path in outputs.items() if wanted.existing == "replace" or name not in existing}
         if missing:
             todo[source] = missing
     return todo

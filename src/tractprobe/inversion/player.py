@@ -1,7 +1,7 @@
 """A track as one HTML page: the midsagittal plane moving with the sound, from disk and without a network.
 
-Names and labels come from files that nobody vouches for. They enter the page escaped, as data, and its scripts put
-them on a canvas only; the page may load nothing from anywhere (Content-Security-Policy).
+Names and labels come from files of unknown origin. They enter the page escaped, as data, and its scripts only draw
+them on a canvas; the page may load nothing from anywhere (Content-Security-Policy).
 """
 
 import base64
@@ -31,7 +31,7 @@ def write_player(
     about: str = "",
     phones: Sequence[Phone] = (),
 ) -> None:
-    """Write the page of a track and its 16 kHz audio, at once or not at all."""
+    """Write the page of a track and its 16 kHz audio, atomically."""
     with atomic(path) as temporary:
         temporary.write_text(player(track, audio, title, about, phones), encoding="utf-8")
 
@@ -51,7 +51,7 @@ def player(
             for number, name in enumerate(film.names)
         ],
     }  # fmt: skip
-    # In a script element only "<" can end it, and JSON has another way of writing that.
+    # Only "<" can end a script element, and JSON can write it as an escape.
     parts = {
         "title": escape(title),
         "about": escape(about),
@@ -61,7 +61,7 @@ def player(
     first, *rest = (
         resources.files("tractprobe.inversion").joinpath("player.html").read_text(encoding="utf-8").split("{{")
     )
-    filled = [parts[name] + text for name, _, text in (one.partition("}}") for one in rest)]
+    filled = [parts[name] + text for name, _, text in (part.partition("}}") for part in rest)]
     return "".join([first, *filled])
 
 

@@ -1,4 +1,4 @@
-"""Tracks as files: npz for programs, CSV for everything else, and one row per phone where there is an alignment."""
+"""Tracks as files: npz for programs, CSV for everything else, and a row per phone where there is an alignment."""
 
 import csv
 from collections.abc import Iterable, Sequence
@@ -15,21 +15,21 @@ from tractprobe.system.errors import CorpusError
 from tractprobe.system.files import atomic
 
 PHONE_TIERS = ("phones", "phone", "phonemes", "segments", "MAU", "KAN-MAU")
-"""Names that aligners give to the tier of phones, in any case."""
+"""Names that aligners give to the tier of phones, in upper or lower case."""
 
 
 def read_phones(path: Path, tier: str | None = None) -> tuple[Phone, ...]:
     """Return the phones of a TextGrid without its pauses; CorpusError if no tier of that name holds any.
 
-    Without ``tier`` it is the first of PHONE_TIERS that is there, or the only one.
+    Without ``tier`` it is the first of PHONE_TIERS that exists, or the only tier.
     """
     grid = read_textgrid(path)
     if tier is None:
         names = [name for name, _ in grid.tiers]
-        known = [name for wanted in PHONE_TIERS for name in names if name.lower() == wanted.lower()]
-        if not known and len(names) != 1:
+        usual = [name for tier_name in PHONE_TIERS for name in names if name.lower() == tier_name.lower()]
+        if not usual and len(names) != 1:
             raise CorpusError(path, f"which tier holds the phones? It has {', '.join(names) or 'none'}; give --tier")
-        tier = (known or names)[0]
+        tier = (usual or names)[0]
     return tuple(phone for phone in grid.intervals(tier) if phone.label not in PAUSES)
 
 

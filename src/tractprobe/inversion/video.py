@@ -34,7 +34,7 @@ def require_video() -> Any:
 
 
 def write_video(path: Path, track: Track, audio: Float[np.ndarray, " sample"], title: str) -> None:
-    """Write the video of a track and its 16 kHz audio, at once or not at all."""
+    """Write the video of a track and its 16 kHz audio, atomically."""
     library = require_video()
     film = Film.of(track, FILM_HZ)
     frames = _Frames(film, audio, title)
@@ -65,8 +65,8 @@ class _Frames:
         self._draw_plane(plane, title)
         self.cursor = self._draw_wave(wave, audio)
         self.figure.draw_without_rendering()
-        self.figure.set_layout_engine("none")  # the places of axes are settled
-        self.moving = [self.tongue, *(artist for some in self.points for artist in some), self.clock, self.cursor]
+        self.figure.set_layout_engine("none")  # the axes keep their places from here on
+        self.moving = [self.tongue, *(artist for artists in self.points for artist in artists), self.clock, self.cursor]
         for artist in self.moving:
             artist.set_animated(True)  # not drawn with the rest
         self.figure.canvas.draw()

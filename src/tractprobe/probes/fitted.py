@@ -53,7 +53,7 @@ class Fitted:
         """Return the test set's scores; RunError if there are none."""
         rows = self.score()
         if not rows:
-            raise RunError("not one frame of the test set has a target")
+            raise RunError("no frame of the test set has a target; check targets and split")
         return rows
 
     def predict(self, wave: Wave) -> Float[Tensor, "head time channel"]:
@@ -64,7 +64,7 @@ class Fitted:
         Raises
         ------
         RunError
-            The heads also read what no wave gives.
+            The heads also read features that a wave alone does not give.
         """
         if self.states.features:
             names = ", ".join(self.states.features)
@@ -121,9 +121,9 @@ class Fitted:
         return sorted(name for name, scale in self.scales.items() if scale.from_test.any())
 
     def plain_scales(self) -> dict[str, Any]:
-        """Return what each speaker's numbers in units were made with; None for a channel that cannot be used."""
-        known = {name: scale.plain() for name, scale in sorted(self.scales.items())}
-        return {"channels": [channel.name for channel in self.problem.targets.channels], "speakers": known}
+        """Return the scales that turn each speaker's predictions into units; None for a channel that cannot be used."""
+        speakers = {name: scale.plain() for name, scale in sorted(self.scales.items())}
+        return {"channels": [channel.name for channel in self.problem.targets.channels], "speakers": speakers}
 
     def save_heads(self, path: Path) -> None:
         """Write the heads with their channels, unit, inputs and identity."""
@@ -135,7 +135,7 @@ class Fitted:
 
 
 def new_head(problem: Problem, problems: int = 1) -> Head:
-    """Return the heads of some problems that are alike, before they have learned anything."""
+    """Return untrained heads for some problems that differ in their splits only."""
     node, first = problem.settings.head, problem.inputs[0]
     if problem.combines_layers:
         if first.features:
@@ -153,7 +153,7 @@ def _width(problem: Problem) -> int:
     widths = {read.label: read.width(problem.encoder, problem.features) for read in problem.inputs}
     if len(set(widths.values())) > 1:
         each = ", ".join(f"{name}: {width}" for name, width in widths.items())
-        raise ConfigError(f"inputs of one problem are equally wide, not {each}; fit them one after another")
+        raise ConfigError(f"inputs of one problem must be equally wide, not {each}; fit them one after another")
     return next(iter(widths.values()))
 
 
@@ -168,9 +168,12 @@ def load_heads(problem: Problem, path: Path) -> Head:
             card = json.loads((file.metadata() or {}).get("tractprobe", "null"))
         head.load_state_dict(load_file(path))
     except (OSError, SafetensorError, RuntimeError, ValueError) as error:
-        raise RunError(f"{path}: not the heads of this run: {first_line(error)}") from None
+        raise RunError(
+            f"{path}: not the heads of this run ({first_line(error)}); remove the folder to fit them again"
+        ) from None
     if card != json.loads(json.dumps(_card(problem))):
-        raise RunError(f"{path}: the heads of another run, by the channels, layers and identity that they name")
+        reason = "the heads of another run, as their channels, layers or identity say"
+        raise RunError(f"{path}: {reason}; remove the folder to fit them again")
     return head
 
 

@@ -15,13 +15,13 @@ BUILTIN = "virtual"
 
 
 def open_corpora(names: str | Sequence[str], data: Path) -> list[PreparedCorpus]:
-    """Open prepared corpora by name; the built-in one is prepared here if it is not yet."""
+    """Open prepared corpora by name; the built-in one is prepared first if it has not been."""
     if isinstance(names, str):
         raise ConfigError(f"corpora={names}: give a list, corpora=[{names}]")
     if not names or len(set(names)) != len(names):
-        raise ConfigError(f"corpora={list(names)}: names of prepared corpora, each once")
-    if BUILTIN in names and (known := PreparedCorpus.source(data / BUILTIN)) in (None, builtin_corpus()):
-        has_source = known is not None and bool(PreparedCorpus(data / BUILTIN).source_origins)
+        raise ConfigError(f"corpora={list(names)}: expected names of prepared corpora, each once")
+    if BUILTIN in names and (raw_folder := PreparedCorpus.source(data / BUILTIN)) in (None, builtin_corpus()):
+        has_source = raw_folder is not None and bool(PreparedCorpus(data / BUILTIN).source_origins)
         prepare(Folder(BUILTIN, Path(builtin_corpus())), data, source_channels=has_source)
     return [PreparedCorpus(data / name) for name in names]
 

@@ -1,6 +1,6 @@
 """The problem that heads are to solve: corpora, split, encoder, inputs and targets as the settings say.
 
-What a user can get wrong in naming them is found here, before anything is encoded.
+Mistakes in naming them are found here, before anything is encoded.
 """
 
 from collections.abc import Mapping, Sequence
@@ -41,7 +41,7 @@ class Problem:
         What determines the numbers: the axes, content hashes of corpora and encoder, and other settings that differ
         from the shipped ones; and for the record the versions of what computed them.
     features
-        By name, what inputs can read that is no encoder layer.
+        By name, what inputs can read besides layers of the encoder.
     """
 
     settings: Settings
@@ -81,30 +81,30 @@ class Problem:
         return [
             replace(
                 first,
-                settings=one,
-                split=_split(one, first.corpora),
-                # The encoder's is the one before it was cut.
-                identity=_identity(one, first.corpora, first.encoder) | {"encoder": first.identity["encoder"]},
+                settings=own,
+                split=_split(own, first.corpora),
+                # The encoder's identity is that from before it was truncated.
+                identity=_identity(own, first.corpora, first.encoder) | {"encoder": first.identity["encoder"]},
             )
-            for one in settings
+            for own in settings
         ]
 
     def of_run(self, identity: dict[str, Any]) -> "Problem":
-        """Return the problem under a finished run's identity; RunError if its encoder or corpora were others."""
+        """Return the problem under a finished run's identity; RunError if its encoder or corpora have changed."""
         for what in ("encoder", "corpora"):
             if self.identity[what] != identity[what]:
                 now = self.identity[what]
-                raise RunError(f"the present {what} differ from those of the run: {now} instead of {identity[what]}")
+                raise RunError(f"{what} have changed since the run was finished: {now} now, {identity[what]} then")
         return replace(self, identity=identity | {"versions": self.identity["versions"]})
 
     def reading(self, inputs: Sequence[HeadInput], features: Sequence[FrameFeatures] = ()) -> "Problem":
         """Return the problem with other inputs, which enter its identity, and what these can read besides layers."""
-        by_name = read_features(inputs, {one.name: one for one in features})
+        by_name = read_features(inputs, {feature.name: feature for feature in features})
         identity = self.identity | {
             "inputs": {
                 str(read.label): {"layers": list(read.layers), "features": list(read.features)} for read in inputs
             },
-            "features": {name: [one.width, one.identity] for name, one in by_name.items()},
+            "features": {name: [feature.width, feature.identity] for name, feature in by_name.items()},
         }
         return replace(self, inputs=tuple(inputs), features=by_name, identity=identity)
 
@@ -125,7 +125,7 @@ class Problem:
 
     @property
     def combines_layers(self) -> bool:
-        """Whether one head adds up several layers, rather than each reading an input of its own."""
+        """Whether one head adds up several layers, rather than each head reading an input of its own."""
         return _combines_layers(self.settings)
 
     @property
@@ -134,7 +134,7 @@ class Problem:
         return {key: value for key, value in self.identity.items() if key != "versions"}
 
     def source_origins(self) -> dict[str, dict[str, int]]:
-        """Return of each corpus where pitch and voicing come from, if they are decoded."""
+        """Return where pitch and voicing of each corpus come from, if they are decoded."""
         decoded = self.corpora if "source" in self.targets.names else ()
         return {corpus.name: corpus.source_origins for corpus in decoded}
 
@@ -176,5 +176,5 @@ def _foreign_test(
     entries = [entry for corpus in foreign for entry in corpus.entries if entry.id not in development]
     test = sorted(entry.id for entry in entries if not (disjoint_text and sentence(entry) in learned))
     if not test:
-        raise RunError("the run has learned every sentence of these corpora; nothing is left to test on")
+        raise RunError("the run has learned every sentence of these corpora: nothing is left to test on")
     return tuple(test)

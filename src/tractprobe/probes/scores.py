@@ -1,7 +1,8 @@
 """How well predicted positions follow measured ones: sums in float64 from which every reported number follows.
 
-Predictions and targets are in the channels' units. Sums are kept for each layer, group (a speaker in a language, say)
-and channel, and merge exactly across batches and ranks, so that no number depends on how the frames were divided.
+Predictions and targets are in the channels' units. Sums are kept for each layer, group (such as a speaker in a
+language) and channel, and merge exactly across batches and ranks, so that no number depends on how frames were
+divided.
 """
 
 import math
@@ -55,12 +56,12 @@ class Scores:
         for index in (self.n_frames > 0).nonzero().tolist():
             layer, group, channel = index
             corpus, language, speaker = groups[group]
-            about = channels[channel]
+            target = channels[channel]
             numbers = {name: float(table[layer, group, channel]) for name, table in vars(self).items()}
             n_frames = int(numbers.pop("n_frames"))
             rows.append({
                 "layer": layers[layer], "corpus": corpus, "language": language, "speaker": speaker,
-                "target": about.target, "channel": about.name, "unit": about.unit,
+                "target": target.target, "channel": target.name, "unit": target.unit,
                 "n_frames": n_frames,
                 **{name: number if math.isfinite(number) else None for name, number in numbers.items()},
             })  # fmt: skip

@@ -20,12 +20,12 @@ from tractprobe.system.errors import ConfigError
 
 @dataclass(frozen=True)
 class HeadInput:
-    """What one head reads: layers of the encoder and features that are none, side by side.
+    """What one head reads: layers of the encoder and features besides them, side by side.
 
     Attributes
     ----------
     label
-        What tables call it: a number for one layer, for several such as ``0+3``.
+        What tables call it: a number for one layer, such as ``0+3`` for several.
     features
         Names of frame-wise features, which follow the layers; there may be no layers.
     """
@@ -36,7 +36,7 @@ class HeadInput:
 
     def __post_init__(self):
         if (not self.layers and not self.features) or len(set(self.features)) < len(self.features):
-            raise ConfigError(f"input {self.label}: reads a layer or a feature at least, and each feature once")
+            raise ConfigError(f"input {self.label}: expected at least one layer or feature, and each feature once")
 
     @classmethod
     def of(cls, layers: Layers) -> "HeadInput":
@@ -45,7 +45,8 @@ class HeadInput:
 
     def width(self, encoder: Encoder, features: Mapping[str, FrameFeatures]) -> int:
         """Return how many numbers the head reads of a frame."""
-        return encoder.width * len(self.layers) + sum(one.width for one in read_features([self], features).values())
+        widths = [feature.width for feature in read_features([self], features).values()]
+        return encoder.width * len(self.layers) + sum(widths)
 
 
 def read_features(inputs: Iterable[HeadInput], features: Mapping[str, FrameFeatures]) -> dict[str, FrameFeatures]:
@@ -88,8 +89,8 @@ class HiddenStates:
         device: torch.device,
         features: Mapping[str, FrameFeatures] | None = None,
     ) -> "HiddenStates":
-        """Open the states of corpora, having encoded what is not cached; or, without a cache, leave that for later."""
-        layers, storage = read_by([one.layers for one in inputs]), settings.features.storage
+        """Open the states of corpora, having encoded what is not cached; without a cache, batches are encoded later."""
+        layers, storage = read_by([read.layers for read in inputs]), settings.features.storage
         caches: Mapping[str, StateReader] | None = _stored(encoder, corpora, storage) or None
         if caches is None and settings.features.cache and layers:
             loading, cache = settings.data, settings.paths.cache
@@ -100,7 +101,7 @@ class HiddenStates:
         return cls(encoder, layers, storage, caches, read_features(inputs, features or {}))
 
     def at(self, batch: Batch) -> Shaped[Tensor, "layer batch time width"]:
-        """Return a batch's states: cached ones as they are, otherwise encoded now and rounded alike."""
+        """Return a batch's states: cached ones as they are, otherwise encoded now and rounded in the same way."""
         if not self.layers:
             return self.none(*batch.present.shape).to(batch.present.device)
         if batch.states is not None:
@@ -114,7 +115,7 @@ class HiddenStates:
         return torch.zeros(0, *frames, self.encoder.width)
 
     def of_wave(self, states: Float[Tensor, "_every_layer time width"]) -> Shaped[Tensor, "layer time width"]:
-        """Return of an encoder's output the layers that are read, rounded."""
+        """Return the layers that are read out of an encoder's output, rounded."""
         return rounded(states[list(self.layers)], self.storage)
 
     @torch.no_grad()
@@ -134,10 +135,10 @@ class HiddenStates:
             return states
         parts: dict[int | str, Tensor] = dict(zip(self.layers, states, strict=True))
         if features is not None:
-            widths = [one.width for one in self.features.values()]
+            widths = [feature.width for feature in self.features.values()]
             parts |= dict(zip(self.features, features.split(widths, dim=-1), strict=True))
         return torch.stack(
-            [torch.cat([parts[one] for one in (*read.layers, *read.features)], dim=-1) for read in inputs]
+            [torch.cat([parts[name] for name in (*read.layers, *read.features)], dim=-1) for read in inputs]
         )
 
     def read_by(

@@ -15,7 +15,7 @@ _SPECIAL = re.compile(r"(^|\.)_(?!target_$)\w+_($|\.)")
 def build(node: Node | Mapping[str, Any], **more: Any) -> Any:
     """Call what a node's ``_target_``, a public name, stands for.
 
-    Its arguments are values and never built here; the target may build one of them that is a node, too.
+    Its arguments are values and are not built here; the target itself may build an argument that is a node.
     """
     node = node.plain if isinstance(node, Node) else node
     target = node.get("_target_")
@@ -24,7 +24,7 @@ def build(node: Node | Mapping[str, Any], **more: Any) -> Any:
         if key.endswith("._target_"):
             place_of(value)
     if special := [key for key in flat(node) if _SPECIAL.search(key)]:
-        raise ConfigError(f"{target} takes values, not {', '.join(special)}")
+        raise ConfigError(f"{target} takes plain values; remove {', '.join(special)}")
     arguments = {key: value for key, value in node.items() if key != "_target_"}
     try:
         return place.checked(place.load()(**arguments, **more))

@@ -1,4 +1,4 @@
-"""Checkpoints written whole or not at all, and read without executing anything."""
+"""Checkpoints: every write is atomic, and reading executes nothing."""
 
 import io
 from pathlib import Path
@@ -16,7 +16,7 @@ _KEYS = {"state_dict", "optimizer_states", "lr_schedulers", "loops", "callbacks"
 
 
 class WithinEpochs(ModelCheckpoint):
-    """Checkpoints in the middle of epochs, none behind the last batch: Lightning would go on without its validation."""
+    """Checkpoints within epochs, none after the last batch: Lightning would resume from it without the validation."""
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -26,7 +26,7 @@ class WithinEpochs(ModelCheckpoint):
 
 
 class AtomicCheckpoints(CheckpointIO):
-    """Lightning's reading and writing of checkpoint files: beside the target and then renamed, weights only."""
+    """Reads and writes Lightning's checkpoint files: written beside the target and then renamed, weights only."""
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
         content = io.BytesIO()  # torch's own writer does not say why it cannot write
@@ -39,11 +39,11 @@ class AtomicCheckpoints(CheckpointIO):
     ) -> dict[str, Any]:
         try:
             checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-        except Exception as error:  # whatever its parser stumbles over: UnicodeDecodeError, KeyError, ...
-            problem = f"not a whole checkpoint of ours ({first_line(error)}); remove it to start over"
+        except Exception as error:  # whatever the parser raises: UnicodeDecodeError, KeyError, ...
+            problem = f"not a complete checkpoint of tractprobe ({first_line(error)}); remove it to start over"
             raise RunError(f"{path}: {problem}") from None
         if not isinstance(checkpoint, dict) or not _KEYS <= set(checkpoint):
-            raise RunError(f"{path}: not a checkpoint of ours; remove it to start over")
+            raise RunError(f"{path}: not a checkpoint of tractprobe; remove it to start over")
         return checkpoint
 
     def remove_checkpoint(self, path: str | Path) -> None:

@@ -13,15 +13,15 @@ from tractprobe.system.errors import ConfigError
 Plain = dict[str, Any]
 
 _PACKAGE = Path(__file__).parents[1]
-_WHOLE = {"seed": 0, "patience": 1, "data.batch_size": 1, "data.num_workers": 0}  # and the least that is taken
+_WHOLE = {"seed": 0, "patience": 1, "data.batch_size": 1, "data.num_workers": 0}  # and the least value
 _POSITIVE = ("checkpoint_s", "data.batch_s")
 
 
 def plain(config: DictConfig) -> Plain:
-    """Return a configuration as plain values, interpolations resolved; ConfigError names what lacks or cannot be."""
+    """Return a configuration as plain values, interpolations resolved; ConfigError names what is missing or wrong."""
     try:
         settings = {str(key): _plain(config, key) for key in config if key != "hydra"}
-        if isinstance(layers := settings.get("layer"), list):  # side by side, in whatever order
+        if isinstance(layers := settings.get("layer"), list):  # side by side: their order means nothing
             settings["layer"] = sorted(layers, key=lambda layer: (str(type(layer)), layer))
         model = settings.get("model", {})
         for key in ("name", "root"):
@@ -59,7 +59,8 @@ def flat(value: Any, prefix: str = "") -> Plain:
     """
     if not isinstance(value, Mapping):
         return {prefix: value}
-    return {key: one for name, part in value.items() for key, one in flat(part, f"{prefix}.{name}".lstrip(".")).items()}
+    parts = [flat(part, f"{prefix}.{name}".lstrip(".")) for name, part in value.items()]
+    return {key: leaf for part in parts for key, leaf in part.items()}
 
 
 def conf_dir() -> Path:

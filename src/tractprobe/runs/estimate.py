@@ -12,7 +12,7 @@ DRAWS = 10_000
 
 @dataclass(frozen=True)
 class Estimate:
-    """A mean, its 95 % interval (``None`` with fewer than two speakers) and the number of speakers behind it."""
+    """A mean, its 95 % interval (``None`` with fewer than two speakers) and the number of speakers that it is over."""
 
     mean: float
     low: float | None
@@ -30,7 +30,7 @@ def mean_over_speakers(values: Mapping[tuple[str, str], float], seed: int = 0) -
 
     Speakers are drawn with replacement from all that there are (percentile interval, 10,000 draws), and a speaker of
     several languages is drawn into all of them at once; a language of which a draw has no speaker is left out of that
-    draw. The interval says nothing of languages that were not tested.
+    draw. The interval says nothing about languages that were not tested.
 
     Parameters
     ----------
@@ -70,9 +70,9 @@ def _table(values: Mapping[tuple[str, str], float]) -> Float[np.ndarray, "speake
 def _mean_of_languages(
     weights: Float[np.ndarray, "draw speaker"], table: Float[np.ndarray, "speaker language"]
 ) -> Float[np.ndarray, " draw"]:
-    known = np.isfinite(table)
+    scored = np.isfinite(table)
     with np.errstate(invalid="ignore"):
-        by_language = weights @ np.where(known, table, 0) / (weights @ known)
+        by_language = weights @ np.where(scored, table, 0) / (weights @ scored)
     return np.nanmean(by_language, axis=1)
 
 

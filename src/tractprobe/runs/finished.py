@@ -1,4 +1,4 @@
-"""Whether the result in a run directory is the one that is asked for."""
+"""Whether a run directory holds the result that is asked for."""
 
 import logging
 from pathlib import Path
@@ -16,7 +16,7 @@ log = logging.getLogger(__name__)
 
 
 def finished(settings: Settings) -> RunResult:
-    """Return the result of a finished run, having made sure that it is of these settings and of the present corpora."""
+    """Return the result of a finished run, having checked that it is of these settings and of the present corpora."""
     folder, result = settings.folder, read_result(settings.folder)
     if changed := changes(result["settings"], settings.raw):
         raise RunError(

@@ -1,4 +1,4 @@
-"""What Hydra is told: where configuration lies, that of plug-ins too, and how errors are printed."""
+"""What we register with Hydra: where configuration lies, also that of plug-ins, and how errors are printed."""
 
 import logging
 from collections.abc import Iterator
@@ -46,9 +46,9 @@ def builtin_corpus() -> str:
 
 @contextmanager
 def clear_errors() -> Iterator[None]:
-    """Let Hydra print what a user can put right as one message, without a traceback; log files get it, too.
+    """Let Hydra print errors that a user can fix as one message, without a traceback; log files get it, too.
 
-    Of the jobs of a sweep it prints the first failure only, so that theirs are logged wherever logs go.
+    Hydra prints only the first failure of a sweep, so failures of its jobs are logged wherever logs go.
     """
     try:
         yield

@@ -1,7 +1,7 @@
 """The name of a run.
 
 What cannot change a number does not enter a run's name; what can does. The five axes are spelled out, everything else
-that differs from the shipped configuration is summed up in a short hash behind the seed.
+that differs from the shipped configuration is summed up in a short hash after the seed.
 """
 
 import copy
@@ -82,7 +82,7 @@ def _differences(settings: Plain) -> Plain:
 def changes(before: Plain, now: Plain) -> list[str]:
     """Return what can change a number and differs between the settings of two runs, as ``key: before -> now``.
 
-    What only one of them has is left out: a later version may have given a name to what always was so.
+    What only one of them has is left out: a later version may have made a setting of what was fixed before.
     """
     old, new = flat(before), _effective(now)
     return [f"{key}: {old[key]} -> {new[key]}" for key in sorted(old.keys() & new.keys()) if old[key] != new[key]]
@@ -90,7 +90,7 @@ def changes(before: Plain, now: Plain) -> list[str]:
 
 def _effective(settings: Plain) -> Plain:
     ignored = (*_WITHOUT_EFFECT, *(_ONLY_FOR_GRADIENTS if is_closed_form(settings) else ()))
-    if _is_kind(settings["model"], "states"):  # known by what is in the folder, wherever that is
+    if _is_kind(settings["model"], "states"):  # identified by the folder's content, wherever it is
         ignored = (*ignored, "model.root")
     ranks = {"trainer.ranks": number} if (number := num_ranks(settings)) > 1 else {}  # wherever they are
     return {key: value for key, value in (flat(settings) | ranks).items() if not _under(key, ignored)}
@@ -121,10 +121,10 @@ def num_ranks(settings: Plain) -> int:
     for name in ("devices", "num_nodes"):
         number = settings["trainer"].get(name, 1)
         if not isinstance(number, int) or number < 1:
-            raise ConfigError(f"trainer.{name}={number}: a number, 1 or more; CUDA_VISIBLE_DEVICES says which devices")
+            raise ConfigError(f"trainer.{name}={number}: expected 1 or more; CUDA_VISIBLE_DEVICES says which devices")
         count *= number
     if count > 1 and (strategy := settings["trainer"].get("strategy", "auto")) not in ("auto", "ddp"):
-        raise ConfigError(f"trainer.strategy={strategy}: several devices train by ddp only")
+        raise ConfigError(f"trainer.strategy={strategy}: several devices can only train by ddp")
     return count
 
 
@@ -152,7 +152,7 @@ def _model_option(model: Plain) -> str:
 
 
 def _option_file(settings: Plain, group: str, option: str | None) -> Path | None:
-    """Return the file of an option; a plug-in's only if it names what the plug-in adds: it renames no other run."""
+    """Return the file of an option; a plug-in's only for what the plug-in adds, so that it renames no other run."""
     if option is None or group not in settings:
         return None
     if (file := conf_dir() / group / f"{option}.yaml").is_file():

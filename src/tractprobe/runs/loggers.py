@@ -1,4 +1,4 @@
-"""Loggers beside W&B's: a table of metrics in the run's directory, and TensorBoard."""
+"""Loggers other than W&B's: a table of metrics in the run's directory, and TensorBoard."""
 
 import csv
 import time
@@ -16,7 +16,7 @@ from tractprobe.system.files import atomic
 if TYPE_CHECKING:
     from torch.utils.tensorboard.writer import SummaryWriter
 
-_SECONDS = 1.0  # between two writings: each writes all of it
+_SECONDS = 1.0  # between two writes: each writes the whole file
 
 
 class MetricsFile(Logger):
@@ -79,7 +79,7 @@ def _read(file: Path) -> dict[tuple[str, str], dict[str, str]]:
             rows = list(csv.DictReader(opened))
         return {(row.pop("step"), row.pop("layer")): {name: row[name] for name in row if row[name]} for row in rows}
     except (KeyError, TypeError, ValueError, csv.Error) as error:
-        raise CorpusError(file, f"not a table of metrics ({first_line(error)}); move it away") from None
+        raise CorpusError(file, f"not a table of metrics ({first_line(error)}); move or remove it") from None
 
 
 class _TensorBoard(TensorBoardLogger):

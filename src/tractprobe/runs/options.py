@@ -1,4 +1,4 @@
-"""Options of configuration groups that plug-ins bring along: where their files lie."""
+"""Where the configuration files of plug-ins lie."""
 
 import logging
 from functools import cache
@@ -12,14 +12,14 @@ log = logging.getLogger(__name__)
 
 @cache
 def plugin_folders() -> dict[str, Path]:
-    """Return each plug-in's folder of groups; one that holds an option that somebody else has is left out."""
+    """Return each plug-in's folder of groups; a folder with an option that exists elsewhere is left out."""
     options = {"tractprobe": _options(conf_dir())}
     options |= {package: _options(folder) for package, folder in installed().conf.items()}
     folders = {}
     for package, folder in installed().conf.items():
         others = set[str]().union(*(own for other, own in options.items() if other != package))
         if doubled := sorted(options[package] & others):
-            log.warning("configuration of the plug-in %s is left out: %s is there already", package, doubled[0])
+            log.warning("configuration of the plug-in %s is left out: %s exists already", package, doubled[0])
         else:
             folders[package] = folder
     return folders

@@ -26,13 +26,13 @@ def check_ranks(settings: Settings) -> None:
     if settings.num_ranks == 1:
         return
     if settings.closed_form:
-        raise ConfigError("head=ridge is fitted by one process: give trainer=cpu or trainer=gpu with trainer.devices=1")
+        raise ConfigError("head=ridge is fitted by one process: give trainer=cpu, or trainer=gpu trainer.devices=1")
     if settings.held_out == ALL:
-        raise ConfigError("held_out=all takes one device: give trainer.devices=1, or run each held-out value by itself")
+        raise ConfigError("held_out=all uses one device: give trainer.devices=1, or run each held-out value by itself")
     if _in_sweep() and not _environment(settings).creates_processes_externally:
         raise ConfigError(
-            "a sweep on one machine takes one device a job: give trainer.devices=1, or run the jobs one by one without "
-            "-m; with launcher=slurm, hydra.launcher.tasks_per_node has to be trainer.devices"
+            "a sweep on one machine uses one device per job: give trainer.devices=1, or run the jobs one by one "
+            "without -m; with launcher=slurm, hydra.launcher.tasks_per_node has to be trainer.devices"
         )
 
 
@@ -70,10 +70,10 @@ def world_size() -> int:
 
 
 def of_all_ranks(*values: "Tensor") -> "tuple[Tensor, ...]":
-    """Return tensors (..., batch, time, channel) with the utterances of all ranks; gradients reach one's own alone.
+    """Return tensors (..., batch, time, channel) with the utterances of all ranks; gradients reach only its own.
 
-    A loss of these is the same on all ranks. Times the number of ranks, over which ddp averages, it has the gradients
-    that one process would have with all the utterances.
+    A loss of these is the same on all ranks. Multiplied by the number of ranks, over which ddp averages, it has the
+    gradients that one process would have with all the utterances.
     """
     import torch
 
@@ -88,11 +88,11 @@ def ids_of_all_ranks(ids: Sequence[str]) -> list[str]:
     """Return the ids that all ranks have, each once."""
     import torch.distributed as dist
 
-    every: list[Sequence[str] | None] = [None] * world_size()
-    if len(every) == 1:
+    of_ranks: list[Sequence[str] | None] = [None] * world_size()
+    if len(of_ranks) == 1:
         return list(ids)
-    dist.all_gather_object(every, list(ids))
-    return sorted({id_ for some in every for id_ in some or ()})
+    dist.all_gather_object(of_ranks, list(ids))
+    return sorted({id_ for of_rank in of_ranks for id_ in of_rank or ()})
 
 
 def _joined(value: "Tensor", sizes: Sequence[tuple[int, ...]]) -> "Tensor":
@@ -101,15 +101,15 @@ def _joined(value: "Tensor", sizes: Sequence[tuple[int, ...]]) -> "Tensor":
 
     batch, time = map(max, zip(*sizes, strict=True))
     own = torch.nn.functional.pad(value, (0, 0, 0, time - value.shape[-2], 0, batch - value.shape[-3]))
-    every = _gathered(own.detach())
-    every[dist.get_rank()] = own
-    return torch.cat([one[..., :rows, :, :] for one, (rows, _) in zip(every, sizes, strict=True)], dim=-3)
+    of_ranks = _gathered(own.detach())
+    of_ranks[dist.get_rank()] = own
+    return torch.cat([part[..., :rows, :, :] for part, (rows, _) in zip(of_ranks, sizes, strict=True)], dim=-3)
 
 
 def _gathered(value: "Tensor") -> "list[Tensor]":
     import torch
     import torch.distributed as dist
 
-    every = [torch.empty_like(value, memory_format=torch.contiguous_format) for _ in range(world_size())]
-    dist.all_gather(every, value.contiguous())
-    return every
+    of_ranks = [torch.empty_like(value, memory_format=torch.contiguous_format) for _ in range(world_size())]
+    dist.all_gather(of_ranks, value.contiguous())
+    return of_ranks

@@ -65,7 +65,7 @@ def write_result(folder: Path, result: RunResult) -> None:
 
 
 def read_result(folder: Path) -> RunResult:
-    """Read a finished run's result; RunError if there is none, or it is not one of ours."""
+    """Read a finished run's result; RunError if there is none, or if it is not one of tractprobe's."""
     path = folder / RESULT
     if not path.is_file():
         raise RunError(f"{folder} holds no {RESULT}: no such run, or it has not finished (run its command again)")
@@ -81,13 +81,13 @@ def read_result(folder: Path) -> RunResult:
 def _problem(result: Any) -> str | None:
     match result:
         case {"identity": dict(identity), "settings": dict(), "scores": list(scores)} if scores:
-            wanted = {*RUN_FIELDS[1:], "corpora", "encoder"}
-            if not wanted <= set(identity) or not isinstance(identity["corpora"], dict):
-                return f"its identity lacks one of {', '.join(sorted(wanted))}"
+            expected = {*RUN_FIELDS[1:], "corpora", "encoder"}
+            if not expected <= set(identity) or not isinstance(identity["corpora"], dict):
+                return f"its identity lacks one of {', '.join(sorted(expected))}"
             broken = next((number for number, row in enumerate(scores) if not _is_row(row)), None)
             if broken is not None:
-                return f"scores[{broken}] is no row of scores"
-            return None if _is_fit(result.get("fit", {})) else "its fit is none"
+                return f"scores[{broken}] is not a row of scores"
+            return None if _is_fit(result.get("fit", {})) else "its fit is not the report of a fit"
     return "lacks identity, settings or scores"
 
 
@@ -114,7 +114,7 @@ def speaker_means(rows: Iterable[Row], metric: str = "r") -> dict[tuple[str, str
     for row in rows:
         if row[metric] is not None:
             values.setdefault((row["language"], row["speaker"]), []).append(row[metric])
-    return {key: math.fsum(some) / len(some) for key, some in values.items()}
+    return {key: math.fsum(scores) / len(scores) for key, scores in values.items()}
 
 
 def chosen_layer(result: Mapping[str, Any]) -> Label | None:
@@ -123,8 +123,8 @@ def chosen_layer(result: Mapping[str, Any]) -> Label | None:
     if len(layers) == 1:
         return layers[0]
     r = result.get("fit", {}).get("best_validation_r") or []
-    known = {value: layer for layer, value in zip(layers, r, strict=False) if value is not None}
-    return known[max(known)] if known and len(r) == len(layers) else None
+    layer_of = {value: layer for layer, value in zip(layers, r, strict=False) if value is not None}
+    return layer_of[max(layer_of)] if layer_of and len(r) == len(layers) else None
 
 
 def mean_r(result: Mapping[str, Any], layer: Label) -> Estimate | None:

@@ -1,4 +1,4 @@
-"""Settings: what a run is told, typed and checked; where a value is wrong, its key and what it may be are named."""
+"""Settings: what a run is told, typed and checked; an error names the key, the value and what was expected."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
@@ -15,7 +15,7 @@ from tractprobe.system.registry import did_you_mean
 ALL = "all"
 """The value of ``held_out`` that stands for each value in turn."""
 
-_BY_EARLIER_VERSIONS = {  # settings that runs of earlier versions lack, and what these did
+_BY_EARLIER_VERSIONS = {  # settings that runs of earlier versions lack, with what those runs did
     "objective": {"_target_": "tractprobe.objective.Mse"},
     "schedule": {"_target_": "torch.optim.lr_scheduler.ConstantLR", "factor": 1.0, "total_iters": 0},
 }
@@ -56,7 +56,7 @@ class Paths:
 
 @dataclass(frozen=True)
 class StatePolicy:
-    """Whether hidden states are kept on disk, and the precision that they are rounded to in any case."""
+    """Whether hidden states are kept on disk, and the precision to which they are rounded, kept or not."""
 
     cache: bool
     storage: Literal["float16", "float32"]
@@ -83,9 +83,9 @@ class Settings:
     layer
         ``all``, a number, or a list of layers that one head reads side by side.
     held_out
-        What is kept for the test; ``all`` for each value in turn.
+        What is held out for the test; ``all`` for each value in turn.
     callbacks
-        What else Lightning calls, by names that mean nothing; empty unless it is given.
+        What else Lightning calls, under any names; empty unless given.
     """
 
     raw: Plain
@@ -181,7 +181,7 @@ def _fits(kind: Any, value: Any) -> bool:
     if get_origin(kind) is Literal:
         return value in get_args(kind)
     if isinstance(kind, UnionType):
-        return any(_fits(one, value) for one in get_args(kind))
+        return any(_fits(part, value) for part in get_args(kind))
     if kind is float:
         return isinstance(value, int | float) and not isinstance(value, bool)
     kind = get_origin(kind) or kind
@@ -192,5 +192,5 @@ def _described(kind: Any) -> str:
     if get_origin(kind) is Literal:
         return " or ".join(map(str, get_args(kind)))
     if isinstance(kind, UnionType):
-        return " or ".join(_described(one) for one in get_args(kind))
+        return " or ".join(_described(part) for part in get_args(kind))
     return "null" if kind is type(None) else _KINDS.get(get_origin(kind) or kind, str(kind))

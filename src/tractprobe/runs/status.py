@@ -1,9 +1,9 @@
-"""What becomes of runs: done, running, failed or missing, told from what lies on disk and from locks alone.
+"""What has become of runs: done, running, failed or missing, as files and locks say.
 
 ::
 
     <run>/failure.json        why the last attempt failed; gone when the run is tried again
-    <run>/traceback.txt       where
+    <run>/traceback.txt       where it failed
     .sweeps/<hash>.json       which runs a sweep, or a study of all held-out values, asked for
 """
 
@@ -42,28 +42,28 @@ class Status:
 
 @contextmanager
 def failure_noted(folders: Sequence[Path]) -> Iterator[None]:
-    """Leave a note in run directories if an exception ends their attempt; an older note is taken away first."""
+    """Leave a note in run directories if an exception ends the attempt; an older note is removed first."""
     for folder in folders:
         (folder / FAILURE).unlink(missing_ok=True)
         (folder / TRACEBACK).unlink(missing_ok=True)
     try:
         yield
     except Exception as error:
-        about = {"reason": first_line(error), "error": type(error).__name__, "traceback": TRACEBACK}
-        about |= {"time": now(), "host": socket.gethostname(), "process": os.getpid()}
+        note = {"reason": first_line(error), "error": type(error).__name__, "traceback": TRACEBACK}
+        note |= {"time": now(), "host": socket.gethostname(), "process": os.getpid()}
         for folder in folders:
             with atomic(folder / TRACEBACK) as temporary:
                 temporary.write_text("".join(traceback.format_exception(error)), encoding="utf-8")
-            write_json(folder / FAILURE, about)
+            write_json(folder / FAILURE, note)
         raise
 
 
 def ask_for(runs: Path, names: Iterable[str], *, sweep: Sequence[str] = (), study: str | None = None) -> None:
-    """Note which runs are wanted, by a sweep's overrides or in the place of a study's own name."""
-    wanted = {"sweep": list(sweep), "study": study, "runs": sorted(set(names))}
-    file = runs / SWEEPS / f"{digest([wanted['sweep'], study])[:16]}.json"
-    if not file.is_file() or read_json(file) != wanted:
-        write_json(file, wanted)
+    """Note which runs a sweep (by its overrides) or a study (by its own name) asks for."""
+    asked = {"sweep": list(sweep), "study": study, "runs": sorted(set(names))}
+    file = runs / SWEEPS / f"{digest([asked['sweep'], study])[:16]}.json"
+    if not file.is_file() or read_json(file) != asked:
+        write_json(file, asked)
 
 
 def statuses(runs: Path, only: Container[str] | None = None) -> list[Status]:
@@ -84,25 +84,25 @@ def statuses(runs: Path, only: Container[str] | None = None) -> list[Status]:
     names = {name for name, _ in asked} | begun
     if only is not None:
         names = {name for name in names if name in only} | {name for name, study in asked if study and study in only}
-    found = [_status(runs / name, name) for name in sorted(names)]
-    return [one for one in found if one.run not in studies or one.state in ("running", "failed")]
+    each = [_status(runs / name, name) for name in sorted(names)]
+    return [status for status in each if status.run not in studies or status.state in ("running", "failed")]
 
 
-def summary(found: Sequence[Status]) -> str:
+def summary(runs: Sequence[Status]) -> str:
     """Return how many runs are in each state.
 
     >>> summary([Status("a", "done", ""), Status("b", "missing", "")])
     '1 done, 0 running, 0 failed, 1 missing'
     """
-    count = Counter(one.state for one in found)
+    count = Counter(status.state for status in runs)
     return ", ".join(f"{count[state]} {state}" for state in STATES)
 
 
-def table(found: Sequence[Status]) -> str:
-    """Return a line for each run, those that are done first, with r, holder or reason."""
-    width = max((len(one.run) for one in found), default=0)
-    lines = sorted(found, key=lambda one: (STATES.index(one.state), one.run))
-    return "\n".join(f"{one.state:8} {one.run:{width}}  {one.note}".rstrip() for one in lines)
+def table(runs: Sequence[Status]) -> str:
+    """Return a line for each run, finished ones first, with r, holder or reason."""
+    width = max((len(status.run) for status in runs), default=0)
+    lines = sorted(runs, key=lambda status: (STATES.index(status.state), status.run))
+    return "\n".join(f"{status.state:8} {status.run:{width}}  {status.note}".rstrip() for status in lines)
 
 
 def _asked_for(runs: Path) -> set[tuple[str, str | None]]:
@@ -114,7 +114,7 @@ def _asked_for(runs: Path) -> set[tuple[str, str | None]]:
             case {"runs": list(names), "study": str() | None as study}:
                 asked |= {((above / str(name)).as_posix(), study and (above / study).as_posix()) for name in names}
             case _:
-                raise CorpusError(file, "not what a sweep asks for; remove the file")
+                raise CorpusError(file, "not the list of a sweep's runs; remove the file")
     return asked
 
 
@@ -136,7 +136,7 @@ def _status(folder: Path, name: str) -> Status:
             return Status(name, "failed", _reason(folder / FAILURE))
         if (folder / RESULT).is_file():
             return Status(name, "done", _reached(folder))
-    except TractprobeError as error:  # a damaged file hides no other run
+    except TractprobeError as error:  # a damaged file must not hide other runs
         return Status(name, "failed", first_line(error))
     begun = folder.is_dir()
     return Status(name, "missing", "begun, then stopped" if begun else "")

@@ -1,8 +1,8 @@
-"""Tracking: where curves, scores and pictures of a run go to be looked at; never the only record.
+"""Tracking: where curves, scores and pictures of a run are shown; never the only record.
 
 Weights & Biases has one run for each run directory, offline unless asked. Its id is a hash of what identifies the run,
-so that a resumed or repeated one adds to the same. Other loggers of Lightning's kind can stand beside it or alone.
-``result.json`` holds the numbers; what is logged here is for looking at.
+so that a resumed or repeated run adds to the same one. Other loggers of Lightning's kind can be used beside it, or
+alone. ``result.json`` holds the numbers; what is logged here is for viewing.
 """
 
 import sys
@@ -34,14 +34,14 @@ class Tracking:
     Attributes
     ----------
     group
-        Puts runs together, as those of a study, which gives its name if nothing else is given.
+        Groups runs, such as those of a study; by default the study's name.
     examples
-        How many test utterances to draw, one of each speaker: predicted and measured.
+        How many test utterances to draw, one per speaker: predicted and measured.
     mode
         Of W&B. ``offline`` writes files beside the run and needs neither key nor network.
     loggers
-        Others of Lightning's kind, by names that mean nothing, each as a node whose target is called with ``save_dir``,
-        the run's directory, beside its arguments.
+        Others of Lightning's kind, under any names: nodes whose targets are called with their arguments and
+        ``save_dir``, the run's directory.
     """
 
     mode: Literal["off", "offline", "online"] = "off"
@@ -60,7 +60,7 @@ class Tracking:
         Parameters
         ----------
         corpora
-            Their content hashes: runs of one name on other versions of a corpus are other runs.
+            Content hashes of corpora: runs of one name on other versions of a corpus are other runs.
         """
         with ExitStack() as stack:
             loggers: list[Logger] = []
@@ -109,7 +109,7 @@ def _other(key: str, node: Mapping[str, Any], folder: Path, settings: dict[str, 
     """Build a logger that is not W&B's, for a run's folder."""
     target = Node.of(key, node).target
     if (kind := place_of(target).kind) != "logger":
-        raise ConfigError(f"{key}._target_={target} is no logger, but of the kind {kind}")
+        raise ConfigError(f"{key}._target_={target} is not a logger but of the kind {kind}")
     folder.mkdir(parents=True, exist_ok=True)
     logger, status = build(node, save_dir=folder), "failed"
     try:
@@ -148,55 +148,56 @@ def log_scores(
     """
     from tractprobe.runs.loggers import MetricsFile
 
-    for one in _each(logger):
-        if _is_wandb(one):
-            _scores_to_wandb(one, rows, means, chosen)
-        for layer, metrics in means.items() if not _is_wandb(one) else ():
-            if isinstance(one, MetricsFile):
-                one.log_layer(layer, metrics)
+    for each in _each(logger):
+        if _is_wandb(each):
+            _scores_to_wandb(each, rows, means, chosen)
+        for layer, metrics in means.items() if not _is_wandb(each) else ():
+            if isinstance(each, MetricsFile):
+                each.log_layer(layer, metrics)
             else:
-                one.log_metrics(metrics, step=layer if isinstance(layer, int) else 0)  # several are no place on an axis
+                # Several layers side by side have no place on an axis.
+                each.log_metrics(metrics, step=layer if isinstance(layer, int) else 0)
 
 
 def log_pictures(logger: Any, pictures: Sequence[Path]) -> None:
     """Log pictures under the names of their folder and file, to loggers that take any."""
     named = {f"{path.parent.name}/{path.stem}": path for path in pictures}
-    for one in _each(logger):
-        if _is_wandb(one):
+    for each in _each(logger):
+        if _is_wandb(each):
             import wandb
 
-            one.experiment.log({name: wandb.Image(str(path)) for name, path in named.items()})
+            each.experiment.log({name: wandb.Image(str(path)) for name, path in named.items()})
         else:
-            _log_images(one, named)
+            _log_images(each, named)
 
 
 def log_heads(logger: Any, file: Path, identity: dict[str, Any]) -> None:
     """Log a file of heads to W&B as an artifact that names the content hashes of its corpora and of its encoder."""
-    about = {f"corpora/{name}": content_hash for name, content_hash in identity["corpora"].items()}
-    about["encoder"] = digest(identity["encoder"])
-    about |= {name: identity[name] for name in ("model", "layer", "head", "held_out", "split", "seed")}
-    for one in filter(_is_wandb, _each(logger)):
+    metadata = {f"corpora/{name}": content_hash for name, content_hash in identity["corpora"].items()}
+    metadata["encoder"] = digest(identity["encoder"])
+    metadata |= {name: identity[name] for name in ("model", "layer", "head", "held_out", "split", "seed")}
+    for each in filter(_is_wandb, _each(logger)):
         import wandb
 
-        artifact = wandb.Artifact(f"head-{one.experiment.id}", type="head", metadata=about)
+        artifact = wandb.Artifact(f"head-{each.experiment.id}", type="head", metadata=metadata)
         artifact.add_file(str(file), policy="immutable")  # as it is; a copy would go to the user's home
-        one.experiment.log_artifact(artifact)
+        each.experiment.log_artifact(artifact)
 
 
 def log_study(logger: Any, tables: Mapping[str, Sequence[Row]], pictures: Sequence[Path]) -> None:
     """Log the tables of several runs, a row for each layer and what was held out, and their pictures."""
     named = {path.stem: path for path in pictures}
-    for one in _each(logger):
-        if _is_wandb(one):
+    for each in _each(logger):
+        if _is_wandb(each):
             import wandb
 
-            one.experiment.log({
+            each.experiment.log({
                 **{title: wandb.Table(columns=list[Any](rows[0]), data=[list(row.values()) for row in rows])
                    for title, rows in tables.items()},
                 **{name: wandb.Image(str(path)) for name, path in named.items()},
             })  # fmt: skip
         else:
-            _log_images(one, named)
+            _log_images(each, named)
 
 
 def _each(logger: Any) -> list[Any]:
@@ -210,7 +211,7 @@ def _is_wandb(logger: Any) -> bool:
 
 
 def _log_images(logger: Any, pictures: Mapping[str, Path]) -> None:
-    """Log pictures to a logger that has Lightning's ``log_image``; others do without."""
+    """Log pictures to a logger that has Lightning's ``log_image``; others get none."""
     if hasattr(logger, "log_image"):
         for name, path in pictures.items():
             logger.log_image(name, [str(path)])
@@ -240,7 +241,7 @@ def _scores_to_wandb(
 
 
 def sync_command(runs: Path) -> list[str]:
-    """Return the one line of W&B's own that uploads what lies below a folder and was not uploaded yet."""
+    """Return the W&B command that uploads all runs below a folder that have not been uploaded."""
     folders = sorted({file.parents[1] for file in runs.rglob("wandb/offline-run-*/*.wandb")})
     if not folders:
         raise RunError(f"no offline runs of W&B below {runs}")

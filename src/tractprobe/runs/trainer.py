@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     import torch
 
 CHECKPOINTS = "checkpoints"
-_LOGGING = ("DeviceStatsMonitor", "LearningRateMonitor", "ThroughputMonitor")  # Lightning's that stop without a logger
+_LOGGING = ("DeviceStatsMonitor", "LearningRateMonitor", "ThroughputMonitor")  # which fail without a logger
 _PRECISIONS = ("32-true", "bf16-mixed")  # float16's scaling of losses would be shared by all heads of a bank
-# What libraries warn of although it is meant; by message, so that anything else is still seen.
+# Warnings of libraries about what is intended; by message, so that all others are still seen.
 _EXPECTED_WARNINGS = (
     ".*isinstance\\(treespec, LeafSpec\\)",  # Lightning 2.6 with torch 2.13
     ".*in eval mode at the start of training.*",  # the frozen encoder
@@ -28,7 +28,7 @@ _EXPECTED_WARNINGS = (
     "Support for mismatched key_padding_mask and attn_mask.*",  # WavLM in transformers 5
     "Checkpoint directory .* exists and is not empty.*",  # it is the one we resume from
     "It is recommended to use .self.log.*sync_dist=True.*",  # what we log is the same on all ranks
-    "You defined a `validation_step` but have no `val_dataloader`.*",  # too small a corpus to be divided
+    "You defined a `validation_step` but have no `val_dataloader`.*",  # a corpus too small to be divided
 )
 
 
@@ -73,40 +73,40 @@ def _callbacks(settings: Settings, logger: Any) -> "list[pl.Callback]":
     nodes = {f"callbacks.{name}": Node.of(f"callbacks.{name}", node) for name, node in settings.callbacks.items()}
     for key, node in nodes.items():
         if (kind := place_of(node.target).kind) != "callback":
-            raise ConfigError(f"{key}._target_={node.target} is no callback, but of the kind {kind}")
+            raise ConfigError(f"{key}._target_={node.target} is not a callback but of the kind {kind}")
         if not logger and node.target.rpartition(".")[2] in _LOGGING:
-            raise ConfigError(f"{key} only logs, and tracking=off: give tracking=csv or another, or leave it out")
+            raise ConfigError(f"{key} only logs, and tracking is off: give tracking=csv or another, or leave it out")
     return [build(node) for node in nodes.values()]
 
 
 def _check_trainer(settings: Mapping[str, Any]) -> None:
     """Raise ConfigError for what would score a part of the test, or in numbers that encoders and heads cannot hold."""
     if settings.get("fast_dev_run"):
-        raise ConfigError("trainer.fast_dev_run would score a part of the test: trainer=debug is the short run")
+        raise ConfigError("trainer.fast_dev_run would score a part of the test: use trainer=debug for a short run")
     if (precision := settings.get("precision")) not in _PRECISIONS:
-        raise ConfigError(f"trainer.precision={precision}: one of {', '.join(_PRECISIONS)}")
+        raise ConfigError(f"trainer.precision={precision}: expected one of {', '.join(_PRECISIONS)}")
 
 
 def _check_training(settings: Mapping[str, Any]) -> None:
-    """Raise ConfigError for what heads in a bank cannot be trained by."""
+    """Raise ConfigError for settings that would train the heads of a bank otherwise than alone."""
     for name in ("max_steps", "max_time", "overfit_batches"):
         if settings.get(name):
-            raise ConfigError(f"trainer.{name}: trainer.max_epochs and patience end training")
+            raise ConfigError(f"trainer.{name}: remove it; trainer.max_epochs and patience end training")
     for name in ("limit_train_batches", "limit_val_batches"):
         if settings.get(name) == 0:
             raise ConfigError(f"trainer.{name}=0: nothing would be learned or chosen; null takes all batches")
     epochs = settings.get("max_epochs")
     if type(epochs) is not int or epochs < 1:
-        raise ConfigError(f"trainer.max_epochs={epochs}: 1 or more; patience=<epochs> ends training earlier")
+        raise ConfigError(f"trainer.max_epochs={epochs}: expected 1 or more; patience=<epochs> ends training earlier")
     if settings.get("gradient_clip_val") is not None and settings.get("gradient_clip_algorithm") != "value":
         raise ConfigError(
-            "trainer.gradient_clip_val: clipped by their norm, a head's gradients would depend on those of the others "
+            "trainer.gradient_clip_val: if clipped by norm, a head's gradients would depend on those of the others "
             "in its bank: give +trainer.gradient_clip_algorithm=value, or none"
         )
 
 
 def device_of(settings: Settings) -> "torch.device":
-    """Return the device that trainer.accelerator stands for, where nothing is trained by Lightning.
+    """Return the device that trainer.accelerator names, where Lightning trains nothing.
 
     Raises
     ------

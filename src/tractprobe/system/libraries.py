@@ -1,7 +1,7 @@
 """Public names by rule: optimisers, schedules and callbacks that PyTorch and Lightning bring.
 
-A name is the library's own, ``torch.optim.RAdam``: one module that is listed here, one identifier in it, and behind it
-a class of the right kind. Nothing else of these modules can be reached.
+A name is the library's own, such as ``torch.optim.RAdam``: a module that is listed here and the name of a class of the
+right kind in it. Nothing else in these modules can be reached.
 """
 
 import re
@@ -38,11 +38,11 @@ _LIBRARIES = {
     "torch.optim": _Library("optimizer", "Optimizer", {
         "Adafactor": _TOGETHER,
         "LBFGS": _TOGETHER,
-        "Muon": "it takes matrices only, and the weights of a bank have an axis more",
+        "Muon": "it takes matrices only, and the weights of a bank have one more axis",
         "SparseAdam": "it takes sparse gradients only",
     }),
     "torch.optim.lr_scheduler": _Library("schedule", "LRScheduler", {
-        "ReduceLROnPlateau": "heads of a bank have each a plateau of their own; patience ends their training",
+        "ReduceLROnPlateau": "each head of a bank has a plateau of its own; patience ends their training",
         "LambdaLR": "it takes functions", "MultiplicativeLR": "it takes functions",
         "SequentialLR": "it takes other schedules", "ChainedScheduler": "it takes other schedules",
     }),
@@ -58,7 +58,7 @@ _NAME = re.compile(rf"({'|'.join(map(re.escape, _LIBRARIES))})\.([A-Za-z]\w*)", 
 
 
 def library_place(name: str) -> Place | None:
-    """Return where a class of a library lives; ``None`` if the name is not of one of these modules.
+    """Return where a class of a library lives; ``None`` if the name is not in one of these modules.
 
     Raises
     ------
@@ -69,12 +69,12 @@ def library_place(name: str) -> Place | None:
     if match is None:
         return None
     module, attribute = match.groups()
-    library, known = _LIBRARIES[module], library_names(module)
-    if attribute not in known:
-        usable = [one for one, refused in known.items() if not refused]
+    library, names = _LIBRARIES[module], library_names(module)
+    if attribute not in names:
+        usable = [name for name, refused in names.items() if not refused]
         raise ConfigError(f"_target_ {name}: {module} has no such {library.kind}{did_you_mean(attribute, usable)}")
-    if known[attribute]:
-        raise ConfigError(f"_target_ {name} cannot be used here: {known[attribute]}")
+    if names[attribute]:
+        raise ConfigError(f"_target_ {name} cannot be used here: {names[attribute]}")
     return Place(library.kind, module, attribute)
 
 
@@ -82,13 +82,13 @@ def library_names(module: str) -> dict[str, str]:
     """Return the classes of a listed module by name, with why they are refused, if they are."""
     loaded, library = import_module(module), _LIBRARIES[module]
     base: type = getattr(loaded, library.base)
-    refused = {getattr(loaded, name): why for name, why in library.refused.items() if hasattr(loaded, name)}
+    refused = {getattr(loaded, name): reason for name, reason in library.refused.items() if hasattr(loaded, name)}
     return {
-        name: next((why for one, why in refused.items() if issubclass(found, one)), "")
-        for name, found in vars(loaded).items()
-        if _is_own(name, found, base)
+        name: next((reason for base_refused, reason in refused.items() if issubclass(value, base_refused)), "")
+        for name, value in vars(loaded).items()
+        if _is_own(name, value, base)
     }
 
 
-def _is_own(name: str, found: Any, base: type) -> bool:
-    return isinstance(found, type) and issubclass(found, base) and found is not base and not name.startswith("_")
+def _is_own(name: str, value: Any, base: type) -> bool:
+    return isinstance(value, type) and issubclass(value, base) and value is not base and not name.startswith("_")

@@ -6,8 +6,8 @@ A package declares an entry point of the group ``tractprobe.plugins`` that leads
     mylab = "mylab_tractprobe:plugin"
 
 Only what the user has installed is ever imported, and only when it is asked for: a name in a configuration, result or
-head file of somebody else is looked up here, never imported. A plug-in that is broken is left out with one line that
-says why; it stops nobody who does not use it.
+head file of somebody else is looked up here, never imported. A broken plug-in is left out with one line that says
+why, and disturbs only those who use it.
 """
 
 import logging
@@ -32,7 +32,7 @@ GROUP = "tractprobe.plugins"
 _NAME = re.compile(r"[A-Za-z]\w*(\.[A-Za-z]\w*)+", re.ASCII)
 _PLACE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*", re.ASCII)
 _RESERVED = ("tractprobe", "torch", "pytorch_lightning")
-_BASES: Mapping[Kind, tuple[str, str]] = {  # what each kind has to be an instance of once it is built
+_BASES: Mapping[Kind, tuple[str, str]] = {  # the class of each kind's objects, once built
     "callback": ("pytorch_lightning.callbacks", "Callback"),
     "encoder": ("tractprobe.encoders.encoder", "Encoder"),
     "head": ("tractprobe.probes.heads.bank", "Bank"),
@@ -42,7 +42,7 @@ _BASES: Mapping[Kind, tuple[str, str]] = {  # what each kind has to be an instan
     "reader": ("tractprobe.corpora.utterance", "Reader"),
     "schedule": ("torch.optim.lr_scheduler", "LRScheduler"),
 }
-_CLASSES = ("head", "reader")  # which are asked for what they are before anything is built
+_CLASSES = ("head", "reader")  # of which attributes are read before anything is built
 
 KINDS = frozenset(_BASES)
 """What a plug-in may add."""
@@ -68,7 +68,7 @@ class Plugin:
 
 @dataclass(frozen=True)
 class PluginPlace(Place):
-    """Where the object behind a plug-in's public name lives."""
+    """Where the object that a plug-in's public name stands for lives."""
 
     package: str
 
@@ -76,15 +76,15 @@ class PluginPlace(Place):
         """Import the module and return the object; ConfigError names the package if that fails."""
         where = f"{self.module}:{self.attribute} of the plug-in {self.package}"
         try:
-            found = super().load()
+            target = super().load()
         except (Exception, SystemExit) as error:
             raise ConfigError(f"{where} cannot be imported: {type(error).__name__}: {first_line(error)}") from error
-        if self.kind in _CLASSES and not (isinstance(found, type) and issubclass(found, self._base())):
+        if self.kind in _CLASSES and not (isinstance(target, type) and issubclass(target, self._base())):
             raise ConfigError(f"{where} is not a subclass of {'.'.join(_BASES[self.kind])}")
-        return found
+        return target
 
     def checked(self, built: Any) -> Any:
-        """Return what was built; ConfigError if it is not of the kind that it was registered as."""
+        """Return what was built; ConfigError if it is not of the kind that it is registered as."""
         if not isinstance(built, self._base()):
             raise ConfigError(
                 f"{self.module}:{self.attribute} of the plug-in {self.package} makes a {type(built).__name__}, "
@@ -108,7 +108,7 @@ class Installed:
     conf
         Package to its folder of configuration groups.
     broken
-        Package to why it was left out.
+        Package to the reason why it was left out.
     """
 
     places: Mapping[str, PluginPlace] = field(default_factory=dict)
@@ -119,25 +119,25 @@ class Installed:
 @cache
 def installed() -> Installed:
     """Return the plug-ins of this environment, loaded once; a broken one is logged in one line and left out."""
-    found, broken = {}, {}
+    loaded, broken = {}, {}
     for package, points in _points().items():
         try:
-            found[package] = [_loaded(point) for point in points]
-        except (Exception, SystemExit) as error:  # whatever a foreign module raises
+            loaded[package] = [_loaded(point) for point in points]
+        except (Exception, SystemExit) as error:  # a foreign module may raise anything
             broken[package] = f"{type(error).__name__}: {first_line(error)}"
-    broken |= _clashes(found)
+    broken |= _clashes(loaded)
     for package, reason in sorted(broken.items()):
         log.warning("plug-in %s is left out: %s", package, reason)
-    whole = {package: plugins for package, plugins in found.items() if package not in broken}
+    usable = {package: plugins for package, plugins in loaded.items() if package not in broken}
     return Installed(
-        {name: place for package, plugins in whole.items() for name, place in _places(package, plugins).items()},
-        {package: _folder(one.conf) for package, plugins in whole.items() for one in plugins if one.conf},
+        {name: place for package, plugins in usable.items() for name, place in _places(package, plugins).items()},
+        {package: _folder(plugin.conf) for package, plugins in usable.items() for plugin in plugins if plugin.conf},
         broken,
     )
 
 
 def _points() -> dict[str, list[EntryPoint]]:
-    """Return each package's entry points, each once even if a package is found at two places."""
+    """Return each package's entry points, each once even if a package is found in two places."""
     points: dict[str, dict[tuple[str, str], EntryPoint]] = {}
     for point in entry_points(group=GROUP):
         package = point.dist.name if point.dist else point.module
@@ -151,7 +151,7 @@ def _loaded(point: EntryPoint) -> Plugin:
         raise TypeError(f"{point.value} is a {type(plugin).__name__}, not a tractprobe.Plugin")
     for name, (kind, place) in plugin.names.items():
         if not _NAME.fullmatch(name) or name.partition(".")[0] in _RESERVED:
-            raise ValueError(f"public name {name!r}: words joined by dots, such as mylab.Encoder, of a package's own")
+            raise ValueError(f"public name {name!r}: expected the package's own words joined by dots, as mylab.Encoder")
         if kind not in KINDS:
             raise ValueError(f"{name} is a {kind!r}; a plug-in adds one of {', '.join(sorted(KINDS))}")
         if not _PLACE.fullmatch(place):
@@ -188,15 +188,15 @@ def head_label(name: str) -> str:
     return name.rpartition(".")[2].lower()
 
 
-def _clashes(found: Mapping[str, list[Plugin]]) -> dict[str, str]:
-    """Return the packages whose names somebody else has, too; none of them wins."""
-    each = {package: _places(package, plugins) for package, plugins in found.items()}
+def _clashes(loaded: Mapping[str, list[Plugin]]) -> dict[str, str]:
+    """Return the packages with a name that another one has, too; none of them takes precedence."""
+    each = {package: _places(package, plugins) for package, plugins in loaded.items()}
     taken = Counter(name for places in each.values() for name in places) + Counter(list(PUBLIC))
     labels = Counter(head_label(name) for name in {*PUBLIC, *taken} if _is_head(name, each))
     clashes = {}
     for package, places in each.items():
         if doubled := sorted(name for name in places if taken[name] > 1):
-            clashes[package] = f"its name {doubled[0]} is also one of another package"
+            clashes[package] = f"its name {doubled[0]} is also a name of another package"
         alike = sorted(name for name in places if _is_head(name, each) and labels[head_label(name)] > 1)
         if alike and not doubled:
             clashes[package] = f"its head {alike[0]} would share {head_label(alike[0])} in run directories with another"
@@ -205,4 +205,4 @@ def _clashes(found: Mapping[str, list[Plugin]]) -> dict[str, str]:
 
 def _is_head(name: str, each: Mapping[str, Mapping[str, Place]]) -> bool:
     places = [PUBLIC, *each.values()]
-    return any(some[name].kind in ("head", "closed-form head") for some in places if name in some)
+    return any(table[name].kind in ("head", "closed-form head") for table in places if name in table)

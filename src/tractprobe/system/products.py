@@ -1,8 +1,8 @@
-"""Products: things made on disk, whole or not at all.
+"""Products: folders that appear on disk complete or not at all.
 
-A product is a folder that is named by what determines it. One process makes it while others wait; until it is whole it
-lies under a temporary name, with a journal of what is in place, from which the next process resumes after a kill. An
-index, written last, repeats in full what the folder was made from, and is compared when it is opened.
+A product is named after what determines it. One process makes it while others wait. Until it is complete it has a
+temporary name and a journal of what is in place, from which the next process resumes after a kill. An index, written
+last, repeats in full what the folder was made from, and is compared when the folder is opened.
 """
 
 import json
@@ -24,8 +24,8 @@ INDEX = "index.json"
 def staged_folder(folder: Path, is_done: Callable[[], bool], *, resume: str | None = None) -> Iterator[Path | None]:
     """Yield a new folder that replaces ``folder`` on success; until then ``folder`` is unchanged.
 
-    If several processes make the same folder, one works and the others wait; those that find it done get ``None``. An
-    old folder is moved aside before it is removed, and leftovers of killed processes are cleared. With ``resume``, a
+    If several processes make the same folder, one works and the others wait; those that find it finished get ``None``.
+    An old folder is moved aside before it is removed, and leftovers of killed processes are cleared. With ``resume``, a
     name for what is being made, an unfinished folder is kept and yielded again to the next process that makes the same.
     """
     staging = folder.with_name(f".{folder.name}.{resume or 'new'}.partial")
@@ -53,13 +53,13 @@ def _clear_leftovers(folder: Path, keep: Path | None) -> None:
     our_names = re.compile(re.escape(f".{folder.name}.") + r"(new|[0-9a-f]+)\.(partial|old)")
     for leftover in (path for path in list(folder.parent.iterdir()) if our_names.fullmatch(path.name)):
         if leftover.suffix == ".old" and not folder.exists():
-            os.replace(leftover, folder)  # killed between the two moves
+            os.replace(leftover, folder)  # a process was killed between the two moves
         elif leftover.suffix in (".partial", ".old") and leftover != keep:
             shutil.rmtree(leftover, ignore_errors=True)
 
 
 def write_index(folder: Path, identity: Any, **more: Any) -> None:
-    """Write what a product was made from, and what else its readers need; the last file to be written."""
+    """Write what a product was made from, and what else its readers need; must be the last file written."""
     write_json(folder / INDEX, {"identity": identity, **more})
 
 
@@ -72,17 +72,17 @@ def is_made_from(folder: Path, identity: Any) -> bool:
 
 
 class Journal:
-    """What of an unfinished product is in place: a JSON value in each line, noted when it is."""
+    """The parts of an unfinished product that are in place: one JSON value in each line."""
 
     def __init__(self, folder: Path):
         self.path = folder / "journal.jsonl"
 
     def entries(self) -> list[Any]:
-        """Return what was noted, without a line that was only partly written."""
+        """Return what was noted, without a partly written line."""
         return [json.loads(line) for line in self._lines()]
 
     def keep(self, count: int) -> None:
-        """Forget all entries after the first so many."""
+        """Keep only the first ``count`` entries."""
         if self.path.exists():
             os.truncate(self.path, sum(map(len, self._lines()[:count])))
 
@@ -98,7 +98,7 @@ class Journal:
             yield note
 
     def remove(self) -> None:
-        """Remove the journal, whose product is whole or has to be started anew."""
+        """Remove the journal of a product that is complete, or has to be started again."""
         self.path.unlink(missing_ok=True)
 
     def _lines(self) -> list[bytes]:

@@ -1,12 +1,12 @@
 """Public names: what configurations, results and head files call things, and where these live now.
 
-A public name outlives every move of the code: it is written into configurations, results, head files and prepared
-corpora, and names of runs follow from it. The first names were import paths, and stay what they were.
+A public name stays the same when the code moves: it is written into configurations, results, head files and prepared
+corpora, and run names follow from it. The first names were import paths, and remain valid as they were.
 
 Nothing is built from a name that is not in the table, whoever wrote it: runs and head files of others are
-configurations, too. What a name stands for is imported when it is asked for. Beside our own there are the names of
-installed plug-ins (``plugins``) and of classes of PyTorch and Lightning (``libraries``), which are asked only for names
-that are not ours.
+configurations, too. What a name stands for is imported when it is asked for. Besides our own there are the names of
+installed plug-ins (``plugins``) and of classes of PyTorch and Lightning (``libraries``), which are looked up only if a
+name is not ours.
 """
 
 import difflib
@@ -50,12 +50,12 @@ class Place:
         return getattr(import_module(self.module), self.attribute)
 
     def checked(self, built: Any) -> Any:
-        """Return what the object has built; a plug-in's is compared with its kind."""
+        """Return what the object built; a plug-in's is checked against its kind."""
         return built
 
 
 def _ours(kind: Kind, names: dict[str, str]) -> dict[str, Place]:
-    """Return places of our own, each given as ``module:attribute`` below ``tractprobe``."""
+    """Return our own places, each given as ``module:attribute`` below ``tractprobe``."""
     return {
         name: Place(kind, f"tractprobe.{module}", attribute)
         for name, (module, _, attribute) in ((name, place.partition(":")) for name, place in names.items())
@@ -128,27 +128,27 @@ def place_of(name: Any) -> Place:
 
 
 def unknown(name: Any) -> str:
-    """Say of something that it is no public name, what was perhaps meant, and which plug-ins could not be loaded."""
+    """Return a message about an unknown public name: what may have been meant, and which plug-ins were left out."""
     from tractprobe.system.plugins import installed
 
     close = did_you_mean(str(name), [*PUBLIC, *installed().places], listed=False)
-    broken = "".join(f"; plug-in {package} was left out: {why}" for package, why in installed().broken.items())
+    broken = "".join(f"; plug-in {package} was left out: {reason}" for package, reason in installed().broken.items())
     return (
         f"{name!s:.100} is not one of tractprobe's names: "
-        f"it is a name of a plug-in that is not installed, or a wrong one{close}{broken}"
+        f"it belongs to a plug-in that is not installed, or is misspelt{close}{broken}"
     )
 
 
-def did_you_mean(name: str, known: Iterable[str], *, listed: bool = True) -> str:
-    """Return a question to be put after an error about an unknown name, or what is known.
+def did_you_mean(name: str, names: Iterable[str], *, listed: bool = True) -> str:
+    """Return the end of a message about an unknown name: the nearest of the names, or all of them.
 
-    >>> did_you_mean("tagrets", ["targets", "seed"])
+    >>> did_you_mean("target", ["targets", "seed"])
     '; did you mean targets?'
     """
-    known = sorted(known)
-    if close := difflib.get_close_matches(name, known, n=1):
+    names = sorted(names)
+    if close := difflib.get_close_matches(name, names, n=1):
         return f"; did you mean {close[0]}?"
-    return f"; there are {', '.join(known)}" if listed else ""
+    return f"; there are {', '.join(names)}" if listed else ""
 
 
 def _of_plugin(name: str) -> Place | None:
@@ -185,7 +185,7 @@ def public_name(target: type) -> str:
 def _plugin_name(place: tuple[str, str]) -> str | None:
     from tractprobe.system.plugins import installed
 
-    return next((name for name, one in installed().places.items() if (one.module, one.attribute) == place), None)
+    return next((name for name, own in installed().places.items() if (own.module, own.attribute) == place), None)
 
 
 @cache

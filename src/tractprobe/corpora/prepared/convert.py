@@ -1,6 +1,7 @@
-"""One source of a raw corpus in, files and a line of the manifest for each of its utterances out.
+"""One source of a raw corpus in; files and a line of the manifest for each of its utterances out.
 
-Runs in the processes that preparation starts; lhotse, slow to import, is needed only where the manifest is written.
+This runs in the processes that preparation starts. Only the process that writes the manifest imports lhotse, which is
+slow.
 """
 
 import io
@@ -25,7 +26,7 @@ from tractprobe.system.files import array_sha256, writing
 
 @dataclass(frozen=True)
 class Written:
-    """An utterance whose files lie under temporary names; ``files`` are pairs of (temporary, final)."""
+    """An utterance whose files have temporary names; ``files`` are pairs of (temporary, final)."""
 
     utterance: PreparedUtterance
     files: tuple[tuple[str, str], ...]
@@ -45,15 +46,15 @@ class Converted:
 
 
 def convert(reader: Reader, source: str, staging: Path, with_source: bool = False) -> Converted:
-    """Read a source and write its audio and movements, if asked the vocal folds too, under temporary names."""
+    """Read a source and write its audio, movements and, if asked, source channels under temporary names."""
     converted = Converted(source)
     with _skipping(converted, reader.root / source):
-        for number, one in enumerate(reader.read(source), start=1):
-            if isinstance(one, CorpusError):
-                converted.skip(one)
+        for number, utterance in enumerate(reader.read(source), start=1):
+            if isinstance(utterance, CorpusError):
+                converted.skip(utterance)
                 continue
             with _skipping(converted, reader.root / source, f"utterance {number}"):
-                converted.written.append(_files_of(one, staging, with_source))
+                converted.written.append(_files_of(utterance, staging, with_source))
     return converted
 
 
@@ -67,7 +68,7 @@ def _skipping(converted: Converted, path: Path, place: str | None = None) -> Ite
     except CorpusError as error:
         converted.skip(error)
     except (ValueError, ArithmeticError, LookupError, TypeError, MemoryError) as error:
-        # A reader should have said what is wrong itself; that it did not must not cost the other files.
+        # A reader should have raised a CorpusError; that it did not must not cost the other files.
         converted.skip(CorpusError(path, f"not readable: {error!r}", place=place))
 
 
@@ -79,9 +80,9 @@ def _files_of(utterance: Utterance, staging: Path, with_source: bool) -> Written
         arrays[EXTRA] = np.stack(list(utterance.extra.values()), axis=1).astype(np.float32)
     origin = None
     if with_source or utterance.f0_hz is not None:
-        larynx, known = (utterance.larynx, utterance.larynx_rate_hz), (utterance.f0_hz, utterance.f0_rate_hz)
-        folds = source_track(pcm / 32768, RATE_HZ, *larynx, f0_hz=known[0], f0_rate_hz=known[1])
-        arrays[SOURCE], origin = folds.values.astype(np.float32), folds.origin
+        larynx = utterance.larynx, utterance.larynx_rate_hz
+        source = source_track(pcm / 32768, RATE_HZ, *larynx, f0_hz=utterance.f0_hz, f0_rate_hz=utterance.f0_rate_hz)
+        arrays[SOURCE], origin = source.values.astype(np.float32), source.origin
     sounds = {AUDIO: pcm}
     if utterance.larynx is not None:
         sounds[LARYNX] = to_pcm16(utterance.larynx, utterance.larynx_rate_hz)
@@ -97,7 +98,7 @@ def _files_of(utterance: Utterance, staging: Path, with_source: bool) -> Written
 
 
 def _write(path: Path, encode: Callable[[io.BytesIO], None]) -> None:
-    """Encode in memory, as an encoder that runs out of disk does not say so, and write."""
+    """Encode in memory, then write: encoders do not report a full disk."""
     content = io.BytesIO()
     encode(content)
     with writing(path):

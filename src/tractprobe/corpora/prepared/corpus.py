@@ -10,9 +10,9 @@
     <data>/<name>/larynx/<id>.flac  the laryngograph's signal, like the audio
     <data>/<name>/source/<id>.npy   float32 (time, 3), SOURCE_CHANNELS every 5 ms, if they were asked for
 
-Opening checks that the manifest is the one that was written and names nothing outside the folder: a lhotse manifest may
-otherwise ask for shell commands and addresses. What a split or a batch needs of an utterance is kept in memory, its
-phones are read again from its line when they are asked for.
+Opening checks that the manifest is the one that was written and names nothing outside the folder: otherwise a lhotse
+manifest may ask for shell commands and network addresses. What a split or a batch needs of an utterance is kept in
+memory; its phones are read again from its line when they are asked for.
 """
 
 import json
@@ -67,7 +67,7 @@ class PreparedCorpus:
     def __init__(self, folder: Path):
         self.folder = folder
         if not folder.is_dir():
-            raise CorpusError(folder, f"no prepared corpus here; make it with: {how_to_prepare(folder.name)}")
+            raise CorpusError(folder, f"no prepared corpus here; prepare it with: {how_to_prepare(folder.name)}")
         self.description = _description(folder)
         self.name: str = self.description["name"]
         self.content_hash: str = self.description["content_hash"]
@@ -93,17 +93,17 @@ class PreparedCorpus:
         return tuple(row.entry for row in self._rows.values())
 
     def audio(self, utterance_id: str) -> Float[np.ndarray, " sample"]:
-        """Return 16 kHz samples, full scale 1; CorpusError if they are not those that were prepared."""
+        """Return 16 kHz samples, full scale 1; CorpusError if they have changed since they were prepared."""
         return self._sound(self._rows[utterance_id], AUDIO)
 
     def track(self, utterance_id: str) -> Track:
-        """Return the movements as they were measured: unfiltered, at the corpus's own rate; checked like ``audio``."""
+        """Return the movements as measured: unfiltered, at the corpus's own rate; checked like ``audio``."""
         row = self._rows[utterance_id]
         with naming(self.folder / EMA / f"{row.utterance.id}.npy"):
             return Track(self._array(row, EMA), row.utterance.ema_rate_hz, row.utterance.ema_start_s)
 
     def source_track(self, utterance_id: str) -> SourceTrack:
-        """Return pitch, voicing and loudness; CorpusError if they were not asked for when the corpus was prepared."""
+        """Return pitch, voicing and loudness; CorpusError if the corpus was prepared without them."""
         row = self._rows[utterance_id]
         if row.utterance.source_origin is None:
             raise CorpusError(self.folder, "holds no source channels; prepare it with source_channels=true")
@@ -111,7 +111,7 @@ class PreparedCorpus:
 
     @property
     def source_origins(self) -> dict[str, int]:
-        """Where pitch and voicing come from, and of how many utterances; empty if they were not asked for."""
+        """Where pitch and voicing come from, and for how many utterances; empty if prepared without them."""
         origins = [row.utterance.source_origin for row in self._rows.values()]
         return dict(Counter(origin for origin in origins if origin is not None))
 
@@ -123,11 +123,11 @@ class PreparedCorpus:
         except (ValueError, TypeError, ArithmeticError):
             traces = {"": np.zeros(0)}
         if any(np.shape(points)[1:] != (2,) for points in traces.values()):
-            raise CorpusError(self.folder / DESCRIPTION, "palates are no lists of points", place="palates")
+            raise CorpusError(self.folder / DESCRIPTION, "palates are not lists of points", place="palates")
         return traces
 
     def utterance(self, utterance_id: str) -> Utterance:
-        """Return an utterance as its reader gave it, but for the audio's rate; phones are in IPA."""
+        """Return an utterance as its reader gave it, except for the audio's rate; phones are in IPA."""
         row = self._rows[utterance_id]
         extra = self._array(row, EXTRA).T if row.utterance.extra else ()
         larynx = self._sound(row, LARYNX) if LARYNX in row.utterance.sha256 else None
@@ -135,41 +135,41 @@ class PreparedCorpus:
             return self._utterance(row, extra, larynx)
 
     def _utterance(self, row: ManifestRow, extra: Any, larynx: Any) -> Utterance:
-        known = PreparedUtterance.from_cut(self.name, self._cut(row))  # with its phones
+        prepared = PreparedUtterance.from_cut(self.name, self._cut(row))  # with its phones
         return Utterance(
-            id=known.id,
-            speaker=known.speaker,
-            language=known.language,
-            text=known.text,
+            id=prepared.id,
+            speaker=prepared.speaker,
+            language=prepared.language,
+            text=prepared.text,
             audio=self.audio(row.entry.id),
             audio_rate_hz=RATE_HZ,
             track=self.track(row.entry.id),
-            phones=tuple(Phone(phone.ipa, phone.start_s, phone.end_s) for phone in known.phones),
+            phones=tuple(Phone(phone.ipa, phone.start_s, phone.end_s) for phone in prepared.phones),
             phone_set="ipa",
-            extra=dict(zip(known.extra, extra, strict=True)),
-            frame=known.frame,
+            extra=dict(zip(prepared.extra, extra, strict=True)),
+            frame=prepared.frame,
             larynx=larynx,
             larynx_rate_hz=0 if larynx is None else RATE_HZ,
-            labels=known.labels,
+            labels=prepared.labels,
         )
 
     def _sound(self, row: ManifestRow, kind: str) -> Float[np.ndarray, " sample"]:
         path = self.folder / kind / f"{row.utterance.id}.flac"
         samples, rate_hz = read_audio(path)
-        whole = kind != AUDIO or len(samples) == row.entry.num_samples
+        complete = kind != AUDIO or len(samples) == row.entry.num_samples
         if (
-            not whole
+            not complete
             or rate_hz != RATE_HZ
             or array_sha256(np.round(samples * 32768).astype(np.int16)) != row.utterance.sha256[kind]
         ):
-            raise CorpusError(path, f"changed since it was prepared; {how_to_prepare(self.name)}")
+            raise CorpusError(path, f"changed since it was prepared; prepare it again: {how_to_prepare(self.name)}")
         return samples
 
     def _array(self, row: ManifestRow, kind: str) -> Float[np.ndarray, "time column"]:
         path = self.folder / kind / f"{row.utterance.id}.npy"
         values = read_npy(path)
         if array_sha256(values) != row.utterance.sha256[kind]:
-            raise CorpusError(path, f"changed since it was prepared; {how_to_prepare(self.name)}")
+            raise CorpusError(path, f"changed since it was prepared; prepare it again: {how_to_prepare(self.name)}")
         return values.astype(np.float64)
 
     def _cut(self, row: ManifestRow) -> dict[str, Any]:
@@ -191,7 +191,7 @@ class PreparedCorpus:
         if manifest.stat().st_size > _MAX_MANIFEST_BYTES:
             raise CorpusError(manifest, f"more than {_MAX_MANIFEST_BYTES} bytes")
         if file_sha256(manifest) != self.description["manifest_sha256"]:
-            raise CorpusError(manifest, f"changed since it was written; {how_to_prepare(self.name)}")
+            raise CorpusError(manifest, f"changed since it was written; prepare it again: {how_to_prepare(self.name)}")
         rows, hashes, offset = {}, [], 0
         with open(manifest, "rb") as lines:
             for number, line in enumerate(lines, start=1):
@@ -203,7 +203,9 @@ class PreparedCorpus:
                 rows[row.entry.id] = row
                 offset += len(line)
         if content_hash(hashes, self.description["palates"]) != self.content_hash:
-            raise CorpusError(self.folder / DESCRIPTION, "its content_hash is not that of the manifest")
+            raise CorpusError(
+                self.folder / DESCRIPTION, "its content_hash does not match the manifest; prepare it again"
+            )
         return rows
 
 
@@ -226,7 +228,7 @@ def _description(folder: Path) -> dict[str, Any]:
     if description["name"] != folder.name:
         raise CorpusError(path, f"is corpus {description['name']}, in a folder of another name")
     if description.get("channels") != list(CHANNELS) or description.get("unit") != UNIT:
-        raise CorpusError(path, "other channels or units than ours; prepare the corpus again")
+        raise CorpusError(path, "other channels or units than this version's; prepare the corpus again")
     if not isinstance(description.get("palates"), dict):
         raise CorpusError(path, "lacks palates; prepare the corpus again")
     return description

@@ -28,7 +28,7 @@ _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """What a split needs to know of an utterance.
+    """What a split needs to know about an utterance.
 
     Attributes
     ----------
@@ -63,7 +63,7 @@ class PreparedPhone(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class PreparedUtterance:
-    """What the manifest says of an utterance.
+    """What the manifest says about an utterance.
 
     Attributes
     ----------
@@ -108,7 +108,7 @@ class PreparedUtterance:
 
     @classmethod
     def from_cut(cls, corpus: str, cut: Any) -> "PreparedUtterance":
-        """Return an utterance from its line; ValueError or the like if that is no cut of ours or names other files."""
+        """Return an utterance from its line; ValueError or the like if it is not ours or names other files."""
         _check_names(cut)
         _check_files(corpus, cut)
         (supervision,), custom = cut["supervisions"], cut["custom"]
@@ -132,7 +132,7 @@ class PreparedUtterance:
             labels=checked_labels(custom.get("labels", {})),
         )
         if own != corpus or not utterance._is_possible:
-            raise ValueError("a length, rate, start or speaker that cannot be")
+            raise ValueError("impossible length, rate, start or speaker")
         if not utterance._kinds <= set(utterance.sha256):
             raise ValueError("lacks checksums")
         return utterance
@@ -144,7 +144,7 @@ class PreparedUtterance:
 
     @property
     def _kinds(self) -> set[str]:
-        """What files there are at least."""
+        """The kinds of files that there must be."""
         return {AUDIO, EMA, *((EXTRA,) if self.extra else ()), *((SOURCE,) if self.source_origin else ())}
 
     def to_cut(self, corpus: str) -> dict[str, Any]:
@@ -209,7 +209,7 @@ class PreparedUtterance:
 
 @dataclass(frozen=True, slots=True)
 class ManifestRow:
-    """What is kept of a line in the manifest: all but the phones, and where to read these again."""
+    """What is kept in memory of a manifest's line: all but the phones, and where to read these again."""
 
     entry: Entry
     utterance: PreparedUtterance
@@ -231,7 +231,7 @@ def parsed_line(manifest: Path, number: int, line: bytes) -> tuple[Any, str]:
 
 
 def row_of(manifest: Path, corpus: str, number: int, cut: Any, offset: int) -> ManifestRow:
-    """Take what is needed of a line; CorpusError if it names anything but the files of its own id."""
+    """Return what is needed of a line; CorpusError if it names anything but the files of its own id."""
     try:
         utterance = PreparedUtterance.from_cut(corpus, cut)
     except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
@@ -241,7 +241,7 @@ def row_of(manifest: Path, corpus: str, number: int, cut: Any, offset: int) -> M
 
 
 def _check_names(cut: Any) -> None:
-    """Raise ValueError if a cut holds anything but what we write: lhotse would build it, whatever it is."""
+    """Raise ValueError if a cut holds anything that we do not write: lhotse would build it, whatever it is."""
     recording, custom = cut["recording"], cut["custom"]
     (source,), (supervision,), ema = recording["sources"], cut["supervisions"], custom["ema"]
     for part, names in (
@@ -256,19 +256,19 @@ def _check_files(corpus: str, cut: Any) -> None:
     (source,), array = cut["recording"]["sources"], cut["custom"]["ema"]["array"]
     own, _, stem = cut["id"].partition("/")
     files = source["source"], array["storage_path"], array["storage_key"]
-    named = files == (f"{AUDIO}/{stem}.flac", EMA, f"{stem}.npy") and own == corpus and _ID.fullmatch(stem)
-    if not named or (source["type"], array["storage_type"]) != ("file", "numpy_files"):
+    are_own = files == (f"{AUDIO}/{stem}.flac", EMA, f"{stem}.npy") and own == corpus and _ID.fullmatch(stem)
+    if not are_own or (source["type"], array["storage_type"]) != ("file", "numpy_files"):
         raise ValueError("names other files than its own")
 
 
 def _phones(alignment: Any) -> tuple[PreparedPhone, ...]:
     if not isinstance(alignment, dict) or set(alignment) not in (set(), {"phone", "ipa"}):
-        raise ValueError("an alignment of other names")
+        raise ValueError("an alignment with unknown names")
     phones = []
     for own, item in zip(alignment.get("phone", ()), alignment.get("ipa", ()), strict=True):
         (symbol, *span, _), (ipa, start_s, length_s, _) = own, item
-        known = isinstance(symbol, str) and isinstance(ipa, str) and span == [start_s, length_s]
-        if not known or not (0 <= start_s < MAX_DURATION_S and 0 <= length_s < MAX_DURATION_S):
-            raise ValueError("a phone that cannot be")
+        consistent = isinstance(symbol, str) and isinstance(ipa, str) and span == [start_s, length_s]
+        if not consistent or not (0 <= start_s < MAX_DURATION_S and 0 <= length_s < MAX_DURATION_S):
+            raise ValueError("an impossible phone")
         phones.append(PreparedPhone(symbol, ipa, float(start_s), float(start_s + length_s)))
     return tuple(phones)

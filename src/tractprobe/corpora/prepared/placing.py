@@ -1,4 +1,4 @@
-"""Giving converted files their names: what became of a source, as the journal has it."""
+"""Giving converted files their final names, and the journal's entries about sources."""
 
 import logging
 import os
@@ -17,7 +17,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Placed:
-    """What a source gave: an entry of the journal."""
+    """What became of a source: an entry of the journal."""
 
     source: str
     utterances: list[PreparedUtterance] = field(default_factory=list)

@@ -1,9 +1,9 @@
 """The plain corpus folder: for the built-in corpus, and for a laboratory's own data.
 
-For each utterance three files of one name: audio ``<id>.wav`` or ``<id>.flac`` (one channel, any rate), movements
-``<id>.ema.npy`` (array of numbers, time x channel, mm; NaN = missing) and ``<id>.json``. Where it is known what the
-vocal folds did, as it is to a synthesiser, a fourth, ``<id>.f0.npy``: fundamental frequency in Hz from the start of the
-audio, 0 where they do not vibrate.
+Each utterance has three files of one name: audio ``<id>.wav`` or ``<id>.flac`` (one channel, any rate), movements
+``<id>.ema.npy`` (array of numbers, time x channel, mm; NaN = missing) and ``<id>.json``. If the
+fundamental frequency is known, as it is to a synthesiser, there is a fourth, ``<id>.f0.npy``: in Hz, from the start of
+the audio, 0 where the vocal folds do not vibrate.
 
 =================  =========  =====================================================================================
 field              required   meaning
@@ -13,7 +13,7 @@ language           yes        ISO 639-1, such as ``"it"``
 text               yes        what was said; equal texts never lie on both sides of a split
 ema_rate_hz        yes        rows of ``.ema.npy`` per second
 ema_unit           yes        ``"mm"``
-ema_channels       yes        name of each column, out of ``articulators.CHANNELS``, in any order; others are missing
+ema_channels       yes        name of each column, out of ``signals.channels.CHANNELS``, in any order
 ema_start_s        no         time of the first row from the start of the audio; 0 if not given
 f0_rate_hz         no         numbers of ``.f0.npy`` per second; given if and only if there is that file
 phones             no         ``[label, start_s, end_s]`` for each, in order
@@ -102,7 +102,9 @@ def _fields(path: Path) -> dict[str, Any]:
     for name, value in fields.items():
         kind = (_REQUIRED | _OPTIONAL)[name]
         if not (_is_number(value) if kind is float else isinstance(value, kind)):
-            raise CorpusError(path, f"{value!r:.60} is no {'number' if kind is float else kind.__name__}", place=name)
+            raise CorpusError(
+                path, f"{value!r:.60} is not a {'number' if kind is float else kind.__name__}", place=name
+            )
     if fields.get("id", path.stem) != path.stem:
         raise CorpusError(path, f"{fields['id']!r} differs from the file's name", place="id")
     if fields["ema_unit"] != UNIT:
@@ -119,7 +121,7 @@ def _audio_path(path: Path) -> Path:
     candidates = [path.with_suffix(suffix) for suffix in (".wav", ".flac")]
     present = [candidate for candidate in candidates if candidate.exists()]
     if len(present) != 1:
-        raise CorpusError(path, f"needs one of {path.stem}.wav and {path.stem}.flac beside it, has {len(present)}")
+        raise CorpusError(path, f"expected {path.stem}.wav or {path.stem}.flac beside it, found {len(present)}")
     return present[0]
 
 
@@ -128,13 +130,13 @@ def _check_audio(path: Path, fields: dict[str, Any], samples: int, rate_hz: int)
         raise CorpusError(path, f"{fields['sample_rate_hz']}, but the audio has {rate_hz} Hz", place="sample_rate_hz")
     duration_s = samples / rate_hz
     if abs(fields.get("duration_s", duration_s) - duration_s) > _MAX_DURATION_ERROR_S:
-        raise CorpusError(path, f"{fields['duration_s']}, but the audio lasts {duration_s:.3f} s", place="duration_s")
+        raise CorpusError(path, f"{fields['duration_s']} s, but the audio lasts {duration_s:.3f} s", place="duration_s")
 
 
 def _track(path: Path, fields: dict[str, Any]) -> Track:
     channels = fields["ema_channels"]
     if len(set(map(str, channels))) != len(channels) or not set(map(str, channels)) <= set(CHANNELS):
-        raise CorpusError(path, f"wants distinct names out of {' '.join(CHANNELS)}", place="ema_channels")
+        raise CorpusError(path, f"expected distinct names out of {' '.join(CHANNELS)}", place="ema_channels")
     array_path = path.with_suffix(".ema.npy")
     values = read_npy(array_path)
     if values.ndim != 2 or values.shape[1] != len(channels):
@@ -146,12 +148,12 @@ def _track(path: Path, fields: dict[str, Any]) -> Track:
 def _f0(path: Path, fields: dict[str, Any]) -> tuple[np.ndarray | None, float]:
     array_path = path.with_suffix(".f0.npy")
     if array_path.exists() != ("f0_rate_hz" in fields):
-        raise CorpusError(path, f"f0_rate_hz and the file {array_path.name}: both or neither", place="f0_rate_hz")
+        raise CorpusError(path, f"expected both f0_rate_hz and {array_path.name}, or neither", place="f0_rate_hz")
     if not array_path.exists():
         return None, 0.0
     values = read_npy(array_path)
     if values.ndim != 1:
-        raise CorpusError(array_path, f"shape {values.shape}; a row of numbers is wanted")
+        raise CorpusError(array_path, f"shape {values.shape}; expected one row of numbers")
     return values.astype(np.float64), float(fields["f0_rate_hz"])
 
 

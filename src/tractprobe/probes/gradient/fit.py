@@ -32,7 +32,7 @@ log = logging.getLogger(__name__)
 
 
 def fit(problems: Sequence[Problem], states: HiddenStates, trainer: "pl.Trainer", folder: Path) -> list[Fitted]:
-    """Train the heads of problems that differ in their splits only, in one bank; a fit that was interrupted resumes.
+    """Train the heads of problems that differ in their splits only, in one bank; an interrupted fit resumes.
 
     Parameters
     ----------
@@ -85,20 +85,20 @@ def data_of(problem: Problem, split: Split, states: HiddenStates) -> EmaData:
 
 
 def checkpoint_identity(problems: Sequence[Problem]) -> str:
-    """Return what a checkpoint is known by: the identity of its problem, or of all that share the bank."""
+    """Return what identifies a checkpoint: the identity of its problem, or of all problems that share the bank."""
     each = [digest(problem.own_identity) for problem in problems]
     return each[0] if len(each) == 1 else digest(each)
 
 
 def union(splits: Sequence[Split]) -> Split:
-    """Return all that some split develops, trains, validates or tests on; a single split as it is."""
+    """Return one split of all that any of these develops, trains or validates on; a single split as it is."""
     if len(splits) == 1:
         return splits[0]
 
-    def every(part: str) -> tuple[str, ...]:
+    def of_any(part: str) -> tuple[str, ...]:
         return tuple(sorted({id_ for split in splits for id_ in getattr(split, part)}))
 
-    return Split(every("development"), (), (Fold(every("train"), every("validation")),))
+    return Split(of_any("development"), (), (Fold(of_any("train"), of_any("validation")),))
 
 
 def _policy(settings: Settings) -> TrainingPolicy:
@@ -112,13 +112,13 @@ def _policy(settings: Settings) -> TrainingPolicy:
 
 
 def _train(module: Inversion, data: EmaData, trainer: "pl.Trainer", folder: Path) -> FitReport:
-    """Train heads, or resume that; return what was chosen on the validation part."""
+    """Train heads, or resume their training; return what was chosen on the validation part."""
     data.trainer = trainer  # whose ranks share the batches
     last, head = folder / CHECKPOINTS / "last.ckpt", module.head
     assert isinstance(head, Bank)
     if last.exists():
         log.info("resuming from %s", last)
-    elif trainer.is_global_zero:  # from which the others are given parameters and buffers
+    elif trainer.is_global_zero:  # the other ranks get its parameters and buffers
         batches = data.standardisation_dataloader()
         head.standardise((module.read(batch), module.truth(batch, "train").valid) for batch in batches)
     trainer.fit(
@@ -129,11 +129,11 @@ def _train(module: Inversion, data: EmaData, trainer: "pl.Trainer", folder: Path
         weights_only=True,
     )
     if trainer.interrupted:
-        raise RunError("interrupted; the same command resumes it")
+        raise RunError("interrupted; the same command resumes the run")
     module.restore_best()
     best_r = [r if r > -1 else None for r in module.best_r.tolist()]
     if data.split.validation and None in best_r:
-        log.warning("r on the validation part was defined in no epoch for some heads: their last weights are scored")
+        log.warning("validation r of some heads was undefined in every epoch: their last weights are scored")
     report: FitReport = {"best_validation_r": best_r, "history": module.history}
     if isinstance(head, Weighted):
         report["layer_weights"] = head.layer_weights.tolist()

@@ -42,9 +42,9 @@ class TrainingPolicy:
     make_schedule
         From an optimizer to its schedule, which takes a step after each epoch; a constant rate if not given.
     patience
-        A head whose validation r has not risen for so many epochs is done; training stops when all are.
+        A head is done when its validation r has not risen for this many epochs; training stops when all are done.
     seed
-        Seeds each step by itself, so that a resumed run goes on as it would have.
+        Seeds each step by itself, so that a resumed run continues as it would have without the interruption.
     """
 
     objective: Objective = field(default_factory=Mse)
@@ -68,7 +68,7 @@ class Inversion(pl.LightningModule):
     inputs
         What each head reads.
     truths
-        What predictions are held against, for each problem that the heads belong to.
+        What predictions are compared with, for each problem that the heads belong to.
     groups
         (corpus, language, speaker) of each of the data module's groups.
     targets
@@ -116,11 +116,11 @@ class Inversion(pl.LightningModule):
         )
 
     def read(self, batch: Batch) -> Shaped[Tensor, "head batch time width"]:
-        """Return each head's input on the batch; of one that adds up layers, these."""
+        """Return each head's input on the batch, or the layers that one head adds up."""
         return self.states.read_by(self.head, self.inputs, self.states.at(batch), batch.features)
 
     def truth(self, batch: Batch, part: Part) -> Truth:
-        """Return what the batch's predictions are held against."""
+        """Return what the batch's predictions are compared with."""
         return self.truths(batch, part)
 
     def forward(self, batch: Batch) -> Float[Tensor, "head batch time channel"]:
@@ -128,7 +128,7 @@ class Inversion(pl.LightningModule):
         return self.head(self.read(batch), batch.present)
 
     def on_train_start(self) -> None:
-        self._stop_if_stale()  # a run that was killed after its last epoch is not given another
+        self._stop_if_stale()  # a run that was killed after its last epoch gets no further one
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
         torch.manual_seed((self.training_policy.seed * 1_000_003 + self.global_step) % 2**63)
@@ -138,7 +138,7 @@ class Inversion(pl.LightningModule):
         losses = self.training_policy.objective(*of_all_ranks(self(batch).float(), truth.target.float(), truth.valid))
         if not torch.isfinite(losses).all():
             ids = ", ".join(ids_of_all_ranks(batch.ids))
-            raise RunError(f"the loss is not finite on {ids}; lower optimizer.lr or look at these")
+            raise RunError(f"the loss is not finite on {ids}; lower optimizer.lr or look at these utterances")
         self.log("train/loss", losses.mean(), on_step=False, on_epoch=True, batch_size=len(batch.ids), prog_bar=True)
         return losses.sum() * world_size()
 
@@ -176,7 +176,7 @@ class Inversion(pl.LightningModule):
             raise RunError("the checkpoint belongs to a run with other settings or data; remove it to start over")
         expected = {name for name in self.state_dict() if not name.startswith("encoder.")}
         if set(checkpoint["state_dict"]) != expected:
-            raise RunError("the checkpoint lacks weights of these heads; remove it to start over")
+            raise RunError("the checkpoint does not hold the weights of these heads; remove it to start over")
         self.history = checkpoint["history"]
 
     @torch.no_grad()

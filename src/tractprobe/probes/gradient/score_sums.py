@@ -33,7 +33,7 @@ class ScoreSums(torchmetrics.Metric):
         valid: Bool[Tensor, "... batch time channel"],
         group: Int[Tensor, " batch"],
     ) -> None:
-        """Add a batch; what is not valid may hold anything. Each layer may have targets of its own."""
+        """Add a batch; invalid entries may hold anything. Each layer may have targets of its own."""
         weight = valid.double()
         y = torch.where(valid, target, 0).double()
         x = torch.where(valid, prediction, 0).double()

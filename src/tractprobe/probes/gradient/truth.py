@@ -1,4 +1,4 @@
-"""Truth: what predictions are held against, standardised as each problem may know its speakers."""
+"""Truth: what predictions are compared with, standardised by what each problem may know of its speakers."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -41,12 +41,12 @@ class View:
 
 
 class Truths(nn.Module):
-    """The truth of several problems that share batches: each is told only of its own utterances.
+    """The truth of several problems that share batches; each sees its own utterances only.
 
     Parameters
     ----------
     speakers
-        Of each utterance that batches may hold.
+        Speaker of each utterance that batches may hold.
     heads_each
         How many heads each problem has; those of one problem stand side by side.
     """
@@ -72,12 +72,12 @@ class Truths(nn.Module):
             self.register_buffer(what, _table(views, names, what), persistent=False)
 
     def forward(self, batch: Batch, part: Part) -> Truth:
-        """Return the truth of a batch; valid where each problem uses it so."""
+        """Return the truth of a batch; entries are valid for the problems that use them in this part."""
         rows = [self._row[id_] for id_ in batch.ids]
         mean, sd = self.mean[:, rows, None], self.sd[:, rows, None]
         used = self._used(batch, part)
         if part != "test" and (used & self._used(batch, "test")).any():
-            raise RunError("heads would learn from what they are tested on: their split is at fault")
+            raise RunError("heads would learn from what they are tested on: the split is wrong, please report this")
         target = (batch.target - mean) / sd
         valid: Bool[Tensor, "problem batch time channel"] = batch.valid & used[..., None, None] & target.isfinite()
         truth = Truth(target.masked_fill(~valid, 0), valid, mean, sd)

@@ -1,4 +1,4 @@
-"""Heads: linear ones in closed form, and banks of nonlinear ones that are trained side by side."""
+"""Heads: linear ones in closed form, and banks of nonlinear ones, whose members are trained side by side."""
 
 from tractprobe.probes.heads.bank import Bank
 from tractprobe.probes.heads.conv import Conv

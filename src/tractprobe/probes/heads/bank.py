@@ -25,18 +25,18 @@ class Bank(nn.Module):
     Parameters
     ----------
     num_layers
-        How many inputs there are, each with a member of its own: an encoder's layers, those of several cells.
+        How many inputs there are, each with a member of its own: an encoder's layers, or those of several problems.
     bottleneck
-        Features that a linear map leaves of the standardised input before the head proper; ``None`` is without it.
+        Features to which a linear map reduces the standardised input before the head proper; ``None`` for no such map.
     generator
-        Of the initial weights, which are the same for every member.
+        Draws the initial weights, which are the same for every member.
 
     Attributes
     ----------
     combines_layers
-        Whether one head adds up several layers, rather than each reading an input of its own.
+        Whether one head adds up several layers, rather than each head reading an input of its own.
     context_frames
-        How many frames to each side a prediction depends on; ``None``: on all there are.
+        How many frames on each side a prediction depends on; ``None`` for all frames.
     """
 
     combines_layers = False
@@ -71,8 +71,8 @@ class Bank(nn.Module):
     def forward(self, states: Inputs, mask: Mask | None = None) -> Float[Tensor, "member batch time channel"]:
         """Predict standardised targets from inputs as the encoder gives them; NaN for a channel never trained.
 
-        The mask tells frames from the padding behind them. What the padding holds changes nothing, what is predicted
-        for it means nothing.
+        The mask tells frames from the padding after them. What the padding holds changes nothing, and what is
+        predicted for it means nothing.
         """
         if mask is None:
             mask = torch.ones(states.shape[1:3], dtype=torch.bool, device=self.known.device)
@@ -97,17 +97,17 @@ class Bank(nn.Module):
 
         ``valid`` is the same for all, or one for each member.
         """
-        count, total, squares, known = 0, 0.0, 0.0, torch.zeros_like(self.known)
+        count, total, squares, trainable = 0, 0.0, 0.0, torch.zeros_like(self.known)
         for states, valid in batches:
-            known |= valid.any(dim=-2).any(dim=-2)
+            trainable |= valid.any(dim=-2).any(dim=-2)
             learned = valid.any(dim=-1).expand(states.shape[:3])
             count = count + learned.sum(dim=(1, 2))
             total = total + _summed(states, learned, Tensor.double)
             squares = squares + _summed(states, learned, lambda frames: frames.double().square())
-        if not torch.as_tensor(count).all() or not known.any(dim=1).all():
-            raise ConfigError("not one training frame has a valid target")
+        if not torch.as_tensor(count).all() or not trainable.any(dim=1).all():
+            raise ConfigError("no training frame has a valid target; check targets, split and corpora")
         self._take(torch.as_tensor(count), torch.as_tensor(total), torch.as_tensor(squares))
-        self.known.copy_(known)
+        self.known.copy_(trainable)
 
     def _take(self, count: Tensor, total: Float[Tensor, "input width"], squares: Float[Tensor, "input width"]) -> None:
         frames = count.to(total)[:, None]
@@ -120,8 +120,8 @@ class Bank(nn.Module):
 
 def drawn(shape: tuple[int, ...], inputs: int, generator: torch.Generator) -> nn.Parameter:
     """Return weights between ±1/√inputs, the same along the first axis."""
-    one = (torch.rand(shape[1:], generator=generator) * 2 - 1) / math.sqrt(inputs)
-    return nn.Parameter(one.repeat(shape[0], *[1] * one.ndim))
+    of_member = (torch.rand(shape[1:], generator=generator) * 2 - 1) / math.sqrt(inputs)
+    return nn.Parameter(of_member.repeat(shape[0], *[1] * of_member.ndim))
 
 
 def affine(
@@ -136,6 +136,6 @@ def affine(
 
 
 def _summed(
-    states: Inputs, chosen: Bool[Tensor, "input batch time"], of: Callable[[Tensor], Tensor]
+    inputs: Inputs, chosen: Bool[Tensor, "input batch time"], of: Callable[[Tensor], Tensor]
 ) -> Float[Tensor, "input width"]:
-    return torch.stack([of(one[there]).sum(dim=0) for one, there in zip(states, chosen, strict=True)])
+    return torch.stack([of(states[used]).sum(dim=0) for states, used in zip(inputs, chosen, strict=True)])

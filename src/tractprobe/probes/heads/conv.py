@@ -13,7 +13,7 @@ class Conv(Bank):
     """Residual blocks of dilated convolutions over time.
 
     A linear map to ``hidden`` units h, a block h + W GELU(conv(h)) for each dilation, a linear map to the channels.
-    What is missing before and after an utterance is 0.
+    Beyond both ends of an utterance the input is 0.
 
     Parameters
     ----------
@@ -39,7 +39,7 @@ class Conv(Bank):
         generator = torch.Generator().manual_seed(seed)
         super().__init__(num_layers, width, num_channels, bottleneck, generator)
         if hidden < 1 or kernel < 1 or kernel % 2 == 0 or not dilations or min(dilations) < 1:
-            raise ConfigError("head.kernel is odd; head.hidden and each of head.dilations are at least 1")
+            raise ConfigError("head.kernel must be odd; head.hidden and each of head.dilations must be at least 1")
         self.kernel, self.dilations = kernel, tuple(dilations)
         self.context_frames = kernel // 2 * sum(dilations)
         sizes = [(self.features, hidden), *[(kernel * hidden, hidden), (hidden, hidden)] * len(dilations)]
@@ -61,7 +61,7 @@ class Conv(Bank):
     def _neighbours(
         self, values: Float[Tensor, "member batch time hidden"], dilation: int
     ) -> Float[Tensor, "member batch time tap_hidden"]:
-        """Return each frame with its neighbours behind each other, so that the convolution is a product of matrices.
+        """Return each frame with its neighbours one after another, so that the convolution is a product of matrices.
 
         On 2 CPU cores 13 members of 256 units take as long as in one grouped convolution (0.30 s forwards and
         backwards on 1,200 frames), of 768 units less than half (2.8 s to 7.3 s).

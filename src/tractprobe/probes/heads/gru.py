@@ -10,7 +10,7 @@ from tractprobe.system.errors import ConfigError
 class Gru(Bank):
     """Gated recurrent units in both directions, then a linear map to the channels; padding ends an utterance.
 
-    Members take turns: what torch offers runs one recurrence at a time.
+    Members take turns, since torch runs one recurrence at a time.
 
     Parameters
     ----------
@@ -37,7 +37,7 @@ class Gru(Bank):
         generator = torch.Generator().manual_seed(seed)
         super().__init__(num_layers, width, num_channels, bottleneck, generator)
         if hidden < 1 or depth < 1:
-            raise ConfigError("head.hidden and head.depth are at least 1")
+            raise ConfigError("head.hidden and head.depth must be at least 1")
         self.depth, gates = depth, 3 * hidden
         self.recurrent = nn.ParameterList()  # in torch's order: each layer, each direction
         for inputs in [self.features] * 2 + [2 * hidden] * 2 * (depth - 1):
@@ -51,9 +51,9 @@ class Gru(Bank):
     ) -> Float[Tensor, "member batch time channel"]:
         by_member = zip(*(parameter.unbind() for parameter in self.recurrent), strict=True)
         lengths = mask.sum(dim=1)
-        assert torch.equal(mask.long().cumprod(dim=1).sum(dim=1), lengths), "padding is behind the frames"
+        assert torch.equal(mask.long().cumprod(dim=1).sum(dim=1), lengths), "padding comes after the frames"
         lengths = lengths.clamp(min=1).cpu()
-        passed = [self._run(one, lengths, weights) for one, weights in zip(states, by_member, strict=True)]
+        passed = [self._run(of_member, lengths, weights) for of_member, weights in zip(states, by_member, strict=True)]
         return affine(torch.stack(passed), self.weight, self.bias)
 
     def _run(

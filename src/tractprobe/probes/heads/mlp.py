@@ -18,7 +18,7 @@ class Mlp(Bank):
     depth
         Number of hidden layers.
     bottleneck
-        Features left of the input by a linear map; ``None`` is without it.
+        Features to which a linear map reduces the input; ``None`` for no such map.
     seed
         Of the initial weights, which are the same for every member.
     """
@@ -38,7 +38,7 @@ class Mlp(Bank):
         generator = torch.Generator().manual_seed(seed)
         super().__init__(num_layers, width, num_channels, bottleneck, generator)
         if hidden < 1 or depth < 1:
-            raise ConfigError("head.hidden and head.depth are at least 1")
+            raise ConfigError("head.hidden and head.depth must be at least 1")
         widths = [self.features, *[hidden] * depth, num_channels]
         self.weights, self.biases = nn.ParameterList(), nn.ParameterList()
         for inputs, outputs in pairwise(widths):

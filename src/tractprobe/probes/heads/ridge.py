@@ -20,9 +20,9 @@ class Ridge(nn.Module):
     alphas
         Candidates; penalties on standardised inputs, for sums over frames.
     alpha_per_channel
-        Choose for each channel, or one for all.
+        Choose an alpha for each channel, or one for all.
     alpha_without_validation
-        Taken where nothing can be chosen, because no fold has the channel to fit and to validate on.
+        Used where nothing can be chosen, because no fold has the channel on both its sides.
     """
 
     combines_layers = False
@@ -41,7 +41,7 @@ class Ridge(nn.Module):
     ):
         super().__init__()
         if not alphas or min(*alphas, alpha_without_validation) <= 0:
-            raise ConfigError("head.alphas and head.alpha_without_validation are positive")
+            raise ConfigError("head.alphas and head.alpha_without_validation must be above 0")
         self.alphas, self.per_channel = sorted(map(float, alphas)), alpha_per_channel
         self.alpha_without_validation = float(alpha_without_validation)
         self.register_buffer("weight", torch.zeros(num_layers, width, num_channels, dtype=torch.float64))

@@ -10,9 +10,13 @@ from tractprobe.system.errors import ConfigError
 class Transformer(Bank):
     """Blocks of attention among near frames and of a perceptron, each on normalised values (pre-norm).
 
+    Frames are cut into stretches of ``window``; a stretch attends to itself and to the stretches before and after it,
+    ``near`` = 3 x ``window`` frames, of which those further away than ``window`` are masked. ``head`` among the axes of
+    shapes is an attention head, ``member`` a head of the bank.
+
     Scores have a learned term for each attention head and distance -window ... window, which starts at the slopes of
     ALiBi (Press, Smith & Lewis 2022) and, learned as in T5 (Raffel et al. 2020), can tell before from after. Time and
-    memory grow with the window and in proportion to the length, which has no limit.
+    memory grow with the window, and in proportion to the length, which has no limit.
 
     Parameters
     ----------
@@ -41,7 +45,9 @@ class Transformer(Bank):
         generator = torch.Generator().manual_seed(seed)
         super().__init__(num_layers, width, num_channels, bottleneck, generator)
         if min(hidden, heads, depth, window) < 1 or hidden % heads:
-            raise ConfigError("head.hidden is a multiple of head.heads; these, head.depth and head.window at least 1")
+            raise ConfigError(
+                "head.hidden must be a multiple of head.heads; these, head.depth and head.window must be at least 1"
+            )
         self.context_frames = depth * window
         self.into = _Affine(num_layers, self.features, hidden, generator)
         self.blocks = nn.ModuleList(_Block(num_layers, hidden, heads, window, generator) for _ in range(depth))
@@ -87,8 +93,8 @@ class _Block(nn.Module):
         self.widen = _Affine(members, hidden, 4 * hidden, generator)
         self.narrow = _Affine(members, 4 * hidden, hidden, generator)
         slopes = 2 ** (-8 * torch.arange(1, heads + 1) / heads)
-        started = -slopes[:, None] * torch.arange(-window, window + 1).abs()
-        self.distance = nn.Parameter(started.repeat(members, 1, 1))
+        initial = -slopes[:, None] * torch.arange(-window, window + 1).abs()
+        self.distance = nn.Parameter(initial.repeat(members, 1, 1))
 
     def forward(
         self, values: Float[Tensor, "member batch time hidden"], mask: Mask
@@ -100,16 +106,16 @@ class _Block(nn.Module):
     def _attend(
         self, values: Float[Tensor, "member batch time hidden"], mask: Mask
     ) -> Float[Tensor, "member batch time hidden"]:
-        """Attend from stretches of ``window`` frames to these, the one before and the one behind."""
+        """Attend from each stretch to itself, the one before and the one after."""
         time, window = values.shape[2], self.window
-        behind = -time % window
-        mapped = pad(self.queries_keys_values(values), (0, 0, 0, behind)).unflatten(3, (3, self.heads, -1))
-        queries, keys, given = mapped.permute(3, 0, 1, 4, 2, 5)  # member batch head time feature
+        missing = -time % window  # to a whole last stretch
+        mapped = pad(self.queries_keys_values(values), (0, 0, 0, missing)).unflatten(3, (3, self.heads, -1))
+        queries, keys, values = mapped.permute(3, 0, 1, 4, 2, 5)  # member batch head time feature
         queries = queries.unflatten(3, (-1, window)) / queries.shape[-1] ** 0.5
         scores = queries @ self._around(keys) + self._bias()[:, None, :, None]
-        there = pad(mask, (window, behind + window)).unfold(1, 3 * window, window)[:, None, :, None]
-        weights = scores.masked_fill(~(there | self._itself(mask)), -torch.inf).softmax(dim=-1)
-        return (weights @ self._around(given).mT).flatten(3, 4)[..., :time, :].transpose(2, 3).flatten(3)
+        is_frame = pad(mask, (window, missing + window)).unfold(1, 3 * window, window)[:, None, :, None]
+        weights = scores.masked_fill(~(is_frame | self._itself(mask)), -torch.inf).softmax(dim=-1)
+        return (weights @ self._around(values).mT).flatten(3, 4)[..., :time, :].transpose(2, 3).flatten(3)
 
     def _around(
         self, values: Float[Tensor, "member batch head time feature"]
@@ -122,5 +128,5 @@ class _Block(nn.Module):
         return rows.unfold(2, 3 * self.window, 1).flip(2)
 
     def _itself(self, mask: Mask) -> Bool[Tensor, "window near"]:
-        """Return where a frame meets itself, which padding does, too, as it has nothing else."""
+        """Return where a frame meets itself; padding may attend to itself alone, as it must attend to something."""
         return torch.eye(3 * self.window, dtype=torch.bool, device=mask.device)[self.window : 2 * self.window]

@@ -14,7 +14,7 @@ class Weighted(Bank):
     """One head on a weighted sum of all layers; the weights are learned with it (SUPERB, Yang et al. 2021).
 
     Σ softmax(a)_l (x_l - mean_l) / sd_l: each layer is standardised before it is added, so that weights do not make up
-    for the layers' sizes. All layers start alike.
+    for the layers' sizes. All layers start with the same weight.
 
     Parameters
     ----------
@@ -30,7 +30,7 @@ class Weighted(Bank):
         super().__init__(1, width, num_channels, None, torch.Generator())
         self.head = build(head, num_layers=1, width=width, num_channels=num_channels)
         if not isinstance(self.head, Bank) or isinstance(self.head, Weighted):
-            raise ConfigError(f"head.head._target_={head['_target_']}: a nonlinear head of one layer is wanted")
+            raise ConfigError(f"head.head._target_={head['_target_']}: expected a nonlinear head of one layer")
         self.context_frames = self.head.context_frames
         self.register_buffer("input_mean", torch.zeros(1, num_layers, 1, 1, width))
         self.register_buffer("input_sd", torch.ones(1, num_layers, 1, 1, width))

@@ -1,8 +1,8 @@
-"""One pass over prepared corpora: frames in, the sums of every group out (``linear`` takes them from there).
+"""One pass over prepared corpora: frames in, the moments of every group out (``fit`` takes them from there).
 
-Groups come one after another and each is written, while the next is encoded, when its last frame was added. So memory
-holds two groups however many there are, a group's sums do not depend on what else is passed over, and a pass that was
-killed goes on behind the last group that was written, to the same bits.
+Groups come one after another. When the last frame of a group has been added, the group is written while the next is
+encoded. So memory holds two groups however many there are, a group's moments do not depend on what else is passed over,
+and a pass that was killed resumes after the last group that was written, to the same bits.
 """
 
 import logging
@@ -32,7 +32,7 @@ from tractprobe.system.threads import give_back
 log = logging.getLogger(__name__)
 
 _FORMAT = 1
-_GIVEN_BACK = 32  # groups behind which freed memory is given back: behind each, it would be asked for again at once
+_GIVEN_BACK = 32  # groups after which freed memory is given back; after each one, it would be asked for again at once
 
 
 def partition(corpora: Sequence[PreparedCorpus], splits: Sequence[Split]) -> tuple[Group, ...]:
@@ -86,11 +86,11 @@ def sum_groups(
     widths = {str(read.label): read.width(encoder, states.features) for read in inputs}
     place = folder / digest(identity)[:16]
     names = [f"group-{number:05}.safetensors" for number in range(len(groups))]
-    with staged_folder(place, lambda: _is_whole(place, identity, names, widths), resume=place.name) as staging:
+    with staged_folder(place, lambda: _is_complete(place, identity, names, widths), resume=place.name) as staging:
         if staging is not None:
-            sums = _Pass(data, groups, [staging / name for name in names], inputs, widths, torch.device(device))
+            over_frames = _Pass(data, groups, [staging / name for name in names], inputs, widths, torch.device(device))
             encoder.to(device)
-            sums.run(states)
+            over_frames.run(states)
             write_index(staging, identity)
     give_back()
     return MomentStore(groups, [place / name for name in names], widths)
@@ -105,7 +105,7 @@ def _identity(
 ) -> dict[str, Any]:
     features = {
         "read": {str(read.label): list(read.features) for read in inputs},
-        "identity": {name: [one.width, one.identity] for name, one in states.features.items()},
+        "identity": {name: [feature.width, feature.identity] for name, feature in states.features.items()},
     }
     return {
         "format": _FORMAT,
@@ -119,12 +119,14 @@ def _identity(
     }
 
 
-def _is_whole(folder: Path, identity: Any, names: Sequence[str], widths: Mapping[str, int]) -> bool:
-    return is_made_from(folder, identity) and all(SavedMoments(folder / name).is_whole(list(widths)) for name in names)
+def _is_complete(folder: Path, identity: Any, names: Sequence[str], widths: Mapping[str, int]) -> bool:
+    return is_made_from(folder, identity) and all(
+        SavedMoments(folder / name).is_complete(list(widths)) for name in names
+    )
 
 
 class _Pass:
-    """The pass itself: which groups are still to be summed, and where they go."""
+    """The pass itself: which groups are still missing, and where their moments go."""
 
     def __init__(
         self,
@@ -139,31 +141,31 @@ class _Pass:
         self.missing = [
             (group, file)
             for group, file in zip(groups, files, strict=True)
-            if not (file.exists() and SavedMoments(file).is_whole(list(widths)))
+            if not (file.exists() and SavedMoments(file).is_complete(list(widths)))
         ]
         if len(self.missing) < len(groups):
             log.info("resuming: %d of %d groups done", len(groups) - len(self.missing), len(groups))
 
     def run(self, states: HiddenStates) -> None:
-        """Sum what is missing."""
+        """Add up the moments of the groups that are missing."""
         batches = [
             self.data.batching.in_order([self.data.entries[id_] for id_ in group.ids]) for group, _ in self.missing
         ]
-        loaded = self._with_progress(iter(self.data.loader([batch for some in batches for batch in some])))
+        loaded = self._with_progress(iter(self.data.loader([batch for of_group in batches for batch in of_group])))
         with ThreadPoolExecutor(1) as writer:
             written: Future[None] | None = None
-            for number, ((_, file), own) in enumerate(zip(self.missing, batches, strict=True), start=1):
-                sums = GroupMoments(self.widths, len(self.data.targets.channels), self.device)
-                for _ in own:
+            for number, ((_, file), of_group) in enumerate(zip(self.missing, batches, strict=True), start=1):
+                moments = GroupMoments(self.widths, len(self.data.targets.channels), self.device)
+                for _ in of_group:
                     batch = next(loaded).to(self.device)
                     used = batch.valid.any(dim=2)
                     frames = states.at(batch)[:, used]
                     features = None if batch.features is None else batch.features[used]
                     parts = {str(read.label): states.side_by_side([read], frames, features)[0] for read in self.inputs}
-                    sums.include(parts, batch.target[used], batch.valid[used])
+                    moments.include(parts, batch.target[used], batch.valid[used])
                 if written is not None:
                     written.result()
-                written = writer.submit(sums.save, file)
+                written = writer.submit(moments.save, file)
                 if number % _GIVEN_BACK == 0:
                     give_back()
             if written is not None:

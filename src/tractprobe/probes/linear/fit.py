@@ -1,9 +1,10 @@
-"""The linear engine: heads and their scores for any division of the data, from sums of groups alone.
+"""The linear engine: heads and their scores for any division of the data, from moments of groups alone.
 
-Whatever was passed over once (``sums``) can be divided anew: what is fitted, chosen and tested on are sets of groups,
-whose sums are added up by one matrix product for all sets. Targets, kept in their own units, are standardised per
-speaker afterwards, as (y - m) / s only moves and scales Σxy and Σy. Ridge solutions for all alphas follow from one
-transformation of each set's Σxxᵀ, correlations and errors on groups kept aside from their sums.
+Whatever was passed over once (``accumulate``) can be divided anew: what is fitted, chosen and tested on are sets of
+groups, whose moments are added up by one matrix product for all sets. Targets, kept in their own units, are
+standardised per speaker afterwards, as (y - m) / s only moves and scales Σxy and Σy. Ridge solutions for all alphas
+follow from one transformation of each set's Σxxᵀ; correlations and errors on groups kept aside follow from the moments
+of these. The package's docstring has a legend of shapes.
 """
 
 from collections.abc import Iterator, Sequence
@@ -20,8 +21,8 @@ from tractprobe.probes.heads import Head
 from tractprobe.probes.heads.ridge import Ridge
 from tractprobe.probes.linear.accumulate import partition, sum_groups
 from tractprobe.probes.linear.moment_store import MomentStore
-from tractprobe.probes.linear.selection import ChannelSums, Division, LayerSums
-from tractprobe.probes.linear.solver import Held, correlation, solve
+from tractprobe.probes.linear.selection import ChannelMoments, Division, LayerMoments
+from tractprobe.probes.linear.solver import Moments, correlation, solve
 from tractprobe.probes.problem import Problem
 from tractprobe.probes.scores import Scores, scores_from_sums
 from tractprobe.probes.states import HiddenStates
@@ -62,8 +63,7 @@ def fit(
     Parameters
     ----------
     kept_apart
-        Splits, the problems' among them, that may all be asked for some time: groups are made so that none cuts
-        through one.
+        Splits, the problems' among them, that may be asked for at some time: none of them cuts through a group.
     """
     first = problems[0]
     heads = [new_head(problem) for problem in problems]
@@ -113,51 +113,54 @@ def fit_divisions(
 ) -> list[tuple[Solution, Scores]]:
     """Fit and score an input's head under each division, on the CPU side by side."""
 
-    def solved(sums: LayerSums, triangles: Float[np.ndarray, "set half"]) -> tuple[Solution, Scores]:
-        found = fit_head(sums, rule, triangles)
-        return found, score(sums, found)
+    def solved(moments: LayerMoments, triangles: Float[np.ndarray, "set half"]) -> tuple[Solution, Scores]:
+        solution = fit_head(moments, rule, triangles)
+        return solution, score(moments, solution)
 
     each = concurrently if torch.device(device).type == "cpu" else map
-    every = [LayerSums(store, name, division, device) for division in divisions]
-    return [found for some, triangles in _added_up(every) for found in each(solved, some, triangles)]
+    divided = [LayerMoments(store, name, division, device) for division in divisions]
+    return [result for part, triangles in _added_up(divided) for result in each(solved, part, triangles)]
 
 
-def _added_up(every: Sequence[LayerSums]) -> Iterator[tuple[list[LayerSums], list[Float[np.ndarray, "set half"]]]]:
-    """Yield divisions of one store with Σxxᵀ of all that each fits, as many from one reading as memory should hold."""
-    left = list(every)
+def _added_up(
+    divided: Sequence[LayerMoments],
+) -> Iterator[tuple[list[LayerMoments], list[Float[np.ndarray, "set half"]]]]:
+    """Yield moments under divisions with Σxxᵀ of their sets to fit: from one reading, as many as memory should hold."""
+    left = list(divided)
     while left:
-        sizes = np.cumsum([len(one.row_weights) * 4 * one.width * (one.width + 1) for one in left])
-        some = left[: max(1, int((sizes <= _ADDED_BYTES).sum()))]
-        left = left[len(some) :]
-        yield some, some[0].rows.triangles([one.row_weights for one in some])
+        bytes_each = [len(moments.row_weights) * 4 * moments.width * (moments.width + 1) for moments in left]
+        part = left[: max(1, int((np.cumsum(bytes_each) <= _ADDED_BYTES).sum()))]
+        left = left[len(part) :]
+        yield part, part[0].rows.triangles([moments.row_weights for moments in part])
 
 
-def fit_head(sums: LayerSums, rule: Ridge, triangles: Float[np.ndarray, "set half"] | None = None) -> Solution:
+def fit_head(moments: LayerMoments, rule: Ridge, triangles: Float[np.ndarray, "set half"] | None = None) -> Solution:
     """Choose alphas by r on what the folds keep aside, then fit the whole development side."""
-    *folds, development = sums.fitted(triangles)
-    chosen, reached = _choose(sums, folds, rule)
+    *folds, development = moments.to_fit(triangles)
+    chosen, reached = _choose(moments, folds, rule)
     nothing = torch.full_like(chosen, torch.nan)
-    found = Solution(chosen.new_zeros(sums.width, sums.num_channels), nothing, nothing.clone(), reached)
+    weight = chosen.new_zeros(moments.width, moments.num_channels)
+    solution = Solution(weight, nothing, nothing.clone(), reached)
     for channels, part in development:
         if part.n > 1:
             alphas, which = chosen[channels].unique(return_inverse=True)
             weights, biases = solve(part, alphas.tolist())
             columns = torch.arange(len(channels), device=which.device)
-            found.weight[:, channels] = weights[which, :, columns].T
-            found.bias[channels] = biases[which, columns]
-            found.alpha[channels] = alphas[which]
-    return found
+            solution.weight[:, channels] = weights[which, :, columns].T
+            solution.bias[channels] = biases[which, columns]
+            solution.alpha[channels] = alphas[which]
+    return solution
 
 
 def _choose(
-    sums: LayerSums, folds: Sequence[ChannelSums], rule: Ridge
+    moments: LayerMoments, folds: Sequence[ChannelMoments], rule: Ridge
 ) -> tuple[Float[Tensor, " channel"], Float[Tensor, " channel"]]:
     """Return an alpha for each channel, and the validation r that it was chosen for."""
-    alphas = torch.tensor(rule.alphas, dtype=torch.float64, device=sums.device)
+    alphas = torch.tensor(rule.alphas, dtype=torch.float64, device=moments.device)
     if len(alphas) == 1:
-        alpha = alphas.repeat(sums.num_channels)
+        alpha = alphas.repeat(moments.num_channels)
         return alpha, torch.full_like(alpha, torch.nan)
-    r = validation_r(sums, folds, rule.alphas)
+    r = validation_r(moments, folds, rule.alphas)
     if not rule.per_channel:
         r = r.nanmean(dim=1, keepdim=True).expand_as(r)
     reached, which = r.nan_to_num(-2).max(dim=0)
@@ -167,42 +170,42 @@ def _choose(
 
 
 def validation_r(
-    sums: LayerSums, folds: Sequence[ChannelSums], alphas: Sequence[float]
+    moments: LayerMoments, folds: Sequence[ChannelMoments], alphas: Sequence[float]
 ) -> Float[Tensor, "alpha channel"]:
     """Return the mean over folds and speakers of r under each alpha; NaN where there is none."""
-    nothing = torch.full((len(alphas), sums.num_channels), torch.nan, dtype=torch.float64, device=sums.device)
-    found = [nothing]
-    for fitted, (_, speakers) in zip(folds, sums.division.folds, strict=True):
-        weights = nothing.new_full((len(alphas), sums.width, sums.num_channels), torch.nan)
+    nothing = torch.full((len(alphas), moments.num_channels), torch.nan, dtype=torch.float64, device=moments.device)
+    of_speakers = [nothing]
+    for fitted, (_, speakers) in zip(folds, moments.division.folds, strict=True):
+        weights = nothing.new_full((len(alphas), moments.width, moments.num_channels), torch.nan)
         for channels, part in fitted:
             if part.n > 1:
                 weights[:, :, channels], _ = solve(part, alphas)
         for speaker in speakers:
             r = nothing.clone()
-            for channels, part in sums.held(speaker):
+            for channels, part in moments.of(speaker):
                 if part.n > 1:
                     r[:, channels] = correlation(part, weights[:, :, channels])
-            found.append(r)
-    return torch.stack(found).nanmean(dim=0)
+            of_speakers.append(r)
+    return torch.stack(of_speakers).nanmean(dim=0)
 
 
-def score(sums: LayerSums, solution: Solution) -> Scores:
+def score(moments: LayerMoments, solution: Solution) -> Scores:
     """Return a head's scores on each test group of the division, (1, group, channel), in the channels' units."""
-    division, tested = sums.division, list(sums.division.test.values())
-    moments = np.zeros((6, 1, len(tested), sums.num_channels))
+    division, tested = moments.division, list(moments.division.test.values())
+    score_sums = np.zeros((6, 1, len(tested), moments.num_channels))
     for number, selection in enumerate(tested):
         group = int(np.flatnonzero(selection)[0])  # all are of one speaker
-        for channels, part in sums.held(selection):
+        for channels, part in moments.of(selection):
             mean, sd = division.mean[group, channels], division.sd[group, channels]
             standardised = [
-                one.cpu().numpy() for one in _predicted(part, solution.weight[:, channels], solution.bias[channels])
+                total.cpu().numpy() for total in _predicted(part, solution.weight[:, channels], solution.bias[channels])
             ]
-            moments[:, 0, number, channels] = _in_units(part.n, *standardised, mean=mean, sd=sd)
-    return scores_from_sums(*torch.from_numpy(moments))
+            score_sums[:, 0, number, channels] = _in_units(part.n, *standardised, mean=mean, sd=sd)
+    return scores_from_sums(*torch.from_numpy(score_sums))
 
 
 def _predicted(
-    part: Held, weight: Float[Tensor, "width channel"], bias: Float[Tensor, " channel"]
+    part: Moments, weight: Float[Tensor, "width channel"], bias: Float[Tensor, " channel"]
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
     """Return Σp, Σy, Σp², Σy², Σpy of predictions p = xw + b and standardised targets y."""
     along = part.x @ weight
@@ -223,6 +226,6 @@ def _in_units(
 ) -> np.ndarray:
     """Return n and the sums of x' = sd x + mean and y' = sd y + mean."""
     count = np.full_like(x, n)
-    squared = [sd**2 * both + sd * mean * (one + other) + n * mean**2 for both, one, other in
+    squared = [sd**2 * product + sd * mean * (left + right) + n * mean**2 for product, left, right in
                ((xx, x, x), (yy, y, y), (xy, x, y))]  # fmt: skip
     return np.stack([count, sd * x + n * mean, sd * y + n * mean, *squared])

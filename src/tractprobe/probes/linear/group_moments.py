@@ -1,12 +1,21 @@
 """First and second moments of groups of frames, from which everything linear follows without the frames.
 
 For each group (a speaker's utterances in one language and one part of the sentences) and each of its inputs (an
-encoder's layers): n, Σx, Σxxᵀ, Σxyᵀ, Σy, Σy² in float64, with targets in their own units. Sums of groups add and
-subtract. Where a sensor was lost (a pair of neighbouring channels, x and y) the sums of the inputs of those frames are
-kept by themselves, to be subtracted for its channels: a matrix for each sensor with losses, not for each combination.
+encoder's layers): n, Σx, Σxxᵀ, Σxyᵀ, Σy, Σy² in float64, with targets in their own units. Moments of groups add and
+subtract. Where a sensor was lost (a pair of neighbouring channels, x and y), the moments of the inputs of those frames
+are kept by themselves, to be subtracted for its channels: a matrix for each sensor with losses, not for each
+combination. So each input of a group has a row for all frames, then one for those that each of these sensors lacks.
 
 On disk a group is one safetensors file, with a checksum of every tensor, and in place of Σxxᵀ its upper triangle or the
-frames themselves, whichever is smaller (``scatter`` reads both).
+frames themselves, whichever is smaller (``scatter`` reads both)::
+
+    count, y, yy            (channel)               n, Σy, Σy² of the valid targets
+    frames                  (row)                   number of frames
+    lost                    (row - 1, channel)      channels of the sensor that a row's frames lack
+    x <input>               (row, width)            Σx
+    xy <input>              (width, channel)        Σxyᵀ, where a target that was lost counts as 0
+    xx <input>              (row, half)             Σxxᵀ, or instead of it
+    frames <input>, lost at (frame, width), (row - 1, frame)
 """
 
 import json
@@ -28,8 +37,8 @@ Lost = tuple[int, ...]
 """Channels that were lost together."""
 
 
-class Inputs:
-    """Sums over some frames of one input; of Σxxᵀ the upper triangle counts."""
+class InputMoments:
+    """Moments of one input over some frames; of Σxxᵀ only the upper triangle counts."""
 
     def __init__(self, width: int, channels: int, device: torch.device | str = "cpu"):
         self.x = torch.zeros(width, dtype=torch.float64, device=device)
@@ -46,9 +55,9 @@ class Inputs:
 
 
 class GroupMoments:
-    """Sums of one group's frames, added up batch by batch.
+    """Moments of one group's frames, added up batch by batch.
 
-    Of a group with fewer frames than about twice their width the frames themselves are kept in place of Σxxᵀ, which
+    Of a group with fewer frames than about twice their width, the frames themselves are kept in place of Σxxᵀ, which
     would be larger.
 
     Parameters
@@ -65,13 +74,13 @@ class GroupMoments:
         self.count = torch.zeros(channels, dtype=torch.int64, device=device)
         self.y = torch.zeros(channels, dtype=torch.float64, device=device)
         self.yy = torch.zeros(channels, dtype=torch.float64, device=device)
-        self.every = self._inputs(channels)
-        self.lost: dict[Lost, dict[str, Inputs]] = {}
-        self._lost_at: dict[Lost, Tensor] = {}  # places among the group's frames
+        self.all_frames = self._inputs(channels)
+        self.lost: dict[Lost, dict[str, InputMoments]] = {}
+        self._lost_at: dict[Lost, Tensor] = {}  # indices among the group's frames
         self._kept: list[Mapping[str, Tensor]] | None = []  # the frames, while they are few
 
-    def _inputs(self, channels: int) -> dict[str, Inputs]:
-        return {name: Inputs(width, channels, self.device) for name, width in self.widths.items()}
+    def _inputs(self, channels: int) -> dict[str, InputMoments]:
+        return {name: InputMoments(width, channels, self.device) for name, width in self.widths.items()}
 
     def include(
         self,
@@ -86,7 +95,7 @@ class GroupMoments:
         valid, y = valid[used], torch.where(valid, target, 0)[used].double()
         states = {name: states[name][used] for name in self.widths}
         self._start(valid)
-        # A channel that the group has not shown yet costs nothing: if it comes, all frames before are its losses.
+        # A channel that the group has not had yet costs nothing: once it appears, all frames before are its losses.
         shown = (self.count > 0) | valid.any(dim=0)
         for channels in _sensors(valid, shown):
             lost = ~valid[:, channels[0]]
@@ -97,27 +106,27 @@ class GroupMoments:
         self.y += y.sum(dim=0)
         self.yy += y.square().sum(dim=0)
         for name, x in states.items():
-            self.every[name].x += x.double().sum(0)
-            self.every[name].xy.addmm_(x.double().T, y)
+            self.all_frames[name].x += x.double().sum(0)
+            self.all_frames[name].xy.addmm_(x.double().T, y)
             if self._kept is None:
-                self.every[name].square(x.double())
+                self.all_frames[name].square(x.double())
         if self._kept is not None:
             self._kept.append(states)
             if any(self.frames * x.element_size() > 4 * x.shape[1] for x in states.values()):
                 self._add_up()
 
     def _lose(self, channels: Lost, places: Tensor, states: Mapping[str, Tensor]) -> None:
-        """Count frames, by their places behind those so far, as losses of some channels."""
+        """Count frames as losses of some channels; ``places`` are their indices after the frames so far."""
         inputs = self.lost.setdefault(channels, self._inputs(0))
-        known = self._lost_at.get(channels, places[:0])
-        self._lost_at[channels] = torch.cat([known, self.frames + places])
+        before = self._lost_at.get(channels, places[:0])
+        self._lost_at[channels] = torch.cat([before, self.frames + places])
         for name, x in states.items():
             inputs[name].x += x.double().sum(0)
             if self._kept is None:
                 inputs[name].square(x.double())
 
     def _start(self, valid: Bool[Tensor, "frame channel"]) -> None:
-        """Count all frames so far as losses of those channels that are there for the first time."""
+        """Count all frames so far as losses of the channels that appear for the first time."""
         first = torch.nonzero((self.count == 0) & valid.any(dim=0)).flatten().tolist()
         if not self.frames or not first:
             return
@@ -125,16 +134,16 @@ class GroupMoments:
             if channels := tuple(channel for channel in pair if channel in first):
                 inputs = self.lost.setdefault(channels, self._inputs(0))
                 self._lost_at[channels] = torch.arange(self.frames, device=self.device)
-                for name, every in self.every.items():
-                    inputs[name].x += every.x
+                for name, so_far in self.all_frames.items():
+                    inputs[name].x += so_far.x
                     if self._kept is None:
-                        inputs[name].xx += every.xx
+                        inputs[name].xx += so_far.xx
 
     def _add_up(self) -> None:
-        """Turn the frames that were kept into sums."""
+        """Turn the frames that were kept into Σxxᵀ."""
         for name in self.widths:
             x = self._frames(name).double()
-            self.every[name].square(x)
+            self.all_frames[name].square(x)
             for channels, places in self._lost_at.items():
                 self.lost[channels][name].square(x[places])
         self._kept = None
@@ -143,7 +152,7 @@ class GroupMoments:
         return torch.cat([states[name] for states in self._kept or ()])
 
     def save(self, path: Path) -> None:
-        """Write the sums atomically."""
+        """Write the moments atomically."""
         from safetensors.torch import save
 
         masks = torch.zeros(len(self.lost), self.num_channels, dtype=torch.bool)
@@ -152,9 +161,9 @@ class GroupMoments:
         frames = [self.frames, *(len(places) for places in self._lost_at.values())]
         tensors = {"count": self.count, "y": self.y, "yy": self.yy, "lost": masks, "frames": torch.tensor(frames)}
         for name in self.widths:
-            parts = [self.every[name], *(inputs[name] for inputs in self.lost.values())]
+            parts = [self.all_frames[name], *(inputs[name] for inputs in self.lost.values())]
             tensors[f"x {name}"] = torch.stack([part.x for part in parts])
-            tensors[f"xy {name}"] = self.every[name].xy
+            tensors[f"xy {name}"] = self.all_frames[name].xy
             if self._kept:
                 tensors[f"frames {name}"] = self._frames(name)
             else:
@@ -176,7 +185,7 @@ class SavedMoments:
     Raises
     ------
     EncoderError
-        The file is not whole, or was changed.
+        The file is incomplete, or was changed.
     """
 
     path: Path
@@ -190,10 +199,10 @@ class SavedMoments:
             with safe_open(self.path, "pt") as file:
                 tensors = [file.get_tensor(name) for name in names]
         except (OSError, SafetensorError) as error:
-            problem = f"not whole ({error!r:.200}); remove its folder, it is made again"
+            problem = f"incomplete ({error!r:.200}); remove its folder, and it is made again"
             raise EncoderError(f"{self.path}: {problem}") from None
         if [_check(tensor) for tensor in tensors] != [checks.get(name) for name in names]:
-            raise EncoderError(f"{self.path}: damaged; remove its folder, it is made again")
+            raise EncoderError(f"{self.path}: damaged; remove its folder, and it is made again")
         return tensors
 
     def scatter(self, name: str) -> Scatter:
@@ -203,15 +212,16 @@ class SavedMoments:
         frames, lost = self.read(f"frames {name}", "lost at")
         return FrameScatter(frames, torch.cat([lost.new_ones(1, len(frames)), lost]))
 
-    def is_whole(self, inputs: Sequence[str]) -> bool:
-        """Whether everything is there and as it was written."""
+    def is_complete(self, inputs: Sequence[str]) -> bool:
+        """Return whether every tensor is there and as it was written."""
         try:
             names = set(self._checks())
             self.read(*names)
         except EncoderError:
             return False
-        wanted = {"count", "y", "yy", "lost", "frames", *(f"{kind} {name}" for name in inputs for kind in ("x", "xy"))}
-        return wanted <= names and all(names & {f"xx {name}", f"frames {name}"} for name in inputs)
+        of_inputs = {f"{kind} {name}" for name in inputs for kind in ("x", "xy")}
+        expected = {"count", "y", "yy", "lost", "frames"} | of_inputs
+        return expected <= names and all(names & {f"xx {name}", f"frames {name}"} for name in inputs)
 
     def _checks(self) -> dict[str, int]:
         from safetensors import SafetensorError, safe_open
@@ -220,7 +230,7 @@ class SavedMoments:
             with safe_open(self.path, "pt") as file:
                 return dict(json.loads((file.metadata() or {})["checks"]))
         except (OSError, SafetensorError, KeyError, ValueError, TypeError) as error:
-            problem = f"not whole ({error!r:.200}); remove its folder, it is made again"
+            problem = f"incomplete ({error!r:.200}); remove its folder, and it is made again"
             raise EncoderError(f"{self.path}: {problem}") from None
 
 

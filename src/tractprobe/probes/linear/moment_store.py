@@ -1,4 +1,8 @@
-"""The sums of all groups of a pass, read from disk as they are needed."""
+"""The moments of all groups of a pass, read from disk as they are needed.
+
+A row stands for frames of one group: all of them, or those that one of its sensors lacks (``group_moments``). Whatever
+a split asks for is a weighted sum of rows: 1 for frames to be included, -1 for those to be taken out again.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -24,7 +28,7 @@ Selection = Bool[np.ndarray, " group"]
 
 @dataclass(frozen=True)
 class Group:
-    """Utterances whose sums are kept together: of one speaker in one language, on the same side of every split."""
+    """Utterances whose moments are kept together: of one speaker in one language, on the same side of every split."""
 
     corpus: str
     language: str
@@ -38,14 +42,14 @@ class Group:
 
 
 class MomentStore:
-    """The sums of all groups, read from disk as they are needed.
+    """The moments of all groups, read from disk as they are needed.
 
     Attributes
     ----------
     count, y, yy
         (group, channel): valid frames, and sums of targets and of their squares.
     group_of, lost
-        For each row of Σx and Σxxᵀ its group, and the channels that it is to be subtracted for; none: all its frames.
+        For each row its group, and the channels that it is to be subtracted for; no channel: all frames of the group.
     """
 
     def __init__(self, groups: Sequence[Group], files: Sequence[Path], widths: Mapping[str, int]):
@@ -61,7 +65,7 @@ class MomentStore:
         self._last: LayerRows | None = None
 
     def layer(self, name: str, device: torch.device = _CPU) -> "LayerRows":
-        """Return the rows of an input, whose Σxxᵀ are put on a device; the last one that was asked for is kept."""
+        """Return the rows of an input, with Σxxᵀ on a device; those of the last input asked for are kept."""
         if self._last is None or (self._last.name, self._last.device) != (name, device):
             self._last = None  # before the next is read
             self._last = LayerRows(name, self.widths[name], self._files, self.group_of, device)
@@ -75,12 +79,12 @@ class MomentStore:
         """Return the groups that utterances make up; they have to be whole groups."""
         chosen = np.zeros(len(self.groups), bool)
         chosen[[self._group_of_id[id_] for id_ in ids]] = True
-        assert sum(len(group.ids) for group, one in zip(self.groups, chosen, strict=True) if one) == len(ids)
+        assert sum(len(self.groups[number].ids) for number in np.flatnonzero(chosen)) == len(ids)
         return chosen
 
 
 class LayerRows:
-    """One input's sums, a row for all frames of a group and for those that each of its lost sensors lacks.
+    """One input's moments: for each group a row of all its frames, then one of those that each lost sensor lacks.
 
     Attributes
     ----------
@@ -120,15 +124,15 @@ class LayerRows:
     def triangles(self, sets: Sequence[Float[np.ndarray, "_set row"]]) -> list[Float[np.ndarray, "_set half"]]:
         """Return Σxxᵀ of weighted sums of rows, as upper triangles.
 
-        On the CPU each is, to the bit, what it is if it is asked for alone.
+        On the CPU each is the same, to the bit, as if it were asked for alone.
         """
         if self.device.type != "cpu":
             return self.triangles_by_torch(sets)
         total = [np.zeros((len(weights), self.width * (self.width + 1) // 2)) for weights in sets]
         for first in range(0, len(self._group_of), _BLOCK):
             rows = range(first, min(first + _BLOCK, len(self._group_of)))
-            parts = [(one, weights[:, rows.start : rows.stop]) for one, weights in zip(total, sets, strict=True)]
-            using = [(one, weights) for one, weights in parts if weights.any()]
+            parts = [(of_set, weights[:, rows.start : rows.stop]) for of_set, weights in zip(total, sets, strict=True)]
+            using = [(of_set, weights) for of_set, weights in parts if weights.any()]
             if using:
                 block = np.stack(concurrently(self._triangle, rows))
                 concurrently(_add_product, *zip(*using, strict=True), [block] * len(using))
@@ -141,7 +145,7 @@ class LayerRows:
         for first in range(0, len(self._group_of), _BLOCK):
             rows = range(first, min(first + _BLOCK, len(self._group_of)))
             total.addmm_(weights[:, rows.start : rows.stop], torch.stack([self._half(row) for row in rows]))
-        return [one.numpy() for one in total.cpu().split([len(one) for one in sets])]
+        return [triangles.numpy() for triangles in total.cpu().split([len(weights) for weights in sets])]
 
     def _half(self, row: int) -> Float[Tensor, " half"]:
         return self._scatter(int(self._group_of[row])).triangle(int(self._row_in_group[row]))

@@ -1,7 +1,15 @@
 """Σxxᵀ of a group's frames: as upper triangles, or by the frames themselves where those are fewer.
 
-A group has several rows: all its frames, and for each sensor that was lost in some those that it lacks. What is asked
-for is a sum of rows, each times a weight: a matrix, to be fitted to, or Σ(xw - c)², to know how predictions xw vary.
+A group has several rows: all its frames, and for each sensor that was lost in some of them, those frames. What is asked
+for is a weighted sum of rows: of Σxxᵀ, to fit to, or of Σ(xw - c)², to know how predictions xw vary.
+
+Names of shapes::
+
+    frame, width    x of one group
+    row             its frames, and those that each lost sensor lacks
+    half            an upper triangle, row by row: width (width + 1) / 2
+    channel         columns of the weights w and of the centres c
+    *some           any number of leading axes of w and c, as one for each alpha
 """
 
 from dataclasses import dataclass
@@ -22,7 +30,7 @@ _trttp, _tpttr = get_lapack_funcs(("trttp", "tpttr"), dtype=np.float64)
 
 @dataclass(frozen=True, eq=False)
 class FrameScatter:
-    """The frames themselves, and which of them each row has."""
+    """The frames themselves, and which of them belong to each row."""
 
     frames: Float[Tensor, "frame width"]
     rows: Bool[Tensor, "row frame"]

@@ -1,4 +1,12 @@
-"""The sums of groups under a division of the data: what is fitted, chosen and tested on, with standardised targets."""
+"""Moments under a division of the data: what is fitted, chosen and tested on, with standardised targets.
+
+A selection is a set of groups. With y' = (y - m) / s, where m and s are a speaker's mean and deviation, its moments are
+
+    Σy' = Σ_g (Σy - n m) / s,    Σxy'ᵀ = Σ_g (Σxyᵀ - Σx mᵀ) / s,    Σy'² = Σ_g (Σy² - 2 m Σy + n m²) / s²,
+
+sums over its groups g. Channels that have the same frames share Σx and Σxxᵀ, which are weighted sums of the store's
+rows (1: a group's frames; -1: those that a lost sensor lacks).
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,7 +22,7 @@ from tractprobe.data.scales import SpeakerScale
 from tractprobe.data.splits import Split
 from tractprobe.probes.linear.moment_store import LayerRows, MomentStore, Selection
 from tractprobe.probes.linear.scatter import unpacked
-from tractprobe.probes.linear.solver import Held, Sums
+from tractprobe.probes.linear.solver import FullMoments, Moments
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,14 +68,14 @@ class Division:
         keys = [group.key for group in store.groups]
         tested = {
             key: test & np.array([other == key for other in keys])
-            for key in sorted({key for key, one in zip(keys, test, strict=True) if one})
+            for key in sorted({key for key, is_tested in zip(keys, test, strict=True) if is_tested})
         }
         return cls(development, tuple(by_speaker), tested, scales, mean, sd)
 
 
 @dataclass(frozen=True, eq=False)
-class HeldRows(Held):
-    """Moments of a weighted sum of rows, whose Σxxᵀ is not put together."""
+class RowMoments(Moments):
+    """Moments of a weighted sum of rows, whose Σxxᵀ is not added up."""
 
     rows: LayerRows
     row_weights: Float[np.ndarray, " row"]
@@ -79,12 +87,12 @@ class HeldRows(Held):
         return self.rows.squares(self.row_weights, weights, centre)
 
 
-ChannelSums = list[tuple[list[int], Sums]]
-"""Channels, and the sums that they are fitted to."""
+ChannelMoments = list[tuple[list[int], FullMoments]]
+"""Channels, and the moments that they are fitted to."""
 
 
-class LayerSums:
-    """One input's sums under one division, with standardised targets."""
+class LayerMoments:
+    """One input's moments under one division, with standardised targets."""
 
     def __init__(self, store: MomentStore, name: str, division: Division, device: torch.device | str = "cpu"):
         self.store, self.division, self.device = store, division, device
@@ -92,51 +100,51 @@ class LayerSums:
         self.rows = store.layer(name, torch.device(device))
         self._usable = (store.count > 0) & np.isfinite(division.mean)
 
-    def held(self, selection: Selection) -> list[tuple[list[int], HeldRows]]:
-        """Return (channels, their moments) of some groups, for each set of channels that have the same frames."""
+    def of(self, selection: Selection) -> list[tuple[list[int], RowMoments]]:
+        """Return (channels, their moments) of a selection, for each set of channels that have the same frames."""
         weights, which = np.unique(self._row_weights(selection), axis=0, return_inverse=True)
-        found = []
+        parts = []
         for index, row_weights in enumerate(weights):
             channels = np.flatnonzero(which.reshape(-1) == index)
-            part = self._held(selection, channels, row_weights)
+            part = self._row_moments(selection, channels, row_weights)
             if part.n > 0:
-                found.append((channels.tolist(), part))
-        return found
+                parts.append((channels.tolist(), part))
+        return parts
 
     @cached_property
-    def _to_fit(self) -> list[list[tuple[list[int], HeldRows]]]:
+    def _to_fit(self) -> list[list[tuple[list[int], RowMoments]]]:
         """The folds' training sides, then the development side."""
-        return [self.held(side) for side in (*(train for train, _ in self.division.folds), self.division.development)]
+        return [self.of(side) for side in (*(train for train, _ in self.division.folds), self.division.development)]
 
     @cached_property
     def row_weights(self) -> Float[np.ndarray, "set row"]:
-        """Return the sums of rows that heads are fitted to."""
-        found = [part.row_weights for side in self._to_fit for _, part in side]
-        return np.stack(found) if found else np.zeros((0, len(self.store.group_of)))
+        """The weighted sums of rows that heads are fitted to."""
+        weights = [part.row_weights for side in self._to_fit for _, part in side]
+        return np.stack(weights) if weights else np.zeros((0, len(self.store.group_of)))
 
-    def fitted(self, triangles: Float[np.ndarray, "set half"] | None = None) -> list[ChannelSums]:
-        """Return (channels, their sums) of the folds' training sides and of the development side, as in ``held``.
+    def to_fit(self, triangles: Float[np.ndarray, "set half"] | None = None) -> list[ChannelMoments]:
+        """Return (channels, their moments) of the folds' training sides, then of the development side, as ``of`` does.
 
         Parameters
         ----------
         triangles
-            Σxxᵀ of ``row_weights``, where it was added up for several divisions at once.
+            Σxxᵀ of ``row_weights``, if it was added up for several divisions at once.
         """
         each = iter(self.rows.triangles([self.row_weights])[0] if triangles is None else triangles)
-        return [[(channels, self._whole(part, next(each))) for channels, part in side] for side in self._to_fit]
+        return [[(channels, self._full(part, next(each))) for channels, part in side] for side in self._to_fit]
 
-    def _whole(self, part: HeldRows, triangle: Float[np.ndarray, " half"]) -> Sums:
+    def _full(self, part: RowMoments, triangle: Float[np.ndarray, " half"]) -> FullMoments:
         xx = unpacked(torch.from_numpy(triangle).to(self.device), self.width)
-        return Sums(part.n, part.x, part.y, part.xy, part.yy, xx)
+        return FullMoments(part.n, part.x, part.y, part.xy, part.yy, xx)
 
     def _row_weights(self, selection: Selection) -> Float[np.ndarray, "channel row"]:
-        """Return 1 for the frames of a group that a channel takes part in, -1 for those that it was lost in."""
+        """Return 1 for the frames of a group that has a channel, -1 for those of them in which the channel was lost."""
         store = self.store
         used = (selection[:, None] & self._usable)[store.group_of]
-        every = ~store.lost.any(axis=1, keepdims=True)
-        return np.where(every, used, -(used & store.lost).astype(float)).T
+        all_frames = ~store.lost.any(axis=1, keepdims=True)
+        return np.where(all_frames, used, -(used & store.lost).astype(float)).T
 
-    def _held(self, selection: Selection, channels: np.ndarray, row_weights: np.ndarray) -> HeldRows:
+    def _row_moments(self, selection: Selection, channels: np.ndarray, row_weights: np.ndarray) -> RowMoments:
         store, division = self.store, self.division
         chosen = (selection[:, None] & self._usable)[:, channels]
         scale = np.where(chosen, 1 / division.sd[:, channels], 0)
@@ -144,7 +152,7 @@ class LayerSums:
         count, y, yy = (values[:, channels] for values in (store.count, store.y, store.yy))
         xy = np.einsum("gc,gwc->wc", scale, self.rows.xy[:, :, channels])
         xy -= ((row_weights[:, None] * shift[store.group_of]).T @ self.rows.x).T
-        return HeldRows(
+        return RowMoments(
             int(row_weights @ store.frames),
             self._tensor(row_weights @ self.rows.x),
             self._tensor((y * scale - count * shift).sum(axis=0)),

@@ -5,6 +5,13 @@ With inputs standardised by the fitted part's own mean μ and deviation σ, Z = 
     W(α) = (ZᵀZ + α I)⁻¹ Zᵀ(Y - ȳ),
 
 which is scikit-learn's ``Ridge(alpha)`` on ``StandardScaler``'s output.
+
+Names of shapes and letters::
+
+    width, channel, alpha    features of x, targets y, candidate penalties
+    *set                     one or several problems that are solved at once
+    x, xx, xy, y, yy         Σx, Σxxᵀ, Σxyᵀ, Σy, Σy² over the frames; y stays per channel
+    gram, cross              G = ZᵀZ and C = Zᵀ(Y - ȳ)
 """
 
 from abc import ABC, abstractmethod
@@ -28,7 +35,7 @@ _sytrd, _ormqr = get_lapack_funcs(("sytrd", "ormqr"), dtype=np.float64)
 
 
 @dataclass(frozen=True, eq=False)
-class Held(ABC):
+class Moments(ABC):
     """Moments of some frames' inputs x and targets y, float64, from which predictions are scored."""
 
     n: int
@@ -45,8 +52,8 @@ class Held(ABC):
 
 
 @dataclass(frozen=True, eq=False)
-class Sums(Held):
-    """First and second moments of some frames, to which heads are fitted."""
+class FullMoments(Moments):
+    """The same with Σxxᵀ, to which heads are fitted."""
 
     xx: Float[Tensor, "width width"]
 
@@ -58,19 +65,19 @@ class Sums(Held):
 
 
 def solve(
-    sums: Sums, alphas: Sequence[float]
+    moments: FullMoments, alphas: Sequence[float]
 ) -> tuple[Float[Tensor, "alpha width channel"], Float[Tensor, "alpha channel"]]:
-    """Return weights and intercepts, for inputs as they are, of the ridge solution for each alpha.
+    """Return weights and intercepts of the ridge solution for each alpha, for inputs that are not standardised.
 
     A feature that is constant in the fitted frames gets weight 0.
     """
-    mean_x, mean_y = sums.x / sums.n, sums.y / sums.n
-    scatter = sums.xx - sums.n * torch.outer(mean_x, mean_x)
-    deviation = (scatter.diagonal().clamp(min=0) / sums.n).sqrt()
-    constant = deviation <= 1e-9 * (sums.xx.diagonal() / sums.n).sqrt()
+    mean_x, mean_y = moments.x / moments.n, moments.y / moments.n
+    centred = moments.xx - moments.n * torch.outer(mean_x, mean_x)
+    deviation = (centred.diagonal().clamp(min=0) / moments.n).sqrt()
+    constant = deviation <= 1e-9 * (moments.xx.diagonal() / moments.n).sqrt()
     inverse = torch.where(constant, 0.0, 1 / deviation)
-    gram = scatter * torch.outer(inverse, inverse)
-    cross = (sums.xy - sums.n * torch.outer(mean_x, mean_y)) * inverse[:, None]
+    gram = centred * torch.outer(inverse, inverse)
+    cross = (moments.xy - moments.n * torch.outer(mean_x, mean_y)) * inverse[:, None]
     weights = inverse[:, None] * _shrunk(gram, cross, torch.tensor(list(alphas), dtype=torch.float64))
     return weights, mean_y - mean_x @ weights
 
@@ -101,16 +108,16 @@ def by_cholesky(
     eigenvectors solve instead.
     """
     together = max(1, _FACTORS_BYTES // (2 * gram.nbytes))  # the shifted matrices and their factors
-    found, failed = [], []
-    for some in alphas.to(gram).split(together):
-        shifted = torch.stack([gram] * len(some), dim=-3)
-        shifted.diagonal(dim1=-2, dim2=-1).add_(some[:, None])
+    solutions, failed = [], []
+    for part in alphas.to(gram).split(together):
+        shifted = torch.stack([gram] * len(part), dim=-3)
+        shifted.diagonal(dim1=-2, dim2=-1).add_(part[:, None])
         factors, info = torch.linalg.cholesky_ex(shifted)
-        found.append(torch.cholesky_solve(cross[..., None, :, :], factors))
+        solutions.append(torch.cholesky_solve(cross[..., None, :, :], factors))
         failed.append(info != 0)
-    solved, without = torch.cat(found, dim=-3), torch.cat(failed, dim=-1)
-    if without.any():
-        solved = torch.where(without[..., None, None], by_eigenvectors(gram, cross, alphas), solved)
+    solved, indefinite = torch.cat(solutions, dim=-3), torch.cat(failed, dim=-1)
+    if indefinite.any():
+        solved = torch.where(indefinite[..., None, None], by_eigenvectors(gram, cross, alphas), solved)
     return solved
 
 
@@ -146,13 +153,13 @@ def by_tridiagonal(
     return np.moveaxis(outside.reshape(width, len(alphas), channels), 1, 0)
 
 
-def correlation(sums: Held, weights: Float[Tensor, "alpha width channel"]) -> Float[Tensor, "alpha channel"]:
-    """Return the correlation that linear predictions x·w reach on the frames of the sums; NaN without variance.
+def correlation(moments: Moments, weights: Float[Tensor, "alpha width channel"]) -> Float[Tensor, "alpha channel"]:
+    """Return the correlation that linear predictions x·w reach on the frames of the moments; NaN without variance.
 
-    r = wᵀ Sxy / √(wᵀ Sxx w · Syy) with the centred sums S.
+    r = wᵀ Sxy / √(wᵀ Sxx w · Syy) with the centred moments S.
     """
-    cross = sums.xy - torch.outer(sums.x, sums.y) / sums.n
-    total = sums.yy - sums.y.square() / sums.n
+    cross = moments.xy - torch.outer(moments.x, moments.y) / moments.n
+    total = moments.yy - moments.y.square() / moments.n
     covariance = torch.einsum("awc,wc->ac", weights, cross)
-    spread = sums.squares(weights, sums.x @ weights / sums.n)
+    spread = moments.squares(weights, moments.x @ weights / moments.n)
     return covariance / (spread * total).sqrt()
