@@ -246,7 +246,7 @@ def test_no_other_audio_can_be_encoded_and_no_head_exported(configure: Configure
         Precomputed(features)([torch.zeros(16000)])
     train(configure("held_out=it", "model=features", f"model.root={features}"))
     (run,) = (path.parent for path in (tmp_path / "runs").rglob("result.json"))
-    with pytest.raises(RunError, match="no encoder is there to invert audio with"):
+    with pytest.raises(RunError, match="there is no encoder to invert audio with"):
         export(run)
 
 

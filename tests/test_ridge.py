@@ -146,7 +146,7 @@ def test_correlation_follows_from_sums_of_frames_kept_aside(shift: float):
 
 @pytest.mark.parametrize("alphas", [[], [0.0], [-1.0, 1.0]])
 def test_alphas_are_positive(alphas: list[float]):
-    with pytest.raises(ConfigError, match="positive"):
+    with pytest.raises(ConfigError, match="above 0"):
         Ridge(1, 2, 3, alphas)
 
 
