@@ -3,13 +3,15 @@
 import math
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from tractprobe.encoders.layers import Label, order
+from tractprobe.evidence.condition import Condition
 from tractprobe.runs.estimate import Estimate, mean_over_speakers
 from tractprobe.runs.result import Row, speaker_means
 from tractprobe.system.errors import RunError
 
-_OF_GRADIENTS = ("together=", "objective.", "optimizer.", "schedule.", "trainer.", "patience=", "data.", "head.")
+_OF_GRADIENTS = ("together", "objective", "optimizer", "schedule", "trainer", "patience", "data", "head")
 _PAIRED = ("held_out", "language", "speaker", "channel")
 
 
@@ -23,7 +25,7 @@ class Difference:
 
     model: str
     head: str
-    settings: str
+    settings: Condition
     split: str
     held_out: tuple[str, ...]
     layer: Label
@@ -39,7 +41,7 @@ def differences(rows: Sequence[Row], baseline: str) -> list[Difference]:
     which a closed-form head does not have, may differ between the two; nothing else may. A baseline under the same
     settings takes precedence over one under the shipped settings.
     """
-    kinds: dict[tuple[str, ...], list[Row]] = {}
+    kinds: dict[tuple[Any, ...], list[Row]] = {}
     for row in rows:
         if row["target"] == "ema":
             kind = (row["model"], row["head"], row["split"], row["material"], row["settings"])
@@ -57,19 +59,16 @@ def differences(rows: Sequence[Row], baseline: str) -> list[Difference]:
     return sorted(compared, key=lambda each: (each.model, each.head, each.settings, order(each.layer)))
 
 
-def _baseline(kinds: dict[tuple[str, ...], list[Row]], labels: tuple[str, ...], settings: str) -> list[Row] | None:
+def _baseline(
+    kinds: dict[tuple[Any, ...], list[Row]], labels: tuple[str, ...], settings: Condition
+) -> list[Row] | None:
     """Return the rows of a baseline under the same settings, or under the shipped settings of training by gradients."""
     same = kinds.get((*labels, settings))
-    return kinds.get((*labels, _shared(settings))) if same is None else same
-
-
-def _shared(settings: str) -> str:
-    """Return settings without those of training by gradients."""
-    return " ".join(setting for setting in settings.split(" ") if not setting.startswith(_OF_GRADIENTS))
+    return kinds.get((*labels, settings.without(*_OF_GRADIENTS))) if same is None else same
 
 
 def _difference(
-    labels: tuple[str, str, str, str], layer: Label, own: Sequence[Row], others: Sequence[Row]
+    labels: tuple[str, str, Condition, str], layer: Label, own: Sequence[Row], others: Sequence[Row]
 ) -> list[Difference]:
     both = _paired(own) & _paired(others)
     if not both:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from tractprobe.encoders.layers import Label, order
+from tractprobe.evidence.condition import Condition
 from tractprobe.runs.estimate import Estimate, mean_over_speakers, point_over_speakers
 from tractprobe.runs.result import METRICS, RESULT, RUN_FIELDS, SCORE_FIELDS, Row, read_result, speaker_means
 from tractprobe.system.errors import RunError
@@ -35,23 +36,12 @@ def tidy(run: str, result: Mapping[str, Any]) -> list[Row]:
     labels = {"run": run, **{name: identity[name] for name in RUN_FIELDS[1:]}}
     labels["material"] = digest([identity["encoder"], identity["corpora"]])[:6]
     differences = identity.get("differences", {})
-    labels["settings"] = " ".join(f"{key}={_short(value)}" for key, value in differences.items())
+    labels["settings"] = Condition.of(differences)
     labels["train_min"] = differences.get(TRAIN_MIN)
     return [
         labels | {"own_scale": row["speaker"] in own_scale} | {name: row[name] for name in SCORE_FIELDS}
         for row in result["scores"]
     ]
-
-
-def _short(value: Any) -> str:
-    """Return a setting as it would be typed.
-
-    >>> _short(["hprc", "mocha"]), _short(None)
-    ('[hprc,mocha]', 'null')
-    """
-    if isinstance(value, list):
-        return f"[{','.join(map(_short, value))}]"
-    return "null" if value is None else str(value)
 
 
 def write_csv(path: Path, rows: Sequence[Row]) -> None:
@@ -174,7 +164,7 @@ def _layer_table(kind: tuple[str, ...], rows: Sequence[Row], *, show_material: b
     what = "r" if target == "ema" else f"r of {target}"
     title = f"{model}, {head}: {what} by held-out {split}" + (f" ({', '.join(notes)})" if notes else "")
     own_scale = tuple(sorted({row["speaker"] for row in rows if row["own_scale"]}))
-    others = " ".join(each for each in rows[0]["settings"].split(" ") if not each.startswith(f"{TRAIN_MIN}="))
+    others = str(rows[0]["settings"].without(TRAIN_MIN))
     family = " ".join([f"{model}, {head}: {what} by held-out {split}", others, *notes[bool(suffix) :]]).strip()
     return LayerTable(f"{title}, n speakers", columns, cells, own_scale, target, rows[0]["train_min"], family)
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tractprobe.encoders.layers import Label
+from tractprobe.inversion.head_header import HeadDescription
 from tractprobe.runs.configuration import Plain
 from tractprobe.runs.estimate import mean_over_speakers
 from tractprobe.runs.result import HEADS, METRICS, RESULT, Row, RunResult, chosen_layer, read_result, speaker_means
@@ -107,7 +108,7 @@ def _chosen(run: Path, result: RunResult, layers: Sequence[Label], asked: Label 
     return chosen
 
 
-def _about(run: Path, result: RunResult, layer: Label, channels: list[dict[str, str]]) -> Plain:
+def _about(run: Path, result: RunResult, layer: Label, channels: list[dict[str, str]]) -> HeadDescription:
     from tractprobe.runs.building import build
 
     identity, settings = result["identity"], result["settings"]

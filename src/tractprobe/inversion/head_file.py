@@ -24,7 +24,7 @@ from tractprobe.encoders.encoder import Encoder, weights_sha256
 from tractprobe.encoders.frames import FrameGeometry
 from tractprobe.encoders.layers import Label, Layers, is_label, label, of_label
 from tractprobe.encoders.state_cache import Storage, as_storage
-from tractprobe.inversion.head_header import FORMAT, about_of, read_content, require
+from tractprobe.inversion.head_header import FORMAT, HeadCard, HeadDescription, about_of, read_content, require
 from tractprobe.probes.heads import Bank
 from tractprobe.probes.heads.ridge import Ridge
 from tractprobe.runs.building import build
@@ -62,7 +62,7 @@ class HeadFile:
     geometry: FrameGeometry
     storage: Storage
     scales: Mapping[str, SpeakerScale]
-    about: Plain
+    about: HeadCard
 
     @property
     def layer(self) -> Label:
@@ -92,14 +92,14 @@ class HeadFile:
             raise EncoderError(f"{self.path}: layer, width or frames are not those of {encoder.label}")
 
 
-def write_head(path: Path, tensors: Mapping[str, Tensor], about: Plain) -> None:
+def write_head(path: Path, tensors: Mapping[str, Tensor], description: HeadDescription) -> None:
     """Write a head file, unless it could not be read back."""
     from safetensors.torch import save
 
     tensors = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
-    about = {"format": FORMAT, **about}
-    about["sha256"] = _checksum(tensors, about)
-    content = save(tensors, metadata={"tractprobe": json.dumps(about, allow_nan=False)})
+    card: dict[str, Any] = {"format": FORMAT, **description}
+    card["sha256"] = _checksum(tensors, card)
+    content = save(tensors, metadata={"tractprobe": json.dumps(card, allow_nan=False)})
     _parsed(path, content)
     with atomic(path) as temporary:
         temporary.write_bytes(content)
@@ -125,7 +125,7 @@ def _parsed(path: Path, content: bytes) -> HeadFile:
         raise HeadError(f"{path}: not a head file, or a damaged one ({first_line(error)})") from None
 
 
-def _built(path: Path, tensors: Mapping[str, Tensor], about: Plain) -> HeadFile:
+def _built(path: Path, tensors: Mapping[str, Tensor], about: HeadCard) -> HeadFile:
     channels = tuple(Channel(each["target"], each["name"], each["unit"]) for each in about["channels"])
     names = [channel.name for channel in channels]
     require(1 <= len(names) <= _MAX_CHANNELS and len(set(names)) == len(names), "no channels, or some of one name")
@@ -201,7 +201,7 @@ def _check_target(name: Any, targets: frozenset[str]) -> None:
         raise HeadError(f"what it names is not ours to build: {unknown(name)}")
 
 
-def _check_origin(about: Plain) -> None:
+def _check_origin(about: HeadCard) -> None:
     """Raise HeadError unless a viewer can be told what a head was fitted on, and how well it did."""
     texts = (about["encoder"]["label"], about["run"]["head"], about["run"]["held_out"])
     require(all(isinstance(text, str) for text in texts), "no encoder, head or held-out value that has a name")
@@ -232,9 +232,9 @@ def _scales(speakers: Plain, num_channels: int) -> dict[str, SpeakerScale]:
     return scales
 
 
-def _checksum(tensors: Mapping[str, Tensor], about: Plain) -> str:
+def _checksum(tensors: Mapping[str, Tensor], card: Mapping[str, Any]) -> str:
     holder = torch.nn.Module()
     for index, (_, value) in enumerate(sorted(tensors.items())):
         holder.register_buffer(f"t{index}", value)
-    content = {key: value for key, value in about.items() if key != "sha256"}
+    content = {key: value for key, value in card.items() if key != "sha256"}
     return digest([content, sorted(tensors), weights_sha256(holder)])

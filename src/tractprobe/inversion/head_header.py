@@ -2,13 +2,52 @@
 
 import json
 from pathlib import Path
+from typing import Any, TypedDict
 
+from tractprobe.encoders.layers import Label
 from tractprobe.runs.configuration import Plain
 from tractprobe.system.errors import CorpusError, HeadError, TractprobeError, first_line
 from tractprobe.system.files import read_bytes
 
 FORMAT = 1
 MAX_BYTES, MAX_HEADER_BYTES = 1 << 30, 1 << 23
+
+
+class EncoderCard(TypedDict):
+    """The encoder that a head was fitted on: how to build it, and what tells whether it is the same."""
+
+    label: str
+    settings: Plain
+    identity: Plain
+    width: int
+    about: Plain | None
+
+
+class HeadDescription(TypedDict):
+    """What somebody needs to know of a head who has never seen the run."""
+
+    channels: list[dict[str, str]]
+    head: Plain
+    layer: Label
+    encoder: EncoderCard
+    frames: Plain
+    storage: str
+    ema: Plain
+    speakers: dict[str, dict[str, list[float | None]]]
+    corpora: dict[str, str]
+    run: Plain
+    means: dict[str, dict[str, dict[str, Any]]]
+    scores: list[Any]
+    scaled_by_own_test_frames: list[str]
+    versions: dict[str, str]
+    licence: str
+
+
+class HeadCard(HeadDescription):
+    """What a head file says about itself: the description, its format and a checksum over all of it."""
+
+    format: int
+    sha256: str
 
 
 def check_header(path: Path) -> None:
@@ -30,7 +69,7 @@ def read_content(path: Path) -> bytes:
         raise HeadError(str(error)) from None
 
 
-def about_of(content: bytes) -> Plain:
+def about_of(content: bytes) -> HeadCard:
     """Return what a head file says about itself."""
     size = int.from_bytes(content[:8], "little")
     require(len(content) > 8 and 2 <= size <= len(content) - 8, "not a head file: not safetensors, or cut short")
