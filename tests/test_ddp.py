@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 import torch
 from conftest import REPOSITORY
+from inversions import inversion
 from safetensors.torch import load_file
 from warm import Process, Warm
 
