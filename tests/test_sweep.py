@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -43,7 +44,10 @@ def places(data: Path, tmp_path: Path) -> list[str]:
 
 
 def sweep(warm: Warm, tmp_path: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return warm.run([TRAIN, "-m", *arguments], tmp_path)
+    line = [TRAIN, "-m", *arguments]
+    if "hydra/launcher=submitit_local" in arguments:
+        return subprocess.run([sys.executable, *line], capture_output=True, text=True, cwd=tmp_path, check=False)
+    return warm.run(line, tmp_path)
 
 
 def results(runs: Path) -> dict[str, int]:
