@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ import torch
 from head_files import about_of, random_ridge
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
+from warm import Warm
 
 from tractprobe.corpora.prepared.corpus import PreparedCorpus
 from tractprobe.corpora.prepared.prepare import prepare
@@ -134,6 +135,14 @@ def configure(data: Path, tmp_path: Path) -> Callable[..., Any]:
             return compose(name, overrides=[*own, *paths, *overrides])
 
     return make
+
+
+@pytest.fixture(scope="session")
+def warm() -> Iterator[Warm]:
+    """Starts processes that have imported everything."""
+    server = Warm()
+    yield server
+    server.close()
 
 
 @pytest.fixture

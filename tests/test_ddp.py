@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -15,6 +16,7 @@ import torch
 from conftest import REPOSITORY
 from inversions import inversion
 from safetensors.torch import load_file
+from warm import Process, Warm
 
 from tractprobe.corpora.prepared.corpus import PreparedCorpus
 from tractprobe.data.datamodule import EmaData
@@ -59,11 +61,28 @@ if __name__ == "__main__":
 """
 
 
-def test_ranks_together_score_every_frame_once(toy: PreparedCorpus, data: Path, tmp_path: Path):
+def ranks(warm: Warm, line: list[str], cwd: Path, *of_others: str) -> list[Process]:
+    """Start a line as two ranks that find each other, as a cluster does; the others take more arguments."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        port = listening.getsockname()[1]
+    every = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": "2", "NODE_RANK": "0"}
+    return [
+        warm.start([*line, *(of_others if rank else ())], cwd, {**os.environ, **every, "LOCAL_RANK": str(rank)})
+        for rank in range(2)
+    ]
+
+
+def assert_end_well(processes: list[Process]) -> None:
+    for process in processes:
+        printed = process.communicate()
+        assert process.returncode == 0, printed
+
+
+def test_ranks_together_score_every_frame_once(toy: PreparedCorpus, data: Path, tmp_path: Path, warm: Warm):
     """Three batches on two ranks."""
     (tmp_path / "script.py").write_text(SCRIPT)
-    command = [sys.executable, str(tmp_path / "script.py"), str(data / "toy"), str(tmp_path / "scores.json")]
-    subprocess.run(command, check=True, cwd=REPOSITORY, capture_output=True, timeout=300)
+    line = [str(tmp_path / "script.py"), str(data / "toy"), str(tmp_path / "scores.json")]
+    assert_end_well(ranks(warm, line, REPOSITORY))
     together = json.loads((tmp_path / "scores.json").read_text())
     assert len(together) == 3 * 12 and {row["n_frames"] for row in together} == {4 * 59}
     for one, other in zip(scored_alone(toy), together, strict=True):
@@ -95,17 +114,15 @@ def script(name: str, folder: Path, data: Path, *overrides: str) -> list[str]:
 
 
 def training(folder: Path, data: Path) -> list[str]:
-    return [
-        sys.executable,
-        *script("train.py", folder, data, "corpora=[toy]", "tracking=off", "trainer=ddp", *TRAINING),
-    ]
+    return script("train.py", folder, data, "corpora=[toy]", "tracking=off", "trainer=ddp", *TRAINING)
 
 
 @pytest.fixture(scope="module")
 def together(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The directory of a run that two processes did."""
     folder = tmp_path_factory.mktemp("together")
-    subprocess.run(training(folder, data), check=True, capture_output=True, timeout=300, cwd=folder)
+    line = [sys.executable, *training(folder, data)]
+    subprocess.run(line, check=True, capture_output=True, timeout=300, cwd=folder)
     (path,) = folder.rglob("result.json")
     return path.parent
 
@@ -130,22 +147,21 @@ def test_the_other_rank_leaves_nothing_but_its_log(together: Path):
     assert [path.name for path in (together / "checkpoints").iterdir()] == ["last.ckpt"]
 
 
-def test_ranks_that_were_killed_go_on_to_the_same_bits(together: Path, data: Path, tmp_path: Path):
-    process = subprocess.Popen(
-        training(tmp_path, data),
-        start_new_session=True,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        cwd=tmp_path,
-    )
+AS_LIGHTNING_STARTS_THEM = ("hydra.job.name=train_ddp_process_1", "hydra.output_subdir=null")
+
+
+def test_ranks_that_were_killed_go_on_to_the_same_bits(together: Path, data: Path, tmp_path: Path, warm: Warm):
+    processes = ranks(warm, training(tmp_path, data), tmp_path, *AS_LIGHTNING_STARTS_THEM)
     deadline = time.monotonic() + 120
     while not list(tmp_path.rglob("last.ckpt")) and time.monotonic() < deadline:
         time.sleep(0.01)
-    os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
+    for process in processes:
+        os.killpg(process.pid, signal.SIGKILL)
+    for process in processes:
+        process.wait()
     (checkpoint,) = tmp_path.rglob("last.ckpt")
     assert torch.load(checkpoint, weights_only=True)["epoch"] < 5 and not list(tmp_path.rglob("result.json"))
-    subprocess.run(training(tmp_path, data), check=True, capture_output=True, timeout=300, cwd=tmp_path)
+    assert_end_well(ranks(warm, training(tmp_path, data), tmp_path, *AS_LIGHTNING_STARTS_THEM))
     resumed, undisturbed = read_result(checkpoint.parents[1]), read_result(together)
     assert resumed["scores"] == undisturbed["scores"] and resumed["fit"] == undisturbed["fit"]
     weights, expected = (load_file(folder / "head.safetensors") for folder in (checkpoint.parents[1], together))

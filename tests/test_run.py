@@ -20,6 +20,7 @@ from safetensors.torch import load_file, save_file
 from sklearn.linear_model import Ridge
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from warm import Warm
 
 from tractprobe.corpora.prepared.prepare import prepare
 from tractprobe.corpora.readers.emu import Emu
@@ -43,6 +44,9 @@ Configure = Callable[..., Any]
 SMALL = ["model=random", "model.layers=2", "model.width=48", "model.channels=16"]
 NARROW = "model.context=1"  # a ridge over all of log-mel's 11 frames takes seconds
 NONLINEAR = ["head=mlp", "head.hidden=16", "trainer.max_epochs=3", "data.batch_size=4"]
+
+
+TRAIN = str(REPOSITORY / "train.py")
 
 
 def name_of(settings: dict[str, Any]) -> str:
@@ -263,7 +267,8 @@ def test_two_processes_on_one_run_do_it_once(
     places: list[str], tmp_path: Path, configure: Configure, caplog: pytest.LogCaptureFixture
 ):
     """The second asks while the first has the run's folder to itself."""
-    process = subprocess.Popen(command("held_out=it", NARROW, *places), stdout=subprocess.PIPE, text=True, cwd=tmp_path)
+    line = [sys.executable, TRAIN, "held_out=it", NARROW, *places]
+    process = subprocess.Popen(line, stdout=subprocess.PIPE, text=True, cwd=tmp_path)
     wait_for(tmp_path / "runs", "*.lock")
     assert not list((tmp_path / "runs").rglob("result.json"))
     with caplog.at_level("INFO"):
@@ -426,29 +431,41 @@ def test_the_built_in_corpus_prepares_itself_but_never_over_somebodys_own(
     assert len(collect(tmp_path / "runs")) == 3 * 12  # the toy's three speakers, not the package's four
 
 
-def command(*arguments: str) -> list[str]:
-    return [sys.executable, str(REPOSITORY / "train.py"), *arguments]
-
-
 @pytest.fixture
 def places(data: Path, tmp_path: Path) -> list[str]:
     names = {"data": data, "runs": tmp_path / "runs", "cache": tmp_path / "cache"}
     return [*(f"paths.{name}={path}" for name, path in names.items()), "corpora=[toy]", "tracking=off"]
 
 
+KILLED = """
+import os, runpy, signal, sys
+import tractprobe.jobs
+
+write = tractprobe.jobs.write_result
+
+def write_and_be_killed(*arguments):
+    write(*arguments)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+tractprobe.jobs.write_result = write_and_be_killed
+del sys.argv[0]
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+
+
 def test_a_killed_sweep_with_a_cell_that_fails_is_finished_by_the_same_line(
-    places: list[str], tmp_path: Path, configure: Configure
+    places: list[str], tmp_path: Path, configure: Configure, warm: Warm
 ):
     """Kill -9 once the first cell is done; the line again does the rest, and each cell is what it is undisturbed.
 
     The cell that fails stops no other, is alone in being asked for again, and is said in one line.
     """
-    line = command("-m", "seed=0,1", "held_out=en,fr,it", NARROW, *places)
-    process = subprocess.Popen(line, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=tmp_path)
-    kill_once_there_is(process, tmp_path / "runs", "result.json")
+    (tmp_path / "killed.py").write_text(KILLED)
+    line = ["-m", "seed=0,1", "held_out=en,fr,it", NARROW, *places]
+    assert warm.run([str(tmp_path / "killed.py"), TRAIN, *line], tmp_path).returncode == -signal.SIGKILL
     done = {path: path.stat().st_mtime_ns for path in (tmp_path / "runs").rglob("result.json")}
     assert 1 <= len(done) < 4
-    again = subprocess.run(line, capture_output=True, text=True, cwd=tmp_path, check=False)
+    again = warm.run([TRAIN, *line], tmp_path)
     assert again.returncode == 1
     assert "held_out=fr names no language; there are de, en, it" in again.stdout + again.stderr
     assert "Traceback" not in again.stderr
@@ -463,12 +480,6 @@ def test_a_killed_sweep_with_a_cell_that_fails_is_finished_by_the_same_line(
         cell = [f"seed={identities[-1][0]}", f"held_out={identities[-1][1]}"]
         assert train(configure(*cell, NARROW, *elsewhere))["scores"] == result["scores"]
     assert sorted(identities) == [(0, "en"), (0, "it"), (1, "en"), (1, "it")]
-
-
-def kill_once_there_is(process: subprocess.Popen, root: Path, name: str) -> None:
-    wait_for(root, name)
-    os.kill(process.pid, signal.SIGKILL)
-    process.wait()
 
 
 def test_real_hprc_goes_the_whole_way(configure: Configure, tmp_path: Path):

@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,8 +15,9 @@ import pytest
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from test_config import composed
-from test_run import SMALL, assert_alike, command
+from test_run import SMALL, TRAIN, assert_alike
 from test_tracking import offline_runs
+from warm import Warm
 
 from tractprobe.jobs import train
 from tractprobe.runs.configuration import conf_dir
@@ -41,8 +43,11 @@ def places(data: Path, tmp_path: Path) -> list[str]:
     return [f"paths.{name}={tmp_path / name}" for name in ("data", "runs", "cache")]
 
 
-def sweep(tmp_path: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(command("-m", *arguments), capture_output=True, text=True, cwd=tmp_path, check=False)
+def sweep(warm: Warm, tmp_path: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    line = [TRAIN, "-m", *arguments]
+    if "hydra/launcher=submitit_local" in arguments:
+        return subprocess.run([sys.executable, *line], capture_output=True, text=True, cwd=tmp_path, check=False)
+    return warm.run(line, tmp_path)
 
 
 def results(runs: Path) -> dict[str, int]:
@@ -58,7 +63,7 @@ def installed(plugin: str) -> bool:
 
 @pytest.mark.parametrize("launcher", LAUNCHERS)
 def test_a_job_that_fails_stops_no_other_and_the_same_line_runs_it_alone(
-    launcher: str, places: list[str], tmp_path: Path
+    launcher: str, places: list[str], tmp_path: Path, warm: Warm
 ):
     """The second of three jobs wants a corpus that is prepared later."""
     if not installed(launcher):
@@ -67,7 +72,7 @@ def test_a_job_that_fails_stops_no_other_and_the_same_line_runs_it_alone(
     line = [*LAUNCHERS[launcher], "corpora=[toy],[later],[toy,toy2]", FRAME, "held_out=it", "tracking=off", *places]
     shutil.copytree(tmp_path / "data/toy", tmp_path / "data/toy2")
     rename(tmp_path / "data/toy2", "toy2")
-    first = sweep(tmp_path, *line)
+    first = sweep(warm, tmp_path, *line)
     assert first.returncode == 1
     done = results(runs)
     assert len(done) == 2
@@ -84,7 +89,7 @@ def test_a_job_that_fails_stops_no_other_and_the_same_line_runs_it_alone(
 
     shutil.copytree(tmp_path / "data/toy", tmp_path / "data/later")
     rename(tmp_path / "data/later", "later")
-    second = sweep(tmp_path, *line)
+    second = sweep(warm, tmp_path, *line)
     assert second.returncode == 0, second.stdout + second.stderr
     assert results(runs).keys() == {name, *done} and done.items() <= results(runs).items()
     assert not list(runs.rglob(FAILURE)) and "3 done, 0 running, 0 failed, 0 missing" in second.stdout
@@ -100,10 +105,12 @@ def rename(corpus: Path, name: str) -> None:
     prepare(Folder(name, Path(source)), corpus.parent)
 
 
-def test_two_launches_of_one_sweep_at_once_do_each_cell_once(places: list[str], tmp_path: Path, configure: Configure):
+def test_two_launches_of_one_sweep_at_once_do_each_cell_once(
+    places: list[str], tmp_path: Path, configure: Configure, warm: Warm
+):
     """Together they encode once and fit each cell once, and give what one launch gives."""
-    line = command("-m", "held_out=en,it", *SMALL, "corpora=[toy]", "tracking=off", *places)
-    processes = [subprocess.Popen(line, stdout=subprocess.PIPE, text=True, cwd=tmp_path) for _ in range(2)]
+    line = [TRAIN, "-m", "held_out=en,it", *SMALL, "corpora=[toy]", "tracking=off", *places]
+    processes = [warm.start(line, tmp_path) for _ in range(2)]
     printed = [process.communicate()[0] for process in processes]
     assert [process.returncode for process in processes] == [0, 0]
     together = "".join(printed)
@@ -120,9 +127,9 @@ def test_two_launches_of_one_sweep_at_once_do_each_cell_once(places: list[str], 
         assert_alike(alone["scores"], result["scores"], 1e-9)
 
 
-def test_cells_that_start_together_share_one_pass_of_the_encoder(places: list[str], tmp_path: Path):
-    lines = [command(f"held_out={one}", *SMALL, "corpora=[toy]", "tracking=off", *places) for one in ("en", "it")]
-    processes = [subprocess.Popen(line, stdout=subprocess.PIPE, text=True, cwd=tmp_path) for line in lines]
+def test_cells_that_start_together_share_one_pass_of_the_encoder(places: list[str], tmp_path: Path, warm: Warm):
+    lines = [[TRAIN, f"held_out={one}", *SMALL, "corpora=[toy]", "tracking=off", *places] for one in ("en", "it")]
+    processes = [warm.start(line, tmp_path) for line in lines]
     printed = "".join(process.communicate()[0] for process in processes)
     assert [process.returncode for process in processes] == [0, 0]
     assert printed.count("encoding toy with random") == 1 and len(list((tmp_path / "cache").rglob("states.npy"))) == 1
@@ -154,9 +161,9 @@ def test_a_cell_that_fails_among_all_held_out_values_stops_no_other(
     assert done.items() <= results(tmp_path / "runs").items()
 
 
-def test_a_study_ends_with_its_models_compared(places: list[str], tmp_path: Path):
+def test_a_study_ends_with_its_models_compared(places: list[str], tmp_path: Path, warm: Warm):
     overrides = ["study=controls", "model=mel_frame,mfcc_frame", "corpora=[toy]", "tracking.examples=0", *places]
-    process = sweep(tmp_path, *overrides)
+    process = sweep(warm, tmp_path, *overrides)
     assert process.returncode == 0, process.stdout + process.stderr
     assert "sweep: 6 done, 0 running, 0 failed, 0 missing" in process.stdout
     (folder,) = (tmp_path / "runs/studies").iterdir()

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -23,8 +24,23 @@ from tractprobe.system.registry import place_of
 
 if TYPE_CHECKING:
     from pytorch_lightning.loggers import Logger, WandbLogger
+    from wandb import Run
 
 Row = Mapping[str, Any]
+
+
+class WandbRun:
+    """A run of W&B. What is not trained by Lightning is logged without it: its import takes seconds."""
+
+    def __init__(self, experiment: "Run"):
+        self.experiment = experiment
+
+    @cached_property
+    def lightning(self) -> "WandbLogger":
+        """Lightning's logger to the run."""
+        from pytorch_lightning.loggers import WandbLogger
+
+        return WandbLogger(experiment=self.experiment)
 
 
 @dataclass(frozen=True)
@@ -54,7 +70,7 @@ class Tracking:
     @contextmanager
     def run(
         self, name: str, folder: Path, settings: dict[str, Any], job_type: str, corpora: Mapping[str, str] | None = None
-    ) -> "Iterator[Logger | list[Logger] | None]":
+    ) -> "Iterator[WandbRun | Logger | list[WandbRun | Logger] | None]":
         """Yield the logger of a run, several, or ``None``; each is finished whatever happens.
 
         Parameters
@@ -63,7 +79,7 @@ class Tracking:
             Content hashes of corpora: runs of one name on other versions of a corpus are other runs.
         """
         with ExitStack() as stack:
-            loggers: list[Logger] = []
+            loggers: list[WandbRun | Logger] = []
             if self.mode != "off":
                 loggers.append(stack.enter_context(self._wandb(name, folder, settings, job_type, corpora or {})))
             for key, node in self.loggers.items():
@@ -73,9 +89,8 @@ class Tracking:
     @contextmanager
     def _wandb(
         self, name: str, folder: Path, settings: dict[str, Any], job_type: str, corpora: Mapping[str, str]
-    ) -> "Iterator[WandbLogger]":
+    ) -> Iterator[WandbRun]:
         import wandb
-        from pytorch_lightning.loggers import WandbLogger
 
         folder.mkdir(parents=True, exist_ok=True)
         run = wandb.init(
@@ -98,7 +113,7 @@ class Tracking:
             run.define_metric("val/*", step_metric="epoch")
             run.define_metric("layer")
             run.define_metric("test/*", step_metric="layer", summary="none")  # which would be the last layer's
-            yield WandbLogger(experiment=run)
+            yield WandbRun(run)
             exit_code = 0
         finally:
             run.finish(exit_code=exit_code)
@@ -146,27 +161,21 @@ def log_scores(
     chosen
         The layer with the best validation r, if there is one.
     """
-    from tractprobe.runs.loggers import MetricsFile
-
     for each in _each(logger):
-        if _is_wandb(each):
-            _scores_to_wandb(each, rows, means, chosen)
-        for layer, metrics in means.items() if not _is_wandb(each) else ():
-            if isinstance(each, MetricsFile):
-                each.log_layer(layer, metrics)
-            else:
-                # Several layers side by side have no place on an axis.
-                each.log_metrics(metrics, step=layer if isinstance(layer, int) else 0)
+        if run := _wandb_run(each):
+            _scores_to_wandb(run, rows, means, chosen)
+        else:
+            _scores_to_other(each, means)
 
 
 def log_pictures(logger: Any, pictures: Sequence[Path]) -> None:
     """Log pictures under the names of their folder and file, to loggers that take any."""
     named = {f"{path.parent.name}/{path.stem}": path for path in pictures}
     for each in _each(logger):
-        if _is_wandb(each):
+        if run := _wandb_run(each):
             import wandb
 
-            each.experiment.log({name: wandb.Image(str(path)) for name, path in named.items()})
+            run.log({name: wandb.Image(str(path)) for name, path in named.items()})
         else:
             _log_images(each, named)
 
@@ -176,22 +185,22 @@ def log_heads(logger: Any, file: Path, identity: dict[str, Any]) -> None:
     metadata = {f"corpora/{name}": content_hash for name, content_hash in identity["corpora"].items()}
     metadata["encoder"] = digest(identity["encoder"])
     metadata |= {name: identity[name] for name in ("model", "layer", "head", "held_out", "split", "seed")}
-    for each in filter(_is_wandb, _each(logger)):
+    for run in filter(None, map(_wandb_run, _each(logger))):
         import wandb
 
-        artifact = wandb.Artifact(f"head-{each.experiment.id}", type="head", metadata=metadata)
+        artifact = wandb.Artifact(f"head-{run.id}", type="head", metadata=metadata)
         artifact.add_file(str(file), policy="immutable")  # as it is; a copy would go to the user's home
-        each.experiment.log_artifact(artifact)
+        run.log_artifact(artifact)
 
 
 def log_study(logger: Any, tables: Mapping[str, Sequence[Row]], pictures: Sequence[Path]) -> None:
     """Log the tables of several runs, a row for each layer and what was held out, and their pictures."""
     named = {path.stem: path for path in pictures}
     for each in _each(logger):
-        if _is_wandb(each):
+        if run := _wandb_run(each):
             import wandb
 
-            each.experiment.log({
+            run.log({
                 **{title: wandb.Table(columns=list[Any](rows[0]), data=[list(row.values()) for row in rows])
                    for title, rows in tables.items()},
                 **{name: wandb.Image(str(path)) for name, path in named.items()},
@@ -204,10 +213,27 @@ def _each(logger: Any) -> list[Any]:
     return logger if isinstance(logger, list) else [logger]
 
 
-def _is_wandb(logger: Any) -> bool:
-    from pytorch_lightning.loggers import WandbLogger
+def lightning_loggers(logger: Any) -> "list[Logger]":
+    """Return what ``Tracking.run`` yields as Lightning's trainer takes it."""
+    return [one.lightning if isinstance(one, WandbRun) else one for one in _each(logger) if one is not None]
 
-    return isinstance(logger, WandbLogger)
+
+def _wandb_run(logger: Any) -> "Run | None":
+    """Return the W&B run that a logger writes to, ours or Lightning's; ``None`` if it writes elsewhere."""
+    if isinstance(logger, WandbRun):
+        return logger.experiment
+    lightning = sys.modules.get("pytorch_lightning.loggers")  # where it was not imported, no logger is of its kind
+    return logger.experiment if lightning is not None and isinstance(logger, lightning.WandbLogger) else None
+
+
+def _scores_to_other(logger: Any, means: dict[Label, dict[str, float]]) -> None:
+    from tractprobe.runs.loggers import MetricsFile
+
+    for layer, metrics in means.items():
+        if isinstance(logger, MetricsFile):
+            logger.log_layer(layer, metrics)
+        else:
+            logger.log_metrics(metrics, step=layer if isinstance(layer, int) else 0)  # several are no place on an axis
 
 
 def _log_images(logger: Any, pictures: Mapping[str, Path]) -> None:
@@ -218,11 +244,10 @@ def _log_images(logger: Any, pictures: Mapping[str, Path]) -> None:
 
 
 def _scores_to_wandb(
-    logger: "WandbLogger", rows: Sequence[Row], means: dict[Label, dict[str, float]], chosen: Label | None
+    run: "Run", rows: Sequence[Row], means: dict[Label, dict[str, float]], chosen: Label | None
 ) -> None:
     import wandb
 
-    run = logger.experiment
     for layer, metrics in means.items():
         run.log({"layer": layer, **metrics} if isinstance(layer, int) else metrics)  # several have no place on an axis
     run.summary.update({f"layers/r/{layer}": metrics.get("test/r/mean") for layer, metrics in means.items()})

@@ -38,11 +38,12 @@ def trainer_of(settings: Settings, folder: Path, logger: Any) -> "pl.Trainer":
     Parameters
     ----------
     logger
-        What ``Tracking.run`` yields: one of Lightning's loggers, several, or ``None``.
+        What ``Tracking.run`` yields: one logger, several, or ``None``.
     """
     from pytorch_lightning.callbacks import ModelCheckpoint
 
     from tractprobe.runs.checkpoint import AtomicCheckpoints, WithinEpochs
+    from tractprobe.runs.tracking import lightning_loggers
 
     _check_trainer(settings.trainer.arguments)
     if not settings.closed_form:
@@ -55,7 +56,7 @@ def trainer_of(settings: Settings, folder: Path, logger: Any) -> "pl.Trainer":
     every_epoch = ModelCheckpoint(**last, every_n_epochs=1, save_on_train_epoch_end=True)
     return build(
         settings.trainer,
-        logger=logger or False,
+        logger=lightning_loggers(logger) or False,
         callbacks=[*_callbacks(settings, logger), within_epochs, every_epoch],
         plugins=[AtomicCheckpoints()],
         num_sanity_val_steps=0,
