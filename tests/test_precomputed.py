@@ -120,6 +120,8 @@ def test_a_runs_name_does_not_depend_on_where_they_lie(configure: Configure, fea
     assert RunId.of(default).name == "theirs/all/ridge/it/s0"
     labelled = _plain(configure("model=features", f"model.root={own}", "model.label=nemo")) | {"corpora": ["virtual"]}
     assert RunId.of(labelled).name == "nemo/all/ridge/it/s0"
+    unlabelled = _plain(configure("model=features", f"model.root={own}", "model.label=null"))
+    assert RunId.of(unlabelled).model == "theirs"
 
 
 def _plain(config: Any) -> dict:
@@ -138,6 +140,25 @@ def test_changed_features_are_not_taken_for_a_finished_runs(configure: Configure
         train(configure(*line))
     again = train(configure(*line, "model.label=second"))
     assert again["identity"]["encoder"] != first["identity"]["encoder"]
+
+
+def test_frames_said_to_sit_elsewhere_are_not_taken_for_a_finished_runs(configure: Configure, own: Path):
+    line = ("held_out=it", "model=features", f"model.root={own}")
+    train(configure(*line))
+    (own / "features.json").write_text(json.dumps(RATE | {"start_s": 0.03}))
+    with pytest.raises(RunError, match=rf"finished with other files of {own}"):
+        train(configure(*line))
+
+
+def test_corpora_may_be_links(configure: Configure, features: Path, tmp_path: Path):
+    (tmp_path / "linked").mkdir()
+    for path in features.iterdir():
+        (tmp_path / "linked" / path.name).symlink_to(path)
+    first, second = (
+        train(configure("held_out=it", "model=features", f"model.root={root}"))
+        for root in (tmp_path / "linked", features)
+    )
+    assert first["scores"] == second["scores"]
 
 
 def test_features_of_other_corpora_make_no_difference_and_serve_to_evaluate(

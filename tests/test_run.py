@@ -332,7 +332,7 @@ def test_evaluation_gives_a_finished_runs_own_numbers(configure: Configure, head
 def test_a_run_of_a_version_that_had_one_objective_and_rate_is_scored_again(configure: Configure, tmp_path: Path):
     result = train(configure("held_out=it", NARROW, *NONLINEAR))
     (path,) = (tmp_path / "runs").rglob("result.json")
-    edit(path, lambda result: [result["settings"].pop(name) for name in ("objective", "schedule")])
+    edit(path, lambda result: [result["settings"].pop(name) for name in ("objective", "schedule", "together")])
     assert_alike(evaluate(configure(f"run={path.parent}", name="evaluate")), result["scores"], 0)
 
 
@@ -397,6 +397,11 @@ def test_settings_that_were_tampered_with_are_one_error(configure: Configure, tm
         kept = {name: value for name, value in known.items() if name != missing}
         edit(path, lambda result, kept=kept: result.update(settings=kept))
         with pytest.raises(RunError, match=rf"result\.json: its settings are not those of a run .*{missing}"):
+            evaluate(configure(f"run={path.parent}", name="evaluate"))
+    odd = {"corpora": 5, "head": {"_target_": "pytorch_lightning.callbacks.Timer"}, "model": {}}
+    for name, value in odd.items():
+        edit(path, lambda result, changed=known | {name: value}: result.update(settings=changed))
+        with pytest.raises(RunError, match=r"result\.json: its settings are not those of a run"):
             evaluate(configure(f"run={path.parent}", name="evaluate"))
     hostile = known | {"model": {"_target_": "os.system", "command": "false"}}
     edit(path, lambda result: result.update(settings=hostile))

@@ -268,7 +268,10 @@ def evaluate(config: DictConfig) -> list[ScoreRow]:
     folder, tested = Path(asked["run"]), asked["corpora"] or []
     result = read_result(folder)
     settings = _settings_of_run(folder, result, asked)
-    problem = Problem.of(settings, tested).of_run(result["identity"])
+    try:
+        problem = Problem.of(settings, tested).of_run(result["identity"])
+    except (LookupError, TypeError, AttributeError) as error:
+        raise _not_of_a_run(folder, repr(error)) from None
     trainer = trainer_of(settings, folder, None)
     head = load_heads(problem, folder / HEADS)
     fit = loaded(problem, problem.states(trainer.strategy.root_device), head, trainer)
@@ -297,7 +300,11 @@ def _settings_of_run(folder: Path, result: RunResult, asked: Mapping[str, Any]) 
         raw["features"] = {**raw.get("features", {}), "cache": asked["features"]["cache"]}
         return Settings.of(raw)
     except (ConfigError, TypeError) as error:
-        raise RunError(f"{folder / RESULT}: its settings are not those of a run ({first_line(error)})") from None
+        raise _not_of_a_run(folder, first_line(error)) from None
+
+
+def _not_of_a_run(folder: Path, problem: str) -> RunError:
+    return RunError(f"{folder / RESULT}: its settings are not those of a run ({problem})")
 
 
 @contextmanager

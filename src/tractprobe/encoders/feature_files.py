@@ -150,11 +150,12 @@ def _safetensors(path: Path) -> Any:
 
 def any_file(root: Path) -> FeatureFile | None:
     """Return one utterance's file, always the same."""
-    for folder, folders, names in os.walk(root):
-        folders.sort()
-        for name in sorted(names):
-            if name.endswith(SUFFIXES) and not name.endswith(_TIMES_SUFFIX) and Path(folder) != root:
-                return FeatureFile(Path(folder, name))
+    for corpus in sorted(path for path in root.iterdir() if path.is_dir()):  # or a link to one
+        for folder, folders, names in os.walk(corpus):
+            folders.sort()
+            for name in sorted(names):
+                if name.endswith(SUFFIXES) and not name.endswith(_TIMES_SUFFIX):
+                    return FeatureFile(Path(folder, name))
     return None
 
 

@@ -4,7 +4,7 @@ import logging
 from pathlib import Path
 
 from tractprobe.corpora.prepared.corpus import PreparedCorpus
-from tractprobe.encoders.feature_files import content_sha256
+from tractprobe.encoders.feature_files import DESCRIPTION, content_sha256
 from tractprobe.runs.identity import changes
 from tractprobe.runs.result import RunResult, read_result
 from tractprobe.runs.settings import Settings
@@ -44,7 +44,8 @@ def model_files(settings: Settings) -> dict[str, str]:
     """Return the hashes of a local model's files, which tell a finished run whether its encoder has changed since."""
     folder = _model_folder(settings)
     if settings.model.target in names_of("states"):
-        return {name: content_sha256(folder, name) for name in settings.corpora} if folder.is_dir() else {}
+        times = {DESCRIPTION: file_sha256(path)} if (path := folder / DESCRIPTION).is_file() else {}
+        return times | ({name: content_sha256(folder, name) for name in settings.corpora} if folder.is_dir() else {})
     paths = [path for suffix in ("*.safetensors", "*.json") for path in folder.glob(suffix)] if folder.is_dir() else []
     return {path.name: file_sha256(path) for path in sorted(paths)}
 

@@ -102,7 +102,8 @@ def _under(key: str, names: Sequence[str]) -> bool:
 
 def model_label(settings: Plain) -> str:
     """Return the encoder's short name."""
-    return settings["model"].get("label") or file_safe(settings["model"]["name"])
+    model = settings["model"]
+    return model.get("label") or file_safe(model["root"] if _is_kind(model, "states") else model["name"])
 
 
 def head_label(settings: Plain) -> str:

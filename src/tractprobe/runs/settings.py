@@ -18,6 +18,7 @@ ALL = "all"
 _BY_EARLIER_VERSIONS = {  # settings that runs of earlier versions lack, with what those runs did
     "objective": {"_target_": "tractprobe.objective.Mse"},
     "schedule": {"_target_": "torch.optim.lr_scheduler.ConstantLR", "factor": 1.0, "total_iters": 0},
+    "together": False,
 }
 _OF_LAUNCHERS = ("launcher", "study")
 _KINDS = {bool: "true or false", int: "a whole number", float: "a number", str: "a text", Path: "a path", dict: "a map"}
