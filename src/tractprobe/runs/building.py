@@ -42,7 +42,7 @@ def _refuse_words(target: Any, called: Callable[..., Any], arguments: Mapping[st
     """Raise ConfigError where a text is given for a number or a truth value, which Python might accept."""
     try:
         parameters = inspect.signature(called, eval_str=True).parameters
-    except (AttributeError, NameError, TypeError, ValueError):  # of a library, annotated for type checkers only or not at all
+    except (AttributeError, NameError, TypeError, ValueError):  # a library annotated for type checkers only
         return
     for key, value in arguments.items():
         annotation = parameters[key].annotation if key in parameters else None
