@@ -18,6 +18,7 @@ demo: $(VENV)/.installed
 	@$(BIN)/tractprobe table runs/demo --csv runs/demo/scores.csv --pictures runs/demo
 	@echo "One directory per cell with result.json and head.safetensors: runs/demo"
 
+test: export PYTHONDONTWRITEBYTECODE =
 test: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest --numprocesses auto
 

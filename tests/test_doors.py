@@ -146,6 +146,8 @@ MEANT = {
     "model=hubert_bsae": "model=hubert_base",
     "study=held_uot": "study=held_out",
     "launcher=jobli": "launcher=joblib",
+    "tracking=[offline,cvs]": "tracking=csv",
+    "callbacks=[early_stoping]": "callbacks=early_stopping",
     "held_uot=it": "held_out=it",
     "data.batch_szie=3": "data.batch_size=3",
     "stuyd=held_out": "study=held_out",
@@ -168,7 +170,7 @@ def test_a_name_that_is_mistyped_is_answered_by_the_one_that_was_meant(
     monkeypatch: pytest.MonkeyPatch,
 ):
     monkeypatch.setattr(atexit, "register", lambda *_, **__: None)  # what a sweep prints at its end
-    many = ["-m", f"hydra.sweep.dir={tmp_path}"] if "," in override else []
+    many = ["-m", f"hydra.sweep.dir={tmp_path}"] if "it,en" in override else []
     with pytest.raises(SystemExit) as end:
         tractprobe.commands.run("train", [*many, f"paths.runs={tmp_path}", override])
     assert end.value.code == 1

@@ -7,6 +7,7 @@ from hydra.errors import ConfigCompositionException, MissingConfigException
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError
 
 from tractprobe.runs.configuration import conf_dir
+from tractprobe.runs.options import plugin_folders
 
 
 def suggestion(error: BaseException | None, overrides: Sequence[str]) -> str | None:
@@ -20,8 +21,8 @@ def suggestion(error: BaseException | None, overrides: Sequence[str]) -> str | N
         The arguments as they were typed.
     """
     meant = None
-    if isinstance(error, MissingConfigException) and error.missing_cfg_file and error.options:
-        meant = _option(error.missing_cfg_file, error.options)
+    if isinstance(error, MissingConfigException) and error.missing_cfg_file:
+        meant = _option(error.missing_cfg_file, error.options or _options(error.missing_cfg_file))
     elif isinstance(error, ConfigCompositionException) and isinstance(
         error.__cause__, ConfigAttributeError | ConfigKeyError
     ):
@@ -33,6 +34,14 @@ def _option(file: str, options: Iterable[str]) -> str | None:
     group, _, option = file.rpartition("/")
     close = _close(option, options)
     return f"{group}={close}" if group and close else close
+
+
+def _options(file: str) -> list[str]:
+    """Return the options of a file's group: Hydra does not name them where one of a list is unknown."""
+    group = file.rpartition("/")[0]
+    return [
+        path.stem for folder in (conf_dir(), *plugin_folders().values()) for path in (folder / group).glob("*.yaml")
+    ]
 
 
 def _key(error: ConfigAttributeError | ConfigKeyError, overrides: Sequence[str]) -> str | None:
