@@ -5,6 +5,7 @@ so that a resumed or repeated one adds to the same. Other loggers of Lightning's
 ``result.json`` holds the numbers; what is logged here is for looking at.
 """
 
+import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
     from pytorch_lightning.loggers import Logger, WandbLogger
 
 Row = Mapping[str, Any]
+
+_LONGEST_TABLE = 100  # whose artifact is named run-<id>-<key>; W&B refuses more than 128 characters
+_LONGEST_PICTURE = 200  # whose copy is a file <key>_<step>_<hash>.png
 
 
 @dataclass(frozen=True)
@@ -191,12 +195,20 @@ def log_study(logger: Any, tables: Mapping[str, Sequence[Row]], pictures: Sequen
             import wandb
 
             one.experiment.log({
-                **{title: wandb.Table(columns=list[Any](rows[0]), data=[list(row.values()) for row in rows])
+                **{_key(title, _LONGEST_TABLE):
+                   wandb.Table(columns=list[Any](rows[0]), data=[list(row.values()) for row in rows])
                    for title, rows in tables.items()},
-                **{name: wandb.Image(str(path)) for name, path in named.items()},
+                **{_key(name, _LONGEST_PICTURE): wandb.Image(str(path)) for name, path in named.items()},
             })  # fmt: skip
         else:
             _log_images(one, named)
+
+
+def _key(title: str, longest: int) -> str:
+    """Return a title as it is, or shortened if W&B would refuse it."""
+    if len(re.sub(r"[^\w.-]+", "", title)) <= longest:
+        return title
+    return f"{title[: longest - 20]}... {digest(title)[:8]}"
 
 
 def _each(logger: Any) -> list[Any]:
