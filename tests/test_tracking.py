@@ -176,6 +176,15 @@ def test_a_study_is_a_run_with_tables_and_pictures_beside_those_of_its_cells(con
     assert "layers" in logged and any("r by held-out language" in key for key in logged)
 
 
+def test_a_study_of_many_settings_is_logged_under_a_shorter_title(configure: Configure, tmp_path: Path):
+    many = ["targets=[ema,tract]", "ema.lowpass_hz=12.0", "ema.order=4", "split.validation_folds=3", "split.folds=4",
+            "features.storage=float32"]  # fmt: skip
+    results = train(configure("held_out=all", *SMALL, *many))
+    study, *_ = (run for run in offline_runs(tmp_path) if run["job_type"] == "study")
+    tables = [key for item in study["history"] for key, value in item.items() if "table-file" in str(value)]
+    assert len(results) == 3 and len(set(tables)) == 2 and all("... " in key for key in tables)
+
+
 def test_a_misconfigured_run_fails_before_anything_is_left_open(configure: Configure):
     with pytest.raises(ConfigError, match="names no language"):
         train(configure("held_out=fr", *SMALL))

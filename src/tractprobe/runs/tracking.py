@@ -5,6 +5,7 @@ so that a resumed or repeated run adds to the same one. Other loggers of Lightni
 alone. ``result.json`` holds the numbers; what is logged here is for viewing.
 """
 
+import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
     from wandb import Run
 
 Row = Mapping[str, Any]
+
+_LONGEST_TABLE = 100  # whose artifact is named run-<id>-<key>; W&B refuses more than 128 characters
+_LONGEST_PICTURE = 200  # whose copy is a file <key>_<step>_<hash>.png
 
 
 class WandbRun:
@@ -200,13 +204,26 @@ def log_study(logger: Any, tables: Mapping[str, Sequence[Row]], pictures: Sequen
         if run := _wandb_run(each):
             import wandb
 
+<<<<<<< HEAD
             run.log({
                 **{title: wandb.Table(columns=list[Any](rows[0]), data=[list(row.values()) for row in rows])
+=======
+            one.experiment.log({
+                **{_key(title, _LONGEST_TABLE):
+                   wandb.Table(columns=list[Any](rows[0]), data=[list(row.values()) for row in rows])
+>>>>>>> review
                    for title, rows in tables.items()},
-                **{name: wandb.Image(str(path)) for name, path in named.items()},
+                **{_key(name, _LONGEST_PICTURE): wandb.Image(str(path)) for name, path in named.items()},
             })  # fmt: skip
         else:
             _log_images(each, named)
+
+
+def _key(title: str, longest: int) -> str:
+    """Return a title as it is, or shortened if W&B would refuse it."""
+    if len(re.sub(r"[^\w.-]+", "", title)) <= longest:
+        return title
+    return f"{title[: longest - 20]}... {digest(title)[:8]}"
 
 
 def _each(logger: Any) -> list[Any]:
