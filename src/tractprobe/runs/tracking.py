@@ -204,14 +204,9 @@ def log_study(logger: Any, tables: Mapping[str, Sequence[Row]], pictures: Sequen
         if run := _wandb_run(each):
             import wandb
 
-<<<<<<< HEAD
             run.log({
-                **{title: wandb.Table(columns=list[Any](rows[0]), data=[list(row.values()) for row in rows])
-=======
-            one.experiment.log({
                 **{_key(title, _LONGEST_TABLE):
                    wandb.Table(columns=list[Any](rows[0]), data=[list(row.values()) for row in rows])
->>>>>>> review
                    for title, rows in tables.items()},
                 **{_key(name, _LONGEST_PICTURE): wandb.Image(str(path)) for name, path in named.items()},
             })  # fmt: skip
