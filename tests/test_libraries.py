@@ -85,6 +85,7 @@ UNKNOWN = {
     "pytorch_lightning.callbacks.ModelCheckpoint": "runs keep checkpoints of their own",
     "pytorch_lightning.callbacks.OnExceptionCheckpoint": "runs keep checkpoints of their own",
     "pytorch_lightning.callbacks.BackboneFinetuning": "weights that are frozen",
+    "pytorch_lightning.callbacks.Timer": "ends training by the clock",
     "pytorch_lightning.callbacks.early_stopping.EarlyStopping": "is not one of",
     "pytorch_lightning.callbacks.early_stopping": "has no such callback",
     "pytorch_lightning.loggers.MLFlowLogger": "is not one of",
@@ -109,12 +110,12 @@ def test_a_run_with_another_optimiser_and_schedule_has_a_name_of_its_own(configu
 def test_callbacks_are_called_and_name_a_run(configure: Configure):
     plainly = plain(configure(*SMALL))
     assert "callbacks" not in plainly
-    several = ("callbacks=[early_stopping,timer]", "callbacks.early_stopping.patience=1", "trainer.max_epochs=30",
+    several = ("callbacks=[early_stopping]", "callbacks.early_stopping.patience=1", "trainer.max_epochs=30",
                "callbacks.early_stopping.min_delta=1.0", "patience=30")  # fmt: skip
     config, without = configure(*SMALL, *several), configure(*SMALL, "trainer.max_epochs=30", "patience=30")
     assert RunId.of(plain(config)).name != RunId.of(plain(without)).name
     result = train(config)
-    assert set(result["settings"]["callbacks"]) == {"early_stopping", "timer"}
+    assert set(result["settings"]["callbacks"]) == {"early_stopping"}
     assert len(result["fit"]["history"]) == 2  # no epoch gains so much on the first
     assert "callbacks" not in train(configure(*SMALL))["settings"]
 

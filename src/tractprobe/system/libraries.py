@@ -52,6 +52,7 @@ _LIBRARIES = {
         "StochasticWeightAveraging": _FROZEN, "WeightAveraging": _FROZEN,
         "BatchSizeFinder": _TRIES, "LearningRateFinder": _TRIES,
         "LambdaCallback": "it takes functions",
+        "Timer": "it ends training by the clock, and numbers would depend on the machine; patience ends it",
     }),
 }  # fmt: skip
 _NAME = re.compile(rf"({'|'.join(map(re.escape, _LIBRARIES))})\.([A-Za-z]\w*)", re.ASCII)
