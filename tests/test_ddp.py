@@ -22,7 +22,8 @@ from tractprobe.corpora.prepared.corpus import PreparedCorpus
 from tractprobe.data.datamodule import EmaData
 from tractprobe.data.splits import SplitRule
 from tractprobe.encoders.mel import LogMel
-from tractprobe.jobs import evaluate, train
+from tractprobe.evaluation import evaluate
+from tractprobe.jobs import train
 from tractprobe.probes.heads import Mlp
 from tractprobe.runs.result import read_result
 from tractprobe.signals.channels import CHANNELS

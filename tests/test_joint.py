@@ -14,8 +14,9 @@ from test_run import NARROW, NONLINEAR
 
 from tractprobe.corpora.prepared.prepare import prepare
 from tractprobe.corpora.readers.folder import Folder
+from tractprobe.evaluation import evaluate
 from tractprobe.evidence.table import collect
-from tractprobe.jobs import evaluate, train
+from tractprobe.jobs import train
 from tractprobe.probes.gradient.truth import Truths
 from tractprobe.runs.result import read_result
 from tractprobe.system.errors import ConfigError, RunError

@@ -22,8 +22,8 @@ from plugin_packages import site as site
 from tractprobe import Plugin, load_head
 from tractprobe.encoders.encoder import Encoder
 from tractprobe.encoders.mel import LogMel
+from tractprobe.evaluation import evaluate
 from tractprobe.inversion.export import export
-from tractprobe.jobs import evaluate
 from tractprobe.runs.building import build
 from tractprobe.runs.configuration import conf_dir, plain
 from tractprobe.runs.hydra import register_resolvers

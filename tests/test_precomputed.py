@@ -18,9 +18,10 @@ from tractprobe.encoders import feature_files
 from tractprobe.encoders.feature_files import content_sha256
 from tractprobe.encoders.mel import LogMel
 from tractprobe.encoders.precomputed import Precomputed
+from tractprobe.evaluation import evaluate
 from tractprobe.inversion.export import export
 from tractprobe.inversion.head_file import write_head
-from tractprobe.jobs import evaluate, train
+from tractprobe.jobs import train
 from tractprobe.runs.identity import RunId
 from tractprobe.runs.settings import Settings
 from tractprobe.signals.smoothing import Smoothing

@@ -26,9 +26,10 @@ from tractprobe.corpora.prepared.prepare import prepare
 from tractprobe.corpora.readers.emu import Emu
 from tractprobe.corpora.readers.folder import Folder
 from tractprobe.corpora.readers.hprc import Hprc
+from tractprobe.evaluation import evaluate
 from tractprobe.evidence.figures import write_pictures
 from tractprobe.evidence.table import collect, layer_tables
-from tractprobe.jobs import evaluate, train
+from tractprobe.jobs import train
 from tractprobe.probes.gradient.fit import data_of
 from tractprobe.probes.gradient.inversion import Inversion
 from tractprobe.probes.problem import Problem
@@ -393,6 +394,8 @@ def test_settings_that_were_tampered_with_are_one_error(configure: Configure, tm
     train(configure("held_out=it", NARROW))
     (path,) = (tmp_path / "runs").rglob("result.json")
     known = json.loads(path.read_text())["settings"]
+    edit(path, lambda result: result["settings"].update(note="a key that there is no more"))
+    assert evaluate(configure(f"run={path.parent}", name="evaluate"))
     for missing in ("model", "patience", "ema"):
         kept = {name: value for name, value in known.items() if name != missing}
         edit(path, lambda result, kept=kept: result.update(settings=kept))

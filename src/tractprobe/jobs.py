@@ -22,27 +22,25 @@ from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig
 
-from tractprobe.evidence.table import layer_means, layer_tables, tidy
+from tractprobe.evidence.table import layer_means, layer_tables, printed, tidy
 from tractprobe.probes.opening import each_held_out
 from tractprobe.runs.building import build
 from tractprobe.runs.configuration import plain
 from tractprobe.runs.finished import finished, model_files
 from tractprobe.runs.ranks import check_ranks, is_first
-from tractprobe.runs.result import HEADS, RESULT, RunResult, ScoreRow, chosen_layer, read_result, write_result
+from tractprobe.runs.result import HEADS, RESULT, RunResult, ScoreRow, chosen_layer, write_result
 from tractprobe.runs.settings import ALL, Settings
 from tractprobe.runs.status import ask_for, failure_noted
 from tractprobe.system.errors import ConfigError, RunError, first_line
-from tractprobe.system.files import clear_temporaries, locked, write_json
+from tractprobe.system.files import clear_temporaries, locked
 
 if TYPE_CHECKING:
-    from pytorch_lightning.loggers import WandbLogger
-
+    from tractprobe.data.splits import Split
     from tractprobe.encoders.layers import Label
     from tractprobe.probes.fitted import Fitted
+    from tractprobe.probes.problem import Problem
 
 log = logging.getLogger(__name__)
-
-EVALUATIONS = "evaluations"
 
 
 def train(config: DictConfig) -> RunResult | list[RunResult]:
@@ -144,7 +142,7 @@ def _done_alone(settings: Settings) -> RunResult:
             rows = fit.rows()
         result = _conclude(fit, rows, timing_s, logger)
     write_result(settings.folder, result)
-    log.info("finished %s\n%s", settings.folder / RESULT, _table(settings.folder, result))
+    log.info("finished %s\n%s", settings.folder / RESULT, printed(settings.folder, result))
     return result
 
 
@@ -168,7 +166,11 @@ def _fitted_together(
 
 
 def _fit(
-    problems: Any, folder: Path, logger: "WandbLogger | None", timing_s: dict[str, float], splits: Any = None
+    problems: "Sequence[Problem]",
+    folder: Path,
+    logger: Any,
+    timing_s: dict[str, float],
+    splits: "Sequence[Split] | None" = None,
 ) -> "list[Fitted]":
     """Fit the heads of problems that differ in their splits only, linear or trained, one or many.
 
@@ -208,9 +210,7 @@ def _conclude_apart(fit: "Fitted", timing_s: Mapping[str, float]) -> RunResult:
     return result
 
 
-def _conclude(
-    fit: "Fitted", rows: list[ScoreRow], timing_s: dict[str, float], logger: "WandbLogger | None"
-) -> RunResult:
+def _conclude(fit: "Fitted", rows: list[ScoreRow], timing_s: dict[str, float], logger: Any) -> RunResult:
     """Write the heads that were scored, log scores and pictures, and return the result."""
     settings, split = fit.problem.settings, fit.problem.split
     fit.save_heads(settings.folder / HEADS)
@@ -257,58 +257,8 @@ def _summarise(settings: Settings, runs: Sequence[Settings], results: Sequence[R
     summarise(settings.name, settings.folder, settings.raw, build(settings.tracking), rows)
 
 
-def evaluate(config: DictConfig) -> list[ScoreRow]:
-    """Score a finished run's heads again and write the rows under ``evaluations/`` of its directory."""
-    from tractprobe.probes.fitted import load_heads
-    from tractprobe.probes.gradient.fit import loaded
-    from tractprobe.probes.problem import Problem
-    from tractprobe.runs.trainer import trainer_of
-
-    asked = plain(config)
-    folder, tested = Path(asked["run"]), asked["corpora"] or []
-    result = read_result(folder)
-    settings = _settings_of_run(folder, result, asked)
-    try:
-        problem = Problem.of(settings, tested).of_run(result["identity"])
-    except (LookupError, TypeError, AttributeError) as error:
-        raise _not_of_a_run(folder, repr(error)) from None
-    trainer = trainer_of(settings, folder, None)
-    head = load_heads(problem, folder / HEADS)
-    fit = loaded(problem, problem.states(trainer.strategy.root_device), head, trainer)
-    rows = fit.rows()
-    if not is_first(settings):
-        return rows
-    on = "+".join(tested) or "own"
-    identity = problem.identity | ({"split": "corpus", "held_out": on} if tested else {})
-    evaluation = {
-        "identity": identity,
-        "scaled_by_own_test_frames": fit.scaled_by_own_test_frames(),
-        "scores": rows,
-    }
-    write_json(folder / EVALUATIONS / f"{on}.json", evaluation)
-    log.info("%s on %s\n%s", folder, on, _table(folder, evaluation))
-    if not tested:
-        log.info("largest difference from its result.json: %.1e in r", _largest_difference(rows, result["scores"]))
-    return rows
-
-
-def _settings_of_run(folder: Path, result: RunResult, asked: Mapping[str, Any]) -> Settings:
-    """Return a finished run's settings, with the places, trainer and loading that are asked for now."""
-    raw: dict[str, Any] = result["settings"] | {name: asked[name] for name in ("paths", "trainer", "data")}
-    raw.pop("callbacks", None)  # which only training calls
-    try:
-        raw["features"] = {**raw.get("features", {}), "cache": asked["features"]["cache"]}
-        return Settings.of(raw)
-    except (ConfigError, TypeError) as error:
-        raise _not_of_a_run(folder, first_line(error)) from None
-
-
-def _not_of_a_run(folder: Path, problem: str) -> RunError:
-    return RunError(f"{folder / RESULT}: its settings are not those of a run ({problem})")
-
-
 @contextmanager
-def _logged(settings: Settings, corpora: Mapping[str, str]) -> "Iterator[WandbLogger | None]":
+def _logged(settings: Settings, corpora: Mapping[str, str]) -> Iterator[Any]:
     with build(settings.tracking).run(settings.name, settings.folder, settings.raw, "fit", corpora) as logger:
         yield logger
 
@@ -318,14 +268,3 @@ def _timed(stage: str, timing_s: dict[str, float]) -> Iterator[None]:
     began = time.perf_counter()
     yield
     timing_s[stage] = round(time.perf_counter() - began, 3)
-
-
-def _table(folder: Path, result: Mapping[str, Any]) -> str:
-    return "\n".join(map(str, layer_tables(tidy(folder.name, result))))
-
-
-def _largest_difference(rows: Sequence[ScoreRow], before: Sequence[ScoreRow]) -> float:
-    key = ("layer", "language", "speaker", "channel")
-    r_before = {tuple(row[name] for name in key): row["r"] for row in before}
-    pairs = [(row["r"], r_before[tuple(row[name] for name in key)]) for row in rows]
-    return max((abs(now - then) for now, then in pairs if now is not None and then is not None), default=0.0)

@@ -8,6 +8,6 @@ from tractprobe.runs.hydra import clear_errors
 def main(config: DictConfig) -> None:
     """Do one job."""
     with clear_errors():
-        from tractprobe.jobs import evaluate
+        from tractprobe.evaluation import evaluate
 
         evaluate(config)

@@ -44,6 +44,11 @@ def tidy(run: str, result: Mapping[str, Any]) -> list[Row]:
     ]
 
 
+def printed(folder: Path, result: Mapping[str, Any]) -> str:
+    """Return a result's tables as text."""
+    return "\n".join(map(str, layer_tables(tidy(folder.name, result))))
+
+
 def write_csv(path: Path, rows: Sequence[Row]) -> None:
     """Write the tidy table, one row per run, layer, speaker and channel; undefined scores are empty."""
     with atomic(path) as temporary:

@@ -1,0 +1,82 @@
+"""Evaluation: the heads of a finished run, scored again on its own test set or on other corpora."""
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig
+
+from tractprobe.evidence.table import printed
+from tractprobe.runs.configuration import plain
+from tractprobe.runs.ranks import is_first
+from tractprobe.runs.result import HEADS, RESULT, RunResult, ScoreRow, read_result
+from tractprobe.runs.settings import Settings
+from tractprobe.system.errors import ConfigError, RunError, first_line
+from tractprobe.system.files import write_json
+
+log = logging.getLogger(__name__)
+
+EVALUATIONS = "evaluations"
+
+
+def evaluate(config: DictConfig) -> list[ScoreRow]:
+    """Score a finished run's heads again and write the rows under ``evaluations/`` of its directory."""
+    from tractprobe.probes.fitted import load_heads
+    from tractprobe.probes.gradient.fit import loaded
+    from tractprobe.probes.problem import Problem
+    from tractprobe.runs.trainer import trainer_of
+
+    asked = plain(config)
+    folder, tested = Path(asked["run"]), asked["corpora"] or []
+    result = read_result(folder)
+    settings = _settings_of_run(folder, result, asked)
+    try:
+        problem = Problem.of(settings, tested).of_run(result["identity"])
+    except (LookupError, TypeError, AttributeError) as error:
+        raise _not_of_a_run(folder, repr(error)) from None
+    trainer = trainer_of(settings, folder, None)
+    head = load_heads(problem, folder / HEADS)
+    fit = loaded(problem, problem.states(trainer.strategy.root_device), head, trainer)
+    rows = fit.rows()
+    if not is_first(settings):
+        return rows
+    on = "+".join(tested) or "own"
+    identity = problem.identity | ({"split": "corpus", "held_out": on} if tested else {})
+    evaluation = {
+        "identity": identity,
+        "scaled_by_own_test_frames": fit.scaled_by_own_test_frames(),
+        "scores": rows,
+    }
+    write_json(folder / EVALUATIONS / f"{on}.json", evaluation)
+    log.info("%s on %s\n%s", folder, on, printed(folder, evaluation))
+    if not tested:
+        log.info("largest difference from its result.json: %.1e in r", _largest_difference(rows, result["scores"]))
+    return rows
+
+
+def _settings_of_run(folder: Path, result: RunResult, asked: Mapping[str, Any]) -> Settings:
+    """Return a finished run's settings, with the places, trainer and loading that are asked for now.
+
+    Keys that no setting has any more, or that only training reads, are left out.
+    """
+    names = {field.name for field in fields(Settings)} - {"callbacks"}
+    raw: dict[str, Any] = {name: value for name, value in result["settings"].items() if name in names}
+    raw |= {name: asked[name] for name in ("paths", "trainer", "data")}
+    try:
+        raw["features"] = {**raw.get("features", {}), "cache": asked["features"]["cache"]}
+        return Settings.of(raw)
+    except (ConfigError, TypeError) as error:
+        raise _not_of_a_run(folder, first_line(error)) from None
+
+
+def _not_of_a_run(folder: Path, problem: str) -> RunError:
+    return RunError(f"{folder / RESULT}: its settings are not those of a run ({problem})")
+
+
+def _largest_difference(rows: Sequence[ScoreRow], before: Sequence[ScoreRow]) -> float:
+    key = ("layer", "language", "speaker", "channel")
+    r_before = {tuple(row[name] for name in key): row["r"] for row in before}
+    pairs = [(row["r"], r_before[tuple(row[name] for name in key)]) for row in rows]
+    return max((abs(now - then) for now, then in pairs if now is not None and then is not None), default=0.0)
