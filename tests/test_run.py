@@ -401,7 +401,7 @@ def test_settings_that_were_tampered_with_are_one_error(configure: Configure, tm
         edit(path, lambda result, kept=kept: result.update(settings=kept))
         with pytest.raises(RunError, match=rf"result\.json: its settings are not those of a run .*{missing}"):
             evaluate(configure(f"run={path.parent}", name="evaluate"))
-    odd = {"corpora": 5, "head": {"_target_": "pytorch_lightning.callbacks.Timer"}, "model": {}}
+    odd = {"corpora": 5, "head": {"_target_": "pytorch_lightning.callbacks.EarlyStopping"}, "model": {}}
     for name, value in odd.items():
         edit(path, lambda result, changed=known | {name: value}: result.update(settings=changed))
         with pytest.raises(RunError, match=r"result\.json: its settings are not those of a run"):
