@@ -462,7 +462,7 @@ def test_a_sentence_without_movements_does_not_cost_the_others(tmp_path: Path, l
         np.testing.assert_array_equal(one.audio, other.audio)
         assert one.track.start_s == other.track.start_s and one.track.values.shape == other.track.values.shape
     path = tmp_path / "broken/EMA/Data/M1/mat/usctimit_ema_m1_001_005.mat"
-    reason = "no articulator was measured at any time of the audio"
+    reason = "no articulator was measured during the audio"
     assert [str(one) for one in problems] == [f"{path} (sentence {number}): {reason}" for number in lost]
 
 
