@@ -20,7 +20,7 @@ demo: $(VENV)/.installed
 
 test: export PYTHONDONTWRITEBYTECODE =
 test: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest --numprocesses auto --dist worksteal
+	$(BIN)/python -m pytest --numprocesses auto
 
 fuzz: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest --numprocesses auto --override-ini addopts= -m fuzz tests/test_fuzz.py

@@ -119,7 +119,9 @@ def _train(module: Inversion, data: EmaData, trainer: "pl.Trainer", folder: Path
     if last.exists():
         log.info("resuming from %s", last)
     elif trainer.is_global_zero:  # the other ranks get its parameters and buffers
-        batches = data.standardisation_dataloader()
+        device = trainer.strategy.root_device  # to which Lightning moves the module only later
+        module.to(device)
+        batches = (batch.to(device) for batch in data.standardisation_dataloader())
         head.standardise((module.read(batch), module.truth(batch, "train").valid) for batch in batches)
     trainer.fit(
         module,
