@@ -105,7 +105,7 @@ def test_nothing_is_encoded_summed_or_prepared_again(replayed: Replayed):
     assert replayed.states() == replayed.before
     printed = "\n".join(text for line, text in replayed.steps if "prepare " not in line)
     assert printed.count("finished") >= 5
-    for word in ("encoding", "summed", "made again", "going on behind", "WARNING"):
+    for word in ("encoding", "summed", "made again", "resuming: ", "WARNING"):
         assert word not in printed
 
 
