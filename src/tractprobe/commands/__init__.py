@@ -14,7 +14,6 @@ from tractprobe.commands.suggestions import suggestion
 from tractprobe.runs.configuration import conf_dir
 from tractprobe.runs.hydra import register_resolvers
 
-HYDRA_COMMANDS = ("train", "evaluate", "prepare")
 
 register_resolvers()  # here, since processes of launchers only import what they run
 
@@ -27,7 +26,7 @@ def run(command: str, arguments: Sequence[str] | None = None) -> None:
     Parameters
     ----------
     command
-        One of HYDRA_COMMANDS.
+        ``train``, ``evaluate`` or ``prepare``.
     arguments
         Overrides and options; those of the process if not given.
     """
