@@ -14,7 +14,6 @@ from tractprobe.commands.suggestions import suggestion
 from tractprobe.runs.configuration import conf_dir
 from tractprobe.runs.hydra import register_resolvers
 
-
 register_resolvers()  # here, since processes of launchers only import what they run
 
 
