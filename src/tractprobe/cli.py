@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tractprobe.system.errors import TractprobeError, printable
+from tractprobe.system.stopping import stoppable
 from tractprobe.system.version import __version__
 
 if TYPE_CHECKING:
@@ -30,7 +31,8 @@ def main(arguments: list[str] | None = None) -> int:
         return 0
     parsed = _parser().parse_args(arguments)
     try:
-        return parsed.run(parsed)
+        with stoppable(parsed.continued):
+            return parsed.run(parsed)
     except TractprobeError as error:
         print(printable(f"tractprobe: {error}"), file=sys.stderr)
         return 1
@@ -42,6 +44,7 @@ def main(arguments: list[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="tractprobe", description="Do frozen speech encoders hold the vocal tract?")
     parser.add_argument("--version", action="version", version=f"tractprobe {__version__}")
+    parser.set_defaults(continued="")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for name, text in _OF_HYDRA.items():
         commands.add_parser(name, help=text, add_help=False)
@@ -108,7 +111,7 @@ def _add_inversion(commands: "argparse._SubParsersAction[argparse.ArgumentParser
     add("--existing", choices=["refuse", "skip", "replace"], default="refuse", help="outputs that exist (refuse)")
     add("--tier", metavar="NAME", help="the TextGrids' tier of phones (phones, phone, MAU ..., or the only one)")
     add("--channel", type=int, metavar="N", help="the channel of audio with several, from 0")
-    invert.set_defaults(run=_invert)
+    invert.set_defaults(run=_invert, continued="run the same command with --existing skip to continue")
 
 
 def _run_directory(text: str) -> Path:

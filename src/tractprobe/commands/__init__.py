@@ -13,6 +13,7 @@ from hydra._internal.utils import _run_hydra, get_args_parser
 from tractprobe.commands.suggestions import suggestion
 from tractprobe.runs.configuration import conf_dir
 from tractprobe.runs.hydra import register_resolvers
+from tractprobe.system.stopping import stoppable
 
 register_resolvers()  # here, since processes of launchers only import what they run
 
@@ -34,7 +35,8 @@ def run(command: str, arguments: Sequence[str] | None = None) -> None:
     parser = get_args_parser()
     parsed = parser.parse_args(arguments)
     try:
-        _run_hydra(parsed, parser, task, str(conf_dir()), command)
+        with stoppable("run the same command again to continue"):
+            _run_hydra(parsed, parser, task, str(conf_dir()), command)
     except SystemExit as end:  # Hydra has printed why
         if text := suggestion(end.__context__, parsed.overrides):
             print(text, file=sys.stderr)

@@ -15,6 +15,12 @@ from tractprobe.system.files import atomic
 _KEYS = {"state_dict", "optimizer_states", "lr_schedulers", "loops", "callbacks", "epoch", "global_step", "history"}
 
 
+def remove_others(folder: Path) -> None:
+    """Remove the checkpoints that Lightning wrote into a run's folder at a signal, in versions that let it."""
+    for path in folder.glob("hpc_ckpt_*.ckpt"):
+        path.unlink(missing_ok=True)
+
+
 class WithinEpochs(ModelCheckpoint):
     """Checkpoints within epochs, none after the last batch: Lightning would resume from it without the validation."""
 

@@ -1,6 +1,7 @@
 """Lightning's trainer, whose checkpoints lie in a run's folder."""
 
 import logging
+import os
 import sys
 import warnings
 from collections.abc import Mapping
@@ -29,6 +30,7 @@ _EXPECTED_WARNINGS = (
     "Checkpoint directory .* exists and is not empty.*",  # it is the one we resume from
     "It is recommended to use .self.log.*sync_dist=True.*",  # what we log is the same on all ranks
     "You defined a `validation_step` but have no `val_dataloader`.*",  # a corpus too small to be divided
+    "The `srun` command is available.*",  # one process needs none
 )
 
 
@@ -43,8 +45,11 @@ def trainer_of(settings: Settings, folder: Path, logger: Any) -> "pl.Trainer":
     from pytorch_lightning.callbacks import ModelCheckpoint
 
     from tractprobe.runs.checkpoint import AtomicCheckpoints, WithinEpochs
+    from tractprobe.runs.ranks import check_environment, cluster_plugins
+    from tractprobe.runs.signals import OwnSignals
     from tractprobe.runs.tracking import lightning_loggers
 
+    check_environment()
     _check_trainer(settings.trainer.arguments)
     if not settings.closed_form:
         _check_training(settings.trainer.arguments)
@@ -57,15 +62,15 @@ def trainer_of(settings: Settings, folder: Path, logger: Any) -> "pl.Trainer":
     return build(
         settings.trainer,
         logger=lightning_loggers(logger) or False,
-        callbacks=[*_callbacks(settings, logger), within_epochs, every_epoch],
-        plugins=[AtomicCheckpoints()],
+        callbacks=[OwnSignals(), *_callbacks(settings, logger), within_epochs, every_epoch],
+        plugins=[AtomicCheckpoints(), *cluster_plugins(settings)],
         num_sanity_val_steps=0,
         log_every_n_steps=1,
         enable_model_summary=False,
         enable_progress_bar=sys.stderr.isatty(),
         use_distributed_sampler=False,
         limit_test_batches=1.0,
-        default_root_dir=folder,
+        default_root_dir=os.devnull,  # whatever lies in a root is loaded unasked: hpc_ckpt_<n>.ckpt, also to test
     )
 
 
