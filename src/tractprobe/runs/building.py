@@ -82,7 +82,7 @@ def _check_arguments(node: Node, place: Place, given: Mapping[str, str]) -> None
     by_name = {parameter.name: parameter for parameter in taken if parameter.name not in given}
     for name, value in node.arguments.items():
         if name not in by_name:
-            close = did_you_mean(f"{node.key}.{name}", [f"{node.key}.{each}" for each in by_name])
+            close = did_you_mean(name, by_name, written=f"{node.key}.{{}}")
             raise ConfigError(f"{node.key}.{name}: no such setting{close}")
         expected = by_name[name].expected
         if expected and isinstance(value, str | list | dict):

@@ -181,8 +181,8 @@ def typed(cls: type[Section], values: Any, key: str = "") -> Section:
     kinds = get_type_hints(cls)
     prefix = f"{key}." if key else ""
     if unknown := sorted(map(str, set(values) - set(kinds))):
-        names = [f"{prefix}{name}" for name in kinds if name != "raw"]
-        raise ConfigError(f"{prefix}{unknown[0]}: no such setting{did_you_mean(prefix + unknown[0], names)}")
+        close = did_you_mean(unknown[0], set(kinds) - {"raw"}, written=f"{prefix}{{}}")
+        raise ConfigError(f"{prefix}{unknown[0]}: no such setting{close}")
     if missing := [name for name in kinds if name not in values]:
         raise ConfigError(f"{prefix}{missing[0]}: this setting is missing")
     return cls(**{name: _value(kind, values[name], f"{prefix}{name}") for name, kind in kinds.items()})
