@@ -2,17 +2,19 @@
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig
 
 from tractprobe.evidence.table import printed
+from tractprobe.probes.opening import open_corpora
+from tractprobe.runs.building import check_node
 from tractprobe.runs.configuration import plain
 from tractprobe.runs.ranks import is_first
 from tractprobe.runs.result import HEADS, RESULT, RunResult, ScoreRow, read_result
-from tractprobe.runs.settings import Settings
+from tractprobe.runs.settings import LoadingPolicy, Node, Paths, Settings, typed
 from tractprobe.system.errors import ConfigError, RunError, first_line
 from tractprobe.system.files import write_json
 
@@ -21,17 +23,39 @@ log = logging.getLogger(__name__)
 EVALUATIONS = "evaluations"
 
 
+@dataclass(frozen=True)
+class Cached:
+    """Whether hidden states are kept on disk; their precision is that of the run."""
+
+    cache: bool
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What an evaluation is told."""
+
+    run: Path
+    corpora: Any
+    trainer: Node
+    paths: Paths
+    features: Cached
+    data: LoadingPolicy
+
+
 def evaluate(config: DictConfig) -> list[ScoreRow]:
     """Score a finished run's heads again and write the rows under ``evaluations/`` of its directory."""
+    asked = plain(config)
+    check_node(typed(Asked, asked).trainer)
+    folder, tested = Path(asked["run"]), asked["corpora"] or []
+    result = read_result(folder)
+    settings = _settings_of_run(folder, result, asked)
+    if tested:
+        open_corpora(tested, settings.paths.data)  # a mistyped name is told before the imports
     from tractprobe.probes.fitted import load_heads
     from tractprobe.probes.gradient.fit import loaded
     from tractprobe.probes.problem import Problem
     from tractprobe.runs.trainer import trainer_of
 
-    asked = plain(config)
-    folder, tested = Path(asked["run"]), asked["corpora"] or []
-    result = read_result(folder)
-    settings = _settings_of_run(folder, result, asked)
     try:
         problem = Problem.of(settings, tested).of_run(result["identity"])
     except (LookupError, TypeError, AttributeError) as error:

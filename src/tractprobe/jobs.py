@@ -181,7 +181,7 @@ def _fit(
     splits
         Of problems that are fitted at other times, from the same groups.
     """
-    from tractprobe.runs.trainer import device_of, trainer_of
+    from tractprobe.runs.trainer import complaints, device_of, trainer_of
 
     first = problems[0]
     trainer = None if first.settings.closed_form else trainer_of(first.settings, folder, logger)
@@ -197,7 +197,8 @@ def _fit(
             return fit(problems, states, device, splits)
         from tractprobe.probes.gradient.fit import fit
 
-        return fit(problems, states, trainer, folder)
+        with complaints():
+            return fit(problems, states, trainer, folder)
 
 
 def _conclude_apart(fit: "Fitted", timing_s: Mapping[str, float]) -> RunResult:
