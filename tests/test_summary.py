@@ -10,8 +10,8 @@ import pytest
 from test_results import write_run
 
 import tractprobe.runs.tracking
+from tractprobe.evidence.rows import CSV_FIELDS, collect, csv_text
 from tractprobe.evidence.summary import LOGGED, summarise
-from tractprobe.evidence.table import collect, csv_text
 from tractprobe.runs.estimate import _draws, mean_over_speakers, point_over_speakers
 from tractprobe.runs.tracking import Tracking
 
@@ -59,7 +59,7 @@ def test_the_same_rows_are_drawn_and_logged_once(rows: list[Any], tracking: Coun
     assert {"scores.csv", "models.csv", "layers.png", "models.png"} <= set(before)
     summarise("s", folder, {"a": 1}, tracking, rows)
     assert times(folder) == before and tracking.logged == ["s"]
-    assert (folder / "scores.csv").read_bytes().decode() == csv_text(rows)
+    assert (folder / "scores.csv").read_bytes().decode() == csv_text(rows, CSV_FIELDS)
 
 
 def test_other_rows_are_drawn_and_logged_again(rows: list[Any], tracking: Counting, tmp_path: Path):

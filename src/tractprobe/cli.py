@@ -6,7 +6,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tractprobe.system.errors import TractprobeError, printable
+from tractprobe.system.errors import TractprobeError
+from tractprobe.system.printable import printable
 from tractprobe.system.stopping import stoppable
 from tractprobe.system.version import __version__
 
@@ -53,6 +54,7 @@ def _parser() -> argparse.ArgumentParser:
     table.add_argument(
         "--csv", type=Path, metavar="FILE", help="also write the tidy table: a row per speaker and channel"
     )
+    table.add_argument("--bom", action="store_true", help="begin the CSV with a byte order mark, for spreadsheets")
     table.add_argument("--pictures", type=Path, metavar="FOLDER", help="also draw r against layer, and each table")
     table.add_argument("--against", metavar="HEAD", help="also compare the other heads with this one, such as ridge")
     table.set_defaults(run=_table)
@@ -119,13 +121,14 @@ def _run_directory(text: str) -> Path:
 
 
 def _table(arguments: argparse.Namespace) -> int:
-    from tractprobe.evidence.table import collect, layer_tables, write_csv
+    from tractprobe.evidence.rows import collect, write_csv
+    from tractprobe.evidence.table import layer_tables
 
     rows = collect(arguments.runs)
     tables = layer_tables(rows)
     print("\n\n".join(map(str, tables)))
     if arguments.csv:
-        write_csv(arguments.csv, rows)
+        write_csv(arguments.csv, rows, bom=arguments.bom)
         print(f"\n{len(rows)} rows in {arguments.csv}")
     if arguments.pictures:
         from tractprobe.evidence.figures import write_pictures

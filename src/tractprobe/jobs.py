@@ -22,7 +22,8 @@ from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig
 
-from tractprobe.evidence.table import layer_means, layer_tables, printed, tidy
+from tractprobe.evidence.rows import tidy
+from tractprobe.evidence.table import layer_means, layer_tables, printed
 from tractprobe.probes.opening import each_held_out
 from tractprobe.runs.building import build
 from tractprobe.runs.configuration import plain

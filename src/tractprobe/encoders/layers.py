@@ -12,7 +12,8 @@ Label = int | str
 """Their name in tables: a number for one layer, otherwise such as ``0+3`` and ``0-12``."""
 
 ALL = "all"
-_SEVERAL = re.compile(r"\d+([+-]\d+)+")
+_DEEPEST = 9999
+_SEVERAL = re.compile(r"\d{1,4}([+-]\d{1,4})+")
 
 
 def as_layers(value: Any, count: int, encoder: str) -> tuple[Layers, ...]:
@@ -80,7 +81,9 @@ def of_label(value: Label) -> Layers:
 
 def is_label(value: Any) -> bool:
     """Whether a value is a label."""
-    return (type(value) is int and value >= 0) or (isinstance(value, str) and bool(_SEVERAL.fullmatch(value)))
+    if type(value) is int:
+        return 0 <= value <= _DEEPEST
+    return isinstance(value, str) and bool(_SEVERAL.fullmatch(value))
 
 
 def order(value: Label) -> tuple[bool, Any]:

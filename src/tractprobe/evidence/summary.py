@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tractprobe.evidence.figures import drawings, model_matrix, write_picture
-from tractprobe.evidence.table import csv_text, layer_tables, transfer
+from tractprobe.evidence.rows import CSV_FIELDS, csv_text
+from tractprobe.evidence.table import layer_tables, transfer
 from tractprobe.runs.configuration import Plain
 from tractprobe.runs.result import Row
 from tractprobe.system.errors import CorpusError
@@ -37,7 +38,7 @@ def summarise(name: str, folder: Path, about: Plain, tracking: "Tracking", rows:
         What W&B is told about the study, beside its name.
     """
     tables, across = layer_tables(rows), transfer(rows)
-    texts, pictures = {SCORES: csv_text(rows)}, drawings(tables)
+    texts, pictures = {SCORES: csv_text(rows, CSV_FIELDS)}, drawings(tables)
     logged = {table.title: table.rows() for table in tables}
     if len({row["probe"] for row in across}) > 1:
         texts[MODELS], pictures["models.png"] = csv_text(across), lambda: model_matrix(across)
