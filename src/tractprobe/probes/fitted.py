@@ -107,7 +107,7 @@ class Fitted:
         if not states.layers:
             return states.none(frames)
         if states.caches is not None:
-            return torch.from_numpy(states.caches[corpus.name].read(entry.id, states.layers))
+            return states.stored(corpus.name, entry.id)
         return states.encode(torch.from_numpy(corpus.audio(entry.id)).to(_device(states.encoder)))
 
     def examples(self, most: int) -> list[str]:
