@@ -106,7 +106,8 @@ class NdiWave(Reader):
         canonical = {name: column for name, column in columns.items() if name in CHANNELS}
         audio, audio_rate_hz = read_audio(_nearest(self.root, path, f"{id_}.wav"), self.audio_channel, AUDIO_CHANNEL)
         grid_path = path.with_name(f"{id_}.TextGrid")
-        grid = read_textgrid(grid_path) if (self.word_tier or self.phone_tier) and grid_path.exists() else None
+        has_grid = (self.word_tier or self.phone_tier) and grid_path.exists()
+        grid = read_textgrid(grid_path).check_times(len(audio) / audio_rate_hz) if has_grid else None
         with naming(path):
             return [
                 Utterance(
