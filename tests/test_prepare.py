@@ -632,3 +632,40 @@ def test_real_recordings_are_prepared(tmp_path: Path):
     assert np.abs(corpus.audio(female.id)).max() == pytest.approx(0.326, abs=0.03)
     track = corpus.track(female.id)
     assert track.values.shape == (262, 12) and track.rate_hz == pytest.approx(100)
+
+
+def changed(path: Path, **fields: Any) -> None:
+    path.write_text(json.dumps(json.loads(path.read_text()) | fields))
+
+
+OF_ANOTHER: dict[str, tuple[Callable[[Path], None], str]] = {
+    "phones": (
+        lambda root: changed(root / "u0.json", phones=[["a", 0.1, 0.2], ["m", 500, 500.1]]),
+        r"u0\.json: phone 'm' ends at 500\.10 s, the audio 1\.20 s: labels of another recording",
+    ),
+    "longer movements": (
+        lambda root: np.save(root / "u0.ema.npy", np.ones((1000, 12))),
+        r"u0\.json: movements end at 10\.00 s, the audio 1\.20 s: another recording's, or a wrong rate of 100 Hz",
+    ),
+    "shorter movements": (
+        lambda root: soundfile.write(root / "u0.flac", np.ones(16000 * 10) * 0.1, 16000),
+        r"u0\.json: movements last 1\.20 s during the audio, the audio 10\.00 s",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", OF_ANOTHER)
+def test_what_belongs_to_another_recording_by_its_times_is_skipped(tmp_path: Path, case: str):
+    change, problem = OF_ANOTHER[case]
+    reader = small(tmp_path / "raw")
+    change(reader.root)
+    corpus = prepare(reader, tmp_path / "data")
+    assert [entry.id for entry in corpus.entries] == ["lab/u1", "lab/u2"]
+    (skipped,) = corpus.description["skipped"]
+    assert re.search(problem, skipped["problem"]), skipped
+
+
+def test_a_pause_and_a_rounded_phone_may_end_after_the_audio(tmp_path: Path):
+    reader = small(tmp_path / "raw", 1)
+    changed(reader.root / "u0.json", phones=[["a", 1.1, 1.25], ["sil", 1.25, 3.0]])
+    assert len(prepare(reader, tmp_path / "data").entries) == 1

@@ -16,6 +16,7 @@ from typing import Any, Literal
 import numpy as np
 from jaxtyping import Float
 
+from tractprobe.corpora.ipa import SILENCE, to_ipa
 from tractprobe.corpora.languages import check_language
 from tractprobe.signals.track import Track
 from tractprobe.system.errors import CorpusError
@@ -26,6 +27,12 @@ MIN_F0_RATE_HZ, MAX_F0_RATE_HZ = 50.0, 48000.0
 MIN_F0_HZ, MAX_F0_HZ = 20.0, 2000.0
 MAX_F0_ERROR_S = 0.05
 MAX_LABELS, MAX_LABEL_LETTERS = 16, 64
+MAX_OVERHANG_S = 0.1
+"""Labels may end this much after their audio: aligners round to their frames."""
+MAX_EXCESS_S, MAX_LACK_S, MAX_MISFIT = 1.0, 2.0, 0.5
+"""Movements may exceed their audio, or end before it, by this much, or by this part of the audio. Devices stop one
+recording after the other, and audio often has silence on both sides: by 13 % in the real sentence of MOCHA-TIMIT."""
+MAX_LARYNX_MISFIT_S = 0.5
 
 Frame = Literal["occlusal", "head", "device", "unknown"]
 """The coordinate system of positions. ``occlusal``: head-corrected, x along the occlusal (bite) plane, origin at the
@@ -147,6 +154,31 @@ class Utterance:
     def duration_s(self) -> float:
         """Length of the audio."""
         return len(self.audio) / self.audio_rate_hz
+
+    def check_times(self) -> None:
+        """Raise ValueError if phones, movements and larynx cannot be those of this audio, by their times.
+
+        Not part of every Utterance, so that corpora that were prepared before this was checked can be opened.
+        """
+        audio = f"the audio {self.duration_s:.2f} s"
+        for phone in self.phones:
+            is_late = phone.end_s > self.duration_s + MAX_OVERHANG_S
+            if is_late and to_ipa(self.phone_set, phone.label) != SILENCE:
+                problem = f"phone {phone.label!r:.60} ends at {phone.end_s:.2f} s, {audio}"
+                raise ValueError(f"{problem}: labels of another recording?")
+        excess_s = self.track.end_s - self.duration_s
+        lasting_s = min(self.track.end_s, self.duration_s) - max(self.track.start_s, 0.0)
+        lack_s = self.duration_s - lasting_s
+        if excess_s > max(MAX_EXCESS_S, MAX_MISFIT * self.duration_s):
+            problem = f"movements end at {self.track.end_s:.2f} s, {audio}"
+            raise ValueError(f"{problem}: another recording's, or a wrong rate of {self.track.rate_hz:g} Hz?")
+        if lack_s > max(MAX_LACK_S, MAX_MISFIT * self.duration_s):
+            problem = f"movements last {max(lasting_s, 0.0):.2f} s during the audio, {audio}"
+            raise ValueError(f"{problem}: another recording's, or a wrong rate of {self.track.rate_hz:g} Hz?")
+        if self.larynx is not None:
+            larynx_s = len(self.larynx) / self.larynx_rate_hz
+            if abs(larynx_s - self.duration_s) > MAX_LARYNX_MISFIT_S:
+                raise ValueError(f"the laryngograph's signal lasts {larynx_s:.2f} s, {audio}: another recording's?")
 
 
 def checked_labels(labels: Any) -> dict[str, str]:

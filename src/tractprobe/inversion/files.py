@@ -95,14 +95,14 @@ def _invert(
     def blocks() -> Iterator[np.ndarray]:
         nonlocal seconds
         first = next(readings) == 0  # the file may be read twice, but counts once
-        with opened_audio(source.audio, wanted.channel) as audio:
+        with opened_audio(source.audio, wanted.channel, "--channel ") as audio:
             for block in audio.blocks:
                 yield block
                 if first:
                     seconds += len(block) / audio.rate_hz
                     done(len(block) / audio.rate_hz)
 
-    with opened_audio(source.audio, wanted.channel) as audio:
+    with opened_audio(source.audio, wanted.channel, "--channel ") as audio:
         rate_hz = audio.rate_hz
     track = inverter.of_blocks(blocks, rate_hz)
     if wanted.lowpass_hz is not None:

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from tractprobe.corpora.utterance import Phone
+from tractprobe.corpora.utterance import MAX_OVERHANG_S, Phone
 from tractprobe.system.errors import CorpusError
 from tractprobe.system.files import read_bytes
 
@@ -31,10 +31,28 @@ _TOKEN = re.compile(
 
 @dataclass(frozen=True)
 class TextGrid:
-    """The interval tiers of a file, in its order; labels are stripped of white space."""
+    """The interval tiers of a file, in its order; labels are stripped of white space.
+
+    Attributes
+    ----------
+    start_s, end_s
+        The time that the file is about.
+    """
 
     path: Path
     tiers: tuple[tuple[str, tuple[Phone, ...]], ...]
+    start_s: float
+    end_s: float
+
+    def check_times(self, duration_s: float) -> "TextGrid":
+        """Return the grid; CorpusError if its times cannot be those of audio of this length."""
+        if abs(self.start_s) > MAX_OVERHANG_S:
+            problem = f"begins at {self.start_s:.2f} s, its audio at 0: cut from a longer recording with its times?"
+            raise CorpusError(self.path, f"{problem} In Praat: Modify times > Shift to zero")
+        if self.end_s > duration_s + MAX_OVERHANG_S:
+            problem = f"ends at {self.end_s:.2f} s, its audio at {duration_s:.2f} s: labels of another recording?"
+            raise CorpusError(self.path, problem)
+        return self
 
     def intervals(self, tier: str) -> tuple[Phone, ...]:
         """Return the labelled intervals of a tier; CorpusError unless exactly one tier has that name."""
@@ -54,7 +72,7 @@ def read_textgrid(path: Path) -> TextGrid:
     tokens = _Tokens(path, _decoded(path))
     if not tokens.text().startswith("ooTextFile") or tokens.text() != "TextGrid":
         raise CorpusError(path, "not a TextGrid saved as text", place="line 1")
-    tokens.skip("number", "number")
+    start_s, end_s = tokens.number(), tokens.number()
     tiers = []
     if tokens.flag() == "<exists>":
         for _ in range(tokens.count()):
@@ -67,7 +85,7 @@ def read_textgrid(path: Path) -> TextGrid:
                     tokens.skip("number", "text")
             else:
                 raise tokens.error(f"a tier of class {kind!r:.40}")
-    return TextGrid(path, tuple(tiers))
+    return TextGrid(path, tuple(tiers), start_s, end_s)
 
 
 class _Tokens:

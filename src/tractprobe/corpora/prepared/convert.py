@@ -17,7 +17,7 @@ import soundfile
 
 from tractprobe.corpora.ipa import UNKNOWN, to_ipa
 from tractprobe.corpora.prepared.manifest import AUDIO, EMA, EXTRA, LARYNX, SOURCE, PreparedPhone, PreparedUtterance
-from tractprobe.corpora.utterance import Reader, Utterance, checked_labels
+from tractprobe.corpora.utterance import Reader, Utterance, checked_labels, naming
 from tractprobe.signals.audio import RATE_HZ, to_pcm16
 from tractprobe.signals.voicing import Origin, source_track
 from tractprobe.system.errors import ConfigError, CorpusError, StorageError
@@ -54,6 +54,8 @@ def convert(reader: Reader, source: str, staging: Path, with_source: bool = Fals
                 converted.skip(utterance)
                 continue
             with _skipping(converted, reader.root / source, f"utterance {number}"):
+                with naming(reader.root / source):
+                    utterance.check_times()
                 converted.written.append(_files_of(utterance, staging, with_source))
     return converted
 

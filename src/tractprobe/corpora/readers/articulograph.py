@@ -19,7 +19,9 @@ from jaxtyping import Float
 from tractprobe.corpora.formats.carstens import AG500_RATE_HZ, Sweep, read_sweep
 from tractprobe.corpora.geometry.head_motion import MIN_REFERENCES, mean_configuration, midsagittal_axes, rigid_motion
 from tractprobe.corpora.readers.options import (
+    AUDIO_CHANNEL,
     check_articulators,
+    check_audio_channel,
     check_axes,
     check_pattern,
     direction,
@@ -115,6 +117,7 @@ class Articulograph(Reader):
             raise ConfigError(f"corpus.tracks={self.tracks}: expected a pattern below the corpus, such as **/*.pos")
         check_pattern("corpus.speaker_pattern", self.speaker_pattern, "speaker")
         check_axes(self.front, self.up)
+        check_audio_channel(self.audio_channel)
         self._check_references()
 
     def _check_references(self) -> None:
@@ -139,7 +142,9 @@ class Articulograph(Reader):
     def read(self, source: str) -> list[Utterance]:
         path = self.root / source
         speaker = speaker_of(path, source, self.speaker_pattern)
-        audio, audio_rate_hz = read_audio(path.parent / self.audio_folder / f"{path.stem}.wav", self.audio_channel)
+        audio, audio_rate_hz = read_audio(
+            path.parent / self.audio_folder / f"{path.stem}.wav", self.audio_channel, AUDIO_CHANNEL
+        )
         with naming(path):
             track, extra = self._movements(path, speaker)
             return [

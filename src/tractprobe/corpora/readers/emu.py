@@ -14,7 +14,13 @@ from typing import Any
 import numpy as np
 
 from tractprobe.corpora.formats.ssff import SignalFile, read_ssff
-from tractprobe.corpora.readers.options import check_articulators, check_pattern, speaker_of
+from tractprobe.corpora.readers.options import (
+    AUDIO_CHANNEL,
+    check_articulators,
+    check_audio_channel,
+    check_pattern,
+    speaker_of,
+)
 from tractprobe.corpora.utterance import Phone, Reader, Utterance, found, naming
 from tractprobe.signals.audio import read_audio
 from tractprobe.signals.channels import in_canonical_order
@@ -42,6 +48,8 @@ class Emu(Reader):
         Annotation levels with the words and the phones; ``None`` if there are none.
     phone_set
         The set of the phone symbols, see ``corpora.ipa``.
+    audio_channel
+        Channel of the audio, counted from 0, if it has several.
     """
 
     name: str
@@ -52,11 +60,13 @@ class Emu(Reader):
     text_level: str | None = "Word"
     phone_level: str | None = "Segment"
     phone_set: str = "maus"
+    audio_channel: int | None = None
 
     def __post_init__(self):
         self.root = Path(self.root).expanduser()
         check_articulators("corpus.sensors", self.sensors)
         check_pattern("corpus.speaker_pattern", self.speaker_pattern, "speaker")
+        check_audio_channel(self.audio_channel)
 
     def sources(self) -> list[str]:
         return found(self.root, list(self.root.rglob(f"*{_ANNOTATION}")), f"bundle with an annotation *{_ANNOTATION}")
@@ -66,7 +76,7 @@ class Emu(Reader):
         bundle = path.name.removesuffix(_ANNOTATION)
         speaker = speaker_of(path, bundle, self.speaker_pattern)
         annotation = _annotation(path)
-        audio, rate_hz = read_audio(path.with_name(f"{bundle}.wav"))
+        audio, rate_hz = read_audio(path.with_name(f"{bundle}.wav"), self.audio_channel, AUDIO_CHANNEL)
         with naming(path):
             return [
                 Utterance(

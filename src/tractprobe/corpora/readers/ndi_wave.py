@@ -17,7 +17,15 @@ from jaxtyping import Float
 
 from tractprobe.corpora.formats.ndi import WaveRecording, read_wave
 from tractprobe.corpora.formats.textgrid import read_textgrid
-from tractprobe.corpora.readers.options import check_articulators, check_axes, check_pattern, in_plane, speaker_of
+from tractprobe.corpora.readers.options import (
+    AUDIO_CHANNEL,
+    check_articulators,
+    check_audio_channel,
+    check_axes,
+    check_pattern,
+    in_plane,
+    speaker_of,
+)
 from tractprobe.corpora.utterance import Frame, Reader, Utterance, found, naming
 from tractprobe.signals.audio import read_audio
 from tractprobe.signals.channels import CHANNELS, in_canonical_order, named_columns
@@ -78,6 +86,7 @@ class NdiWave(Reader):
         named = {*self.sensors, *(name for own in self.speaker_sensors.values() for name in own)} - set(self.extra)
         check_articulators("corpus.sensors", named)
         check_axes(self.front, self.up)
+        check_audio_channel(self.audio_channel)
         if self.frame not in get_args(Frame):
             raise ConfigError(f"corpus.frame {self.frame!r}: expected one of {', '.join(get_args(Frame))}")
         check_pattern("corpus.speaker_pattern", self.speaker_pattern, "speaker")
@@ -95,9 +104,10 @@ class NdiWave(Reader):
         recording = read_wave(path)
         columns = self._columns(path, recording, speaker)
         canonical = {name: column for name, column in columns.items() if name in CHANNELS}
-        audio, audio_rate_hz = read_audio(_nearest(self.root, path, f"{id_}.wav"), self.audio_channel)
+        audio, audio_rate_hz = read_audio(_nearest(self.root, path, f"{id_}.wav"), self.audio_channel, AUDIO_CHANNEL)
         grid_path = path.with_name(f"{id_}.TextGrid")
-        grid = read_textgrid(grid_path) if (self.word_tier or self.phone_tier) and grid_path.exists() else None
+        has_grid = (self.word_tier or self.phone_tier) and grid_path.exists()
+        grid = read_textgrid(grid_path).check_times(len(audio) / audio_rate_hz) if has_grid else None
         with naming(path):
             return [
                 Utterance(

@@ -10,6 +10,9 @@ from jaxtyping import Float
 from tractprobe.signals.channels import ARTICULATORS
 from tractprobe.system.errors import ConfigError, CorpusError
 
+AUDIO_CHANNEL = "corpus.audio_channel="
+"""The setting that chooses a channel of the audio, as messages name it."""
+
 _AXES = {
     f"{sign}{axis}": (column, -1 if sign == "-" else 1) for sign in ("", "+", "-") for column, axis in enumerate("xyz")
 }
@@ -19,6 +22,12 @@ def check_articulators(setting: str, names: Iterable[str]) -> None:
     """Raise ConfigError unless all names that a setting maps from are articulators."""
     if unknown := sorted(set(names) - set(ARTICULATORS)):
         raise ConfigError(f"{setting} names {', '.join(unknown)}; articulators are {' '.join(ARTICULATORS)}")
+
+
+def check_audio_channel(channel: object) -> None:
+    """Raise ConfigError unless ``corpus.audio_channel`` is a number from 0, or not given."""
+    if channel is not None and (isinstance(channel, bool) or not isinstance(channel, int) or channel < 0):
+        raise ConfigError(f"{AUDIO_CHANNEL}{channel}: expected the number of a channel, counted from 0")
 
 
 def check_pattern(setting: str, pattern: str, group: str | None = None) -> None:
