@@ -26,6 +26,7 @@ from tractprobe.corpora.prepared.prepare import describe, prepare
 from tractprobe.corpora.readers.folder import Folder
 from tractprobe.corpora.readers.hprc import Hprc
 from tractprobe.corpora.utterance import Phone, Utterance
+from tractprobe.probes.opening import open_corpora
 from tractprobe.signals.audio import to_pcm16
 from tractprobe.signals.voicing import source_track
 from tractprobe.system import processes as pool
@@ -276,6 +277,133 @@ def test_a_replaced_track_is_noticed(tmp_path: Path):
     np.save(corpus.folder / "ema/u0.npy", np.zeros((3, 12), np.float32))
     with pytest.raises(CorpusError, match="changed since it was prepared"):
         corpus.track("lab/u0")
+
+
+def other(root: Path) -> Folder:
+    write_utterance(root, "v0", speaker="bert", language="de", text="anders", seed=70)
+    return Folder("lab", root)
+
+
+DAMAGE: dict[str, Callable[[Path], Any]] = {
+    "cut short": lambda file: file.write_bytes(file.read_bytes()[:40]),
+    "empty": lambda file: file.write_bytes(b""),
+    "a list": lambda file: file.write_text("[]"),
+    "of another format, without its source": lambda file: file.write_text('{"format": 1}'),
+    "a folder": lambda file: (file.unlink(), file.mkdir()),
+    "gone": lambda file: file.unlink(),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_a_corpus_that_cannot_be_read_is_not_replaced(tmp_path: Path, damage: str):
+    folder = prepare(small(tmp_path / "raw"), tmp_path / "data").folder
+    DAMAGE[damage](folder / "corpus.json")
+    before = files(folder)
+    for reader in (Folder("lab", tmp_path / "raw"), other(tmp_path / "elsewhere")):
+        with pytest.raises(CorpusError, match="data/lab"):
+            prepare(reader, tmp_path / "data")
+    assert files(folder) == before and visible(tmp_path / "data") == ["lab"]
+
+
+def test_a_corpus_of_another_source_is_not_replaced_and_both_sources_are_named(tmp_path: Path):
+    folder = prepare(small(tmp_path / "raw"), tmp_path / "data").folder
+    before = files(folder)
+    with pytest.raises(CorpusError, match=r"made from .*/raw, not from .*/elsewhere; give corpus\.name="):
+        prepare(other(tmp_path / "elsewhere"), tmp_path / "data")
+    assert files(folder) == before
+    shutil.rmtree(folder)
+    assert len(prepare(other(tmp_path / "elsewhere"), tmp_path / "data").entries) == 1
+
+
+BROKEN = [*DAMAGE, "of another format"]
+
+
+@pytest.mark.parametrize("damage", BROKEN)
+def test_what_lies_under_the_name_of_the_builtin_corpus_and_cannot_be_read_is_not_replaced_by_it(
+    tmp_path: Path, damage: str, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("tractprobe.probes.opening.builtin_corpus", lambda: str(other(tmp_path / "builtin").root))
+    reader = small(tmp_path / "raw")
+    reader.name = "virtual"
+    folder = prepare(reader, tmp_path / "data").folder
+    if damage in DAMAGE:
+        DAMAGE[damage](folder / "corpus.json")
+    else:
+        description = json.loads((folder / "corpus.json").read_text()) | {"format": 2}
+        (folder / "corpus.json").write_text(json.dumps(description))
+    before = files(folder)
+    with pytest.raises(CorpusError, match="data/virtual"):
+        open_corpora(["virtual"], tmp_path / "data")
+    assert files(folder) == before
+
+
+def test_an_unfinished_corpus_of_another_source_keeps_what_is_done(tmp_path: Path):
+    folder = prepare(small(tmp_path / "raw"), tmp_path / "data").folder
+    (unfinished := folder.with_name(".lab.0123456789abcdef.partial")).mkdir()
+    with pytest.raises(CorpusError, match="not from"):
+        prepare(other(tmp_path / "elsewhere"), tmp_path / "data")
+    assert unfinished.is_dir()
+
+
+def test_what_another_process_has_prepared_meanwhile_is_not_replaced_either(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """Both found nothing there; the second one waited for the lock."""
+    check, calls = prepare_module._check_places, []
+
+    def and_prepare_another(reader: Folder, folder: Path) -> None:
+        check(reader, folder)
+        if not calls:
+            calls.append(reader)
+            prepare(small(tmp_path / "raw"), tmp_path / "data")
+
+    monkeypatch.setattr(prepare_module, "_check_places", and_prepare_another)
+    with pytest.raises(CorpusError, match="not from"):
+        prepare(other(tmp_path / "elsewhere"), tmp_path / "data")
+    assert len(PreparedCorpus(tmp_path / "data/lab").entries) == 3
+
+
+@pytest.mark.parametrize("change", ["manifest", "format"])
+def test_a_damaged_corpus_of_the_same_source_is_prepared_again_and_says_so(
+    tmp_path: Path, change: str, caplog: pytest.LogCaptureFixture
+):
+    """Messages about such a corpus tell to prepare it again: that has to help."""
+    corpus = prepare(small(tmp_path / "raw"), tmp_path / "data")
+    sound, path = files(corpus.folder), corpus.folder / "corpus.json"
+    if change == "manifest":
+        (corpus.folder / "cuts.jsonl").write_text("{}")
+    else:
+        path.write_text(json.dumps(corpus.description | {"format": 2}))
+    with pytest.raises(CorpusError, match="prepare it again: tractprobe prepare"):
+        _ = PreparedCorpus(corpus.folder).entries
+    assert files(prepare(Folder("lab", tmp_path / "raw"), tmp_path / "data").folder) == sound
+    assert "preparing it again from" in caplog.text
+
+
+def test_a_relative_source_is_the_same_folder_and_another_one_elsewhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    small(tmp_path / "here/raw"), other(tmp_path / "there/raw")
+    monkeypatch.chdir(tmp_path / "here")
+    corpus = prepare(Folder("lab", Path("raw")), tmp_path / "data")
+    assert corpus.description["source"] == str(tmp_path / "here/raw")
+    assert prepare(Folder("lab", tmp_path / "here/raw"), tmp_path / "data").content_hash == corpus.content_hash
+    monkeypatch.chdir(tmp_path / "there")
+    with pytest.raises(CorpusError, match="not from"):
+        prepare(Folder("lab", Path("raw")), tmp_path / "data")
+
+
+def test_a_corpus_behind_a_link_stays_behind_it(tmp_path: Path):
+    (tmp_path / "data").mkdir()
+    (link := tmp_path / "data/lab").symlink_to(tmp_path / "big/disk/lab-corpus")
+    reader = small(tmp_path / "raw")  # the link's target is still to be made
+    assert len(prepare(reader, tmp_path / "data").entries) == 3
+    write_utterance(tmp_path / "raw", "u9", speaker="anna", language="it", text="nuova", seed=9)
+    corpus = prepare(reader, tmp_path / "data")
+    assert len(corpus.entries) == 4 and corpus.folder == link
+    assert link.is_symlink() and (tmp_path / "big/disk/lab-corpus/corpus.json").is_file()
+    assert visible(tmp_path / "data") == ["lab"] and visible(tmp_path / "big/disk") == ["lab-corpus"]
+    assert len(list((tmp_path / "big/disk/lab-corpus/audio").iterdir())) == 4
 
 
 def test_a_missing_corpus_tells_how_to_prepare_it(tmp_path: Path):

@@ -29,7 +29,7 @@ from tractprobe.corpora.prepared.corpus import PreparedCorpus
 from tractprobe.corpora.prepared.manifest import Entry
 from tractprobe.encoders.encoder import Encoder, Storage
 from tractprobe.system.errors import ConfigError, CorpusError, EncoderError, first_line
-from tractprobe.system.files import digest, read_json, writing
+from tractprobe.system.files import digest, is_there, read_json, writing
 from tractprobe.system.products import INDEX, Journal, staged_folder, write_index
 
 log = logging.getLogger(__name__)
@@ -105,7 +105,7 @@ def cached(
 
 
 def _is_whole(folder: Path, identity: dict[str, Any]) -> bool:
-    if not folder.exists():
+    if not is_there(folder):
         return False
     try:
         FeatureCache(folder, identity)

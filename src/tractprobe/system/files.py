@@ -131,6 +131,17 @@ def write_json(path: Path, value: Any) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
+def is_there(path: Path) -> bool:
+    """Return whether anything lies at a path; CorpusError where that cannot be found out, which is not the same as no."""
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError as error:
+        raise CorpusError(path, error.strerror or str(error)) from None
+    return True
+
+
 def check_regular(path: Path) -> None:
     """Raise CorpusError unless a path is a plain file: reading a device or pipe may never end."""
     try:
