@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+import tracemalloc
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 import soundfile
+import soxr
 from broken import Crashing, Several
 from conftest import real, write_corpus, write_utterance
 
@@ -74,6 +76,33 @@ def test_resampling_keeps_a_tone_where_it_was(rate_hz: int):
     expected = 0.5 * np.sin(2 * np.pi * 1000 * np.arange(len(resampled)) / 16000)
     assert abs(len(resampled) - 16000) <= 1
     np.testing.assert_allclose(resampled[400:-400], expected[400:-400], atol=1e-4)
+
+
+def test_audio_goes_through_in_blocks_so_that_long_recordings_need_little_more_memory_than_their_samples(
+    tmp_path: Path,
+):
+    """Two minutes of silence are a file of 14 kB; all at once they took three times their samples."""
+    write_utterance(tmp_path / "raw", "u0", speaker="anna", language="it", text="", seed=0)
+    soundfile.write(tmp_path / "raw/u0.flac", np.zeros(120 * 48000, np.int16), 48000)
+    (tmp_path / "staging").mkdir()
+    tracemalloc.start()
+    try:
+        converted = convert_module.convert(Folder("lab", tmp_path / "raw"), "u0.json", tmp_path / "staging")
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert converted.written[0].utterance.num_samples == 120 * 16000
+    assert peak < 1.6 * 4 * 120 * 48000
+
+
+@pytest.mark.parametrize("rate_hz", [16000, 22050, 48000])
+@pytest.mark.parametrize("peak", [0.5, 2.0])
+def test_blocks_of_audio_make_the_samples_that_the_whole_makes(rate_hz: int, peak: float):
+    audio = peak * np.sin(np.arange(20 * rate_hz + 7) / 9).astype(np.float32)
+    whole = (audio if rate_hz == 16000 else soxr.resample(audio, rate_hz, 16000, quality="HQ")).astype(float) * 32768
+    if np.abs(whole).max() > 32768:
+        whole *= 32767 / np.abs(whole).max()
+    np.testing.assert_array_equal(to_pcm16(audio, rate_hz), np.round(whole).astype(np.int16))
 
 
 def test_too_loud_audio_is_scaled_not_clipped():
@@ -443,6 +472,19 @@ if __name__ == "__main__":
 
 
 WHOLE = ["audio", "corpus.json", "cuts.jsonl", "ema"]
+
+
+def test_a_damaged_journal_is_continued_from_before_the_damage(tmp_path: Path, caplog: pytest.LogCaptureFixture):
+    reader = small(tmp_path / "raw")
+    undisturbed = prepare(reader, tmp_path / "undisturbed")
+    staging = tmp_path / "data" / f".lab.{prepare_module._fingerprint(reader, False)[:16]}.partial"
+    shutil.copytree(undisturbed.folder, staging)
+    lines = (undisturbed.folder / "cuts.jsonl").read_text().splitlines()
+    rows = [asdict(PreparedUtterance.from_cut("lab", json.loads(line))) for line in lines]
+    entries = [{"source": f"u{place}.json", "utterances": [row], "skipped": []} for place, row in enumerate(rows)]
+    (staging / "journal.jsonl").write_text("\n".join([json.dumps(entries[0]), "\0" * 40, json.dumps(entries[2]), ""]))
+    assert files(prepare(reader, tmp_path / "data").folder) == files(undisturbed.folder)
+    assert "damaged after 1 entries" in caplog.text
 
 
 def test_the_result_does_not_depend_on_the_number_of_processes(tmp_path: Path):

@@ -26,6 +26,7 @@ MIN_F0_RATE_HZ, MAX_F0_RATE_HZ = 50.0, 48000.0
 MIN_F0_HZ, MAX_F0_HZ = 20.0, 2000.0
 MAX_F0_ERROR_S = 0.05
 MAX_LABELS, MAX_LABEL_LETTERS = 16, 64
+_BLOCK = 1 << 18
 
 Frame = Literal["occlusal", "head", "device", "unknown"]
 """The coordinate system of positions. ``occlusal``: head-corrected, x along the occlusal (bite) plane, origin at the
@@ -110,7 +111,7 @@ class Utterance:
         if self.audio_rate_hz <= 0 or self.duration_s < MIN_DURATION_S:
             length = f"{len(self.audio)} samples of audio at {self.audio_rate_hz} Hz"
             raise ValueError(f"{length}; expected at least {MIN_DURATION_S} s")
-        if not np.isfinite(self.audio).all():
+        if not _is_finite(self.audio):
             raise ValueError("the audio contains NaN or infinity")
         self._check_track()
         self._check_f0()
@@ -147,6 +148,11 @@ class Utterance:
     def duration_s(self) -> float:
         """Length of the audio."""
         return len(self.audio) / self.audio_rate_hz
+
+
+def _is_finite(samples: np.ndarray) -> bool:
+    """Return whether no sample is NaN or infinite; block by block, as audio may be an hour long."""
+    return all(np.isfinite(samples[first : first + _BLOCK]).all() for first in range(0, len(samples), _BLOCK))
 
 
 def checked_labels(labels: Any) -> dict[str, str]:

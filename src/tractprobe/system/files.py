@@ -221,8 +221,9 @@ def file_sha256(path: Path) -> str:
 
 def array_sha256(values: np.ndarray) -> str:
     """Return the SHA-256 of an array's type, shape and contents."""
-    header = f"{values.dtype.str} {values.shape} ".encode()
-    return hashlib.sha256(header + np.ascontiguousarray(values).tobytes()).hexdigest()
+    hashed = hashlib.sha256(f"{values.dtype.str} {values.shape} ".encode())
+    hashed.update(np.ascontiguousarray(values).reshape(-1).view(np.uint8))
+    return hashed.hexdigest()
 
 
 def digest(value: Any) -> str:

@@ -86,8 +86,15 @@ class Journal:
         self.path = folder / "journal.jsonl"
 
     def entries(self) -> list[Any]:
-        """Return what was noted, without a partly written line."""
-        return [json.loads(line) for line in self._lines()]
+        """Return what was noted, up to a line that is damaged or partly written."""
+        entries = []
+        for line in self._lines():
+            try:
+                entries.append(json.loads(line))
+            except ValueError:
+                log.warning("%s: damaged after %d entries; what follows is done again", self.path, len(entries))
+                break
+        return entries
 
     def keep(self, count: int) -> None:
         """Keep only the first ``count`` entries."""

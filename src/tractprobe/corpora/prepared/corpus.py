@@ -25,7 +25,7 @@ import numpy as np
 from jaxtyping import Float
 
 from tractprobe.corpora.utterance import Phone, Utterance, naming
-from tractprobe.signals.audio import read_audio
+from tractprobe.signals.audio import RATE_HZ, read_audio, to_pcm16
 from tractprobe.signals.channels import CHANNELS, UNIT
 from tractprobe.signals.track import Track
 from tractprobe.signals.voicing import SOURCE_STEP_S, SourceTrack
@@ -50,7 +50,6 @@ from tractprobe.corpora.prepared.manifest import (
     parsed_line,
     row_of,
 )
-from tractprobe.signals.audio import RATE_HZ
 
 _MAX_MANIFEST_BYTES = 1 << 30
 
@@ -93,7 +92,9 @@ class PreparedCorpus:
             problem = "lacks its source"
         except CorpusError as error:
             problem = error.problem
-        raise CorpusError(path, f"{problem}; this corpus cannot be used, nor replaced unasked: restore or remove {folder}")
+        raise CorpusError(
+            path, f"{problem}; this corpus cannot be used, nor replaced unasked: restore or remove {folder}"
+        )
 
     @property
     def cuts(self) -> "CutSet":
@@ -172,11 +173,7 @@ class PreparedCorpus:
         path = self.folder / kind / f"{row.utterance.id}.flac"
         samples, rate_hz = read_audio(path)
         complete = kind != AUDIO or len(samples) == row.entry.num_samples
-        if (
-            not complete
-            or rate_hz != RATE_HZ
-            or array_sha256(np.round(samples * 32768).astype(np.int16)) != row.utterance.sha256[kind]
-        ):
+        if not complete or rate_hz != RATE_HZ or array_sha256(to_pcm16(samples, RATE_HZ)) != row.utterance.sha256[kind]:
             raise CorpusError(path, f"changed since it was prepared; {self._to_repair}")
         return samples
 
