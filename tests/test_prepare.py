@@ -222,6 +222,8 @@ HOSTILE: dict[str, Callable[[dict[str, Any]], Any]] = {
         alignment={"phone": [["a", 0.0, 0.1, None]], "ipa": [["a", 0.5, 0.1, None]]}
     ),
     "a shape that is none": lambda cut: cut["custom"]["ema"]["array"].update(shape=[120, 12, 2]),
+    "a frame that is none": lambda cut: cut["custom"].update(frame="\x1b[2J"),
+    "a frame that is a list": lambda cut: cut["custom"].update(frame=["head"]),
     "no sources": lambda cut: cut["recording"].update(sources=None),
 }
 
@@ -292,6 +294,29 @@ def test_a_journal_of_before_there_were_labels_is_continued(tmp_path: Path, capl
     with caplog.at_level("INFO"):
         assert files(prepare(reader, tmp_path / "data").folder) == files(undisturbed.folder)
     assert "resuming: 1 of 3" in caplog.text
+
+
+def test_labels_and_messages_cannot_control_the_terminal_or_forge_a_line(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
+    reader = small(tmp_path / "raw")
+    for number, label in enumerate(["\x1b[2J\x1b]0;owned\x07", "a\nskipped 9:", "\u202e"]):
+        path = tmp_path / f"raw/u{number}.json"
+        fields = json.loads(path.read_text()) | {"phones": [[label, 0.1, 0.5]]}
+        path.write_text(json.dumps(fields))
+    (tmp_path / "raw/\x1b[31mu7.json").write_text("{")
+    corpus = prepare(reader, tmp_path / "data")
+    text = describe(corpus)
+    assert len(corpus.entries) == 3 and not (set(text) | set(caplog.text)) & {"\x1b", "\x07", "\u202e"}
+    assert len(text.splitlines()) == 5 and r"\x1b]0;owned\x07" in text and r"\x1b[31mu7.json" in caplog.text
+
+
+def test_a_description_that_lacks_its_summary_is_one_line(tmp_path: Path):
+    corpus = prepare(small(tmp_path / "raw"), tmp_path / "data")
+    for broken in ({"minutes": [{}]}, {"minutes": None}, {"hours": "long"}, {"unknown_phones": [1]}):
+        corpus.description |= broken
+        with pytest.raises(CorpusError, match=r"corpus\.json: lacks part of its summary"):
+            describe(corpus)
 
 
 def test_a_changed_manifest_is_noticed(tmp_path: Path):

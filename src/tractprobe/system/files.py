@@ -132,7 +132,7 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def is_there(path: Path) -> bool:
-    """Return whether anything lies at a path; CorpusError where that cannot be found out, which is not the same as no."""
+    """Return whether anything lies at a path; CorpusError where that cannot be found out."""
     try:
         path.stat()
     except (FileNotFoundError, NotADirectoryError):

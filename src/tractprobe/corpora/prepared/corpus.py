@@ -92,9 +92,7 @@ class PreparedCorpus:
             problem = "lacks its source"
         except CorpusError as error:
             problem = error.problem
-        raise CorpusError(
-            path, f"{problem}; this corpus cannot be used, nor replaced unasked: restore or remove {folder}"
-        )
+        raise CorpusError(path, f"{problem}. It is not replaced unasked: restore or remove {folder}")
 
     @property
     def cuts(self) -> "CutSet":

@@ -33,6 +33,7 @@ from tractprobe.signals.audio import RATE_HZ
 from tractprobe.signals.channels import CHANNELS, UNIT
 from tractprobe.system.errors import CorpusError
 from tractprobe.system.files import digest, file_sha256, is_there, write_json
+from tractprobe.system.printable import one_line, printable
 from tractprobe.system.processes import Death, in_processes
 from tractprobe.system.products import Journal, staged_folder
 from tractprobe.system.progress import progress
@@ -96,7 +97,7 @@ def _is_done(reader: Reader, folder: Path, fingerprint: str) -> bool:
         corpus = PreparedCorpus(folder)
         corpus.check_manifest()
     except CorpusError as error:
-        log.warning("%s\npreparing it again from %s", error, reader.root)
+        log.warning("%s\npreparing it again from %s", printable(str(error)), reader.root)
         return False
     return corpus.description["fingerprint"] == fingerprint
 
@@ -230,7 +231,7 @@ def _palates(reader: Reader) -> tuple[dict[str, list[list[float]]], list[dict[st
     try:
         traces = reader.palates()
     except (ValueError, ArithmeticError, LookupError, TypeError, MemoryError) as error:
-        log.warning("skipped: %s", error)
+        log.warning("skipped: %s", printable(str(error)))
         return {}, [{"source": "palates", "problem": str(error)}]
     palates, lost = {}, []
     for speaker, points in traces.items():
@@ -252,7 +253,18 @@ def _log_speed(reader: Reader, done: Sequence[Placed], elapsed_s: float) -> None
 
 
 def describe(corpus: PreparedCorpus) -> str:
-    """Return a summary by speaker and language, with skipped utterances and phone symbols that have no IPA."""
+    """Return a summary by speaker and language, with skipped utterances and phone symbols that have no IPA.
+
+    Labels and messages come from the corpus: they cannot control the terminal, nor forge a line.
+    """
+    try:
+        return "\n".join(map(one_line, _described(corpus)))
+    except (LookupError, TypeError, ValueError, ArithmeticError):
+        problem = f"lacks part of its summary; remove {corpus.folder} and prepare it again"
+        raise CorpusError(corpus.folder / DESCRIPTION, problem) from None
+
+
+def _described(corpus: PreparedCorpus) -> list[str]:
     description = corpus.description
     lines = [f"{corpus.folder}: {description['utterances']} utterances, {description['hours'] * 60:.1f} min"]
     lines += [
@@ -265,4 +277,4 @@ def describe(corpus: PreparedCorpus) -> str:
     if description["skipped"]:
         lines.append(f"skipped {len(description['skipped'])}:")
         lines += [f"  {skipped['problem']}" for skipped in description["skipped"]]
-    return "\n".join(lines)
+    return lines
