@@ -65,11 +65,26 @@ def of_something_else(folder: Path) -> None:
     (folder / "index.json").write_text(json.dumps(content))
 
 
+def with_index(change: Callable[[dict[str, Any]], Any]) -> Callable[[Path], Any]:
+    def apply(folder: Path) -> None:
+        index = json.loads((folder / "index.json").read_text())
+        change(index)
+        (folder / "index.json").write_text(json.dumps(index))
+
+    return apply
+
+
 DAMAGE: dict[str, Callable[[Path], Any]] = {
     "of something else": of_something_else,
     "no index": lambda folder: (folder / "index.json").unlink(),
     "half an index": lambda folder: (folder / "index.json").write_text('{"identity": 1, "shape'),
     "an empty index": lambda folder: (folder / "index.json").write_text("{}"),
+    "an index without its identity": with_index(lambda index: index.pop("identity")),
+    "an index without a shape": with_index(lambda index: index.pop("shape")),
+    "an index that is a list": lambda folder: (folder / "index.json").write_text("[1, 2]"),
+    "utterances without checksums": with_index(lambda index: [row[3].clear() for row in index["utterances"]]),
+    "utterances beyond the states": with_index(lambda index: index["utterances"][-1].__setitem__(1, 10**9)),
+    "utterances at no number": with_index(lambda index: index["utterances"][0].__setitem__(1, "0")),
     "no states": lambda folder: (folder / "states.npy").unlink(),
     "states cut short": lambda folder: os.truncate(folder / "states.npy", 5000),
     "other states": lambda folder: np.save(folder / "states.npy", np.zeros((1, 2, 3))),

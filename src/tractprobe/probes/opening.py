@@ -86,15 +86,22 @@ def open_corpora(names: str | Sequence[str], data: Path) -> list[PreparedCorpus]
             f"corpora={shown(names)}: expected names of prepared corpora below {data}, each once; "
             "paths.data=<folder> if they are elsewhere"
         )
-    if BUILTIN in names and (raw_folder := PreparedCorpus.source(data / BUILTIN)) in (None, builtin_corpus()):
-        has_source = raw_folder is not None and bool(PreparedCorpus(data / BUILTIN).source_origins)
-        prepare(Folder(BUILTIN, Path(builtin_corpus())), data, source_channels=has_source)
+    if BUILTIN in names:
+        _prepare_builtin(data, Path(builtin_corpus()))
     return [PreparedCorpus(data / name) for name in names]
 
 
 def _is_name(name: object) -> bool:
     """Whether a value names a corpus, and not a place: names become parts of file names."""
     return isinstance(name, str) and Path(name).name == name and not name.startswith(".")
+
+
+def _prepare_builtin(data: Path, root: Path) -> None:
+    """Prepare the built-in corpus if nothing lies under its name, or that is an older version of it."""
+    made_from = PreparedCorpus.source(data / BUILTIN)
+    if made_from is None or made_from.resolve() == root.resolve():
+        has_source = made_from is not None and bool(PreparedCorpus(data / BUILTIN).source_origins)
+        prepare(Folder(BUILTIN, root), data, source_channels=has_source)
 
 
 def each_held_out(settings: Settings) -> list[Settings]:

@@ -19,6 +19,7 @@ frames themselves, whichever is smaller (``scatter`` reads both)::
 """
 
 import json
+import logging
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -32,6 +33,8 @@ from torch import Tensor
 from tractprobe.probes.linear.scatter import FrameScatter, Scatter, TriangleScatter, add_square, packed
 from tractprobe.system.errors import EncoderError
 from tractprobe.system.files import atomic
+
+log = logging.getLogger(__name__)
 
 Lost = tuple[int, ...]
 """Channels that were lost together."""
@@ -218,6 +221,7 @@ class SavedMoments:
             names = set(self._checks())
             tensors = self.read(*names)
         except EncoderError:
+            log.warning("%s: damaged or incomplete; making it again", self.path)
             return False
         if not all(bool(tensor.isfinite().all()) for tensor in tensors):
             return False  # of an encoder that fails: the pass over its frames says at which layer
