@@ -75,6 +75,7 @@ def _parser() -> argparse.ArgumentParser:
     shar.add_argument("--shard-size", type=int, default=1000, metavar="N", help="utterances in a shard (1000)")
     shar.set_defaults(run=_shar)
     _add_inversion(commands)
+    _add_play(commands)
     completion = commands.add_parser("completion", help='completion by TAB: eval "$(tractprobe completion bash)"')
     completion.add_argument("shell", choices=["bash", "zsh", "fish"])
     completion.add_argument("--line", help=argparse.SUPPRESS)
@@ -114,6 +115,20 @@ def _add_inversion(commands: "argparse._SubParsersAction[argparse.ArgumentParser
     add("--tier", metavar="NAME", help="the TextGrids' tier of phones (phones, phone, MAU ..., or the only one)")
     add("--channel", type=int, metavar="N", help="the channel of audio with several, from 0")
     invert.set_defaults(run=_invert, continued="run the same command with --existing skip to continue")
+
+
+def _add_play(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    play = commands.add_parser("play", help="an utterance of a prepared corpus as a page: the moving mouth, with sound")
+    add = play.add_argument
+    add("corpus", help="its name below TRACTPROBE_DATA (data/), or its folder")
+    add("utterance", nargs="?", help="its id in the corpus (the first)")
+    add("--head", type=Path, metavar="FILE", help="also what a head predicts from the sound, and r of each channel")
+    add("--video", action="store_true", help='also an MP4; needs pip install "tractprobe[video]"')
+    add("--output", type=Path, default=Path("played"), metavar="FOLDER", help="where the page goes (played/)")
+    add("--encoder", metavar="NAME", help="Hub id or folder of the head's encoder, if it has moved")
+    add("--device", default="cpu", help="where the encoder runs: cpu, cuda, cuda:1 ... (cpu)")
+    add("--existing", choices=["refuse", "replace"], default="refuse", help="a page that exists (refuse)")
+    play.set_defaults(run=_play)
 
 
 def _run_directory(text: str) -> Path:
@@ -223,6 +238,12 @@ def _invert(arguments: argparse.Namespace) -> int:
     report = invert_files(load_head(arguments.head, arguments.device, arguments.encoder, arguments.speaker), plan)
     print(printable(f"{report} in {arguments.output}"))
     return 1 if report.problems else 0
+
+
+def _play(arguments: argparse.Namespace) -> int:
+    from tractprobe.commands.play import play
+
+    return play(arguments, _opened(arguments.corpus))
 
 
 def _completion(arguments: argparse.Namespace) -> int:
