@@ -176,7 +176,7 @@ def _problems(jobs: Sequence[Job]) -> list[str]:
     for job in jobs:
         if job.problem is not None:
             by_reason.setdefault(job.problem, []).append(job)
-    return [printable(f"no run {_which(own, jobs)}: {reason}") for reason, own in by_reason.items()]
+    return [printable(f"no run of {_which(own, jobs)}: {reason}") for reason, own in by_reason.items()]
 
 
 def _which(some: Sequence[Job], jobs: Sequence[Job]) -> str:
