@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tractprobe.system.arguments import CommandParser, Parser
 from tractprobe.system.errors import TractprobeError
 from tractprobe.system.printable import printable
 from tractprobe.system.stopping import stoppable
@@ -43,10 +44,10 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="tractprobe", description="Do frozen speech encoders hold the vocal tract?")
+    parser = Parser(prog="tractprobe", description="Do frozen speech encoders hold the vocal tract?")
     parser.add_argument("--version", action="version", version=f"tractprobe {__version__}")
     parser.set_defaults(continued="")
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND", parser_class=CommandParser)
     for name, text in _OF_HYDRA.items():
         commands.add_parser(name, help=text, add_help=False)
     table = commands.add_parser("table", help="layer x held-out means with 95 %% intervals of finished runs")

@@ -9,7 +9,7 @@ import atexit
 import logging
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -77,7 +77,8 @@ def sweep(hydra: Hydra, config: DictConfig, task: Callable[[DictConfig], Any], c
     _check_writable(Path(config.hydra.sweep.dir))
     prepare_launcher(config.hydra.launcher)
     jobs = jobs_of(hydra, config, check)
-    print("\n".join(_problems(jobs)), end="\n" if _problems(jobs) else "", flush=True)
+    for line in _problems(jobs):
+        print(f"tractprobe: {line}", file=sys.stderr, flush=True)
     started = [job for job in jobs if job.problem is None]
     if not started:
         sys.exit(1)
@@ -119,14 +120,22 @@ def _launched(hydra: Hydra, config: DictConfig, task: Callable[[DictConfig], Any
 
 def plan(hydra: Hydra, config: DictConfig, check: Check) -> str:
     """Return the runs that a line asks for, with what has become of each, and why some cannot start."""
-    jobs = jobs_of(hydra, config, check)
-    each: list[Status] = []
+    jobs, each = jobs_of(hydra, config, check), list[Status]()
     for job in jobs:
         if job.problem is None:
-            found = {one.run: one for one in statuses(job.runs, only={job.name})} if job.runs.is_dir() else {}
-            each += found.values() or [Status(job.name, "missing", "")]
-    lines = [*_problems(jobs), table(each), f"\n{len(jobs)} jobs: {summary(each)}"]
+            found = statuses(job.runs, only={job.name}) if job.runs.is_dir() else []
+            notes = ", ".join(_own_arguments(job, jobs))
+            each += [
+                replace(one, note=f"{one.note}  {notes}".strip()) for one in found or [Status(job.name, "missing", "")]
+            ]
+    lines = [*_problems(jobs), table(each), f"\n{len(jobs)} job{'s' * (len(jobs) != 1)}: {summary(each)}"]
     return printable("\n".join(line for line in lines if line))
+
+
+def _own_arguments(job: Job, jobs: Sequence[Job]) -> list[str]:
+    """Return the arguments that not all jobs have; those of a single one are on the line."""
+    shared = set.intersection(*(set(other.arguments) for other in jobs))
+    return [argument for argument in job.arguments if argument not in shared]
 
 
 def jobs_of(hydra: Hydra, config: DictConfig, check: Check) -> list[Job]:
@@ -167,10 +176,13 @@ def _problems(jobs: Sequence[Job]) -> list[str]:
     for job in jobs:
         if job.problem is not None:
             by_reason.setdefault(job.problem, []).append(job)
-    return [
-        printable(f"no run   {' '.join(own[0].arguments) if len(own) == 1 else f'{len(own)} jobs'}: {reason}")
-        for reason, own in by_reason.items()
-    ]
+    return [printable(f"no run of {_which(own, jobs)}: {reason}") for reason, own in by_reason.items()]
+
+
+def _which(some: Sequence[Job], jobs: Sequence[Job]) -> str:
+    return (
+        " ".join(_own_arguments(some[0], jobs)) if len(some) == 1 < len(jobs) else f"({len(some)} of {len(jobs)} jobs)"
+    )
 
 
 def _check_writable(folder: Path) -> None:

@@ -15,7 +15,7 @@ from hydra import version
 from hydra._internal.callbacks import Callbacks
 from hydra._internal.config_search_path_impl import ConfigSearchPathImpl
 from hydra._internal.hydra import Hydra
-from hydra._internal.utils import create_config_search_path
+from hydra._internal.utils import create_config_search_path, get_args_parser
 from hydra.core.config_search_path import SearchPathQuery
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.utils import JobStatus, run_job
@@ -23,10 +23,10 @@ from hydra.types import HydraContext, RunMode
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
-from tractprobe.commands.arguments import parser
 from tractprobe.runs.composition import Loader, explained, groups_of
 from tractprobe.runs.configuration import conf_dir
 from tractprobe.runs.hydra import register_resolvers
+from tractprobe.system.arguments import Parser
 from tractprobe.system.errors import ConfigError, TractprobeError, printable
 from tractprobe.system.stopping import stoppable
 
@@ -56,6 +56,15 @@ def run(command: str, arguments: Sequence[str] | None = None) -> None:
         sys.exit(1)
     finally:
         GlobalHydra.instance().clear()
+
+
+def parser(command: str) -> Parser:
+    """Return the parser of a command whose arguments are Hydra's: Hydra's options and ours."""
+    own = Parser(prog=f"tractprobe {command}", parents=[get_args_parser()], add_help=False)
+    own.add_argument(
+        "--dry-run", action="store_true", help="only list the runs that the line asks for, and what has become of them"
+    )
+    return own
 
 
 class Door(Hydra):

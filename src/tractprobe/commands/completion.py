@@ -87,7 +87,7 @@ def _options(parser: argparse.ArgumentParser) -> list[str]:
 
 def _of_hydra(command: str, before: Sequence[str], word: str) -> list[str]:
     """Return Hydra's options, groups with their options, keys and values; of values with commas, the last."""
-    from tractprobe.commands.arguments import parser
+    from tractprobe.commands import parser
 
     if word.startswith("-") or (before and before[-1].startswith("-")):
         options = _of_parser(parser(command), before[-1] if before else "", word)

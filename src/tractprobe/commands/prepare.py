@@ -27,11 +27,11 @@ def main(config: DictConfig) -> None:
 
         asked = typed(Asked, plain(config))
         check_node(asked.corpus)
-        reader = build(_without_nulls(asked.corpus))
+        reader = build(without_nulls(asked.corpus))
         print(describe(prepare(reader, asked.paths.data, asked.workers, asked.source_channels)))
 
 
-def _without_nulls(corpus: Node) -> Node:
+def without_nulls(corpus: Node) -> Node:
     """Leave out what is null in a mapping, as with ``corpus.sensors.li=null``: such a sensor was not recorded."""
     arguments = {
         name: {key: part for key, part in value.items() if part is not None} if isinstance(value, dict) else value

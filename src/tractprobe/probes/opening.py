@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from tractprobe.corpora.prepared.corpus import PreparedCorpus
 from tractprobe.corpora.prepared.prepare import prepare
@@ -77,7 +78,7 @@ def _check_division(names: str, data: Path, split: str, held_out: str | None, se
         rule(entries, held_out, seed)
 
 
-def open_corpora(names: str | Sequence[str], data: Path) -> list[PreparedCorpus]:
+def open_corpora(names: Any, data: Path) -> list[PreparedCorpus]:
     """Open prepared corpora by name; the built-in one is prepared first if it has not been."""
     if isinstance(names, str):
         raise ConfigError(f"corpora={names}: give a list, corpora=[{names}]")

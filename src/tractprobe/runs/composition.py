@@ -37,29 +37,31 @@ class Loader(ConfigLoaderImpl):
     ) -> DictConfig:
         """Compose; ConfigError names the argument that is wrong, and what may have been meant."""
         try:
-            config = super().load_configuration(config_name, overrides, run_mode, from_shell, validate_sweep_overrides)
-            _replace_mappings(config, OverridesParser.create().parse_overrides(overrides))
+            parsed = OverridesParser.create().parse_overrides(overrides)
+            # Of a mapping without defaults, Hydra would demand a plus.
+            lines = [f"++{own.input_line.lstrip('+')}" if _is_mapping(own) else own.input_line for own in parsed]
+            config = super().load_configuration(config_name, lines, run_mode, from_shell, validate_sweep_overrides)
+            _replace_mappings(config, parsed)
         except (HydraException, OmegaConfBaseException) as error:
             raise ConfigError(explained(error, overrides)) from error
         return config
 
 
-def _replace_mappings(config: DictConfig, overrides: Sequence[Override]) -> None:
-    """Let each mapping that was given be the whole of it: Hydra has merged it with the defaults.
+def _is_mapping(override: Override) -> bool:
+    """Whether an argument gives a mapping. Sections such as ``data={batch_size: 4}`` are none: their keys are fixed."""
+    is_plain = not (override.is_sweep_override() or override.is_hydra_override() or override.is_delete())
+    return is_plain and "." in override.key_or_group and isinstance(override.value(), dict)
 
-    Sections such as ``data={batch_size: 4}`` are no mappings in this sense: their settings are fixed.
-    """
+
+def _replace_mappings(config: DictConfig, overrides: Sequence[Override]) -> None:
+    """Let each mapping that was given be the whole of it: Hydra has merged it with the defaults."""
     replaced: tuple[str, ...] = ()
     for override in overrides:
-        key = override.key_or_group
-        if override.is_sweep_override() or override.is_hydra_override() or override.is_delete():
-            continue
-        value = override.value()
-        if isinstance(value, dict) and "." in key:
+        key, is_mapping = override.key_or_group, _is_mapping(override)
+        if is_mapping or (key.startswith(replaced) and not override.is_delete()):
+            OmegaConf.update(config, key, override.value(), merge=False, force_add=True)
+        if is_mapping:
             replaced += (f"{key}.",)
-        elif not key.startswith(replaced):
-            continue
-        OmegaConf.update(config, key, value, merge=False, force_add=True)
 
 
 def explained(error: BaseException, overrides: Sequence[str]) -> str:

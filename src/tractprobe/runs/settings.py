@@ -196,7 +196,9 @@ def _value(kind: Any, value: Any, key: str) -> Any:
     if kind is Path and isinstance(value, str):
         return Path(value)
     if not _fits(kind, value):
-        quoted = f"; a text of digits is quoted twice: \"{key}='{value}'\"" if type(value) is int and _fits(kind, "") else ""
+        quoted = (
+            f"; a text of digits is quoted twice: \"{key}='{value}'\"" if type(value) is int and _fits(kind, "") else ""
+        )
         raise ConfigError(f"{key}={value}: expected {_described(kind)}{quoted}")
     return value
 

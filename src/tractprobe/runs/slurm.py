@@ -28,8 +28,8 @@ def prepare_launcher(launcher: Any) -> None:
         return
     if missing := [name for name in ("sbatch", "srun", "squeue") if shutil.which(name) is None]:
         raise ConfigError(
-            f"launcher=slurm: there is no {missing[0]} on this machine; type the line where jobs are submitted, or give "
-            "launcher=joblib or launcher=local"
+            f"launcher=slurm: there is no {missing[0]} on this machine; type the line where jobs are "
+            "submitted, or give launcher=joblib or launcher=local"
         )
     from submitit.slurm import slurm
 

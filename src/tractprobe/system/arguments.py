@@ -4,7 +4,7 @@ import argparse
 import re
 import sys
 from difflib import get_close_matches
-from typing import NoReturn
+from typing import Any, NoReturn
 
 _QUOTED = re.compile(r"'([^']*)'")
 
@@ -29,12 +29,12 @@ class Parser(argparse.ArgumentParser):
         return f"; did you mean {close[0]}?" if close else ""
 
 
-def parser(command: str) -> Parser:
-    """Return the parser of a command whose arguments are Hydra's: Hydra's options and ours."""
-    from hydra._internal.utils import get_args_parser
+class CommandParser(Parser):
+    """Of one command among several; its own options are what may have been meant, not those of all commands."""
 
-    own = Parser(prog=f"tractprobe {command}", parents=[get_args_parser()], add_help=False)
-    own.add_argument(
-        "--dry-run", action="store_true", help="only list the runs that the line asks for, and what has become of them"
-    )
-    return own
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """Parse, and exit at an option that the command does not have."""
+        known, others = super().parse_known_args(args, namespace)
+        if others:
+            self.error(f"unrecognized arguments: {' '.join(others)}")
+        return known, others
