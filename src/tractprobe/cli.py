@@ -169,7 +169,7 @@ def _wandb_sync(arguments: argparse.Namespace) -> int:
     import shlex
     import subprocess
 
-    from tractprobe.runs.tracking import sync_command
+    from tractprobe.runs.wandb_runs import sync_command
 
     command = sync_command(arguments.runs)
     if arguments.dry_run:

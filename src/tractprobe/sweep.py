@@ -30,8 +30,9 @@ from tractprobe.runs.configuration import Plain, plain
 from tractprobe.runs.identity import RunId
 from tractprobe.runs.slurm import prepare_launcher
 from tractprobe.runs.status import Status, ask_for, statuses, summary, table
-from tractprobe.system.errors import ConfigError, RunError, StorageError, TractprobeError, first_line, printable
+from tractprobe.system.errors import ConfigError, RunError, StorageError, TractprobeError, first_line
 from tractprobe.system.files import digest, writing
+from tractprobe.system.printable import printable
 
 log = logging.getLogger(__name__)
 
@@ -218,8 +219,10 @@ def _compare(study: str, settings: Plain, runs: Path, names: Sequence[str]) -> N
     from tractprobe.runs.result import read_result
 
     done = [status.run for status in statuses(runs, only=set(names)) if status.state == "done"]
-    rows = [row for name in done for row in tidy(name, read_result(runs / name))]
+    results = {name: read_result(runs / name) for name in done}
+    rows = [row for name, result in results.items() for row in tidy(name, result)]
     name = f"studies/{study}-{digest(done)[:6]}"
     details = {"study": study, "corpora": settings["corpora"], "runs": done}
-    summarise(name, runs / name, details, build(settings["tracking"]), rows)
+    cells = {name: result["identity"] for name, result in results.items()}
+    summarise(name, runs / name, details, build(settings["tracking"]), rows, cells)
     print(f"\n{study}: {len(done)} runs compared in {runs / name}")

@@ -5,7 +5,8 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tractprobe.system.errors import ConfigError, printable
+from tractprobe.system.errors import ConfigError
+from tractprobe.system.printable import printable
 
 if TYPE_CHECKING:
     from tractprobe.corpora.prepared.corpus import PreparedCorpus

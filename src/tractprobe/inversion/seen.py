@@ -15,7 +15,8 @@ from tractprobe.corpora.prepared.manifest import Entry
 from tractprobe.data.splits import SplitRule
 from tractprobe.inversion.head_header import HeadCard
 from tractprobe.runs.configuration import conf_dir
-from tractprobe.system.errors import TractprobeError, printable
+from tractprobe.system.errors import TractprobeError
+from tractprobe.system.printable import printable
 
 _MAX_FOLDS = 1000
 

@@ -1,9 +1,12 @@
 """Errors that a user can cause; each names the file, the place in it and what to do."""
 
 import errno
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-from tractprobe.system.printable import printable as printable  # where it was before
+log = logging.getLogger(__name__)
 
 
 class TractprobeError(ValueError):
@@ -69,6 +72,15 @@ def first_line(error: BaseException) -> str:
     ('EOFError', 'no space')
     """
     return next(iter(str(error).strip().splitlines()), type(error).__name__)
+
+
+@contextmanager
+def optional(what: str) -> Iterator[None]:
+    """Warn with one line where something fails that nothing depends on: a picture, a dashboard, a note."""
+    try:
+        yield
+    except Exception as error:
+        log.warning("%s: %s; the rest continues", what, first_line(error))
 
 
 def _rebuild_corpus_error(file: str, problem: str, place: str | None) -> CorpusError:
