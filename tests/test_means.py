@@ -71,13 +71,13 @@ def test_folds_are_pooled(tmp_path: Path, count: int):
     for number, fold in enumerate(folds):
         scored(write_run(tmp_path, held_out=f"fold{number}"), fold)
     (table,) = layer_tables(collect(tmp_path))
-    assert table.columns == (*(f"fold{number}" for number in range(count)), "mean")  # fold10 after fold9
-    assert table.cells[0, "mean"].mean == pytest.approx(pooled_r(folds), abs=1e-12)
-    assert len(table.means[0, "mean"].rows) == len(KEYS) * len(CHANNELS)
+    assert table.columns == (*(f"fold{number}" for number in range(count)), "pooled")  # fold10 after fold9
+    assert table.cells[0, "pooled"].mean == pytest.approx(pooled_r(folds), abs=1e-12)
+    assert len(table.means[0, "pooled"].rows) == len(KEYS) * len(CHANNELS)
     for number, fold in enumerate(folds):
         assert table.cells[0, f"fold{number}"].mean == pytest.approx(pooled_r([fold]))
     mean_of_folds = np.mean([pooled_r([fold]) for fold in folds])
-    assert abs(table.cells[0, "mean"].mean - mean_of_folds) > 0.01 and "is a mean of theirs" not in str(table)
+    assert abs(table.cells[0, "pooled"].mean - mean_of_folds) > 0.01 and "is a mean of theirs" not in str(table)
 
 
 def test_the_same_frames_in_other_folds_have_the_same_mean(tmp_path: Path):
@@ -90,7 +90,7 @@ def test_the_same_frames_in_other_folds_have_the_same_mean(tmp_path: Path):
             fold = {key: np.concatenate([one[key] for one in part], axis=1) for key in part[0]}
             scored(write_run(tmp_path / str(count), held_out=f"fold{number}"), fold)
         (table,) = layer_tables(collect(tmp_path / str(count)))
-        means.append(table.cells[0, "mean"].mean)
+        means.append(table.cells[0, "pooled"].mean)
     assert means == pytest.approx([means[0]] * 3, abs=1e-12)
 
 
@@ -100,7 +100,7 @@ def test_folds_of_an_earlier_version_are_averaged_and_said_to_be(tmp_path: Path)
     for number, fold in enumerate(folds):
         scored(write_run(tmp_path, held_out=f"fold{number}"), fold, forget if number == 1 else lambda row: None)
     (table,) = layer_tables(collect(tmp_path))
-    assert table.cells[0, "mean"].mean == pytest.approx(np.mean([pooled_r([fold]) for fold in folds]))
+    assert table.cells[0, "pooled"].mean == pytest.approx(np.mean([pooled_r([fold]) for fold in folds]))
     assert "r of several folds is a mean of theirs, not r over all their frames" in str(table)
 
 
@@ -112,7 +112,7 @@ def test_a_fold_without_predictions_leaves_its_rows_undefined(tmp_path: Path):
     for number, fold in enumerate(folds):
         scored(write_run(tmp_path, held_out=f"fold{number}"), fold)
     (table,) = layer_tables(collect(tmp_path))
-    mean = table.means[0, "mean"]
+    mean = table.means[0, "pooled"]
     assert [(row["speaker"], row["channel"]) for row in mean.undefined] == [("c/a", "ch1")] and not mean.averaged
 
 
@@ -123,7 +123,7 @@ def test_a_fold_in_which_nothing_moves_counts_with_its_frames(tmp_path: Path):
     for number, fold in enumerate(folds):
         scored(write_run(tmp_path, held_out=f"fold{number}"), fold)
     (table,) = layer_tables(collect(tmp_path))
-    assert table.cells[0, "mean"].mean == pytest.approx(pooled_r(folds)) and not table.means[0, "mean"].undefined
+    assert table.cells[0, "pooled"].mean == pytest.approx(pooled_r(folds)) and not table.means[0, "pooled"].undefined
 
 
 def test_seeds_are_averaged_after_their_folds_were_pooled(tmp_path: Path):
@@ -133,7 +133,7 @@ def test_seeds_are_averaged_after_their_folds_were_pooled(tmp_path: Path):
         for number, fold in enumerate(folds):
             scored(write_run(tmp_path, held_out=f"fold{number}", seed=seed), fold)
     (table,) = layer_tables(collect(tmp_path))
-    assert table.cells[0, "mean"].mean == pytest.approx(np.mean([pooled_r(folds) for folds in seeds]))
+    assert table.cells[0, "pooled"].mean == pytest.approx(np.mean([pooled_r(folds) for folds in seeds]))
 
 
 @pytest.mark.parametrize("earlier", [False, True])

@@ -15,7 +15,9 @@ from tractprobe.runs.estimate import Estimate, point_over_speakers
 from tractprobe.runs.result import METRICS, Row, speaker_means
 from tractprobe.system.printable import one_line
 
-MEAN = "mean"
+MEAN, POOLED = "mean", "pooled"
+"""The last column, over all held-out values: of folds of sentences over all their frames."""
+
 _KIND = ("model", "head", "split", "target", "variant", "material", "at_once")
 _MOST_NAMED = 8
 
@@ -75,7 +77,8 @@ class LayerTable:
     @property
     def columns(self) -> tuple[str, ...]:
         """The held-out values, and their mean if there are several."""
-        return (*self.held_out, MEAN) if len(self.held_out) > 1 else self.held_out
+        over_all = POOLED if self.score_rows[0]["split"] == "sentence" else MEAN
+        return (*self.held_out, over_all) if len(self.held_out) > 1 else self.held_out
 
     @cached_property
     def means(self) -> dict[tuple[Label, str], Mean]:
@@ -177,7 +180,7 @@ class LayerTable:
         """Say for which layers and columns the mean is not over all rows."""
         parts = []
         for (layer, column), mean in sorted(self.means.items(), key=lambda item: (order(item[0][0]), item[0][1])):
-            if mean.undefined and column != MEAN:
+            if mean.undefined and column in self.held_out:
                 lost = [*mean.without_any("channel"), *mean.without_any("speaker")]
                 more = ", ..." if len(lost) > _MOST_NAMED else ""
                 wholly = f" (all of {', '.join(lost[:_MOST_NAMED])}{more})" if lost else ""
