@@ -154,7 +154,7 @@ def _not_on_the_hub(files: ModelFiles, error: Exception) -> EncoderError:
 
 def _check_complete(files: ModelFiles, report: Mapping[str, Any]) -> None:
     """Raise EncoderError unless the file has every weight of the model, in its shape."""
-    differing = sorted(report.get("mismatched_keys") or ())
+    differing: list[Any] = sorted(report["mismatched_keys"])
     if differing:
         name, in_file, in_model = differing[0]
         others = f", and {len(differing) - 1} more" if len(differing) > 1 else ""
