@@ -120,22 +120,26 @@ class ModelFiles:
         own = both.get("feature_extractor", both.get("audio_processor"))
         return own if isinstance(own, dict) else self.json(PREPROCESSOR)
 
-    def weights_bytes(self) -> int:
-        """Return the size of the weights of a model in a folder, having checked that they are whole.
+    def weights_bytes(self) -> int | None:
+        """Return the size of the weights, having checked that they are whole.
+
+        ``None`` for what transformers has yet to find on the Hub: several files, or a pull request of a converter.
 
         Raises
         ------
         EncoderError
             They are not there, not all there, in another format, or cut short; says which, and what to do.
         """
-        assert self.folder is not None
+        if self.folder is None:
+            found = self.find(WEIGHTS)
+            return None if found is None else self._checked(found)
         if (self.folder / WEIGHTS).is_file():
             files = [WEIGHTS]
         elif (self.folder / SHARDS).is_file():
             files = self._shards()
         else:
             raise EncoderError(self._without_weights())
-        return sum(self._checked(file) for file in files)
+        return sum(self._checked(self.folder / file) for file in files)
 
     def _shards(self) -> list[str]:
         assert self.folder is not None
@@ -168,22 +172,20 @@ class ModelFiles:
         found = f", but {others[0]}: rename it if it holds all weights" if others else f"; {self._again(WEIGHTS)}"
         return f"{self.location} has no {WEIGHTS}{found}"
 
-    def _checked(self, file: str) -> int:
+    def _checked(self, path: Path) -> int:
         """Return the size of a file of weights, having compared it with its header."""
-        assert self.folder is not None
-        path = self.folder / file
         try:
             check_regular(path)
             _check_no_pointer(path, self)
             size = path.stat().st_size
             expected = _expected_bytes(path)
         except CorpusError as error:
-            raise EncoderError(f"{path}: {error.problem}; {self._again(file)}") from None
+            raise EncoderError(f"{path}: {error.problem}; {self._again(path.name)}") from None
         except OSError as error:
             raise EncoderError(f"{path}: {error.strerror or error}") from None
         if size != expected:
             what = "cut short" if size < expected else "longer than its header says"
-            raise EncoderError(f"{path}: {what}, {size} bytes of {expected}; {self._again(file)}")
+            raise EncoderError(f"{path}: {what}, {size} bytes of {expected}; {self._again(path.name)}")
         return size
 
     def _again(self, *files: str) -> str:

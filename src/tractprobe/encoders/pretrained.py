@@ -119,8 +119,8 @@ def _weights(files: ModelFiles, config: Any) -> Any:
     import transformers
     from safetensors import SafetensorError
 
-    if files.folder:
-        check_described(config, files.weights_bytes(), files.location)
+    if (size := files.weights_bytes()) is not None:
+        check_described(config, size, files.location)
     if not sys.stderr.isatty():
         transformers.utils.logging.disable_progress_bar()
     try:
