@@ -234,5 +234,5 @@ def test_states_that_an_earlier_version_cached_though_not_finite_stop_every_run(
 def test_predictions_from_states_that_are_not_finite_are_refused(monkeypatch: pytest.MonkeyPatch):
     states = HiddenStates(small(), (0, 1), "float32")
     fail_at(monkeypatch, layer=1)
-    with pytest.raises(EncoderError, match="^random: layer 1 holds NaN or infinity"):
+    with pytest.raises(EncoderError, match=r"^random: layer 1 holds NaN or infinity"):
         states.encode(torch.randn(16000) * 0.1)

@@ -158,7 +158,7 @@ def test_states_that_are_not_finite_are_named_whatever_the_storage(head: Path):
             return states
 
     inverter = load_head(head, encoder=Failing(bands=20, context=2))
-    with pytest.raises(EncoderError, match="^mel: layer 0 holds NaN or infinity"):
+    with pytest.raises(EncoderError, match=r"^mel: layer 0 holds NaN or infinity"):
         inverter(noise(1), RATE_HZ)
 
 
