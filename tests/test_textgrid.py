@@ -122,7 +122,7 @@ BROKEN: dict[str, tuple[bytes, str]] = {
     "an interval backwards": (SHORT.replace("0.3\n0.45", "0.5\n0.45").encode(), "line 20.*interval"),
     "an interval without end": (SHORT.replace("0.3\n0.45", "0.3\n1e999").encode(), "interval"),
     "another tier": (SHORT.replace("IntervalTier", "FormantTier").encode(), "FormantTier"),
-    "half of UTF-16": ("\ufeff".encode("utf-16-le") + SHORT.encode("utf-16-le")[:-1], "utf-16"),
+    "half of UTF-16": ("\ufeff".encode("utf-16-le") + SHORT.encode("utf-16-le")[:-1], "UTF-16"),
 }
 
 
