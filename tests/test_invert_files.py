@@ -98,13 +98,52 @@ def test_the_tier_of_phones_is_found_or_asked_for(tmp_path: Path):
         path.write_text(long_form({name: TIERS["phone"] for name in names}))
         return path
 
-    assert [phone.label for phone in read_phones(written("word", "MAU"))] == ["HH", "AY1"]
-    assert len(read_phones(written("only"))) == 2
-    assert len(read_phones(written("x", "y"), "y")) == 2
+    assert [phone.label for phone in read_phones(written("word", "MAU"), 0.6)] == ["HH", "AY1"]
+    assert len(read_phones(written("only"), 0.6)) == 2
+    assert len(read_phones(written("x", "y"), 0.6, "y")) == 2
     with pytest.raises(CorpusError, match=r"which tier holds the phones\? It has x, y; give --tier"):
-        read_phones(written("x", "y"))
+        read_phones(written("x", "y"), 0.6)
     with pytest.raises(CorpusError, match="expected one interval tier 'z', not 0"):
-        read_phones(written("x", "y"), "z")
+        read_phones(written("x", "y"), 0.6, "z")
+
+
+@pytest.mark.parametrize("intervals", [[(0.0125, 0.6, "he said so")], [(0.0125, 0.6, "hesaidso")]])
+def test_an_only_tier_of_a_sentence_is_no_tier_of_phones(tmp_path: Path, intervals: list[tuple[float, float, str]]):
+    path = tmp_path / "a.TextGrid"
+    path.write_text(long_form({"sentence": intervals}))
+    with pytest.raises(CorpusError, match="only tier, 'sentence', holds words or sentences"):
+        read_phones(path, 0.6)
+    assert len(read_phones(path, 0.6, "sentence")) == 1
+
+
+def test_labels_of_another_recording_are_named_and_grids_can_be_ignored(
+    recordings: Path, head: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+):
+    (recordings / "a.TextGrid").write_text(long_form(TIERS, end_s=7.0))
+    line = [recordings / "a.wav", "--head", head, "--existing", "replace"]
+    assert invert(*line, "--output", tmp_path / "out") == 1
+    said = capsys.readouterr()
+    assert re.search(r"^tractprobe: \S*a\.TextGrid: ends at 7\.00 s, its audio at \d", said.err, re.MULTILINE)
+    assert "1 files, 1 with problems" in said.out and files_below(tmp_path / "out") == ["a.csv"]
+    assert invert(*line, "--output", tmp_path / "out", "--format", "phones") == 1
+    assert invert(*line, "--output", tmp_path / "out2", "--no-grids") == 0
+    assert files_below(tmp_path / "out2") == ["a.csv"]
+    assert invert(*line, "--no-grids", "--format", "phones") == 1
+    assert "--no-grids leaves out" in capsys.readouterr().err
+
+
+def test_sound_that_only_ffmpeg_reads_is_not_passed_over_in_silence(
+    recordings: Path, head: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+):
+    (recordings / "sub.dir/x.M4A").write_bytes(b"\0\0\0\x20ftypM4A ")
+    assert invert(recordings, "--head", head, "--output", tmp_path / "out") == 0
+    assert "1 file ignored: .m4a, convert with ffmpeg" in capsys.readouterr().err
+    assert invert(recordings / "sub.dir/x.M4A", "--head", head, "--output", tmp_path / "out2") == 1
+    assert re.search(r"x\.M4A: not readable as audio.*ffmpeg", capsys.readouterr().err)
+    (tmp_path / "only").mkdir()
+    shutil.move(recordings / "sub.dir/x.M4A", tmp_path / "only/x.m4a")
+    assert invert(tmp_path / "only", "--head", head) == 1
+    assert "1 file ignored: .m4a" in capsys.readouterr().err
 
 
 def test_one_bad_file_is_reported_and_the_others_are_made(
@@ -116,14 +155,16 @@ def test_one_bad_file_is_reported_and_the_others_are_made(
     (recordings / "sub.dir/a.TextGrid").write_text("nothing")
     assert invert(recordings, "--head", head, "--output", tmp_path / "out") == 1
     said = capsys.readouterr()
-    assert "2 files, 4 with problems" in said.out
+    assert "3 files, 4 with problems" in said.out
     for name, problem in {
         "bad.wav": "not readable as audio", "short.wav": "shorter than one frame", "stereo.wav": "2 audio channels",
         "a.TextGrid": "expected a text",
     }.items():  # fmt: skip
         assert re.search(rf"^tractprobe: .*{re.escape(name)}.*{problem}", said.err, re.MULTILINE)
     assert "Traceback" not in said.err
-    assert files_below(tmp_path / "out") == ["a.csv", "a.phones.csv", "sub.dir/b.c.csv"]
+    assert files_below(tmp_path / "out") == ["a.csv", "a.phones.csv", "sub.dir/a.csv", "sub.dir/b.c.csv"]
+    assert "phone" not in rows_of(tmp_path / "out/sub.dir/a.csv")[0]  # a bad grid costs its labels, not the movements
+    assert "stereo.wav: has 2 audio channels; say which of them holds the speech, from 0: --channel 0" in said.err
     assert invert(recordings / "stereo.wav", "--head", head, "--output", tmp_path / "out", "--channel", 1) == 0
 
 

@@ -114,6 +114,7 @@ def _add_inversion(commands: "argparse._SubParsersAction[argparse.ArgumentParser
     add("--device", default="cpu", help="cpu, cuda, cuda:1 ... (cpu)")
     add("--existing", choices=["refuse", "skip", "replace"], default="refuse", help="outputs that exist (refuse)")
     add("--tier", metavar="NAME", help="the TextGrids' tier of phones (phones, phone, MAU ..., or the only one)")
+    add("--no-grids", action="store_true", help="ignore the TextGrids beside the audio")
     add("--channel", type=int, metavar="N", help="the channel of audio with several, from 0")
     invert.set_defaults(run=_invert, continued="run the same command with --existing skip to continue")
 
@@ -230,9 +231,12 @@ def _invert(arguments: argparse.Namespace) -> int:
         existing=arguments.existing,
         tier=arguments.tier,
         channel=arguments.channel,
+        grids=not arguments.no_grids,
     )
     check_header(arguments.head)
     plan = Plan.of(arguments.audio, arguments.output, wanted)
+    if plan.ignored:
+        print(f"tractprobe: {plan.ignored}", file=sys.stderr)
     from tractprobe.inversion.files import invert_files  # errors in files are reported before torch is imported
     from tractprobe.inversion.inverter import load_head
 

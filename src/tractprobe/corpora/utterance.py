@@ -9,7 +9,7 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, is_dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,6 +18,7 @@ from jaxtyping import Float
 
 from tractprobe.corpora.ipa import SILENCE, to_ipa
 from tractprobe.corpora.languages import check_language
+from tractprobe.corpora.names import checked_original
 from tractprobe.signals.track import Track
 from tractprobe.system.errors import CorpusError
 
@@ -43,6 +44,7 @@ contain the head's movements. ``unknown``: the corpus does not say."""
 _EXTRA = re.compile(r"[a-z][a-z0-9]*_[xy]")
 _FILE_SAFE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 _LABEL = re.compile(r"[a-z][a-z0-9_]{0,31}")
+_ADDED = "added"
 _NOT_LABELS = {"id", "corpus", "speaker", "language", "text"}
 
 
@@ -90,6 +92,8 @@ class Utterance:
         as from a synthesiser's glottis.
     labels
         What else utterances may be grouped by, such as ``{"style": "read", "gender": "f"}``.
+    original
+        The corpus's own ``id`` and ``speaker``, where they had to be changed to be parts of file names.
     """
 
     id: str
@@ -108,6 +112,7 @@ class Utterance:
     f0_hz: Float[np.ndarray, " f0_frame"] | None = None
     f0_rate_hz: float = 0.0
     labels: Mapping[str, str] = field(default_factory=dict)
+    original: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self):
         for kind, name in (("id", self.id), ("speaker", self.speaker)):
@@ -123,6 +128,7 @@ class Utterance:
         self._check_track()
         self._check_f0()
         checked_labels(self.labels)
+        checked_original(self.original)
         for phone in self.phones:
             phone.label.encode()
             if not 0 <= phone.start_s <= phone.end_s < np.inf:
@@ -207,6 +213,22 @@ def checked_labels(labels: Any) -> dict[str, str]:
     return dict(sorted(labels.items()))
 
 
+def added(default: Any) -> Any:
+    """Return the field of a setting that a reader was given later: at its default, it is no part of fingerprints.
+
+    Corpora that were prepared without it are not prepared again.
+    """
+    return field(default=default, repr=False, metadata={_ADDED: default})
+
+
+def settings_of(reader: "Reader") -> dict[str, Any]:
+    """Return the settings that what a reader prepares depends on, but for its root."""
+    named = fields(reader) if is_dataclass(reader) else ()
+    defaults = {own.name: own.metadata[_ADDED] for own in named if _ADDED in own.metadata}
+    own = {name: value for name, value in vars(reader).items() if name != "root"}
+    return {name: value for name, value in own.items() if name not in defaults or value != defaults[name]}
+
+
 class Reader(ABC):
     """What a corpus module provides: a dataclass whose fields are the settings of ``conf/corpus/<name>.yaml``.
 
@@ -227,6 +249,10 @@ class Reader(ABC):
         It is raised if it concerns the whole source. If a source holds several utterances, an error of one of them is
         returned in its place, and the others are read.
         """
+
+    def check_speakers(self, sources: Sequence[str]) -> None:
+        """Raise ConfigError if it is not clear who speaks in the sources, before any of them is read."""
+        return
 
     def palates(self) -> Mapping[str, Float[np.ndarray, "point 2"]]:
         """Return each speaker's palate trace, back to front, x and y in mm, in the movements' coordinate system."""

@@ -4,6 +4,7 @@ import sys
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import count
 from pathlib import Path
 
@@ -43,21 +44,27 @@ class Report:
 
 def invert_files(inverter: Inverter, plan: Plan) -> Report:
     """Invert files one after another; one that fails is reported and does not stop the others."""
-    wanted = plan.wanted
+    wanted, made = plan.wanted, 0
     nyquist_hz = inverter.file.geometry.rate_hz / 2
     if wanted.lowpass_hz is not None and not 0 < wanted.lowpass_hz < nyquist_hz:
         raise ConfigError(f"--lowpass {wanted.lowpass_hz}: expected 0 to {nyquist_hz:g} Hz, half the encoder's rate")
     began, seconds, problems = time.perf_counter(), 0.0, []
     with _bar(plan.outputs) as bar:
+
+        def note(source: Source, error: Exception) -> None:
+            is_named = any(str(path) in str(error) for path in (source.audio, source.grid) if path)
+            problems.append(str(error) if is_named else f"{source.audio}: {error}")
+            bar.write(printable(f"tractprobe: {problems[-1]}"), file=sys.stderr)
+
         for source, outputs in plan.outputs.items():
             try:
-                seconds += _invert(inverter, source, outputs, wanted, bar.update)
+                phones, outputs = _labels(source, outputs, wanted, partial(note, source))
+                seconds += _invert(inverter, source, outputs, phones, wanted, bar.update)
+                made += 1
             except (TractprobeError, OSError) as error:
-                is_named = str(source.audio) in str(error)
-                problems.append(str(error) if is_named else f"{source.audio}: {error}")
-                bar.write(printable(f"tractprobe: {problems[-1]}"), file=sys.stderr)
+                note(source, error)
     elapsed_s = time.perf_counter() - began
-    return Report(len(plan.outputs) - len(problems), plan.skipped, tuple(problems), seconds, elapsed_s)
+    return Report(made, plan.skipped, tuple(problems), seconds, elapsed_s)
 
 
 def _bar(todo: Collection[Source]) -> "tqdm":
@@ -81,11 +88,11 @@ def _invert(
     inverter: Inverter,
     source: Source,
     outputs: Mapping[str, Path],
+    phones: Sequence[Phone],
     wanted: Wanted,
     done: Callable[[float], object],
 ) -> float:
     """Make the outputs of one audio file; return its duration in seconds."""
-    phones = _phones(source, wanted) if source.grid or "phones" in outputs else ()
     seconds = 0.0
 
     readings = count()
@@ -113,10 +120,23 @@ def _invert(
     return seconds
 
 
-def _phones(source: Source, wanted: Wanted) -> tuple[Phone, ...]:
-    if source.grid is None:
+def _labels(
+    source: Source, outputs: Mapping[str, Path], wanted: Wanted, note: Callable[[Exception], None]
+) -> tuple[tuple[Phone, ...], Mapping[str, Path]]:
+    """Return the phones of an audio file, and the outputs to make; a bad TextGrid only costs what is made of phones."""
+    if source.grid is None and "phones" in outputs:
         raise CorpusError(source.audio, "has no TextGrid beside it, which --format phones needs")
-    return read_phones(source.grid, wanted.tier)
+    if source.grid is None or not wanted.grids:
+        return (), outputs
+    with opened_audio(source.audio, wanted.channel, "--channel ") as audio:
+        duration_s = audio.num_samples / audio.rate_hz
+    try:
+        return read_phones(source.grid, duration_s, wanted.tier), outputs
+    except CorpusError as error:
+        if set(outputs) == {"phones"}:
+            raise
+        note(error)
+        return (), {name: path for name, path in outputs.items() if name != "phones"}
 
 
 def _write_tables(track: Track, phones: Sequence[Phone], inverter: Inverter, outputs: Mapping[str, Path]) -> None:

@@ -16,6 +16,7 @@ import numpy as np
 import soundfile
 
 from tractprobe.corpora.ipa import UNKNOWN, to_ipa
+from tractprobe.corpora.names import checked_original
 from tractprobe.corpora.prepared.manifest import AUDIO, EMA, EXTRA, LARYNX, SOURCE, PreparedPhone, PreparedUtterance
 from tractprobe.corpora.utterance import Reader, Utterance, checked_labels, naming
 from tractprobe.signals.audio import RATE_HZ, to_pcm16
@@ -134,4 +135,5 @@ def _prepared(
         source_origin=source_origin,
         sha256=sha256,
         labels=checked_labels(utterance.labels),
+        original=checked_original(utterance.original),
     )

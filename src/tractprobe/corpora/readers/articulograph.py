@@ -18,17 +18,19 @@ from jaxtyping import Float
 
 from tractprobe.corpora.formats.carstens import AG500_RATE_HZ, Sweep, read_sweep
 from tractprobe.corpora.geometry.head_motion import MIN_REFERENCES, mean_configuration, midsagittal_axes, rigid_motion
+from tractprobe.corpora.names import file_safe, originals
 from tractprobe.corpora.readers.options import (
     AUDIO_CHANNEL,
     check_articulators,
     check_audio_channel,
     check_axes,
+    check_default_speakers,
     check_pattern,
     direction,
     in_plane,
     speaker_of,
 )
-from tractprobe.corpora.utterance import Frame, Reader, Utterance, found, naming
+from tractprobe.corpora.utterance import Frame, Reader, Utterance, added, found, naming
 from tractprobe.signals.audio import read_audio
 from tractprobe.signals.channels import ARTICULATORS, in_canonical_order, named_columns
 from tractprobe.signals.track import Track
@@ -38,6 +40,7 @@ from tractprobe.system.files import read_text
 MAX_REFERENCE_ERROR_MM = 10.0
 MAX_RMS = 30.0
 _SWEEPS_PER_SESSION, _FRAMES_PER_SWEEP = 50, 40
+_SPEAKER = r"^(?P<speaker>[^/_]+)"
 _TURNED_BY = ("left_ear", "right_ear", "nose")
 
 Positions = Float[np.ndarray, "time sensor 3"]
@@ -78,6 +81,8 @@ class Articulograph(Reader):
         Alternatively, a file of lines ``<stem> <text>``, relative to the corpus's folder.
     speaker_pattern
         Regular expression searched for in the sweep's path; its group ``speaker`` is the speaker.
+    speaker
+        The speaker of a corpus that has only one; ``speaker_pattern`` is not used.
     rate_hz
         Frames per second if the file does not say; null: 200 for the AG500, and an error for text.
     max_rms
@@ -99,10 +104,11 @@ class Articulograph(Reader):
     audio_folder: str = "."
     prompt_folder: str | None = None
     prompt_file: str | None = None
-    speaker_pattern: str = r"^(?P<speaker>[^/_]+)"
+    speaker_pattern: str = _SPEAKER
     rate_hz: float | None = None
     max_rms: float | None = MAX_RMS
     audio_channel: int | None = None
+    speaker: str | None = added(None)
 
     def __post_init__(self):
         self.root = Path(self.root).expanduser()
@@ -139,9 +145,14 @@ class Articulograph(Reader):
         paths = [path for path in self.root.glob(self.tracks) if path.is_file()] if self.root.is_dir() else []
         return found(self.root, paths, f"sweep {self.tracks}")
 
+    def check_speakers(self, sources: Sequence[str]) -> None:
+        names = [str(Path(source).with_suffix("")) for source in sources]
+        check_default_speakers(self.root, names, self.speaker, self.speaker_pattern, _SPEAKER)
+
     def read(self, source: str) -> list[Utterance]:
         path = self.root / source
-        speaker = speaker_of(path, source, self.speaker_pattern)
+        speaker = self.speaker or speaker_of(path, source, self.speaker_pattern)
+        id_ = "_".join(Path(source).with_suffix("").parts)
         audio, audio_rate_hz = read_audio(
             path.parent / self.audio_folder / f"{path.stem}.wav", self.audio_channel, AUDIO_CHANNEL
         )
@@ -149,8 +160,8 @@ class Articulograph(Reader):
             track, extra = self._movements(path, speaker)
             return [
                 Utterance(
-                    id="_".join(Path(source).with_suffix("").parts),
-                    speaker=speaker,
+                    id=file_safe(id_),
+                    speaker=file_safe(speaker),
                     language=self.language,
                     text=self._text(path),
                     audio=audio,
@@ -158,6 +169,7 @@ class Articulograph(Reader):
                     track=track,
                     extra=extra,
                     frame=self.frame,
+                    original=originals(id=id_, speaker=speaker),
                 )
             ]
 
@@ -213,6 +225,8 @@ class Articulograph(Reader):
     def _session(self, path: Path, speaker: str) -> list[Path]:
         """Return the sweeps of the same speaker in the same folder."""
         paths = [candidate for candidate in path.parent.glob(Path(self.tracks).name) if candidate.is_file()]
+        if self.speaker is not None:
+            return paths
         sources = {candidate: candidate.relative_to(self.root).as_posix() for candidate in paths}
         matches = {candidate: re.search(self.speaker_pattern, source) for candidate, source in sources.items()}
         return [candidate for candidate, match in matches.items() if match and match["speaker"] == speaker]

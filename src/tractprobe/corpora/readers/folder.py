@@ -34,8 +34,17 @@ from typing import Any
 
 import numpy as np
 
+from tractprobe.corpora.names import file_safe, originals
 from tractprobe.corpora.readers.options import AUDIO_CHANNEL, check_audio_channel
-from tractprobe.corpora.utterance import Phone, Reader, Utterance, checked_labels, found, naming
+from tractprobe.corpora.utterance import (
+    Phone,
+    Reader,
+    Utterance,
+    added,
+    checked_labels,
+    found,
+    naming,
+)
 from tractprobe.signals.audio import read_audio
 from tractprobe.signals.channels import CHANNELS, UNIT, in_canonical_order
 from tractprobe.signals.track import Track
@@ -67,7 +76,7 @@ class Folder(Reader):
 
     name: str
     root: Path
-    audio_channel: int | None = None
+    audio_channel: int | None = added(None)
 
     def __post_init__(self):
         self.root = Path(self.root).expanduser()
@@ -85,7 +94,7 @@ class Folder(Reader):
         with naming(path):
             return [
                 Utterance(
-                    id=path.stem,
+                    id=file_safe(path.stem),
                     speaker=fields["speaker"],
                     language=fields["language"],
                     text=fields["text"],
@@ -96,6 +105,7 @@ class Folder(Reader):
                     f0_hz=f0_hz,
                     f0_rate_hz=f0_rate_hz,
                     labels=checked_labels(fields.get("labels", {})),
+                    original=originals(id=path.stem),
                 )
             ]
 

@@ -54,6 +54,30 @@ def speaker_of(path: Path, name: str, pattern: str) -> str:
     return match["speaker"]
 
 
+def check_default_speakers(root: Path, names: Iterable[str], speaker: str | None, pattern: str, default: str) -> None:
+    """Raise ConfigError if nobody said where names hold the speaker, and the default finds what is hardly one.
+
+    Speakers are the unit of standardisation, splits and intervals: a wrong guess changes every number.
+
+    Parameters
+    ----------
+    names
+        Names in which ``pattern`` is searched for, without the endings of files.
+    """
+    names = list(names)
+    if speaker is not None or pattern != default:
+        return
+    matches = {name: match["speaker"] for name in names if (match := re.search(pattern, name))}
+    files = [name for name, found in matches.items() if found == name.rpartition("/")[2]]
+    ask = "corpus.speaker=<name> if there is one, or corpus.speaker_pattern, a regular expression with a group"
+    ask = f"{ask} (?P<speaker>...), searched for in names such as {', '.join(names[:2])}"
+    if files:
+        raise ConfigError(f"{root}: each file would be a speaker, such as {files[0]}; give {ask}")
+    if len(names) > 1 and len(set(matches.values())) == 1:
+        problem = f"all {len(names)} recordings would be of one speaker, {matches[names[0]]}"
+        raise ConfigError(f"{root}: {problem}; give {ask}")
+
+
 def check_axes(front: str, up: str) -> None:
     """Raise ConfigError unless ``front`` and ``up`` are two different axes of the device, such as ``x`` and ``-z``."""
     if not {front, up} <= set(_AXES) or front[-1] == up[-1]:
