@@ -64,6 +64,9 @@ def _parser() -> argparse.ArgumentParser:
     audit = commands.add_parser("audit", help="does a prepared corpus, as read, look like human speech movements?")
     audit.add_argument("corpus", nargs="+", help="its name below TRACTPROBE_DATA (data/), or its folder")
     audit.add_argument("--page", type=Path, metavar="FILE", help="also write pictures and the table as an HTML page")
+    audit.add_argument(
+        "--against", type=Path, metavar="HEAD", help="also compare with what a head of other corpora reads"
+    )
     audit.add_argument("--limits", type=Path, metavar="FILE", help="a table of limits, used in addition to our own")
     audit.add_argument(
         "--calibrate", action="store_true", help="print the limits that these corpora, known to be good, ask for"
@@ -169,7 +172,7 @@ def _audit(arguments: argparse.Namespace) -> int:
         return calibrate(corpora, arguments.limits)
     if len(corpora) > 1:
         raise ConfigError(f"audit {' '.join(arguments.corpus)}: give one corpus; several only with --calibrate")
-    return audit_corpus(corpora[0], arguments.page, arguments.limits)
+    return audit_corpus(corpora[0], arguments.page, arguments.limits, arguments.against)
 
 
 def _opened(name: str) -> "PreparedCorpus":

@@ -11,7 +11,7 @@ corpora; ``stuck`` finds values that were not measured, ``lag`` compares audio w
 terminal, ``page`` and ``pictures`` for a browser.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,12 +22,14 @@ from tractprobe.corpora.audit.checks import anatomy, measured, motion, valid
 from tractprobe.corpora.audit.gather import Gathered, IsKind
 from tractprobe.corpora.audit.labels import is_bilabial, is_silence
 from tractprobe.corpora.audit.limits import Table, own_limits
-from tractprobe.corpora.audit.result import VERDICTS, Check, Example, SpeakerAudit, Verdict
+from tractprobe.corpora.audit.result import VERDICTS, Check, Example, Measured, SpeakerAudit, Verdict
 from tractprobe.corpora.audit.timing import timing
 from tractprobe.corpora.audit.tongue import tongue
 from tractprobe.corpora.utterance import Utterance
 
-__all__ = ["VERDICTS", "Audit", "Check", "Example", "SpeakerAudit", "Verdict", "audit", "is_bilabial", "is_silence"]
+__all__ = [
+    "VERDICTS", "Audit", "Check", "Example", "Measured", "SpeakerAudit", "Verdict", "audit", "is_bilabial", "is_silence",
+]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,7 @@ def audit(
     bilabial: IsKind = is_bilabial,
     silence: IsKind = is_silence,
     limits: Table | None = None,
+    also: Mapping[str, Sequence[Measured]] | None = None,
 ) -> Audit:
     """Check the speakers of a corpus.
 
@@ -64,10 +67,15 @@ def audit(
         Whether a label in a phone set is a bilabial stop or nasal, or a pause.
     limits
         Other limits than those of the package, as ``limits.read_limits`` gives them.
+    also
+        What else was measured of each speaker, by others: against a head, or by a reader.
     """
     gathered, palates = _gather(utterances, bilabial, silence), palates or {}
     with np.errstate(all="ignore"):
-        speakers = [_judge(name, parts, palates.get(name), limits or own_limits()) for name, parts in gathered.items()]
+        speakers = [
+            _judge(name, parts, palates.get(name), limits or own_limits(), (also or {}).get(name, ()))
+            for name, parts in gathered.items()
+        ]
     return Audit(tuple(sorted(speakers, key=_badness)))
 
 
@@ -85,7 +93,13 @@ def _gather(utterances: Iterable[Utterance], bilabial: IsKind, silence: IsKind) 
     return gathered
 
 
-def _judge(speaker: str, parts: Gathered, palate: Float[np.ndarray, "point 2"] | None, limits: Table) -> SpeakerAudit:
+def _judge(
+    speaker: str,
+    parts: Gathered,
+    palate: Float[np.ndarray, "point 2"] | None,
+    limits: Table,
+    also: Sequence[Measured],
+) -> SpeakerAudit:
     assert parts.example is not None
     channels, cloud = parts.positions()
     curves = parts.lags.curves()
@@ -96,6 +110,7 @@ def _judge(speaker: str, parts: Gathered, palate: Float[np.ndarray, "point 2"] |
         *timing(parts, curves),
         measured(parts),
         valid(parts),
+        *also,
     )
     return SpeakerAudit(
         speaker=speaker,
