@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tractprobe.system.arguments import CommandParser, Parser
-from tractprobe.system.errors import TractprobeError
+from tractprobe.system.errors import ConfigError, TractprobeError
 from tractprobe.system.printable import printable
 from tractprobe.system.stopping import stoppable
 from tractprobe.system.version import __version__
@@ -67,8 +67,15 @@ def _parser() -> argparse.ArgumentParser:
     sync.add_argument("--dry-run", action="store_true", help="only print the command")
     sync.set_defaults(run=_wandb_sync)
     audit = commands.add_parser("audit", help="does a prepared corpus, as read, look like human speech movements?")
-    audit.add_argument("corpus", help="its name below TRACTPROBE_DATA (data/), or its folder")
+    audit.add_argument("corpus", nargs="+", help="its name below TRACTPROBE_DATA (data/), or its folder")
     audit.add_argument("--page", type=Path, metavar="FILE", help="also write pictures and the table as an HTML page")
+    audit.add_argument(
+        "--against", type=Path, metavar="HEAD", help="also compare with what a head of other corpora reads"
+    )
+    audit.add_argument("--limits", type=Path, metavar="FILE", help="a table of limits, used in addition to our own")
+    audit.add_argument(
+        "--calibrate", action="store_true", help="print the limits that these corpora, known to be good, ask for"
+    )
     audit.set_defaults(run=_audit)
     shar = commands.add_parser("shar", help="prepared corpus -> lhotse Shar, tar shards for object storage")
     shar.add_argument("corpus", help="its name below TRACTPROBE_DATA (data/), or its folder")
@@ -180,19 +187,14 @@ def _wandb_sync(arguments: argparse.Namespace) -> int:
 
 
 def _audit(arguments: argparse.Namespace) -> int:
-    from tractprobe.corpora.audit import audit
-    from tractprobe.system.progress import progress
+    from tractprobe.commands.audit import audit_corpus, calibrate
 
-    corpus = _opened(arguments.corpus)
-    entries = progress(corpus.entries, f"auditing {corpus.name}", unit="utterance")
-    result = audit((corpus.utterance(entry.id) for entry in entries), corpus.palates)
-    print(result)
-    if arguments.page:
-        from tractprobe.corpora.audit.page import write_page
-
-        write_page(result, arguments.page, title=f"Audit of {corpus.name}")
-        print(f"\npictures in {arguments.page}")
-    return 0 if result.passed else 1
+    corpora = [_opened(name) for name in arguments.corpus]
+    if arguments.calibrate:
+        return calibrate(corpora, arguments.limits)
+    if len(corpora) > 1:
+        raise ConfigError(f"audit {' '.join(arguments.corpus)}: give one corpus; several only with --calibrate")
+    return audit_corpus(corpora[0], arguments.page, arguments.limits, arguments.against)
 
 
 def _opened(name: str) -> "PreparedCorpus":
