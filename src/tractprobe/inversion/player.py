@@ -99,9 +99,8 @@ def _grid(film: Film) -> tuple[Float[np.ndarray, "2"], float]:
 def _on_grid(
     points: Float[np.ndarray, "time point 2"], origin: Float[np.ndarray, "2"], step: float
 ) -> Int16[np.ndarray, "time point 2"]:
-    missing = ~np.isfinite(points).all(axis=2)
-    counts = np.round((np.where(missing[..., None], origin, points) - origin) / step)
-    return np.where(missing[..., None], _MISSING, counts).astype("<i2")
+    known = np.isfinite(points).all(axis=2, keepdims=True)
+    return np.where(known, np.round((np.where(known, points, origin) - origin) / step), _MISSING).astype("<i2")
 
 
 def _legend() -> str:
