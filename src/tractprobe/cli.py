@@ -6,7 +6,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tractprobe.system.errors import TractprobeError, printable
+from tractprobe.system.errors import TractprobeError
+from tractprobe.system.printable import printable
 from tractprobe.system.version import __version__
 
 if TYPE_CHECKING:
