@@ -1,5 +1,6 @@
 """Pages and videos of moving articulators: what they draw, how they are used, and that they cannot do harm."""
 
+import csv
 import json
 import re
 import shutil
@@ -19,6 +20,7 @@ from tractprobe.inversion.film import Film
 from tractprobe.inversion.outline import outline_of
 from tractprobe.inversion.palette import DARK, LIGHT, LINES, NAMES, ON_GROUND
 from tractprobe.inversion.player import player
+from tractprobe.inversion.tables import write_csv, write_phone_csv
 from tractprobe.inversion.video import require_video, write_video
 from tractprobe.signals.channels import ARTICULATORS, CHANNELS
 from tractprobe.signals.track import Track
@@ -88,9 +90,10 @@ def test_a_page_loads_nothing_and_takes_no_text_for_markup():
     assert policy is not None and policy.startswith("default-src 'none'")
 
 
-def test_half_a_surrogate_pair_of_a_head_file_becomes_a_question_mark(tmp_path: Path):
-    page = player(Film.of(moving()), noise(1), "t\ud800", "fitted on \udcff", [Phone("\ud800", 0.1, 0.5)])
-    assert b"<h1>t?</h1>" in page.encode() and "fitted on ?" in page
+def test_what_cannot_be_printed_is_an_escape(tmp_path: Path):
+    """Half a surrogate pair, as a head file's JSON may hold it, and a mark that turns the direction of writing."""
+    page = player(Film.of(moving()), noise(1), "t\ud800", "fitted on \u202eabc", [Phone("\ud800", 0.1, 0.5)])
+    assert rb"<h1>t\ud800</h1>" in page.encode() and r"fitted on \u202eabc" in page
     assert looked_at(page, tmp_path)[0]["clock"] == "0.25 / 1.00 s"
 
 
@@ -138,6 +141,16 @@ def test_nothing_is_drawn_where_nothing_was_measured(tmp_path: Path):
     assert [drawn(at_s) for at_s in (0.1, 0.24, 0.4, 0.76, 0.9)] == [0, 6, 6, 5, 0]
     film = Film.of(moving(0.5, start_s=0.25))
     assert [film.frame_at(at_s) for at_s in (0.1, 0.24, 0.4, 0.76, 0.9)] == [None, 0, 15, 49, None]
+
+
+def test_a_phone_that_a_spreadsheet_would_compute_stays_a_label(tmp_path: Path):
+    phones = [Phone("=cmd()", 0.1, 0.3), Phone("-", 0.3, 0.5), Phone("@", 0.5, 0.6)]
+    write_csv(tmp_path / "t.csv", moving(), ["mm"] * 12, phones)
+    write_phone_csv(tmp_path / "p.csv", moving(), ["mm"] * 12, phones)
+    with open(tmp_path / "t.csv", newline="", encoding="utf-8") as file:
+        assert {row["phone"] for row in csv.DictReader(file)} == {"", "'=cmd()", "-", "@"}
+    with open(tmp_path / "p.csv", newline="", encoding="utf-8") as file:
+        assert [row["phone"] for row in csv.DictReader(file)] == ["'=cmd()", "-", "@"]
 
 
 # How it is used.
@@ -382,11 +395,11 @@ def test_a_video_has_moving_pictures_and_sound(tmp_path: Path):
 def test_a_video_shows_phones_and_what_is_predicted(tmp_path: Path):
     """A symbol that no font has, and a name without end, are no reason to fail or to warn."""
     library()
-    phones = [Phone("a", 0.0, 0.3), Phone("\U000f0000$_", 0.3, 0.6), Phone("x" * 300, 0.6, 1)]
+    phones = [Phone("a", 0.0, 0.3), Phone("\U000f0000$_\n\ud800", 0.3, 0.6), Phone("x" * 300, 0.6, 1)]
     seen = {}
     for name, film in {"alone": Film.of(moving()), "both": Film.of(moving(), predicted=moving(radius_mm=9))}.items():
         for labels in ([], phones):
-            write_video(tmp_path / "v.mp4", film, noise(1), "t", labels)
+            write_video(tmp_path / "v.mp4", film, noise(1), "t\n", labels)
             seen[name, bool(labels)] = frames_of(tmp_path / "v.mp4")[1][5].astype(int)
     for one, other in pairwise([seen["alone", False], seen["alone", True], seen["both", True]]):
         assert (np.abs(one - other).max(axis=2) > 60).sum() > 100

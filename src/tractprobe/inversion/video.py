@@ -19,6 +19,7 @@ from tractprobe.signals.audio import RATE_HZ
 from tractprobe.signals.figures import new_figure
 from tractprobe.system.errors import ConfigError, CorpusError
 from tractprobe.system.files import atomic
+from tractprobe.system.printable import one_line
 from tractprobe.system.progress import progress
 
 if TYPE_CHECKING:
@@ -194,4 +195,6 @@ class _Frames:
 
 
 def _short(text: str, letters: int = _LETTERS) -> str:
+    """Return the beginning of a text, in one line."""
+    text = one_line(text)
     return text if len(text) <= letters else f"{text[: letters - 1]}…"
