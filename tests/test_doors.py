@@ -402,6 +402,7 @@ def test_the_wheel_holds_every_module_setting_and_recording(wheel: Path):
     settings = {f"tractprobe/conf/{name}" for name in below(REPOSITORY / "conf", "*")}
     assert names == source | settings
     assert {"tractprobe/runs/settings.py", "tractprobe/data/splits.py", "tractprobe/inversion/player.html"} <= names
+    assert {f"tractprobe/inversion/player{ending}" for ending in (".css", ".js", "_draw.js")} <= names
     assert sum(name.endswith(".flac") for name in names) >= 100
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tractprobe.system.errors import ConfigError
-from tractprobe.system.printable import printable
+from tractprobe.system.printable import one_line, printable
 
 if TYPE_CHECKING:
     from tractprobe.corpora.prepared.corpus import PreparedCorpus
@@ -26,7 +26,7 @@ def play(arguments: argparse.Namespace, corpus: "PreparedCorpus") -> int:
     entry = entry_of(corpus, arguments.utterance)
     pages = outputs(entry.id, arguments)
     if arguments.utterance is None:
-        print(printable(f"{entry.id}, the first of {len(corpus.entries)} utterances; name another after the corpus"))
+        print(one_line(f"{entry.id}, the first of {len(corpus.entries)} utterances; name another after the corpus"))
     inverter = None
     if arguments.head is not None:
         from tractprobe.inversion.inverter import load_head
@@ -38,7 +38,7 @@ def play(arguments: argparse.Namespace, corpus: "PreparedCorpus") -> int:
     if scene.rows:
         known = [row["r"] for row in scene.rows if row["r"] is not None]
         mean = f"r = {sum(known) / len(known):.2f}" if known else "r is undefined"
-        print(printable(f"measured and predicted: {mean} over {len(known)} channels. {scene.about}"))
+        print(one_line(f"measured and predicted: {mean} over {len(known)} channels. {scene.about}"))
     print(printable("\n".join(map(str, pages))))
     return 0
 

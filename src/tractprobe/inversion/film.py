@@ -97,11 +97,14 @@ class Film:
         return self.points[max(0, frame - round(TRAIL_S * self.rate_hz)) : frame + 1]
 
 
-def smooth(points: Float[np.ndarray, "point 2"], steps: int = 12) -> Float[np.ndarray, "sample 2"]:
-    """Return a Catmull-Rom curve through points, whose ends are repeated."""
+def smooth(
+    points: Float[np.ndarray, "point 2"], steps: int = 12, *, closed: bool = False
+) -> Float[np.ndarray, "sample 2"]:
+    """Return a Catmull-Rom curve through points; ends are repeated, a closed one returns to its first point."""
     if len(points) < 3:
         return points
-    ends = np.concatenate([points[:1], points, points[-1:]])
+    points = np.concatenate([points, points[:1]]) if closed else points
+    ends = np.concatenate([points[-2:-1], points, points[1:2]] if closed else [points[:1], points, points[-1:]])
     t = np.linspace(0, 1, steps, endpoint=False)[:, None]
     parts = [
         0.5 * (2 * b + (c - a) * t + (2 * a - 5 * b + 4 * c - d) * t**2 + (3 * b - a - 3 * c + d) * t**3)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
-Points = Float[np.ndarray, "point 2"]
+Points = Float[np.ndarray, "corner 2"]
 
 TONGUE = ("td", "tb", "tt")
 # mm from the edge of the upper incisor, x to the front: from the velum's end along the palate to the gum behind it.
@@ -81,7 +81,7 @@ def outline_of(
     return Outline(edge + scale * _ARCH, schematic=True, shapes=tuple(shapes))
 
 
-def _finite(points: Points) -> Points:
+def _finite(points: Points) -> Float[np.ndarray, "kept 2"]:
     """Return the points that were measured, without the few highest, which may be errors."""
     points = points[np.isfinite(points).all(axis=1)]
     return points[points[:, 1] <= np.quantile(points[:, 1], 0.995)] if len(points) else points

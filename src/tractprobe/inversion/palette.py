@@ -10,7 +10,7 @@ NAMES = {"td": "dorsum", "tb": "blade", "tt": "tip", "li": "lower incisor", "ul"
 LIGHT = {
     "ground": "#ffffff", "ink": "#1a1a1a", "quiet": "#595959", "grid": "#e6e6e6", "band": "#e4f0f9",
     "wave": "#7d7d7d", "cursor": "#c04a00", "tongue": "#a5533a", "outline": "#8a8a8a", "flesh": "#f4f1ee",
-    "td": "#00559e", "tb": "#0078a8", "tt": "#00735a", "li": "#555555", "ul": "#a8377e", "ll": "#b34700",
+    "td": "#00559e", "tb": "#00729f", "tt": "#00735a", "li": "#555555", "ul": "#a8377e", "ll": "#b34700",
 }  # fmt: skip
 
 DARK = {

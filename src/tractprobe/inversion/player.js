@@ -50,7 +50,7 @@ function draw() {
   drawPlane(timeS);
   drawWave(timeS);
   seek.value = timeS;
-  seek.setAttribute("aria-valuetext", `${timeS.toFixed(audio.paused ? 2 : 0)} seconds${phone ? `, ${phone[0]}` : ""}`);
+  seek.setAttribute("aria-valuetext", `${timeS.toFixed(audio.paused ? 2 : 0)} seconds${phone?.[0] ? `, ${phone[0]}` : ""}`);
   clock.textContent = `${timeS.toFixed(2)} / ${film.durationS.toFixed(2)} s`;
   play.textContent = audio.paused ? "play" : "pause";
   flip.setAttribute("aria-pressed", `${flipped}`);

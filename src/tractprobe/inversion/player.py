@@ -25,6 +25,7 @@ from tractprobe.inversion.palette import DARK, LIGHT, NAMES
 from tractprobe.runs.result import ScoreRow
 from tractprobe.signals.audio import RATE_HZ
 from tractprobe.system.files import atomic
+from tractprobe.system.printable import one_line
 
 _STEP_MM, _MISSING, _GREATEST = 0.01, -32768, 32767
 _DOT = '<svg width="14" height="14" aria-hidden="true"><circle cx="7" cy="7" r="5"{}/></svg>'
@@ -99,9 +100,8 @@ def _grid(film: Film) -> tuple[Float[np.ndarray, "2"], float]:
 def _on_grid(
     points: Float[np.ndarray, "time point 2"], origin: Float[np.ndarray, "2"], step: float
 ) -> Int16[np.ndarray, "time point 2"]:
-    missing = ~np.isfinite(points).all(axis=2)
-    counts = np.round((np.where(missing[..., None], origin, points) - origin) / step)
-    return np.where(missing[..., None], _MISSING, counts).astype("<i2")
+    known = np.isfinite(points).all(axis=2, keepdims=True)
+    return np.where(known, np.round((np.where(known, points, origin) - origin) / step), _MISSING).astype("<i2")
 
 
 def _legend() -> str:
@@ -147,8 +147,8 @@ def _asset(name: str) -> str:
 
 
 def _text(text: str) -> str:
-    """Return a text for HTML; halves of surrogate pairs, which a head file's JSON may hold, become question marks."""
-    return escape(text.encode(errors="replace").decode())
+    """Return a text for HTML, with what cannot be printed, such as the half of a surrogate pair, as escapes."""
+    return escape(one_line(text))
 
 
 def _json(value: Any) -> str:

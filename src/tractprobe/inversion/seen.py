@@ -16,7 +16,7 @@ from tractprobe.data.splits import SplitRule
 from tractprobe.inversion.head_header import HeadCard
 from tractprobe.runs.configuration import conf_dir
 from tractprobe.system.errors import TractprobeError
-from tractprobe.system.printable import printable
+from tractprobe.system.printable import one_line
 
 _MAX_FOLDS = 1000
 
@@ -24,7 +24,7 @@ _MAX_FOLDS = 1000
 def seen(card: HeadCard, corpus: PreparedCorpus, entry: Entry) -> str:
     """Return the answer as a sentence; it says so where the head file does not tell."""
     fitted_on, by, held_out = card["corpora"], card["run"].get("split"), card["run"]["held_out"]
-    others = printable(", ".join(map(str, fitted_on)))
+    others = one_line(", ".join(map(str, fitted_on)))
     if fitted_on.get(corpus.name) != corpus.content_hash:
         if corpus.name in fitted_on or corpus.content_hash in fitted_on.values():
             return f"Whether it was in the head's training data is not known: {corpus.name} was prepared anew since."
@@ -32,7 +32,7 @@ def seen(card: HeadCard, corpus: PreparedCorpus, entry: Entry) -> str:
     if entry.speaker not in card["speakers"]:
         return f"It was not in the head's training data: the head has not learned from {entry.speaker}."
     part = _part(card, corpus, entry)
-    rule = printable(f"held out: {by} {held_out}")
+    rule = one_line(f"held out: {by} {held_out}")
     if part is not None:
         return f"{_ANSWERS[part]} ({rule})."
     if by in ("language", "speaker", "corpus"):

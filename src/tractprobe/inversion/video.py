@@ -19,13 +19,14 @@ from tractprobe.signals.audio import RATE_HZ
 from tractprobe.signals.figures import new_figure
 from tractprobe.system.errors import ConfigError, CorpusError
 from tractprobe.system.files import atomic
+from tractprobe.system.printable import one_line
 from tractprobe.system.progress import progress
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 FRAMES_PER_S, CODEC = 25, "libx264"
-_SIZE_INCHES, _ENVELOPE, _LETTERS = (6.4, 5.12), 1000, 12
+_SIZE_INCHES, _ENVELOPE, _LETTERS, _TITLE_LETTERS = (6.4, 5.12), 1000, 12, 66
 
 
 def require_video() -> Any:
@@ -81,7 +82,7 @@ class _Frames:
     @property
     def moving(self) -> list[Any]:
         points = (artist for artists in self.points for artist in artists)
-        return [*self.shapes, self.predicted, self.guesses, self.tongue, *points, self.clock, self.phone, self.cursor]
+        return [*self.shapes, self.predicted, self.tongue, *points, self.clock, self.phone, self.cursor]
 
     @property
     def size(self) -> tuple[int, int]:
@@ -110,18 +111,18 @@ class _Frames:
     def _move(self, frame: int | None) -> None:
         """Put everything where it is in a frame, or nowhere."""
         film = self.film
-        trail = np.full((1, len(film.names), 2), np.nan) if frame is None else film.trail(frame)
+        nowhere = np.full((len(film.names), 2), np.nan)
+        trail = nowhere[None] if frame is None else film.trail(frame)
+        guesses = nowhere if frame is None or film.predicted is None else film.predicted[frame]
         self.tongue.set_data(*film.tongue(trail[-1]).T)
-        for number, (line, dot, label) in enumerate(self.points):
+        self.predicted.set_data(*film.tongue(guesses).T)
+        for number, (line, guess, dot, label) in enumerate(self.points):
             line.set_data(*trail[:, number].T)
+            guess.set_data(*guesses[number : number + 1].T)
             dot.set_data(*trail[-1:, number].T)
             label.xy = tuple(np.nan_to_num(trail[-1, number], nan=1e6))
         for patch, shape in zip(self.shapes, self._moving_shapes(), strict=True):
-            patch.set_xy(smooth(shape.corners + trail[-1, film.names.index(str(shape.point))]))
-        if film.predicted is not None:
-            guess = film.predicted[frame] if frame is not None else trail[-1]
-            self.predicted.set_data(*film.tongue(guess).T)
-            self.guesses.set_offsets(guess)
+            patch.set_xy(smooth(shape.corners + trail[-1, film.names.index(str(shape.point))], closed=True))
 
     def _moving_shapes(self) -> list[Shape]:
         return [shape for shape in self.film.outline.shapes if shape.point is not None]
@@ -133,25 +134,21 @@ class _Frames:
         axes.grid(color=LIGHT["grid"], lw=0.8)
         axes.set_axisbelow(True)
         axes.spines[["top", "right"]].set_visible(False)
-        axes.set_title(title, loc="left", fontsize=10).set_parse_math(False)
+        axes.set_title(_short(title, _TITLE_LETTERS), loc="left", fontsize=10).set_parse_math(False)
         self.clock = axes.set_title("", loc="right", fontsize=10, family="monospace")
         self._draw_outline(axes)
         (self.predicted,) = axes.plot([], [], color=LIGHT["tongue"], lw=1.5, ls="--")
-        colours = [LIGHT[name] for name in self.film.names]
-        self.guesses = axes.scatter(*np.full((2, len(colours)), np.nan), s=45, facecolors="none", edgecolors=colours)
         (self.tongue,) = axes.plot([], [], color=LIGHT["tongue"], lw=3, solid_capstyle="round")
         self.points = []
         for name in self.film.names:
             (line,) = axes.plot([], [], color=LIGHT[name], lw=1.5, alpha=0.45)
+            (guess,) = axes.plot([], [], "o", color=LIGHT[name], ms=7, mfc="none", mew=1.5)
             (dot,) = axes.plot([], [], "o", color=LIGHT[name], ms=7)
             label = axes.annotate(
                 NAMES[name], (0, 0), (0, 7), textcoords="offset points", color=LIGHT[name], fontsize=8, ha="center"
             )
-            self.points.append((line, dot, label))
+            self.points.append((line, guess, dot, label))
         self.phone = axes.text(0.02, 0.98, "", transform=axes.transAxes, fontsize=18, va="top", parse_math=False)
-        seen = "" if self.film.predicted is None else "filled: measured, open: predicted; "
-        axes.text(0.99, 0.02, f"{seen}lines: the last {TRAIL_S * 1000:.0f} ms", transform=axes.transAxes, fontsize=7,
-                  ha="right", color=LIGHT["quiet"])  # fmt: skip
 
     def _draw_outline(self, axes: "Axes") -> None:
         """Draw palate and teeth, and what will move with a point."""
@@ -159,22 +156,30 @@ class _Frames:
         axes.plot(*smooth(outline.palate).T, color=LIGHT["outline"], lw=1.0 if outline.schematic else 2.0)
         for shape in outline.shapes:
             if shape.point is None:
-                axes.fill(*shape.corners.T, **drawn)
+                axes.fill(*smooth(shape.corners, closed=True).T, **drawn)
         self.shapes = [axes.fill([0, 0], [0, 0], **drawn)[0] for _ in self._moving_shapes()]
-        if len(outline.palate):
-            text = "profile: schematic, not measured" if outline.schematic else "palate: measured"
-            axes.text(0.01, 0.02, text, transform=axes.transAxes, fontsize=7, color=LIGHT["quiet"])
 
     def _draw_wave(self, axes: "Axes", audio: Float[np.ndarray, " sample"]) -> Any:
         edges = np.linspace(0, len(audio), min(_ENVELOPE, len(audio)) + 1).astype(int)[:-1]
         low, high = np.minimum.reduceat(audio, edges), np.maximum.reduceat(audio, edges)
         axes.fill_between(edges / RATE_HZ, low, high, color=LIGHT["wave"], lw=0.4)
-        axes.set(xlim=(0, self.duration_s), yticks=[], xlabel="time (s)")
+        axes.set(xlim=(0, self.duration_s), yticks=[])
+        axes.set_xlabel("time (s)", loc="right")
+        axes.annotate(self._notes(), (0, 0), (0, -30), xycoords="axes fraction", textcoords="offset points", fontsize=7,
+                      color=LIGHT["quiet"])  # fmt: skip
         axes.spines[["top", "right", "left"]].set_visible(False)
         if self.phones:  # room above the wave for their names
             low, high = axes.get_ylim()
             axes.set_ylim(low, high + 0.3 * (high - low))
         return axes.axvline(0, color=LIGHT["cursor"], lw=1.2)
+
+    def _notes(self) -> str:
+        """Return what a viewer must know."""
+        film = self.film
+        outline = "profile: schematic, not measured" if film.outline.schematic else "palate: measured"
+        notes = [outline] if len(film.outline.palate) else []
+        notes += [] if film.predicted is None else ["filled: measured, open: predicted"]
+        return "; ".join([*notes, f"lines: the last {TRAIL_S * 1000:.0f} ms"])
 
     def _draw_phones(self, axes: "Axes") -> None:
         """Write the phones along the wave, where there is room for their names."""
@@ -189,5 +194,7 @@ class _Frames:
                 text.remove()
 
 
-def _short(label: str) -> str:
-    return label if len(label) <= _LETTERS else f"{label[: _LETTERS - 1]}…"
+def _short(text: str, letters: int = _LETTERS) -> str:
+    """Return the beginning of a text, in one line."""
+    text = one_line(text)
+    return text if len(text) <= letters else f"{text[: letters - 1]}…"
