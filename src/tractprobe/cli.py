@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tractprobe.system.arguments import CommandParser, Parser
-from tractprobe.system.errors import TractprobeError, printable
+from tractprobe.system.errors import TractprobeError
+from tractprobe.system.printable import printable
 from tractprobe.system.stopping import stoppable
 from tractprobe.system.version import __version__
 

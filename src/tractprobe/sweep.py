@@ -30,8 +30,9 @@ from tractprobe.runs.configuration import Plain, plain
 from tractprobe.runs.identity import RunId
 from tractprobe.runs.slurm import prepare_launcher
 from tractprobe.runs.status import Status, ask_for, statuses, summary, table
-from tractprobe.system.errors import ConfigError, RunError, StorageError, TractprobeError, first_line, printable
+from tractprobe.system.errors import ConfigError, RunError, StorageError, TractprobeError, first_line
 from tractprobe.system.files import digest, writing
+from tractprobe.system.printable import printable
 
 log = logging.getLogger(__name__)
 

@@ -27,7 +27,8 @@ from tractprobe.runs.composition import Loader, explained, groups_of
 from tractprobe.runs.configuration import conf_dir
 from tractprobe.runs.hydra import register_resolvers
 from tractprobe.system.arguments import Parser
-from tractprobe.system.errors import ConfigError, TractprobeError, printable
+from tractprobe.system.errors import ConfigError, TractprobeError
+from tractprobe.system.printable import printable
 from tractprobe.system.stopping import stoppable
 
 register_resolvers()  # here, since processes of launchers only import what they run

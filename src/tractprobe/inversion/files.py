@@ -18,7 +18,8 @@ from tractprobe.inversion.tables import read_phones, write_csv, write_npz, write
 from tractprobe.inversion.video import write_video
 from tractprobe.signals.audio import opened_audio, resampled
 from tractprobe.signals.track import Track
-from tractprobe.system.errors import ConfigError, CorpusError, TractprobeError, printable
+from tractprobe.system.errors import ConfigError, CorpusError, TractprobeError
+from tractprobe.system.printable import printable
 
 MAX_SHOWN_S = 1200.0
 """Longer audio would make pages of more than 50 MB."""

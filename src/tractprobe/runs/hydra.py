@@ -17,8 +17,9 @@ from omegaconf import DictConfig, OmegaConf
 from tractprobe.runs.configuration import plain
 from tractprobe.runs.identity import RunId
 from tractprobe.runs.options import plugin_folders
-from tractprobe.system.errors import ConfigError, TractprobeError, printable
+from tractprobe.system.errors import ConfigError, TractprobeError
 from tractprobe.system.files import file_safe
+from tractprobe.system.printable import printable
 
 log = logging.getLogger(__name__)
 

@@ -3,6 +3,8 @@
 import errno
 from pathlib import Path
 
+from tractprobe.system.printable import printable as printable  # where it was before
+
 
 class TractprobeError(ValueError):
     """Base of every error that a user can cause, as opposed to a bug of ours."""
@@ -67,18 +69,6 @@ def first_line(error: BaseException) -> str:
     ('EOFError', 'no space')
     """
     return next(iter(str(error).strip().splitlines()), type(error).__name__)
-
-
-def printable(text: str) -> str:
-    r"""Return a text in which terminal control characters and invalid characters are written as escapes.
-
-    >>> printable("b\udce9 \x1b[2J")
-    'b\\udce9 \\x1b[2J'
-    """
-    return "".join(
-        character if character.isprintable() or character in "\n\t" else character.encode("unicode_escape").decode()
-        for character in text
-    )
 
 
 def _rebuild_corpus_error(file: str, problem: str, place: str | None) -> CorpusError:
