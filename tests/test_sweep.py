@@ -147,7 +147,7 @@ def test_a_dry_run_lists_the_runs_of_a_line_and_makes_nothing(
         assert printed[-1] == "4 jobs: 0 done, 0 running, 0 failed, 2 missing"
     assert not (tmp_path / "runs").exists()
     tractprobe.commands.run("train", ["held_out=it", FRAME, "corpora=[toy]", *places, "--dry-run"])
-    assert capsys.readouterr().out.startswith("missing  mel_frame/all/ridge/it/s0\n")
+    assert capsys.readouterr().out.startswith("missing  mel_frame/all/ridge/it/s0-")
 
 
 def test_a_sweep_over_nothing_is_refused(places: list[str], capsys: pytest.CaptureFixture[str]):
