@@ -4,6 +4,7 @@ What a directory holds::
 
     result.json          identity, settings, timing and test scores; written last
     head.safetensors     the heads that were scored
+    test_utterances.txt  ids of what they were tested on
     checkpoints/         where an interrupted fit resumes
     predictions/         a few test utterances, predicted and measured, if the run was logged
     evaluations/         scores of later evaluations
@@ -29,7 +30,7 @@ from tractprobe.runs.building import build
 from tractprobe.runs.configuration import plain
 from tractprobe.runs.finished import finished, model_files
 from tractprobe.runs.ranks import check_ranks, is_first
-from tractprobe.runs.result import HEADS, RESULT, RunResult, ScoreRow, chosen_layer, mean_r, write_result
+from tractprobe.runs.result import HEADS, RESULT, RunResult, ScoreRow, chosen_layer, mean_r, write_result, write_tested
 from tractprobe.runs.settings import ALL, Settings
 from tractprobe.runs.status import ask_for, failure_noted
 from tractprobe.system.errors import ConfigError, RunError, first_line, optional
@@ -217,7 +218,7 @@ def _conclude_apart(fit: "Fitted", timing_s: Mapping[str, float]) -> RunResult:
 def _recorded(fit: "Fitted", rows: list[ScoreRow], timing_s: dict[str, float]) -> RunResult:
     """Write the heads that were scored and then the result, which makes the run a finished one; return it."""
     settings, split = fit.problem.settings, fit.problem.split
-    fit.save_heads(settings.folder / HEADS)
+    heads_sha256 = fit.save_heads(settings.folder / HEADS)
     result: RunResult = {
         "identity": fit.problem.identity,
         "settings": settings.raw,
@@ -228,6 +229,8 @@ def _recorded(fit: "Fitted", rows: list[ScoreRow], timing_s: dict[str, float]) -
         "scales": fit.plain_scales(),
         "source_origins": fit.problem.source_origins(),
         "model_files": model_files(settings),
+        "heads_sha256": heads_sha256,
+        "test_utterances": write_tested(settings.folder, split.test),
         "scores": rows,
     }
     write_result(settings.folder, result)

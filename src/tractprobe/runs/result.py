@@ -1,5 +1,6 @@
 """The record of a run: what ``result.json`` holds, and the few numbers that are read off one result alone."""
 
+import hashlib
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -8,9 +9,9 @@ from typing import Any, NotRequired, TypedDict
 from tractprobe.encoders.layers import Label, is_label
 from tractprobe.runs.estimate import Estimate, mean_over_speakers
 from tractprobe.system.errors import CorpusError, RunError
-from tractprobe.system.files import read_json, write_json
+from tractprobe.system.files import atomic, read_json, write_json
 
-RESULT, HEADS = "result.json", "head.safetensors"
+RESULT, HEADS, TESTED = "result.json", "head.safetensors", "test_utterances.txt"
 METRICS = ("r", "rmse", "r2", "ccc")
 MOMENTS = ("mean_predicted", "mean_measured", "sd_predicted", "sd_measured")
 _RANGES = {"r": (-1.0, 1.0), "rmse": (0.0, math.inf), "r2": (-math.inf, 1.0), "ccc": (-1.0, 1.0)}
@@ -59,7 +60,10 @@ class FitReport(TypedDict):
 
 
 class RunResult(TypedDict):
-    """What ``result.json`` holds."""
+    """What ``result.json`` holds; results of earlier versions lack the hashes of what lies beside them.
+
+    ``test_utterances`` names the file that lists the ids of what was tested, and its hash.
+    """
 
     identity: dict[str, Any]
     settings: dict[str, Any]
@@ -70,12 +74,22 @@ class RunResult(TypedDict):
     scales: dict[str, Any]
     source_origins: dict[str, dict[str, int]]
     model_files: dict[str, str]
+    heads_sha256: NotRequired[str]
+    test_utterances: NotRequired[dict[str, str]]
     scores: list[ScoreRow]
 
 
 def write_result(folder: Path, result: RunResult) -> None:
     """Write a run's result, which makes the run a finished one."""
     write_json(folder / RESULT, result)
+
+
+def write_tested(folder: Path, ids: Iterable[str]) -> dict[str, str]:
+    """Write the ids of what was tested, one a line; return what ``result.json`` says of the file."""
+    content = "".join(f"{id_}\n" for id_ in sorted(ids)).encode()
+    with atomic(folder / TESTED) as temporary:
+        temporary.write_bytes(content)
+    return {"file": TESTED, "sha256": hashlib.sha256(content).hexdigest()}
 
 
 def read_result(folder: Path) -> RunResult:
