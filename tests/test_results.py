@@ -1,5 +1,6 @@
 import csv
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -336,3 +337,96 @@ def test_a_folder_in_a_files_place_or_a_file_in_a_folders_is_one_line(
     (tmp_path / "--csv").mkdir()
     assert main(["table", str(tmp_path / "runs"), option, str(tmp_path / option)]) == 1
     assert capsys.readouterr().err.startswith(f"tractprobe: {tmp_path}/")
+
+
+@pytest.mark.parametrize(
+    "place", ["mel/all/ridge/it/s0.old", "mel/all/ridge/it/s0_lowpass2", "archive/mel/ridge/it/s0"]
+)
+def test_runs_are_told_apart_by_their_identity_and_not_by_their_directory(
+    tmp_path: Path, place: str, caplog: pytest.LogCaptureFixture
+):
+    """A copy counts once; another result under the same identity and seed is refused; other settings make a table."""
+    write_run(tmp_path)
+    other = tmp_path / place
+    shutil.copytree(tmp_path / "mel/all/ridge/it/s0", other)
+    edit(other / "result.json", lambda result: result["scores"][0].update(r=result["scores"][0]["r"] + 1e-9))
+    (table,) = layer_tables(collect(tmp_path))
+    assert len(table.means[0, "it"].rows) == 36
+    (warning,) = caplog.messages
+    assert str(other) in warning and "which is counted once" in warning
+
+    edit(other / "result.json", lambda result: result["scores"][0].update(r=0.9))
+    with pytest.raises(RunError, match="are two results of one run") as error:
+        collect(tmp_path)
+    assert str(other) in str(error.value) and str(tmp_path / "mel/all/ridge/it/s0") in str(error.value)
+
+    edit(other / "result.json", lambda result: result["identity"].update(differences={"ema.cutoff_hz": 2}))
+    first, second = layer_tables(collect(tmp_path))
+    assert "ema.cutoff_hz=2" in second.title and first.cells[0, "it"] != second.cells[0, "it"]
+
+
+def test_a_renamed_directory_stays_with_the_runs_of_its_settings(tmp_path: Path):
+    for held_out, name in (("it", "s0-abcdef"), ("en", "my best one")):
+        folder = write_run(tmp_path, held_out=held_out, differences={"ema.cutoff_hz": 2})
+        folder.rename(folder.with_name(name))
+    (table,) = layer_tables(collect(tmp_path))
+    assert table.columns == ("en", "it", "mean")
+
+
+def test_results_of_an_early_version_that_only_their_directory_tells_apart_are_kept_apart(tmp_path: Path):
+    for suffix in ("", "-abcdef"):
+        edit(write_run(tmp_path, suffix=suffix) / "result.json", lambda result: result["identity"].pop("differences"))
+    edit(tmp_path / "mel/all/ridge/it/s0-abcdef/result.json", lambda result: result["scores"][0].update(r=0.9))
+    assert [table.title.partition(" (")[2] for table in layer_tables(collect(tmp_path))] == [
+        "", "settings abcdef), n speakers"
+    ]  # fmt: skip
+
+
+def test_heads_of_all_layers_at_once_and_of_one_are_not_averaged(tmp_path: Path):
+    for layer, r in (("all", 0.2), (1, 0.6)):
+        folder = write_run(tmp_path, suffix=f"-{layer}")
+        edit(folder / "result.json", lambda result, layer=layer: result["identity"].update(layer=layer))
+        edit(folder / "result.json", lambda result, r=r: [row.update(r=r) for row in result["scores"]])
+    every, one = sorted(layer_tables(collect(tmp_path)), key=lambda table: table.title)
+    assert "all layers in one run" in every.title and every.cells[1, "it"].mean == pytest.approx(0.2)
+    assert "layers in runs of their own" in one.title and one.cells[1, "it"].mean == pytest.approx(0.6)
+
+
+ESCAPE = "\x1b[2J\x1b]0;owned\x07"
+
+
+def test_labels_of_others_move_no_cursor_and_forge_no_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    for head in ("ridge", "mlp"):
+        folder = write_run(tmp_path, suffix=f"-{head}", differences={f"a{ESCAPE}": f"b\n0  .999{ESCAPE}"})
+        edit(
+            folder / "result.json",
+            lambda result, head=head: result["identity"].update(
+                model=f"mel{ESCAPE}", held_out=f"it\nmean{ESCAPE}", head=head
+            ),
+        )
+        edit(folder / "result.json", lambda result: [row.update(speaker=f"a{ESCAPE}") for row in result["scores"][:12]])
+        edit(folder / "result.json", lambda result: result.update(scaled_by_own_test_frames=[f"a{ESCAPE}"]))
+    (folder / f"s1{ESCAPE}").mkdir()
+    (folder / f"s1{ESCAPE}/failure.json").write_text(json.dumps({"reason": ESCAPE, "time": ESCAPE, "host": ESCAPE}))
+    for command in (["table", "--against", "ridge", "--pictures", str(tmp_path / "pictures")], ["status"]):
+        assert main([*command, str(tmp_path)]) == 0
+        printed = capsys.readouterr().out
+        assert all(line.isprintable() for line in printed.split("\n")) and "\n0  .999" not in printed
+        assert "\\x1b[2J" in printed
+
+
+def test_a_csv_holds_no_formulas_and_may_begin_with_a_mark_for_spreadsheets(tmp_path: Path):
+    folder = write_run(tmp_path / "runs")
+    edit(folder / "result.json", lambda result: [row.update(speaker="=cmd()") for row in result["scores"][:12]])
+    for options, start in (([], b"run,"), (["--bom"], b"\xef\xbb\xbfrun,")):
+        assert main(["table", str(tmp_path / "runs"), "--csv", str(tmp_path / "scores.csv"), *options]) == 0
+        assert (tmp_path / "scores.csv").read_bytes().startswith(start)
+        with open(tmp_path / "scores.csv", encoding="utf-8-sig", newline="") as file:
+            speakers = {row["speaker"] for row in csv.DictReader(file)}
+        assert speakers == {"'=cmd()", *SPEAKERS}
+
+
+def test_a_mark_for_spreadsheets_without_a_csv_is_an_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    write_run(tmp_path)
+    assert main(["table", str(tmp_path), "--bom"]) == 1
+    assert capsys.readouterr().err == "tractprobe: --bom is how a CSV begins: give --csv FILE, too\n"

@@ -148,6 +148,8 @@ def _table(arguments: argparse.Namespace) -> int:
     from tractprobe.evidence.rows import collect, write_csv
     from tractprobe.evidence.table import layer_tables
 
+    if arguments.bom and not arguments.csv:
+        raise ConfigError("--bom is how a CSV begins: give --csv FILE, too")
     rows = collect(arguments.runs)
     tables = layer_tables(rows)
     print("\n\n".join(map(str, tables)))

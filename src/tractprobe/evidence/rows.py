@@ -43,7 +43,7 @@ def collect(runs: Path) -> list[Row]:
     for folder in folders:
         name, result = folder.relative_to(runs).as_posix(), read_result(folder)
         identity = {key: value for key, value in result["identity"].items() if key != "versions"}
-        first, other = results.setdefault(digest(identity), (name, result))
+        first, other = results.setdefault(digest([identity, _variant(name, identity)]), (name, result))
         if other is not result:
             _check_copy(runs / first, other, runs / name, result)
     return [row for name, result in results.values() for row in tidy(name, result)]
@@ -73,19 +73,25 @@ def tidy(run: str, result: Mapping[str, Any]) -> list[Row]:
     marks heads of all layers of an encoder that were fitted in one run.
     """
     identity, own_scale = result["identity"], set(result.get("scaled_by_own_test_frames", ()))
-    differences = identity.get("differences")
+    differences = identity.get("differences", {})
     labels = {"run": run, **{name: identity[name] for name in RUN_FIELDS[1:]}}
     labels["material"] = digest([identity[name] for name in ("encoder", "corpora", "texts") if name in identity])[:6]
-    labels["settings"] = Condition.of(differences or {})
-    labels["train_min"] = (differences or {}).get(TRAIN_MIN)
-    labels["variant"] = digest(differences)[:6] if differences else ""
-    if differences is None and (suffix := _SUFFIX.fullmatch(run.rpartition("/")[2])):
-        labels["variant"] = suffix[1]  # of an early version, which noted differences in the directory's name alone
+    labels["settings"] = Condition.of(differences)
+    labels["train_min"] = differences.get(TRAIN_MIN)
+    labels["variant"] = _variant(run, identity)
     labels["at_once"] = identity.get("layer", ALL) == ALL
     return [
         labels | {"own_scale": row["speaker"] in own_scale} | {name: row.get(name) for name in SCORE_FIELDS + MOMENTS}
         for row in result["scores"]
     ]
+
+
+def _variant(run: str, identity: Mapping[str, Any]) -> str:
+    """Return the name of a run's settings: a hash of what differs from the shipped ones, or nothing."""
+    if "differences" in identity:
+        return digest(identity["differences"])[:6] if identity["differences"] else ""
+    suffix = _SUFFIX.fullmatch(run.rpartition("/")[2])  # early versions noted them in the directory's name alone
+    return suffix[1] if suffix else ""
 
 
 def write_csv(path: Path, rows: Sequence[Row], *, bom: bool = False) -> None:
