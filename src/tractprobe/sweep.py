@@ -5,6 +5,7 @@ is killed leaves nothing but its run directory. So the list at the end is made f
 """
 
 import atexit
+import os
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -15,11 +16,12 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import ConfigCompositionException
 from hydra.experimental.callback import Callback
-from omegaconf import DictConfig
+from omegaconf import DictConfig, open_dict
 
 from tractprobe.runs.building import build
 from tractprobe.runs.configuration import Plain, plain
 from tractprobe.runs.identity import RunId
+from tractprobe.runs.result import RESULT
 from tractprobe.runs.status import ask_for, statuses, summary, table
 from tractprobe.system.errors import ConfigError, StorageError, TractprobeError, first_line
 from tractprobe.system.files import digest, writing
@@ -34,7 +36,11 @@ class Sweep(Callback):
 
     def on_run_start(self, config: DictConfig, **_: Any) -> None:
         """Exit with one line if the run's directory cannot be written to, before Hydra fails at it."""
-        _check_writable(Path(config.hydra.run.dir))
+        folder = Path(config.hydra.run.dir)
+        if not (folder / RESULT).is_file():
+            _check_writable(folder)
+        elif not os.access(folder, os.W_OK):  # reading what is finished needs no permission to write
+            _write_nothing(config)
 
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
         """Note the runs that the sweep asks for; what became of them is printed however it ends."""
@@ -54,6 +60,14 @@ class Sweep(Callback):
         for runs, names in self.names.items():
             if study and len(names) > 1:
                 _compare(study, plain(config), runs, names)
+
+
+def _write_nothing(config: DictConfig) -> None:
+    """Keep Hydra from writing its log and its copy of the configuration into the run's directory."""
+    with open_dict(config.hydra) as hydra:
+        hydra.output_subdir = None
+        hydra.job_logging.handlers.pop("file", None)
+        hydra.job_logging.root.handlers = [name for name in hydra.job_logging.root.handlers if name != "file"]
 
 
 def _check_writable(folder: Path) -> None:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from tractprobe.system.errors import CorpusError
-from tractprobe.system.files import clear_temporaries, locked, read_json, write_json, writing
+from tractprobe.system.files import clear_temporaries, locked_or_done, read_json, write_json, writing
 
 INDEX = "index.json"
 
@@ -27,9 +27,14 @@ def staged_folder(folder: Path, is_done: Callable[[], bool], *, resume: str | No
     If several processes make the same folder, one works and the others wait; those that find it finished get ``None``.
     An old folder is moved aside before it is removed, and leftovers of killed processes are cleared. With ``resume``, a
     name for what is being made, an unfinished folder is kept and yielded again to the next process that makes the same.
+
+    Reading what is finished needs no permission to write.
     """
     staging = folder.with_name(f".{folder.name}.{resume or 'new'}.partial")
-    with locked(folder), writing(folder):
+    with locked_or_done(folder, is_done) as may_write, writing(folder):
+        if not may_write:
+            yield None
+            return
         _clear_leftovers(folder, keep=staging if resume else None)
         if is_done():
             shutil.rmtree(staging, ignore_errors=True)
