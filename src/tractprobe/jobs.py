@@ -34,7 +34,7 @@ from tractprobe.runs.result import HEADS, RESULT, RunResult, ScoreRow, chosen_la
 from tractprobe.runs.settings import ALL, Settings
 from tractprobe.runs.status import ask_for, failure_noted
 from tractprobe.system.errors import ConfigError, RunError, first_line, optional
-from tractprobe.system.files import clear_temporaries, locked
+from tractprobe.system.files import clear_temporaries, locked_or_done
 
 if TYPE_CHECKING:
     from tractprobe.data.splits import Split
@@ -100,8 +100,9 @@ def _finish(runs: Sequence[Settings], study: Settings | None = None) -> list[Run
         return [_take_part(first)]
     with ExitStack() as locks:
         for folder in sorted(run.folder for run in runs):  # in one order, so that two processes never block each other
-            locks.enter_context(locked(folder))  # whoever waited for the lock finds the run finished
-            clear_temporaries(folder)
+            # Whoever waited for the lock finds the run finished.
+            if locks.enter_context(locked_or_done(folder, (folder / RESULT).is_file)):
+                clear_temporaries(folder)
         missing = [run for run in runs if not (run.folder / RESULT).is_file()]
         if study is None:
             with failure_noted([first.folder]):

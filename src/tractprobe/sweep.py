@@ -7,6 +7,7 @@ the list at the end is made from directories.
 
 import atexit
 import logging
+import os
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -22,12 +23,13 @@ from hydra.core.plugins import Plugins
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.experimental.callback import Callback
 from hydra.types import HydraContext, RunMode
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf, open_dict
 
 from tractprobe.runs.building import build
 from tractprobe.runs.composition import options_of
 from tractprobe.runs.configuration import Plain, plain
 from tractprobe.runs.identity import RunId
+from tractprobe.runs.result import RESULT
 from tractprobe.runs.slurm import prepare_launcher
 from tractprobe.runs.status import Status, ask_for, statuses, summary, table
 from tractprobe.system.errors import ConfigError, RunError, StorageError, TractprobeError, first_line
@@ -44,7 +46,11 @@ class Sweep(Callback):
 
     def on_run_start(self, config: DictConfig, **_: Any) -> None:
         """Exit with one line if the run's directory cannot be written to, before Hydra fails at it."""
-        _check_writable(Path(config.hydra.run.dir))
+        folder = Path(config.hydra.run.dir)
+        if not (folder / RESULT).is_file():
+            _check_writable(folder)
+        elif not os.access(folder, os.W_OK):  # reading what is finished needs no permission to write
+            _write_nothing(config)
 
 
 @dataclass(frozen=True)
@@ -184,6 +190,14 @@ def _which(some: Sequence[Job], jobs: Sequence[Job]) -> str:
     return (
         " ".join(_own_arguments(some[0], jobs)) if len(some) == 1 < len(jobs) else f"({len(some)} of {len(jobs)} jobs)"
     )
+
+
+def _write_nothing(config: DictConfig) -> None:
+    """Keep Hydra from writing its log and its copy of the configuration into the run's directory."""
+    with open_dict(config.hydra) as hydra:
+        hydra.output_subdir = None
+        hydra.job_logging.handlers.pop("file", None)
+        hydra.job_logging.root.handlers = [name for name in hydra.job_logging.root.handlers if name != "file"]
 
 
 def _check_writable(folder: Path) -> None:
