@@ -130,7 +130,7 @@ def _table(scores: Sequence[ScoreRow]) -> str:
 
 
 def _number(r: float | None) -> str:
-    return "–" if r is None else f"{r:.2f}".replace("0.", ".", 1)
+    return "–" if r is None else f"{round(r, 2) + 0.0:.2f}".replace("0.", ".", 1)  # no -.00
 
 
 def _colours() -> str:
