@@ -99,7 +99,7 @@ def _add_inversion(commands: "argparse._SubParsersAction[argparse.ArgumentParser
     invert = commands.add_parser(
         "invert",
         help="audio -> movements of tongue, lips and jaw in mm, also as pictures",
-        description="Infer from sound alone how tongue, lips and jaw moved, and write a table in mm for each recording. "
+        description="Infer from sound alone how tongue, lips and jaw moved; write a table in mm for each recording. "
         "Example: tractprobe invert recordings/ --head my-head.safetensors --html",
     )
     add = invert.add_argument
@@ -136,7 +136,8 @@ def _add_play(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -
         "play",
         help="an utterance of a prepared corpus as a page: the moving mouth, with sound",
         description="Write a page, for any browser, of how tongue, lips and jaw moved in a recording of a prepared "
-        "corpus, and of what a head makes of its sound. Example: tractprobe play virtual c2_it_004 --head my-head.safetensors",
+        "corpus, and of what a head makes of its sound. "
+        "Example: tractprobe play virtual c2_it_004 --head my-head.safetensors",
     )
     add = play.add_argument
     add("corpus", help="its name below TRACTPROBE_DATA (data/), or its folder; virtual is the built-in one")
