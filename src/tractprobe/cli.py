@@ -116,12 +116,7 @@ def _add_inversion(commands: "argparse._SubParsersAction[argparse.ArgumentParser
     add("--html", action="store_true", help="also a page per file: the midsagittal plane moving, with the sound")
     add("--video", action="store_true", help='also an MP4 per file; needs pip install "tractprobe[video]"')
     add("--rate", type=float, metavar="HZ", help="rows per second (as many as the encoder has frames, mostly 50)")
-    add(
-        "--lowpass",
-        type=float,
-        metavar="HZ",
-        help="remove faster movements first; heads learn only those below 10 Hz, so 10 loses nothing",
-    )
+    add("--lowpass", type=float, metavar="HZ", help="remove faster movements first; heads learn those below 10 Hz")
     add("--speaker", metavar="NAME", help="in whose mouth: a speaker that the head was trained on (the average of all)")
     add("--encoder", metavar="NAME", help="Hub id or folder of the encoder, if it has moved")
     add("--device", default="cpu", help="cpu, cuda, cuda:1 ... (cpu)")
