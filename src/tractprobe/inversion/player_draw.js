@@ -1,7 +1,7 @@
 // The midsagittal plane and the waveform, drawn for a moment. Lengths in mm become CSS pixels by the view's map.
 const HEAD = 40, LEFT = 40, RIGHT = 10, BOTTOM = 38, LANE = 22, WAVE = 84, AXIS = 34, WHOLE = 30;
 const TRAIL_S = 0.1, EDGE_S = 0.03, MISSING = -32768, PX_PER_S = 160, LEAST_S = 1;
-const MM_STEPS = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000], S_STEPS = [0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60, 300];
+const S_STEPS = [0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60, 300];
 const SIDES = [[0, -13, "center"], [0, 21, "center"], [11, 4, "left"], [-11, 4, "right"], [0, -28, "center"],
   [0, 36, "center"], [11, -12, "left"], [-11, -12, "right"], [11, 20, "left"], [-11, 20, "right"], [0, -43, "center"],
   [0, 51, "center"]];
@@ -35,8 +35,11 @@ function place(set, number, timeS) {
   return x === null || y === null ? null : [x, y];
 }
 
-/** Return the smallest of some steps that keeps marks a distance in pixels apart. */
-const stepOf = (steps, pixelsPerUnit, least) => steps.find((step) => step * pixelsPerUnit >= least) || steps.at(-1);
+/** Return the smallest of 1, 2, 5, 10, 20 ... mm that keeps marks a distance in pixels apart. */
+function stepOf(pixelsPerMm, least) {
+  const decade = 10 ** Math.max(Math.floor(Math.log10(least / pixelsPerMm)), 0);
+  return decade * [1, 2, 5, 10].find((step) => decade * step * pixelsPerMm >= least);
+}
 
 /** Return the part of the plane that is shown in a canvas of some width, and the map from mm to pixels, one scale for both axes. */
 function view(width) {
@@ -86,7 +89,7 @@ function drawPlane(timeS) {
 
 function drawAxes(context, { width, inner, height, scale, of, halves, middle }) {
   const marks = (axis, least) => {
-    const step = stepOf(MM_STEPS, scale, least), found = [];
+    const step = stepOf(scale, least), found = [];
     for (let k = Math.ceil((middle[axis] - halves[axis]) / step); k * step <= middle[axis] + halves[axis]; k++) found.push(k * step);
     return found;
   };
@@ -266,7 +269,7 @@ function drawPhones(context, width, lane, at, timeS) {
 }
 
 function drawTimes(context, width, top_, at, spanS) {
-  const step = stepOf(S_STEPS, width / spanS, 56), title = "time (s)", digits = step < 0.1 ? 2 : step < 1 ? 1 : 0;
+  const step = S_STEPS.find((each) => each * width / spanS >= 56) ?? S_STEPS.at(-1), title = "time (s)", digits = step < 0.1 ? 2 : step < 1 ? 1 : 0;
   Object.assign(context, { fillStyle: colour("quiet"), font: SMALL });
   for (let k = Math.ceil(fromS / step); k * step <= fromS + spanS; k++) {
     const x = at(k * step), text = (k * step).toFixed(digits), half = context.measureText(text).width / 2;
