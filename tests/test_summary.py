@@ -81,10 +81,25 @@ def test_what_was_removed_is_made_again(rows: list[Any], tracking: Counting, tmp
     assert {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()} == content
 
 
+@pytest.mark.parametrize("name", ["scores.csv", "models.csv", "layers.png", "models.png"])
+def test_what_was_changed_or_drawn_by_another_version_is_made_again(
+    rows: list[Any], tracking: Counting, tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+):
+    folder = tmp_path / "study"
+    summarise("s", folder, {}, tracking, rows)
+    content, before = (folder / name).read_bytes(), times(folder)
+    (folder / name).write_bytes(content[:-1])
+    summarise("s", folder, {}, tracking, rows)
+    assert (folder / name).read_bytes() == content
+    monkeypatch.setattr("tractprobe.evidence.summary.__version__", "another")
+    summarise("s", folder, {}, tracking, rows)
+    assert all(time > before[file] for file, time in times(folder).items())
+
+
 def test_one_interrupted_is_made_again(
     rows: list[Any], tracking: Counting, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    """Old pictures go first: beside a new table they would pass for its own."""
+    """The note of what was made comes last: stale pictures beside a new table would pass for its own."""
     folder = tmp_path / "study"
     summarise("s", folder, {}, tracking, rows)
     before = times(folder)
