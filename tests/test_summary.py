@@ -120,7 +120,7 @@ def test_a_picture_that_cannot_be_drawn_leaves_the_tables_and_is_tried_again(
     with monkeypatch.context() as broken:
         broken.setattr("tractprobe.evidence.summary.model_matrix", lambda *_: (_ for _ in ()).throw(OSError("no font")))
         summarise("s", folder, {}, tracking, rows)
-    assert "models.png: no font; everything else goes on" in caplog.text
+    assert "models.png: no font; the rest continues" in caplog.text
     assert {"scores.csv", "models.csv", "layers.png"} <= set(times(folder)) and not (folder / "models.png").exists()
     summarise("s", folder, {}, tracking, rows)
     assert (folder / "models.png").is_file()
@@ -149,7 +149,7 @@ def test_a_log_that_fails_is_tried_again(
     with monkeypatch.context() as broken:
         broken.setattr("tractprobe.runs.tracking.log_study", lambda *_: (_ for _ in ()).throw(OSError("no room")))
         summarise("s", folder, {}, tracking, rows)
-    assert "logging s: no room; everything else goes on" in caplog.text
+    assert "logging s: no room; the rest continues" in caplog.text
     summarise("s", folder, {}, tracking, rows)
     assert tracking.logged == ["s", "s"]
 
