@@ -101,7 +101,7 @@ class Inversion(pl.LightningModule):
         self.names = tuple(names or (f"layer{read.label}" for read in inputs))
         self.groups, self.targets, self.training_policy = tuple(groups), targets, training or TrainingPolicy()
         self.identity = identity
-        self.history: list[dict[str, float]] = []
+        self.history: list[dict[str, float | None]] = []
         self.score_sums = ScoreSums(len(self.inputs), len(self.groups), len(targets.channels))
         self.scores: Scores | None = None
         self.best_r: Tensor
@@ -150,7 +150,8 @@ class Inversion(pl.LightningModule):
         for name, value in zip(self.names, r.tolist(), strict=True):
             self.log(f"val/r/{name}", value)
         self.log("val/r/mean", r.nanmean(), prog_bar=True)
-        self.history.append({"epoch": self.current_epoch, "val/r/mean": float(r.nanmean())})
+        of_heads = {f"val/r/{name}": value for name, value in zip(self.names, defined(r), strict=True)}
+        self.history.append({"epoch": self.current_epoch, "val/r/mean": defined(r.nanmean()[None])[0], **of_heads})
         self._keep_best(r)
         self._stop_if_stale()
 
@@ -210,6 +211,11 @@ def mean_r(r: Float[Tensor, "layer group channel"], groups: Sequence[GroupKey]) 
     speakers = sorted({group.speaker for group in groups})
     members = [[index for index, group in enumerate(groups) if group.speaker == speaker] for speaker in speakers]
     return torch.stack([by_group[:, index].nanmean(dim=1) for index in members], dim=1).nanmean(dim=1)
+
+
+def defined(values: Float[Tensor, " value"]) -> list[float | None]:
+    """Return values as plain numbers, ``None`` for each that is undefined."""
+    return [None if value != value else value for value in values.tolist()]
 
 
 def _key(name: str) -> str:
