@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from conftest import REPOSITORY, real, write_corpus
+from conftest import REPOSITORY, real, write_corpus, write_utterance
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from signalled import as_signalled
@@ -419,6 +419,17 @@ def test_heads_name_their_channels_and_units(configure: Configure, tmp_path: Pat
     with safe_open(path, "pt") as file:
         about = json.loads(file.metadata()["tractprobe"])
     assert about["channels"] == list(CHANNELS) and about["units"] == ["mm"] * 12 and about["layers"] == [0, 1, 2]
+
+
+def test_speakers_whose_names_join_alike_have_runs_of_their_own(configure: Configure, tmp_path: Path):
+    for name, speaker in (("a", "b-c"), ("a-b", "c")):
+        for sentence in range(4):
+            about = {"speaker": speaker, "language": "en", "text": f"sentence {sentence}", "seed": sentence}
+            write_utterance(tmp_path / "raw" / name, f"u{sentence}", **about)
+        prepare(Folder(name, tmp_path / "raw" / name), tmp_path / "data")
+    line = ["corpora=[a,a-b]", "split=speaker", "split.disjoint_text=false", "held_out=all", NARROW]
+    train(configure(*line, f"paths.data={tmp_path / 'data'}"))
+    assert sorted(path.parents[1].name for path in (tmp_path / "runs").rglob("result.json")) == ["a+b-c", "a-b-c"]
 
 
 def test_an_unprepared_corpus_tells_what_to_do(configure: Configure):

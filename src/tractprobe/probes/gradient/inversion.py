@@ -108,9 +108,10 @@ class Inversion(pl.LightningModule):
         self.epochs_without_gain: Tensor
         self.register_buffer("best_r", torch.full((len(self.inputs),), -torch.inf, dtype=torch.float64))
         self.register_buffer("epochs_without_gain", torch.zeros(len(self.inputs), dtype=torch.long))
+        self._keys = _keys([name for name, _ in head.named_parameters()])
         self.best = nn.ParameterDict(
             {
-                _key(name): nn.Parameter(value.detach().clone(), requires_grad=False)
+                self._keys[name]: nn.Parameter(value.detach().clone(), requires_grad=False)
                 for name, value in head.named_parameters()
             }
         )
@@ -185,14 +186,14 @@ class Inversion(pl.LightningModule):
         """Give each layer's head the weights of its best validation epoch, where there was a validation."""
         chosen = torch.isfinite(self.best_r)
         for name, value in self.head.named_parameters():
-            value[chosen] = self.best[_key(name)][chosen]
+            value[chosen] = self.best[self._keys[name]][chosen]
 
     @torch.no_grad()
     def _keep_best(self, r: Float[Tensor, " layer"]) -> None:
         better = (r > self.best_r) & (self.epochs_without_gain < self.training_policy.patience)
         self.best_r[better] = r[better]
         for name, value in self.head.named_parameters():
-            self.best[_key(name)][better] = value[better]
+            self.best[self._keys[name]][better] = value[better]
         self.epochs_without_gain += 1
         self.epochs_without_gain[better] = 0
 
@@ -218,5 +219,16 @@ def defined(values: Float[Tensor, " value"]) -> list[float | None]:
     return [None if value != value else value for value in values.tolist()]
 
 
-def _key(name: str) -> str:
-    return name.replace(".", "_")
+def _keys(names: Sequence[str]) -> dict[str, str]:
+    """Return a key without dots for each name, no two alike.
+
+    >>> _keys(["a.b", "a_b"])
+    {'a.b': 'a_b', 'a_b': 'a_b_'}
+    """
+    keys: dict[str, str] = {}
+    for name in names:
+        key = name.replace(".", "_")
+        while key in keys.values():
+            key += "_"
+        keys[name] = key
+    return keys
