@@ -2,6 +2,7 @@ import inspect
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,8 @@ from hydra._internal.utils import create_config_search_path
 from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import HydraException
 from hydra.types import RunMode
+from hypothesis import given
+from hypothesis import strategies as st
 from omegaconf import OmegaConf
 
 from tractprobe.commands.prepare import without_nulls
@@ -325,3 +328,23 @@ def test_configuration_files_hold_targets_and_their_arguments_only():
         assert "_target_" in node and "defaults" not in node, (root, group, option)
         first = (conf_dir() / group / f"{option}.yaml").read_text().splitlines()[0]
         assert first.startswith("# ") or group == "optimizer", (group, option)
+
+
+@given(
+    st.dictionaries(
+        st.from_regex(r"[ab][ab-]{0,3}", fullmatch=True),
+        st.sets(st.from_regex(r"[ab][ab-]{0,3}", fullmatch=True), min_size=1, max_size=3),
+        min_size=2,
+        max_size=3,
+    )
+)
+def test_no_two_speakers_share_a_run(speakers: dict[str, set[str]]):
+    """Neither by full names nor by those without the corpus; a hyphen joins both and may be in either."""
+    run = RunId("mel", "all", "ridge", None, 0, "speaker", {}, tuple(speakers))
+    full = [f"{corpus}/{name}" for corpus, names in speakers.items() for name in names]
+    alone = {name for names in speakers.values() for name in names}
+    assert len({replace(run, held_out=name).name for name in [*full, *alone]}) == len(full) + len(alone)
+    for corpus, names in speakers.items():
+        by_itself = replace(run, corpora=(corpus,))
+        for name in names:
+            assert replace(by_itself, held_out=f"{corpus}/{name}").name == f"mel/all/ridge/{corpus}-{name}/s0"

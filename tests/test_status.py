@@ -58,13 +58,14 @@ def test_a_lock_says_who_holds_it_and_a_holder_that_is_killed_gives_it_back(
     assert held_by(folder) is None and "waiting" not in caplog.text
 
 
-def test_who_waits_for_a_lock_is_told_for_whom(tmp_path: Path, caplog: pytest.LogCaptureFixture):
-    process = holder_of(tmp_path / "s0")
+def test_who_waits_for_a_lock_is_told_for_whom(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+):
+    process, emit = holder_of(tmp_path / "s0"), caplog.handler.emit
     caplog.set_level("INFO")
-    killer = subprocess.Popen(["sh", "-c", f"sleep 1; kill -9 {process.pid}"])
+    monkeypatch.setattr(caplog.handler, "emit", lambda record: (emit(record), process.kill()))
     with locked(tmp_path / "s0"):
         pass
-    killer.wait()
     process.communicate()
     assert f"waiting for {tmp_path / 's0'}, held by process {process.pid} on " in caplog.text
 

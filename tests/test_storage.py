@@ -93,7 +93,7 @@ def test_a_run_directory_that_is_none_is_one_line(tmp_path: Path):
     """A file in its place; what a read-only disk gives is the same, but for the reason."""
     (tmp_path / "runs").write_text("")
     command = [sys.executable, str(REPOSITORY / "train.py"), f"paths.runs={tmp_path / 'runs'}", "model=mel_frame"]
-    process = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False)
+    process = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert process.returncode == 1 and process.stderr.count("\n") == 1
     assert "Not a directory. Move away what is in its place, or choose another folder" in process.stderr
 

@@ -55,7 +55,7 @@ class FitReport(TypedDict):
 
     best_validation_r: list[float | None]
     alpha: NotRequired[list[list[float | None]]]
-    history: NotRequired[list[dict[str, float]]]
+    history: NotRequired[list[dict[str, float | None]]]
     layer_weights: NotRequired[list[float]]
 
 
