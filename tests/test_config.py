@@ -1,4 +1,5 @@
 import inspect
+import json
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ from tractprobe.runs.building import build
 from tractprobe.runs.configuration import conf_dir, plain
 from tractprobe.runs.hydra import register_resolvers
 from tractprobe.runs.identity import RunId, head_label, model_label
+from tractprobe.runs.settings import Settings
 from tractprobe.system.errors import ConfigError
 from tractprobe.system.registry import PUBLIC, place_of
 
@@ -259,3 +261,25 @@ def test_configuration_files_hold_targets_and_their_arguments_only():
         assert "_target_" in node and "defaults" not in node, (root, group, option)
         first = (conf_dir() / group / f"{option}.yaml").read_text().splitlines()[0]
         assert first.startswith("# ") or group == "optimizer", (group, option)
+
+
+FROM_FILES = {
+    "held_out": lambda raw: {"held_out": "${watched:1}"},
+    "name": lambda raw: {"model": raw["model"] | {"name": "${watched:1}"}},
+    "label": lambda raw: {"model": raw["model"] | {"label": "${watched:1}"}},
+    "root": lambda raw: {"model": {"_target_": "tractprobe.encoders.precomputed.Precomputed", "root": "${watched:1}"}},
+    "another's file of settings": lambda raw: {"model": raw["model"] | {"label": "EVIL"}},
+}
+
+
+@pytest.mark.parametrize("case", FROM_FILES)
+def test_nothing_that_came_from_a_file_is_interpolated(configure: Any, tmp_path: Path, case: str):
+    """Another's result.json may say anything; resolving it would read the environment, or call a plug-in's resolver."""
+    resolved = []
+    OmegaConf.register_new_resolver("watched", lambda *given: resolved.append(given) or "x", replace=True)
+    (tmp_path / "evil.yaml").write_text("label: ${watched:2}\n")
+    raw = plain(configure("model=hub", "model.name=some/model", "held_out=it"))
+    changed = json.loads(json.dumps(FROM_FILES[case](raw)).replace("EVIL", str(tmp_path / "evil")))
+    identity = Settings.of(raw | changed).id
+    assert identity.name and identity.differences is not None and not resolved
+    assert identity.held_out == changed.get("held_out", "it")
