@@ -1,4 +1,5 @@
 import inspect
+import json
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -23,7 +24,7 @@ from tractprobe.runs.composition import Loader
 from tractprobe.runs.configuration import conf_dir, plain
 from tractprobe.runs.hydra import register_resolvers
 from tractprobe.runs.identity import RunId, head_label, model_label
-from tractprobe.runs.settings import Node
+from tractprobe.runs.settings import Node, Settings
 from tractprobe.system.errors import ConfigError
 from tractprobe.system.registry import PUBLIC, place_of
 
@@ -348,3 +349,25 @@ def test_no_two_speakers_share_a_run(speakers: dict[str, set[str]]):
         by_itself = replace(run, corpora=(corpus,))
         for name in names:
             assert replace(by_itself, held_out=f"{corpus}/{name}").name == f"mel/all/ridge/{corpus}-{name}/s0"
+
+
+FROM_FILES = {
+    "held_out": lambda raw: {"held_out": "${watched:1}"},
+    "name": lambda raw: {"model": raw["model"] | {"name": "${watched:1}"}},
+    "label": lambda raw: {"model": raw["model"] | {"label": "${watched:1}"}},
+    "root": lambda raw: {"model": {"_target_": "tractprobe.encoders.precomputed.Precomputed", "root": "${watched:1}"}},
+    "another's file of settings": lambda raw: {"model": raw["model"] | {"label": "EVIL"}},
+}
+
+
+@pytest.mark.parametrize("case", FROM_FILES)
+def test_nothing_that_came_from_a_file_is_interpolated(configure: Any, tmp_path: Path, case: str):
+    """Another's result.json may say anything; resolving it would read the environment, or call a plug-in's resolver."""
+    resolved = []
+    OmegaConf.register_new_resolver("watched", lambda *given: resolved.append(given) or "x", replace=True)
+    (tmp_path / "evil.yaml").write_text("label: ${watched:2}\n")
+    raw = plain(configure("model=hub", "model.name=some/model", "held_out=it"))
+    changed = json.loads(json.dumps(FROM_FILES[case](raw)).replace("EVIL", str(tmp_path / "evil")))
+    identity = Settings.of(raw | changed).id
+    assert identity.name and identity.differences is not None and not resolved
+    assert identity.held_out == changed.get("held_out", "it")

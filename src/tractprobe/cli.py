@@ -203,13 +203,16 @@ def _wandb_sync(arguments: argparse.Namespace) -> int:
     import shlex
     import subprocess
 
-    from tractprobe.runs.wandb_runs import sync_command
+    from tractprobe.runs.wandb_runs import note_uploaded, sync_command
 
     command = sync_command(arguments.runs)
     if arguments.dry_run:
         print(shlex.join(command))
         return 0
-    return subprocess.run(command, check=False).returncode
+    status = subprocess.run(command, check=False).returncode
+    if status == 0:
+        note_uploaded(arguments.runs)
+    return status
 
 
 def _audit(arguments: argparse.Namespace) -> int:

@@ -169,10 +169,13 @@ def _stock(settings: Plain) -> Plain:
         if file is not None:
             root[group] = _loaded(file)
     root.pop("hydra")
-    named = {"seed": settings["seed"], "held_out": settings["held_out"]}
+    named: Plain = {}
     if _model_option(settings["model"]) in ("hub", "features"):  # the label then comes from the name or folder
-        named["model"] = {key: settings["model"][key] for key in ("name", "root", "label") if key in settings["model"]}
-    return plain(OmegaConf.merge(root, named))  # type: ignore[arg-type]
+        named = {key: settings["model"][key] for key in ("name", "root", "label") if key in settings["model"]}
+    # A run's own texts may come from anybody's result.json: they are put in afterwards, so that nothing resolves them.
+    places = {"seed": settings["seed"], "held_out": None} | ({"model": dict.fromkeys(named, "")} if named else {})
+    stock = plain(OmegaConf.merge(root, places))  # type: ignore[arg-type]
+    return stock | {"held_out": settings["held_out"], "model": {**stock.get("model", {}), **named}}
 
 
 def shipped_layers(settings: Plain) -> int | None:
@@ -191,7 +194,7 @@ def _model_option(model: Plain) -> str:
 
 def _option_file(settings: Plain, group: str, option: str | None) -> Path | None:
     """Return the file of an option; a plug-in's only for what the plug-in adds, so that it renames no other run."""
-    if option is None or group not in settings:
+    if option is None or group not in settings or Path(option).name != option:  # not a file that lies elsewhere
         return None
     if (file := conf_dir() / group / f"{option}.yaml").is_file():
         return file
