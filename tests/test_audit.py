@@ -15,11 +15,13 @@ from scipy.signal import butter, resample, sosfiltfilt
 from tractprobe.cli import main
 from tractprobe.corpora.audit import VERDICTS, Audit, Check, audit, gather, is_bilabial, is_silence, lag
 from tractprobe.corpora.audit import page as html_page
-from tractprobe.corpora.audit.amount import forgiving
+from tractprobe.corpora.audit.calibration import calibrated
 from tractprobe.corpora.audit.gather import SAMPLE, Sample
 from tractprobe.corpora.audit.lag import LAGS_MS, log_bands, peak_ms
+from tractprobe.corpora.audit.limits import Limits, own_limits, read_limits
 from tractprobe.corpora.audit.page import page, write_page
 from tractprobe.corpora.audit.pictures import example_picture, positions_picture
+from tractprobe.corpora.audit.result import Measured
 from tractprobe.corpora.audit.stuck import filled
 from tractprobe.corpora.audit.timing import LAG_GROWTH
 from tractprobe.corpora.prepared.prepare import prepare
@@ -34,6 +36,7 @@ from tractprobe.corpora.utterance import Phone, Reader, Utterance
 from tractprobe.signals.channels import CHANNELS
 from tractprobe.signals.figures import png
 from tractprobe.signals.track import Track
+from tractprobe.system.errors import ConfigError, CorpusError
 
 BUILTIN = Path(hprc.__file__).parents[2] / "builtin"
 
@@ -255,10 +258,7 @@ MISTAKES: dict[str, tuple[Callable[[Utterance], Utterance], set[str]]] = {
         exchanged("tt_y", "tb_y"),
         {"tongue follows its neighbours in height", "tongue keeps its distances"},
     ),
-    "y of blade and dorsum exchanged": (
-        exchanged("tb_y", "td_y"),
-        {"tongue follows its neighbours in height", "tongue keeps its distances"},
-    ),
+    "y of blade and dorsum exchanged": (exchanged("tb_y", "td_y"), {"tongue follows its neighbours in height"}),
     "y of tip and dorsum exchanged": (exchanged("tt_y", "td_y"), {"tongue keeps its distances"}),
     "the tip upside down": (upside_down("tt_y"), {"tongue follows its neighbours in height"}),
     "the blade upside down": (upside_down("tb_y"), {"tongue follows its neighbours in height"}),
@@ -273,9 +273,16 @@ def failures(result: Audit) -> set[str]:
     return {check.name for speaker in result.speakers for check in speaker.checks if check.verdict == "fail"}
 
 
+def noticed(result: Audit) -> set[str]:
+    """Return the checks that failed, or that say to look."""
+    return {check.name for speaker in result.speakers for check in speaker.checks if check.verdict in ("fail", "look")}
+
+
 KNOWN = ["lateral axis for the vertical one", "columns off by two", "cm taken for mm", "sensors shifted by one"]
 KNOWN += ["200 Hz read as 500 Hz", "stretched by 5 %", "x grows to the back", "a sensor read twice"]
 KNOWN += ["losses filled with 0", "y of tip and blade exchanged", "the tongue upside down", "twice the size"]
+ONLY_RARE = {"a sensor lost most of the time", "the tongue upside down"}
+"""Mistakes that a living mouth might make, too, or a detached sensor: the audit says to look, and passes."""
 WANT_MORE = {"audio in time with movements", LAG_GROWTH, "lips close in [p b m]", "tongue rises with the jaw"}
 """Checks that need five sentences of the built-in corpus; two are enough for the others."""
 
@@ -286,8 +293,8 @@ WANT_MORE = {"audio in time with movements", LAG_GROWTH, "lips close in [p b m]"
 def test_every_public_mistake_is_caught_by_the_checks_made_for_it(mistake: str, speaker: str):
     make, expected = MISTAKES[mistake]
     result = audit(map(make, spoken(speaker)[: 5 if expected & WANT_MORE else 2]))
-    assert expected <= failures(result)
-    assert not result.passed and "usual cause" in str(result)
+    assert expected <= noticed(result) and "usual cause" in str(result)
+    assert mistake in ONLY_RARE or not result.passed
 
 
 def test_movements_of_other_sentences_do_not_go_with_the_audio():
@@ -329,14 +336,18 @@ def test_good_speakers_and_single_sentences_of_them_never_fail(corpus: str):
     assert single.passed and len(single.speakers) == len(alone), str(single)
 
 
+HZ = Limits("Hz", fail=(0.7, 4.5), look=(1.1, 3.1), why_fail="", cause="", enough_s=12.0)
+
+
 def test_what_one_sentence_cannot_tell_is_not_applicable_and_says_what_is_needed():
-    check = Check("c", 3.2, "Hz", 1.1, 3.0, "rms", "")
-    little = forgiving(check, 2.6, high=3.6)
+    def verdict(hz: float, seconds: float) -> str:
+        return Check.of(Measured("c", hz, "rms"), HZ, seconds).verdict
+
+    little = Check.of(Measured("c", 3.2, "rms"), HZ, 2.6)
     assert little.verdict == "not applicable"
-    assert little.detail == "3.2 Hz is beyond 1.1 to 3 Hz, but 2.6 s are too little: 12 s needed; rms"
-    assert forgiving(check, 12.0, high=3.6).verdict == "fail" == forgiving(check, 2.6, high=3.1).verdict
-    assert forgiving(replace(check, measured=1.0), 2.6, high=3.6).verdict == "fail"
-    assert forgiving(replace(check, measured=2.0), 2.6, high=3.6) == replace(check, measured=2.0)
+    assert little.detail == "3.2 Hz is rare (usual 1.1 to 3.1 Hz), but 2.6 s are too little to tell: 12 s needed; rms"
+    assert verdict(3.2, 12.0) == "look" and verdict(2.0, 2.6) == "pass"
+    assert verdict(4.6, 2.6) == verdict(0.6, 2.6) == verdict(4.6, 12.0) == "fail"
 
 
 @pytest.mark.parametrize("missing", ["tt", "td", "ll"])
@@ -502,11 +513,13 @@ def test_odd_recordings_are_judged_and_drawn_but_never_crash(odd: str, monkeypat
 
 def test_a_verdict_needs_a_finite_number_within_limits():
     def verdict(measured: float | None) -> str:
-        return Check("c", measured, "mm", 1.0, 2.0, "", "").verdict
+        return Check("c", measured, "", HZ).verdict
 
-    assert [verdict(number) for number in (1.0, 2.0, 0.9, 2.1, np.nan, np.inf, None)] == [
-        "pass", "pass", "fail", "fail", "fail", "fail", "not applicable",
+    assert [verdict(number) for number in (1.1, 3.1, 1.0, 3.2, 0.7, 4.5, 0.6, 4.6, np.nan, np.inf, None)] == [
+        "pass", "pass", "look", "look", "look", "look", "fail", "fail", "fail", "fail", "not applicable",
     ]  # fmt: skip
+    never = replace(HZ, fail=(-np.inf, np.inf))
+    assert Check("c", 99.0, "", never).verdict == "look" and Check("c", np.inf, "", never).verdict == "fail"
 
 
 class Tags(html.parser.HTMLParser):
@@ -543,7 +556,7 @@ def test_the_worst_speaker_comes_first_in_words_and_on_the_page(monkeypatch: pyt
     lines = str(result).splitlines()
     assert lines[0].startswith("2 speakers, 1 with failures") and "FAIL  m1" in lines[1]
     kinds = [line[2:6].strip() for line in lines[1:] if line[2:6].strip()]
-    assert kinds == sorted(kinds, key=["FAIL", "pass", "n/a"].index)
+    assert kinds == sorted(kinds, key=["FAIL", "LOOK", "pass", "n/a"].index)
     text = page(result)
     assert (
         text.index('id="m1"') < text.index('id="c2"')
@@ -619,7 +632,7 @@ def test_real_mistakes_are_caught(corpus: str, tmp_path: Path):
         "twice the size",
     ):
         make, expected = MISTAKES[name]
-        assert expected <= failures(audit(map(make, utterances))), name
+        assert expected <= noticed(audit(map(make, utterances))), name
 
 
 @pytest.mark.parametrize("corpus", SAMPLES)
@@ -647,7 +660,83 @@ def test_real_lateral_axes_of_another_laboratory_are_caught_by_the_height_of_the
     for corpus in ("emu demo", "emu tiny"):
         reader = SAMPLES[corpus](real("TRACTPROBE_SAMPLES"), Path())
         result = audit(utterance for source in reader.sources() for utterance in reader.read(source))
-        assert "upper lip above lower" in failures(result)
+        assert "upper lip above lower" in noticed(result)
+
+
+@pytest.mark.parametrize(
+    ("name", "number"), [("tongue keeps its distances", 0.805), ("distance of tongue sensors", 4.85)]
+)
+def test_what_was_measured_in_a_good_corpus_of_acted_mandarin_passes(name: str, number: float):
+    assert Check.of(Measured(name, number, ""), own_limits()[name], 360.0).verdict == "pass"
+
+
+def restless() -> list[Utterance]:
+    """References on skin, which moves more than in any recording seen."""
+    return [
+        replace(one, extra={name: 8 * (column - column.mean()) for name, column in one.extra.items()})
+        for one in spoken("m1")[:5]
+    ]
+
+
+def test_what_is_rare_is_to_be_looked_at_and_no_failure():
+    result = audit(restless())
+    (speaker,) = result.speakers
+    assert result.passed and speaker.count("look") == 1 and not speaker.failures
+    text = str(result)
+    assert text.startswith("1 speaker, 0 with failures; 0 failures; 1 to look at in 1 speaker\n  LOOK  m1  references")
+    assert "usual ≤ 0.5 mm" in text and "usual cause: Shifted columns" in text
+    shown = page(result)
+    assert '<span class="verdict look">look</span>' in shown and "no failures, 1 speaker to look at" in shown
+
+
+def test_every_limit_has_its_reason_and_every_check_its_limits():
+    (speaker,) = audit(spoken("m1")[:1]).speakers
+    assert [check.name for check in speaker.checks] == list(own_limits())
+    for limits in own_limits().values():
+        assert limits.why_fail and limits.cause and limits.seen and limits.mistakes
+        assert limits.fail[0] <= limits.look[0] < limits.look[1] <= limits.fail[1]
+
+
+def test_good_corpora_widen_the_limits_of_what_is_rare(tmp_path: Path):
+    odd = audit(restless())
+    text = calibrated({"odd": odd, "plain": audit(spoken("c2")[:5])}, own_limits())
+    (path := tmp_path / "mine.toml").write_text(text)
+    table = read_limits(path)
+    changed = {name for name in table if table[name] != own_limits()[name]}
+    assert changed == {"references stand still"}
+    limits = table["references stand still"]
+    assert 0.7 <= limits.look[1] <= 0.9 and limits.look[0] == -np.inf and limits.fail == (-np.inf, 1.5)
+    assert "in 2 speakers; before: 0.07 to" in limits.seen and "2 speakers of odd, plain" in text
+    again = audit(restless(), limits=table)
+    assert again.speakers[0].count("look") == 0 and "look =" not in calibrated({"odd": again}, table)
+
+
+def test_calibration_refuses_what_no_living_mouth_does():
+    with pytest.raises(ConfigError, match=r"known to be good.*bad/m1: order from back to front -2"):
+        calibrated({"bad": audit(map(x_flipped, spoken("m1")[:2]))}, own_limits())
+
+
+BAD_TABLES = {
+    "not TOML": "look = [",
+    "an unknown check": '["order from back to frnt"]\nlook = [1, 2]',
+    "an unknown field": '["valid frames"]\nlok = [0.5, inf]',
+    "one number": '["valid frames"]\nlook = 0.5',
+    "a wrong way round": '["valid frames"]\nlook = [0.9, 0.5]',
+    "no number": '["valid frames"]\nlook = [nan, inf]',
+    "beyond what is possible": '["distance of tongue sensors"]\nlook = [2.0, 45.0]',
+    "a long text": f'["valid frames"]\nseen = "{"x" * 1000}"',
+    "no table": '"valid frames" = 3',
+    "deep": "a" + " = [" * 5000,
+    "not a text": '["valid frames"]\nseen = 7',
+}
+
+
+@pytest.mark.parametrize("bad", BAD_TABLES)
+def test_a_table_of_limits_that_is_none_is_refused_in_one_line(bad: str, tmp_path: Path):
+    (path := tmp_path / "mine.toml").write_text(BAD_TABLES[bad])
+    with pytest.raises(CorpusError, match=r"mine\.toml: not a table of limits: ") as caught:
+        read_limits(path)
+    assert "\n" not in str(caught.value)
 
 
 def test_the_command_tells_what_is_wrong_by_its_words_and_its_exit_status(
@@ -666,3 +755,10 @@ def test_the_command_tells_what_is_wrong_by_its_words_and_its_exit_status(
     assert "0 failures" in capsys.readouterr().out and "<img" in (tmp_path / "page.html").read_text()
     assert main(["audit", str(tmp_path / "data/flipped")]) == 1
     assert "FAIL  m1  order from back to front" in capsys.readouterr().out
+    assert main(["audit", "--calibrate", str(tmp_path / "data/good")]) == 0
+    (tmp_path / "mine.toml").write_text(capsys.readouterr().out + '["valid frames"]\nlook = [2.0, inf]\n')
+    assert main(["audit", str(tmp_path / "data/good"), "--limits", str(tmp_path / "mine.toml")]) == 0
+    assert "LOOK  m1  valid frames: 1 (usual ≥ 2;" in capsys.readouterr().out
+    both = [str(tmp_path / "data" / name) for name in ("good", "flipped")]
+    assert main(["audit", "--calibrate", *both]) == 1 and "known to be good" in capsys.readouterr().err
+    assert main(["audit", *both]) == 1 and "several only with --calibrate" in capsys.readouterr().err

@@ -7,15 +7,20 @@ from typing import Any
 
 import pytest
 from conftest import REPOSITORY
-from hydra import compose, initialize_config_dir
+from hydra import compose, initialize_config_dir, version
+from hydra._internal.utils import create_config_search_path
 from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import HydraException
+from hydra.types import RunMode
 from omegaconf import OmegaConf
 
+from tractprobe.commands.prepare import without_nulls
 from tractprobe.runs.building import build
+from tractprobe.runs.composition import Loader
 from tractprobe.runs.configuration import conf_dir, plain
 from tractprobe.runs.hydra import register_resolvers
 from tractprobe.runs.identity import RunId, head_label, model_label
+from tractprobe.runs.settings import Node
 from tractprobe.system.errors import ConfigError
 from tractprobe.system.registry import PUBLIC, place_of
 
@@ -99,6 +104,59 @@ def test_unknown_options_fail_and_list_the_known_ones(override: str):
         composed("train", override)
 
 
+def loaded(root: str, *overrides: str) -> dict[str, Any]:
+    """Compose as the commands do."""
+    register_resolvers()
+    version.setbase("1.3")
+    loader = Loader(create_config_search_path(str(conf_dir())))
+    return plain(loader.load_configuration(root, list(overrides), RunMode.RUN))
+
+
+EMU = ["corpus=emu", "corpus.name=x", "corpus.root=/x", "corpus.language=de"]
+
+
+@pytest.mark.parametrize(
+    ("overrides", "sensors"),
+    [
+        (["corpus.sensors={tt: tip}"], {"tt": "tip"}),
+        (["++corpus.sensors={tt: tip}"], {"tt": "tip"}),
+        (["corpus.sensors={tt: tip}", "corpus.sensors.tb=mid"], {"tt": "tip", "tb": "mid"}),
+        (["corpus.sensors.tb=mid", "corpus.sensors={tt: tip}"], {"tt": "tip"}),
+        (["corpus.sensors={tt: tip}", "corpus.sensors={tb: mid}"], {"tb": "mid"}),
+        (["corpus.sensors={}"], {}),
+    ],
+)
+def test_a_mapping_that_is_given_is_the_whole_mapping(overrides: list[str], sensors: dict[str, str]):
+    assert loaded("prepare", *EMU, *overrides)["corpus"]["sensors"] == sensors
+
+
+def test_one_entry_of_a_mapping_is_replaced_or_left_out():
+    sensors = loaded("prepare", *EMU, "corpus.sensors.tt=tip", "corpus.sensors.li=null")["corpus"]["sensors"]
+    assert sensors["tt"] == "tip" and sensors["td"] == "t_back" and sensors["li"] is None
+    corpus = without_nulls(Node.of("corpus", loaded("prepare", *EMU, "corpus.sensors.li=null")["corpus"]))
+    assert list(corpus.arguments["sensors"]) == ["td", "tb", "tt", "ul", "ll"]
+
+
+def test_a_mapping_without_defaults_needs_no_plus():
+    settings = loaded("prepare", "corpus=ema_mae", "corpus.root=/x", "corpus.speaker_sensors={a: {TD: 4}}")
+    assert settings["corpus"]["speaker_sensors"] == {"a": {"TD": 4}}
+    mine = "{mine: {_target_: pytorch_lightning.callbacks.EarlyStopping, monitor: loss}}"
+    assert list(loaded("train", f"++callbacks={mine}")["callbacks"]) == ["mine"]
+
+
+def test_mappings_of_any_section_are_whole_but_sections_are_merged():
+    settings = loaded(
+        "train", "model=random_wavlm_base", "model.architecture={model_type: hubert}", "data={batch_size: 4}"
+    )
+    assert settings["model"]["architecture"] == {"model_type": "hubert"}
+    assert settings["data"]["batch_size"] == 4 and settings["data"]["batch_s"] == 120.0
+
+
+def test_what_is_composed_is_what_hydra_composes():
+    for overrides in ([], ["model=random", "layer=[3,0]"], ["study=held_out", "head=mlp"], ["+callbacks.x.y=1"]):
+        assert loaded("train", *overrides) == composed("train", *overrides)
+
+
 def test_a_missing_value_is_named():
     with pytest.raises(ConfigError, match=r"model\.name"):
         composed("train", "model=hub")
@@ -156,6 +214,14 @@ WITH_EFFECT = [
     "corpora=[hprc]", "model.context=1", "head.alphas=[1]", "split=speaker", "split.disjoint_text=false",
     "ema.lowpass_hz=20", "features.storage=float32",
 ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "argument",
+    ["profiler=simple", "deterministic=true", "logger=false", "enable_progress_bar=false", "detect_anomaly=true"],
+)
+def test_what_cannot_change_a_trained_head_does_not_change_the_name(argument: str):
+    assert name_of(composed("train", "head=mlp", f"+trainer.{argument}")) == "mel/all/mlp/it/s0"
 
 
 def test_what_can_change_the_number_gets_a_name_of_its_own():

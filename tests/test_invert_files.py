@@ -1,32 +1,23 @@
 """Files and folders in, tables, pages and videos out."""
 
 import csv
-import json
 import os
 import re
 import shutil
-import subprocess
-from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
-from conftest import REPOSITORY
 from head_files import RATE_HZ, noise
 from test_head_file import repacked
 from test_textgrid import TIERS, long_form
 
 from tractprobe.cli import main
-from tractprobe.corpora.utterance import Phone
-from tractprobe.inversion.film import Film
 from tractprobe.inversion.inverter import load_head
-from tractprobe.inversion.player import player
 from tractprobe.inversion.tables import read_phones
-from tractprobe.inversion.video import require_video, write_video
 from tractprobe.signals.channels import CHANNELS
-from tractprobe.signals.track import Track
-from tractprobe.system.errors import ConfigError, CorpusError
+from tractprobe.system.errors import CorpusError
 
 
 @pytest.fixture
@@ -264,79 +255,7 @@ def test_fast_movements_are_removed_if_asked(recordings: Path, head: Path, tmp_p
     np.testing.assert_allclose(np.load(tmp_path / "a.npz")["values"], track.values)
 
 
-# Moving pictures.
-
-
-def moving(duration_s: float = 1.0) -> Track:
-    """Articulators on circles about places of a mouth; the upper lip is lost in the second half."""
-    times_s = np.arange(round(duration_s * 100)) / 100
-    places = np.array([[10, 5], [22, 8], [32, 2], [35, -8], [45, 2], [44, -10]], float)
-    circles = np.stack([np.cos(6 * times_s), np.sin(6 * times_s)], axis=1)[:, None] * 3
-    values = (places + circles).reshape(len(times_s), -1)
-    values[len(values) // 2 :, CHANNELS.index("ul_x")] = np.nan
-    return Track(values, 100.0)
-
-
-class Elements(HTMLParser):
-    """What a browser would take for elements."""
-
-    def __init__(self, page: str):
-        super().__init__()
-        self.tags: list[tuple[str, dict[str, str | None]]] = []
-        self.feed(page)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append((tag, dict(attrs)))
-
-
-HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(2)>\"'&{{data}}"
-
-
-def test_a_page_loads_nothing_and_takes_no_text_for_markup():
-    page = player(moving(), noise(1), HOSTILE, HOSTILE, [Phone(HOSTILE, 0.1, 0.5)])
-    tags = Elements(page).tags
-    assert [attributes.get("id") for tag, attributes in tags if tag == "script"] == ["data", "audio", None]
-    assert not [tag for tag, _ in tags if tag in ("img", "link", "iframe", "object")]
-    assert not [value for _, attributes in tags for name, value in attributes.items() if name in ("src", "href")]
-    assert not re.search(r"https?://", page)
-    policy = next(a["content"] for tag, a in tags if tag == "meta" and "http-equiv" in a)
-    assert policy is not None and policy.startswith("default-src 'none'")
-
-
-def test_a_page_draws_the_points_where_they_are_and_moves(tmp_path: Path):
-    """The page's own script, without a browser."""
-    if not shutil.which("node"):
-        pytest.skip("no node")
-    path, track = tmp_path / "p.html", moving()
-    path.write_text(player(track, noise(1), "t", "", [Phone("a", 0.2, 0.3)]), encoding="utf-8")
-    harness = REPOSITORY / "tests/page_in_node.js"
-    printed = subprocess.run(["node", harness, path, "0.25"], capture_output=True, text=True, check=True).stdout
-    drawn = json.loads(printed)
-    dots = np.array([given[1:3] for given in drawn["first"]["plane"] if given[0] == "arc"])
-    expected = track.values[25].reshape(6, 2)
-    assert dots.shape == (6, 2)
-    # From mm to pixels both axes have one scale, y turned upside down.
-    scale = np.diff(dots[[0, 4], 0])[0] / np.diff(expected[[0, 4], 0])[0]
-    np.testing.assert_allclose(dots[:, 0] - dots[0, 0], scale * (expected[:, 0] - expected[0, 0]), atol=0.3)
-    np.testing.assert_allclose(dots[:, 1] - dots[0, 1], -scale * (expected[:, 1] - expected[0, 1]), atol=0.3)
-    texts = [given[1] for given in drawn["first"]["plane"] if given[0] == "fillText"]
-    assert {"tip", "upper lip", "10 mm", "a"} <= set(texts)
-    assert drawn["clock"].startswith("0.50 / 1.00 s")  # a click in the middle of the waveform
-    later = [given[1] for given in drawn["moved"]["plane"] if given[0] == "fillText"]
-    assert "upper lip" not in later and "a" not in later and "tip" in later
-
-
-def test_a_film_shows_what_there_is():
-    film = Film.of(moving(), 100)
-    left, right, bottom, top = film.bounds
-    known = film.points[np.isfinite(film.points).all(axis=2)]
-    assert (known > [left, bottom]).all() and (known < [right, top]).all()
-    assert len(film.trail(50)) == 11 and len(film.trail(3)) == 4
-    curve = film.tongue(0)
-    for place in range(3):  # through the points
-        assert np.abs(curve - film.points[0, place]).sum(axis=1).min() < 1e-9
-    with pytest.raises(CorpusError, match="no articulator"):
-        Film.of(Track(np.zeros((10, 1)), 100.0, channels=("LA",)), 25)
+# Moving pictures; what is in them: test_player.py.
 
 
 def test_pages_of_files_have_the_sound(recordings: Path, head: Path, tmp_path: Path):
@@ -350,37 +269,3 @@ def test_a_video_without_ffmpeg_says_what_to_install(
     monkeypatch.setitem(__import__("sys").modules, "imageio_ffmpeg", None)
     assert invert(recordings, "--head", head, "--video") == 1
     assert 'pip install "tractprobe[video]"' in capsys.readouterr().err
-
-
-# imageio-ffmpeg leaves the ends of its pipes to the garbage collector.
-UNCLOSED = pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
-
-
-@UNCLOSED
-def test_a_video_has_moving_pictures_and_sound(tmp_path: Path):
-    try:
-        library = require_video()
-    except ConfigError as error:
-        pytest.skip(str(error))
-    write_video(tmp_path / "v.mp4", moving(), noise(1), "$x$ <b>")
-    reader = library.read_frames(str(tmp_path / "v.mp4"))
-    about = next(reader)
-    frames = [np.frombuffer(frame, np.uint8).reshape(*about["size"][::-1], 3) for frame in reader]
-    assert about["fps"] == 25 and about["duration"] == pytest.approx(1, abs=0.1) and len(frames) == 25
-    assert about["audio_codec"] == "aac" and about["codec"] == "h264"
-    changed = np.abs(frames[0].astype(int) - frames[12]).max(axis=2) > 60
-    assert 100 < changed.sum() < changed.size / 10
-    assert files_below(tmp_path) == ["v.mp4"]
-
-
-@UNCLOSED
-def test_a_video_that_cannot_be_written_is_one_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    try:
-        library = require_video()
-    except ConfigError as error:
-        pytest.skip(str(error))
-    monkeypatch.setattr("tractprobe.inversion.video.CODEC", "none")
-    assert library
-    with pytest.raises(CorpusError, match="ffmpeg could not write it"):
-        write_video(tmp_path / "v.mp4", moving(), noise(1), "t")
-    assert files_below(tmp_path) == []

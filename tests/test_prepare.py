@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+import tracemalloc
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 import soundfile
+import soxr
 from broken import Crashing, Several
 from conftest import real, write_corpus, write_utterance
 
@@ -26,6 +28,7 @@ from tractprobe.corpora.prepared.prepare import describe, prepare
 from tractprobe.corpora.readers.folder import Folder
 from tractprobe.corpora.readers.hprc import Hprc
 from tractprobe.corpora.utterance import Phone, Utterance
+from tractprobe.probes.opening import open_corpora
 from tractprobe.signals.audio import to_pcm16
 from tractprobe.signals.voicing import source_track
 from tractprobe.system import processes as pool
@@ -73,6 +76,33 @@ def test_resampling_keeps_a_tone_where_it_was(rate_hz: int):
     expected = 0.5 * np.sin(2 * np.pi * 1000 * np.arange(len(resampled)) / 16000)
     assert abs(len(resampled) - 16000) <= 1
     np.testing.assert_allclose(resampled[400:-400], expected[400:-400], atol=1e-4)
+
+
+def test_audio_goes_through_in_blocks_so_that_long_recordings_need_little_more_memory_than_their_samples(
+    tmp_path: Path,
+):
+    """Two minutes of silence are a file of 14 kB; all at once they took three times their samples."""
+    write_utterance(tmp_path / "raw", "u0", speaker="anna", language="it", text="", seed=0)
+    soundfile.write(tmp_path / "raw/u0.flac", np.zeros(120 * 48000, np.int16), 48000)
+    (tmp_path / "staging").mkdir()
+    tracemalloc.start()
+    try:
+        converted = convert_module.convert(Folder("lab", tmp_path / "raw"), "u0.json", tmp_path / "staging")
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert converted.written[0].utterance.num_samples == 120 * 16000
+    assert peak < 1.6 * 4 * 120 * 48000
+
+
+@pytest.mark.parametrize("rate_hz", [16000, 22050, 48000])
+@pytest.mark.parametrize("peak", [0.5, 2.0])
+def test_blocks_of_audio_make_the_samples_that_the_whole_makes(rate_hz: int, peak: float):
+    audio = peak * np.sin(np.arange(20 * rate_hz + 7) / 9).astype(np.float32)
+    whole = (audio if rate_hz == 16000 else soxr.resample(audio, rate_hz, 16000, quality="HQ")).astype(float) * 32768
+    if np.abs(whole).max() > 32768:
+        whole *= 32767 / np.abs(whole).max()
+    np.testing.assert_array_equal(to_pcm16(audio, rate_hz), np.round(whole).astype(np.int16))
 
 
 def test_too_loud_audio_is_scaled_not_clipped():
@@ -192,6 +222,8 @@ HOSTILE: dict[str, Callable[[dict[str, Any]], Any]] = {
         alignment={"phone": [["a", 0.0, 0.1, None]], "ipa": [["a", 0.5, 0.1, None]]}
     ),
     "a shape that is none": lambda cut: cut["custom"]["ema"]["array"].update(shape=[120, 12, 2]),
+    "a frame that is none": lambda cut: cut["custom"].update(frame="\x1b[2J"),
+    "a frame that is a list": lambda cut: cut["custom"].update(frame=["head"]),
     "no sources": lambda cut: cut["recording"].update(sources=None),
 }
 
@@ -264,6 +296,29 @@ def test_a_journal_of_before_there_were_labels_is_continued(tmp_path: Path, capl
     assert "resuming: 1 of 3" in caplog.text
 
 
+def test_labels_and_messages_cannot_control_the_terminal_or_forge_a_line(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
+    reader = small(tmp_path / "raw")
+    for number, label in enumerate(["\x1b[2J\x1b]0;owned\x07", "a\nskipped 9:", "\u202e"]):
+        path = tmp_path / f"raw/u{number}.json"
+        fields = json.loads(path.read_text()) | {"phones": [[label, 0.1, 0.5]]}
+        path.write_text(json.dumps(fields))
+    (tmp_path / "raw/\x1b[31mu7.json").write_text("{")
+    corpus = prepare(reader, tmp_path / "data")
+    text = describe(corpus)
+    assert len(corpus.entries) == 3 and not (set(text) | set(caplog.text)) & {"\x1b", "\x07", "\u202e"}
+    assert len(text.splitlines()) == 5 and r"\x1b]0;owned\x07" in text and r"\x1b[31mu7.json" in caplog.text
+
+
+def test_a_description_that_lacks_its_summary_is_one_line(tmp_path: Path):
+    corpus = prepare(small(tmp_path / "raw"), tmp_path / "data")
+    for broken in ({"minutes": [{}]}, {"minutes": None}, {"hours": "long"}, {"unknown_phones": [1]}):
+        corpus.description |= broken
+        with pytest.raises(CorpusError, match=r"corpus\.json: lacks part of its summary"):
+            describe(corpus)
+
+
 def test_a_changed_manifest_is_noticed(tmp_path: Path):
     folder = prepare(small(tmp_path / "raw"), tmp_path / "data").folder
     (folder / "cuts.jsonl").write_text((folder / "cuts.jsonl").read_text().replace('"it"', '"en"'))
@@ -276,6 +331,133 @@ def test_a_replaced_track_is_noticed(tmp_path: Path):
     np.save(corpus.folder / "ema/u0.npy", np.zeros((3, 12), np.float32))
     with pytest.raises(CorpusError, match="changed since it was prepared"):
         corpus.track("lab/u0")
+
+
+def other(root: Path) -> Folder:
+    write_utterance(root, "v0", speaker="bert", language="de", text="anders", seed=70)
+    return Folder("lab", root)
+
+
+DAMAGE: dict[str, Callable[[Path], Any]] = {
+    "cut short": lambda file: file.write_bytes(file.read_bytes()[:40]),
+    "empty": lambda file: file.write_bytes(b""),
+    "a list": lambda file: file.write_text("[]"),
+    "of another format, without its source": lambda file: file.write_text('{"format": 1}'),
+    "a folder": lambda file: (file.unlink(), file.mkdir()),
+    "gone": lambda file: file.unlink(),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_a_corpus_that_cannot_be_read_is_not_replaced(tmp_path: Path, damage: str):
+    folder = prepare(small(tmp_path / "raw"), tmp_path / "data").folder
+    DAMAGE[damage](folder / "corpus.json")
+    before = files(folder)
+    for reader in (Folder("lab", tmp_path / "raw"), other(tmp_path / "elsewhere")):
+        with pytest.raises(CorpusError, match="data/lab"):
+            prepare(reader, tmp_path / "data")
+    assert files(folder) == before and visible(tmp_path / "data") == ["lab"]
+
+
+def test_a_corpus_of_another_source_is_not_replaced_and_both_sources_are_named(tmp_path: Path):
+    folder = prepare(small(tmp_path / "raw"), tmp_path / "data").folder
+    before = files(folder)
+    with pytest.raises(CorpusError, match=r"made from .*/raw, not from .*/elsewhere; give corpus\.name="):
+        prepare(other(tmp_path / "elsewhere"), tmp_path / "data")
+    assert files(folder) == before
+    shutil.rmtree(folder)
+    assert len(prepare(other(tmp_path / "elsewhere"), tmp_path / "data").entries) == 1
+
+
+BROKEN = [*DAMAGE, "of another format"]
+
+
+@pytest.mark.parametrize("damage", BROKEN)
+def test_what_lies_under_the_name_of_the_builtin_corpus_and_cannot_be_read_is_not_replaced_by_it(
+    tmp_path: Path, damage: str, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("tractprobe.probes.opening.builtin_corpus", lambda: str(other(tmp_path / "builtin").root))
+    reader = small(tmp_path / "raw")
+    reader.name = "virtual"
+    folder = prepare(reader, tmp_path / "data").folder
+    if damage in DAMAGE:
+        DAMAGE[damage](folder / "corpus.json")
+    else:
+        description = json.loads((folder / "corpus.json").read_text()) | {"format": 2}
+        (folder / "corpus.json").write_text(json.dumps(description))
+    before = files(folder)
+    with pytest.raises(CorpusError, match="data/virtual"):
+        open_corpora(["virtual"], tmp_path / "data")
+    assert files(folder) == before
+
+
+def test_an_unfinished_corpus_of_another_source_keeps_what_is_done(tmp_path: Path):
+    folder = prepare(small(tmp_path / "raw"), tmp_path / "data").folder
+    (unfinished := folder.with_name(".lab.0123456789abcdef.partial")).mkdir()
+    with pytest.raises(CorpusError, match="not from"):
+        prepare(other(tmp_path / "elsewhere"), tmp_path / "data")
+    assert unfinished.is_dir()
+
+
+def test_what_another_process_has_prepared_meanwhile_is_not_replaced_either(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """Both found nothing there; the second one waited for the lock."""
+    check, calls = prepare_module._check_places, []
+
+    def and_prepare_another(reader: Folder, folder: Path) -> None:
+        check(reader, folder)
+        if not calls:
+            calls.append(reader)
+            prepare(small(tmp_path / "raw"), tmp_path / "data")
+
+    monkeypatch.setattr(prepare_module, "_check_places", and_prepare_another)
+    with pytest.raises(CorpusError, match="not from"):
+        prepare(other(tmp_path / "elsewhere"), tmp_path / "data")
+    assert len(PreparedCorpus(tmp_path / "data/lab").entries) == 3
+
+
+@pytest.mark.parametrize("change", ["manifest", "format"])
+def test_a_damaged_corpus_of_the_same_source_is_prepared_again_and_says_so(
+    tmp_path: Path, change: str, caplog: pytest.LogCaptureFixture
+):
+    """Messages about such a corpus tell to prepare it again: that has to help."""
+    corpus = prepare(small(tmp_path / "raw"), tmp_path / "data")
+    sound, path = files(corpus.folder), corpus.folder / "corpus.json"
+    if change == "manifest":
+        (corpus.folder / "cuts.jsonl").write_text("{}")
+    else:
+        path.write_text(json.dumps(corpus.description | {"format": 2}))
+    with pytest.raises(CorpusError, match="prepare it again: tractprobe prepare"):
+        _ = PreparedCorpus(corpus.folder).entries
+    assert files(prepare(Folder("lab", tmp_path / "raw"), tmp_path / "data").folder) == sound
+    assert "preparing it again from" in caplog.text
+
+
+def test_a_relative_source_is_the_same_folder_and_another_one_elsewhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    small(tmp_path / "here/raw"), other(tmp_path / "there/raw")
+    monkeypatch.chdir(tmp_path / "here")
+    corpus = prepare(Folder("lab", Path("raw")), tmp_path / "data")
+    assert corpus.description["source"] == str(tmp_path / "here/raw")
+    assert prepare(Folder("lab", tmp_path / "here/raw"), tmp_path / "data").content_hash == corpus.content_hash
+    monkeypatch.chdir(tmp_path / "there")
+    with pytest.raises(CorpusError, match="not from"):
+        prepare(Folder("lab", Path("raw")), tmp_path / "data")
+
+
+def test_a_corpus_behind_a_link_stays_behind_it(tmp_path: Path):
+    (tmp_path / "data").mkdir()
+    (link := tmp_path / "data/lab").symlink_to(tmp_path / "big/disk/lab-corpus")
+    reader = small(tmp_path / "raw")  # the link's target is still to be made
+    assert len(prepare(reader, tmp_path / "data").entries) == 3
+    write_utterance(tmp_path / "raw", "u9", speaker="anna", language="it", text="nuova", seed=9)
+    corpus = prepare(reader, tmp_path / "data")
+    assert len(corpus.entries) == 4 and corpus.folder == link
+    assert link.is_symlink() and (tmp_path / "big/disk/lab-corpus/corpus.json").is_file()
+    assert visible(tmp_path / "data") == ["lab"] and visible(tmp_path / "big/disk") == ["lab-corpus"]
+    assert len(list((tmp_path / "big/disk/lab-corpus/audio").iterdir())) == 4
 
 
 def test_a_missing_corpus_tells_how_to_prepare_it(tmp_path: Path):
@@ -315,6 +497,19 @@ if __name__ == "__main__":
 
 
 WHOLE = ["audio", "corpus.json", "cuts.jsonl", "ema"]
+
+
+def test_a_damaged_journal_is_continued_from_before_the_damage(tmp_path: Path, caplog: pytest.LogCaptureFixture):
+    reader = small(tmp_path / "raw")
+    undisturbed = prepare(reader, tmp_path / "undisturbed")
+    staging = tmp_path / "data" / f".lab.{prepare_module._fingerprint(reader, False)[:16]}.partial"
+    shutil.copytree(undisturbed.folder, staging)
+    lines = (undisturbed.folder / "cuts.jsonl").read_text().splitlines()
+    rows = [asdict(PreparedUtterance.from_cut("lab", json.loads(line))) for line in lines]
+    entries = [{"source": f"u{place}.json", "utterances": [row], "skipped": []} for place, row in enumerate(rows)]
+    (staging / "journal.jsonl").write_text("\n".join([json.dumps(entries[0]), "\0" * 40, json.dumps(entries[2]), ""]))
+    assert files(prepare(reader, tmp_path / "data").folder) == files(undisturbed.folder)
+    assert "damaged after 1 entries" in caplog.text
 
 
 def test_the_result_does_not_depend_on_the_number_of_processes(tmp_path: Path):

@@ -185,9 +185,14 @@ def test_ridge_on_layers_side_by_side_is_that_of_scikit_learn(configure: Configu
     np.testing.assert_allclose(x @ head["weight"][0].numpy() + head["bias"].numpy(), expected, atol=1e-8)
 
 
-@pytest.mark.parametrize("layer", ["3", "-1", "last", "1.5", "[0,3]", "[]", "[1,1]"])
+NO_LAYERS = dict.fromkeys(("3", "[0,3]"), "has no layer 3; expected one of its layers 0 to 2, or all")
+NO_LAYERS |= dict.fromkeys(("-1", "last", "1.5", "[]"), "expected the number of a layer, all, or a list")
+NO_LAYERS |= {"[1,1]": "name each layer once"}
+
+
+@pytest.mark.parametrize("layer", NO_LAYERS)
 def test_a_layer_that_is_not_there_is_named(configure: Configure, layer: str):
-    with pytest.raises(ConfigError, match="layers 0 to 2, or all"):
+    with pytest.raises(ConfigError, match=NO_LAYERS[layer]):
         train(configure("held_out=it", *SMALL, f"layer={layer}"))
 
 

@@ -10,8 +10,8 @@ import pytest
 from test_results import write_run
 
 import tractprobe.runs.tracking
+from tractprobe.evidence.rows import CSV_FIELDS, collect, csv_text
 from tractprobe.evidence.summary import LOGGED, summarise
-from tractprobe.evidence.table import collect, csv_text
 from tractprobe.runs.estimate import _draws, mean_over_speakers, point_over_speakers
 from tractprobe.runs.tracking import Tracking
 
@@ -59,7 +59,7 @@ def test_the_same_rows_are_drawn_and_logged_once(rows: list[Any], tracking: Coun
     assert {"scores.csv", "models.csv", "layers.png", "models.png"} <= set(before)
     summarise("s", folder, {"a": 1}, tracking, rows)
     assert times(folder) == before and tracking.logged == ["s"]
-    assert (folder / "scores.csv").read_bytes().decode() == csv_text(rows)
+    assert (folder / "scores.csv").read_bytes().decode() == csv_text(rows, CSV_FIELDS)
 
 
 def test_other_rows_are_drawn_and_logged_again(rows: list[Any], tracking: Counting, tmp_path: Path):
@@ -84,7 +84,7 @@ def test_what_was_removed_is_made_again(rows: list[Any], tracking: Counting, tmp
 def test_one_interrupted_is_made_again(
     rows: list[Any], tracking: Counting, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    """The tidy table comes last: stale pictures beside a new table would pass for its own."""
+    """Old pictures go first: beside a new table they would pass for its own."""
     folder = tmp_path / "study"
     summarise("s", folder, {}, tracking, rows)
     before = times(folder)
@@ -95,6 +95,20 @@ def test_one_interrupted_is_made_again(
             summarise("s", folder, {}, tracking, changed)
     summarise("s", folder, {}, tracking, changed)
     assert times(folder)["layers.png"] > before["layers.png"]
+
+
+def test_a_picture_that_cannot_be_drawn_leaves_the_tables_and_is_tried_again(
+    rows: list[Any], tracking: Counting, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+):  # fmt: skip
+    folder = tmp_path / "study"
+    with monkeypatch.context() as broken:
+        broken.setattr("tractprobe.evidence.summary.model_matrix", lambda *_: (_ for _ in ()).throw(OSError("no font")))
+        summarise("s", folder, {}, tracking, rows)
+    assert "models.png: no font; everything else goes on" in caplog.text
+    assert {"scores.csv", "models.csv", "layers.png"} <= set(times(folder)) and not (folder / "models.png").exists()
+    summarise("s", folder, {}, tracking, rows)
+    assert (folder / "models.png").is_file()
 
 
 def test_other_settings_and_tracking_are_logged_again(rows: list[Any], tracking: Counting, tmp_path: Path):
@@ -112,12 +126,15 @@ def test_other_settings_and_tracking_are_logged_again(rows: list[Any], tracking:
     assert len(tracking.logged) == 4
 
 
-def test_a_log_that_fails_is_tried_again(rows: list[Any], tracking: Counting, tmp_path: Path, monkeypatch: Any):
+def test_a_log_that_fails_is_tried_again(
+    rows: list[Any], tracking: Counting, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+):  # fmt: skip
     folder = tmp_path / "study"
     with monkeypatch.context() as broken:
         broken.setattr("tractprobe.runs.tracking.log_study", lambda *_: (_ for _ in ()).throw(OSError("no room")))
-        with pytest.raises(OSError, match="no room"):
-            summarise("s", folder, {}, tracking, rows)
+        summarise("s", folder, {}, tracking, rows)
+    assert "logging s: no room; everything else goes on" in caplog.text
     summarise("s", folder, {}, tracking, rows)
     assert tracking.logged == ["s", "s"]
 

@@ -16,7 +16,7 @@ from tractprobe.cli import main
 from tractprobe.evidence.figures import prediction_curves
 from tractprobe.jobs import train
 from tractprobe.runs.result import mean_r
-from tractprobe.runs.tracking import run_id
+from tractprobe.runs.wandb_runs import run_id
 from tractprobe.signals.channels import CHANNELS
 from tractprobe.system.errors import ConfigError, RunError
 
@@ -54,11 +54,18 @@ def offline_runs(folder: Path) -> list[dict[str, Any]]:
     return [read_back(file) for file in sorted(folder.rglob("*.wandb"))]
 
 
+def failing(error: Exception) -> Callable[..., Any]:
+    def fail(*_: Any, **__: Any) -> None:
+        raise error
+
+    return fail
+
+
 def test_an_offline_run_holds_config_curves_scores_and_tables(configure: Configure, tmp_path: Path):
     result = train(configure("held_out=it", *NONLINEAR, "tracking.group=pilot"))
     (run,) = offline_runs(tmp_path)
     (name,) = (str(path.parent.relative_to(tmp_path / "runs")) for path in tmp_path.rglob("result.json"))
-    expected = run_id(name, "fit", result["identity"]["corpora"])
+    expected = run_id(name, "fit", result["identity"]["corpora"], result["identity"]["encoder"])
     assert (run["id"], run["group"], run["job_type"], run["exit"]) == (expected, "pilot", "fit", 0)
     assert run["config"]["held_out"] == "it" and run["config"]["head.hidden"] == 16
     assert [row["val/r/mean"] for row in run["history"] if "val/r/mean" in row] == pytest.approx(
@@ -151,7 +158,7 @@ def test_a_run_that_fails_is_recorded_as_failed_and_the_next_try_keeps_its_id(
     configure: Configure, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     with monkeypatch.context() as broken:
-        broken.setattr("tractprobe.jobs.layer_means", lambda rows: (_ for _ in ()).throw(RunError("a fault")))
+        broken.setattr("tractprobe.probes.linear.fit.fit", failing(RunError("a fault")))
         with pytest.raises(RunError, match="a fault"):
             train(configure("held_out=it", *SMALL))
     assert wandb.run is None
@@ -207,3 +214,62 @@ def test_no_key_and_no_network_are_needed(configure: Configure, tmp_path: Path, 
 def test_off_is_off(configure: Configure, tmp_path: Path):
     train(configure("held_out=it", *SMALL[:-1], "tracking=off"))
     assert not list(tmp_path.rglob("*.wandb"))
+
+
+FAULTS = {
+    "no picture": ("tractprobe.evidence.figures.write_picture", OSError("no room for pictures")),
+    "no table": ("wandb.Table", OSError("the media folder is gone")),
+    "no artifact": ("wandb.Artifact.add_file", FileNotFoundError("no such file")),
+    "no summary": ("wandb.sdk.wandb_summary.SummaryDict.update", RuntimeError("wandb-core has died")),
+    "no curves": ("pytorch_lightning.loggers.WandbLogger.log_metrics", RuntimeError("wandb-core has died")),
+    "no run": ("wandb.init", OSError("no wandb-core")),
+    "no end": ("wandb.Run.finish", TimeoutError("timed out")),
+}
+
+
+def assert_recorded(runs: Path, count: int, problem: str, caplog: pytest.LogCaptureFixture) -> None:
+    """All results are there, and there is a warning of one line."""
+    assert len(list(runs.rglob("result.json"))) == count and not list(runs.rglob("failure.json"))
+    lines = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert any(problem in line for line in lines) and all("\n" not in line for line in lines)
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_fault_in_what_only_shows_loses_no_run(
+    configure: Configure, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, fault: str
+):
+    where, error = FAULTS[fault]
+    finish = wandb.Run.finish
+    with monkeypatch.context() as broken:
+        broken.setattr(where, failing(error))
+        train(configure("held_out=it", *(NONLINEAR if fault == "no curves" else SMALL)))
+    if wandb.run is not None:
+        finish(wandb.run)
+    assert_recorded(tmp_path / "runs", 1, str(error), caplog)
+
+
+def test_faults_in_what_only_shows_lose_no_run_of_a_study(
+    configure: Configure, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    config = configure("held_out=all", *SMALL)
+    with monkeypatch.context() as broken:
+        broken.setattr("tractprobe.evidence.summary.write_picture", failing(OSError("no room for pictures")))
+        for name in ("no picture", "no table", "no artifact"):
+            broken.setattr(FAULTS[name][0], failing(FAULTS[name][1]))
+        train(config)
+    assert_recorded(tmp_path / "runs", 3, "the media folder is gone", caplog)
+    (scores,) = (tmp_path / "runs").rglob("scores.csv")
+    written = [path.stat().st_mtime_ns for path in (tmp_path / "runs").rglob("result.json")]
+    train(config)
+    assert written == [path.stat().st_mtime_ns for path in (tmp_path / "runs").rglob("result.json")]
+    assert (scores.parent / "layers.png").is_file()
+
+
+def test_a_loggers_fault_warns_once_and_the_run_goes_on(
+    configure: Configure, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    monkeypatch.setattr("tractprobe.runs.loggers.MetricsFile._write", failing(OSError("disk full")))
+    train(configure("held_out=it", *NONLINEAR[:-1], "tracking=csv"))
+    assert len(list(tmp_path.rglob("result.json"))) == 1
+    (line,) = [record.getMessage() for record in caplog.records if "disk full" in record.getMessage()]
+    assert line == "tracking.loggers.csv: disk full; the run goes on without it"

@@ -6,7 +6,10 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tractprobe.system.errors import TractprobeError, printable
+from tractprobe.system.arguments import CommandParser, Parser
+from tractprobe.system.errors import ConfigError, TractprobeError
+from tractprobe.system.printable import printable
+from tractprobe.system.stopping import stoppable
 from tractprobe.system.version import __version__
 
 if TYPE_CHECKING:
@@ -30,7 +33,8 @@ def main(arguments: list[str] | None = None) -> int:
         return 0
     parsed = _parser().parse_args(arguments)
     try:
-        return parsed.run(parsed)
+        with stoppable(parsed.continued):
+            return parsed.run(parsed)
     except TractprobeError as error:
         print(printable(f"tractprobe: {error}"), file=sys.stderr)
         return 1
@@ -40,9 +44,10 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="tractprobe", description="Do frozen speech encoders hold the vocal tract?")
+    parser = Parser(prog="tractprobe", description="Do frozen speech encoders hold the vocal tract?")
     parser.add_argument("--version", action="version", version=f"tractprobe {__version__}")
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    parser.set_defaults(continued="")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND", parser_class=CommandParser)
     for name, text in _OF_HYDRA.items():
         commands.add_parser(name, help=text, add_help=False)
     table = commands.add_parser("table", help="layer x held-out means with 95 %% intervals of finished runs")
@@ -50,6 +55,7 @@ def _parser() -> argparse.ArgumentParser:
     table.add_argument(
         "--csv", type=Path, metavar="FILE", help="also write the tidy table: a row per speaker and channel"
     )
+    table.add_argument("--bom", action="store_true", help="begin the CSV with a byte order mark, for spreadsheets")
     table.add_argument("--pictures", type=Path, metavar="FOLDER", help="also draw r against layer, and each table")
     table.add_argument("--against", metavar="HEAD", help="also compare the other heads with this one, such as ridge")
     table.set_defaults(run=_table)
@@ -61,8 +67,15 @@ def _parser() -> argparse.ArgumentParser:
     sync.add_argument("--dry-run", action="store_true", help="only print the command")
     sync.set_defaults(run=_wandb_sync)
     audit = commands.add_parser("audit", help="does a prepared corpus, as read, look like human speech movements?")
-    audit.add_argument("corpus", help="its name below TRACTPROBE_DATA (data/), or its folder")
+    audit.add_argument("corpus", nargs="+", help="its name below TRACTPROBE_DATA (data/), or its folder")
     audit.add_argument("--page", type=Path, metavar="FILE", help="also write pictures and the table as an HTML page")
+    audit.add_argument(
+        "--against", type=Path, metavar="HEAD", help="also compare with what a head of other corpora reads"
+    )
+    audit.add_argument("--limits", type=Path, metavar="FILE", help="a table of limits, used in addition to our own")
+    audit.add_argument(
+        "--calibrate", action="store_true", help="print the limits that these corpora, known to be good, ask for"
+    )
     audit.set_defaults(run=_audit)
     shar = commands.add_parser("shar", help="prepared corpus -> lhotse Shar, tar shards for object storage")
     shar.add_argument("corpus", help="its name below TRACTPROBE_DATA (data/), or its folder")
@@ -70,6 +83,7 @@ def _parser() -> argparse.ArgumentParser:
     shar.add_argument("--shard-size", type=int, default=1000, metavar="N", help="utterances in a shard (1000)")
     shar.set_defaults(run=_shar)
     _add_inversion(commands)
+    _add_play(commands)
     completion = commands.add_parser("completion", help='completion by TAB: eval "$(tractprobe completion bash)"')
     completion.add_argument("shell", choices=["bash", "zsh", "fish"])
     completion.add_argument("--line", help=argparse.SUPPRESS)
@@ -109,7 +123,21 @@ def _add_inversion(commands: "argparse._SubParsersAction[argparse.ArgumentParser
     add("--tier", metavar="NAME", help="the TextGrids' tier of phones (phones, phone, MAU ..., or the only one)")
     add("--no-grids", action="store_true", help="ignore the TextGrids beside the audio")
     add("--channel", type=int, metavar="N", help="the channel of audio with several, from 0")
-    invert.set_defaults(run=_invert)
+    invert.set_defaults(run=_invert, continued="run the same command with --existing skip to continue")
+
+
+def _add_play(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    play = commands.add_parser("play", help="an utterance of a prepared corpus as a page: the moving mouth, with sound")
+    add = play.add_argument
+    add("corpus", help="its name below TRACTPROBE_DATA (data/), or its folder")
+    add("utterance", nargs="?", help="its id in the corpus (the first)")
+    add("--head", type=Path, metavar="FILE", help="also what a head predicts from the sound, and r of each channel")
+    add("--video", action="store_true", help='also an MP4; needs pip install "tractprobe[video]"')
+    add("--output", type=Path, default=Path("played"), metavar="FOLDER", help="where the page goes (played/)")
+    add("--encoder", metavar="NAME", help="Hub id or folder of the head's encoder, if it has moved")
+    add("--device", default="cpu", help="where the encoder runs: cpu, cuda, cuda:1 ... (cpu)")
+    add("--existing", choices=["refuse", "replace"], default="refuse", help="a page that exists (refuse)")
+    play.set_defaults(run=_play)
 
 
 def _run_directory(text: str) -> Path:
@@ -117,13 +145,16 @@ def _run_directory(text: str) -> Path:
 
 
 def _table(arguments: argparse.Namespace) -> int:
-    from tractprobe.evidence.table import collect, layer_tables, write_csv
+    from tractprobe.evidence.rows import collect, write_csv
+    from tractprobe.evidence.table import layer_tables
 
+    if arguments.bom and not arguments.csv:
+        raise ConfigError("--bom is how a CSV begins: give --csv FILE, too")
     rows = collect(arguments.runs)
     tables = layer_tables(rows)
     print("\n\n".join(map(str, tables)))
     if arguments.csv:
-        write_csv(arguments.csv, rows)
+        write_csv(arguments.csv, rows, bom=arguments.bom)
         print(f"\n{len(rows)} rows in {arguments.csv}")
     if arguments.pictures:
         from tractprobe.evidence.figures import write_pictures
@@ -148,7 +179,7 @@ def _wandb_sync(arguments: argparse.Namespace) -> int:
     import shlex
     import subprocess
 
-    from tractprobe.runs.tracking import sync_command
+    from tractprobe.runs.wandb_runs import sync_command
 
     command = sync_command(arguments.runs)
     if arguments.dry_run:
@@ -158,19 +189,14 @@ def _wandb_sync(arguments: argparse.Namespace) -> int:
 
 
 def _audit(arguments: argparse.Namespace) -> int:
-    from tractprobe.corpora.audit import audit
-    from tractprobe.system.progress import progress
+    from tractprobe.commands.audit import audit_corpus, calibrate
 
-    corpus = _opened(arguments.corpus)
-    entries = progress(corpus.entries, f"auditing {corpus.name}", unit="utterance")
-    result = audit((corpus.utterance(entry.id) for entry in entries), corpus.palates)
-    print(result)
-    if arguments.page:
-        from tractprobe.corpora.audit.page import write_page
-
-        write_page(result, arguments.page, title=f"Audit of {corpus.name}")
-        print(f"\npictures in {arguments.page}")
-    return 0 if result.passed else 1
+    corpora = [_opened(name) for name in arguments.corpus]
+    if arguments.calibrate:
+        return calibrate(corpora, arguments.limits)
+    if len(corpora) > 1:
+        raise ConfigError(f"audit {' '.join(arguments.corpus)}: give one corpus; several only with --calibrate")
+    return audit_corpus(corpora[0], arguments.page, arguments.limits, arguments.against)
 
 
 def _opened(name: str) -> "PreparedCorpus":
@@ -221,6 +247,12 @@ def _invert(arguments: argparse.Namespace) -> int:
     report = invert_files(load_head(arguments.head, arguments.device, arguments.encoder, arguments.speaker), plan)
     print(printable(f"{report} in {arguments.output}"))
     return 1 if report.problems else 0
+
+
+def _play(arguments: argparse.Namespace) -> int:
+    from tractprobe.commands.play import play
+
+    return play(arguments, _opened(arguments.corpus))
 
 
 def _completion(arguments: argparse.Namespace) -> int:

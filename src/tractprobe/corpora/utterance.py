@@ -34,6 +34,7 @@ MAX_EXCESS_S, MAX_LACK_S, MAX_MISFIT = 1.0, 2.0, 0.5
 """Movements may exceed their audio, or end before it, by this much, or by this part of the audio. Devices stop one
 recording after the other, and audio often has silence on both sides: by 13 % in the real sentence of MOCHA-TIMIT."""
 MAX_LARYNX_MISFIT_S = 0.5
+_BLOCK = 1 << 18
 
 Frame = Literal["occlusal", "head", "device", "unknown"]
 """The coordinate system of positions. ``occlusal``: head-corrected, x along the occlusal (bite) plane, origin at the
@@ -151,7 +152,7 @@ class Utterance:
         if self.audio_rate_hz <= 0 or self.duration_s < MIN_DURATION_S:
             length = f"{len(self.audio)} samples of audio at {self.audio_rate_hz} Hz"
             raise ValueError(f"{length}; expected at least {MIN_DURATION_S} s")
-        if not np.isfinite(self.audio).all():
+        if not _is_finite(self.audio):
             raise ValueError("the audio contains NaN or infinity")
         self._check_track()
         self._check_f0()
@@ -214,6 +215,11 @@ class Utterance:
             larynx_s = len(self.larynx) / self.larynx_rate_hz
             if abs(larynx_s - self.duration_s) > MAX_LARYNX_MISFIT_S:
                 raise ValueError(f"the laryngograph's signal lasts {larynx_s:.2f} s, {audio}: another recording's?")
+
+
+def _is_finite(samples: np.ndarray) -> bool:
+    """Return whether no sample is NaN or infinite; block by block, as audio may be an hour long."""
+    return all(np.isfinite(samples[first : first + _BLOCK]).all() for first in range(0, len(samples), _BLOCK))
 
 
 def checked_labels(labels: Any) -> dict[str, str]:

@@ -29,7 +29,7 @@ from tractprobe.corpora.prepared.corpus import PreparedCorpus
 from tractprobe.corpora.prepared.manifest import Entry
 from tractprobe.encoders.encoder import Encoder, Storage
 from tractprobe.system.errors import ConfigError, CorpusError, EncoderError, first_line
-from tractprobe.system.files import digest, read_json, writing
+from tractprobe.system.files import digest, is_there, read_json, writing
 from tractprobe.system.products import INDEX, Journal, staged_folder, write_index
 
 log = logging.getLogger(__name__)
@@ -45,14 +45,49 @@ def as_storage(name: str) -> Storage:
     return name
 
 
-def rounded(states: torch.Tensor, storage: Storage) -> torch.Tensor:
-    """Round hidden states as the cache stores them, so that cached and freshly encoded states are identical."""
+def rounded(
+    states: Shaped[torch.Tensor, "layer *frames width"],
+    storage: Storage,
+    layers: Sequence[int] | None = None,
+    of: str = "hidden states",
+) -> Shaped[torch.Tensor, "layer *frames width"]:
+    """Round hidden states as the cache stores them, so that cached and freshly encoded states are identical.
+
+    Parameters
+    ----------
+    layers
+        Which layers these are, for messages; by default all of an encoder's.
+    of
+        Whose states these are, for messages.
+
+    Raises
+    ------
+    EncoderError
+        A layer holds NaN or infinity, or exceeds the range of float16.
+    """
+    check_finite(states, layers, of)
     if storage == "float32":
         return states.float()
     half = states.half()
-    if not torch.isfinite(half).all():
-        raise EncoderError("hidden states exceed the range of float16; use features.storage=float32")
+    if (layer := _first_not_finite(half, layers)) is not None:
+        raise EncoderError(f"{of}: layer {layer} exceeds the range of float16; use features.storage=float32")
     return half
+
+
+def check_finite(
+    states: Shaped[torch.Tensor, "layer *frames width"], layers: Sequence[int] | None = None, of: str = "hidden states"
+) -> None:
+    """Raise EncoderError if a layer holds NaN or infinity; parameters are ``rounded``'s."""
+    if (layer := _first_not_finite(states, layers)) is not None:
+        causes = "its weights may be damaged, or model.dtype has too small a range for it (float32 has the largest)"
+        raise EncoderError(f"{of}: layer {layer} holds NaN or infinity; {causes}")
+
+
+def _first_not_finite(states: torch.Tensor, layers: Sequence[int] | None) -> int | None:
+    if not states.numel() or torch.stack(states.aminmax()).isfinite().all():  # both extremes are NaN if any number is
+        return None
+    index = next(index for index, layer in enumerate(states) if not torch.stack(layer.aminmax()).isfinite().all())
+    return index if layers is None else layers[index]
 
 
 class FeatureCache:
@@ -69,20 +104,32 @@ class FeatureCache:
         try:
             index = read_json(folder / INDEX)
             self._states = np.load(folder / _STATES, mmap_mode="r", allow_pickle=False)
-            spans = {id_: (start, count, checks) for id_, start, count, checks in index["utterances"]}
-        except (CorpusError, OSError, ValueError, TypeError, KeyError) as error:
+            made_of, shape, rows = index["identity"], index["shape"], index["utterances"]
+            self._spans = dict(_span(self._states, *row) for row in rows)
+        except (CorpusError, OSError, ValueError, TypeError, KeyError, IndexError) as error:
             raise EncoderError(f"{folder}: incomplete ({first_line(error)})") from None
-        if index["identity"] != identity or list(self._states.shape) != index["shape"]:
+        if made_of != identity or list(self._states.shape) != shape:
             raise EncoderError(f"{folder} contains states of a different encoder or corpus")
-        self._spans: dict[str, tuple[int, int, list[int]]] = spans
 
     def read(self, utterance_id: str, layers: Sequence[int]) -> Shaped[np.ndarray, "layer time width"]:
         """Return the states of one utterance at given layers, verified by their checksums."""
+        if utterance_id not in self._spans:
+            raise EncoderError(f"{self.folder}: lacks {utterance_id}; remove the folder to have it made again")
         start, count, checks = self._spans[utterance_id]
         states = np.stack([self._states[layer, start : start + count] for layer in layers])
         if [_checksum(layer) for layer in states] != [checks[layer] for layer in layers]:
             raise EncoderError(f"{self.folder}: damaged at {utterance_id}; remove the folder to have it made again")
         return states
+
+
+def _span(
+    states: np.ndarray, id_: str, start: int, count: int, checks: list[int]
+) -> tuple[str, tuple[int, int, list[int]]]:
+    """Return a row of the index; ValueError if it does not fit the states."""
+    is_span = isinstance(id_, str) and type(start) is type(count) is int and isinstance(checks, list)
+    if not is_span or not 0 <= start <= start + count <= states.shape[1] or len(checks) != len(states):
+        raise ValueError(f"a row of the index that does not fit the states: {id_!r:.60}")
+    return id_, (start, count, checks)
 
 
 def cached(
@@ -105,7 +152,7 @@ def cached(
 
 
 def _is_whole(folder: Path, identity: dict[str, Any]) -> bool:
-    if not folder.exists():
+    if not is_there(folder):
         return False
     try:
         FeatureCache(folder, identity)
@@ -152,7 +199,8 @@ def _fill(
         log.info("resuming: %d of %d utterances done", len(done), len(corpus.entries))
     with journal.noting() as note:
         for entry, encoded in _encode(encoder.to(device), corpus, done, device, batch_size, num_workers):
-            values, start = rounded(encoded, storage).cpu().numpy(), begin[entry.id]
+            values = rounded(encoded, storage, of=f"{encoder.label}, {entry.id}").cpu().numpy()
+            start = begin[entry.id]
             states[:, start : start + values.shape[1]] = values
             done[entry.id] = [entry.id, start, values.shape[1], [_checksum(layer) for layer in values]]
             note(done[entry.id])

@@ -12,6 +12,7 @@ import numpy as np
 from tqdm import tqdm
 
 from tractprobe.corpora.utterance import Phone
+from tractprobe.inversion.film import MAX_SHOWN_S, Film
 from tractprobe.inversion.inverter import Inverter
 from tractprobe.inversion.plan import Plan, Source, Wanted
 from tractprobe.inversion.player import write_player
@@ -19,10 +20,8 @@ from tractprobe.inversion.tables import read_phones, write_csv, write_npz, write
 from tractprobe.inversion.video import write_video
 from tractprobe.signals.audio import opened_audio, resampled
 from tractprobe.signals.track import Track
-from tractprobe.system.errors import ConfigError, CorpusError, TractprobeError, printable
-
-MAX_SHOWN_S = 1200.0
-"""Longer audio would make pages of more than 50 MB."""
+from tractprobe.system.errors import ConfigError, CorpusError, TractprobeError
+from tractprobe.system.printable import printable
 
 
 @dataclass(frozen=True)
@@ -166,10 +165,11 @@ def _show(
     with opened_audio(source.audio, channel) as audio:
         sound = np.concatenate(list(resampled(audio.blocks, audio.rate_hz)))
     title = source.audio.name.encode(errors="replace").decode()  # names need not be UTF-8
+    film = Film.of(track)
     if "html" in outputs:
-        write_player(outputs["html"], track, sound, title, _about(inverter), phones)
+        write_player(outputs["html"], film, sound, title, _about(inverter), phones)
     if "video" in outputs:
-        write_video(outputs["video"], track, sound, title)
+        write_video(outputs["video"], film, sound, title, phones)
 
 
 def _about(inverter: Inverter) -> str:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from tractprobe.data.scales import SpeakerScale
@@ -22,6 +22,7 @@ from tractprobe.encoders.encoder import Encoder
 from tractprobe.encoders.state_cache import rounded
 from tractprobe.inversion.head_file import HeadFile, read_head
 from tractprobe.probes.heads import Weighted
+from tractprobe.probes.heads.ridge import Ridge
 from tractprobe.signals.audio import RATE_HZ, Block, resampled
 from tractprobe.signals.pieces import Samples, overlapping
 from tractprobe.signals.track import Track
@@ -103,12 +104,19 @@ class Inverter:
         predicted = [part.cpu().numpy() for part in self._predicted(states)]
         if not predicted:
             raise EncoderError(f"audio shorter than one frame of {self.file.geometry.field / RATE_HZ * 1000:g} ms")
+        standardised = np.concatenate(predicted).astype(np.float64)
         with np.errstate(over="ignore", invalid="ignore"):
-            values = np.concatenate(predicted).astype(np.float64) * self.scale.sd + self.scale.mean
-        if np.isinf(values).any():
+            values = standardised * self.scale.sd + self.scale.mean
+        if np.isinf(values).any() or np.isnan(standardised[:, self._predictable]).any():
             raise HeadError(f"{self.file.path} predicts infinite positions; the head or its scale is wrong")
         geometry = self.file.geometry
         return Track(values, geometry.rate_hz, geometry.first / RATE_HZ, self.channels)
+
+    @property
+    def _predictable(self) -> Bool[np.ndarray, " channel"]:
+        """The channels that some fitted frame had."""
+        head = self.file.head
+        return head.bias[0].isfinite().cpu().numpy() if isinstance(head, Ridge) else np.ones(len(self.channels), bool)
 
     def _states(self, samples: Callable[[], Iterable[Samples]]) -> Iterator[States]:
         geometry, span, reach = self.file.geometry, self.encoder.span, self.encoder.context_frames
@@ -122,8 +130,9 @@ class Inverter:
         whole = self.encoder.survey(samples()) if len(begin) > 1 else None
         for wave, own in chain(begin, cut):
             states = self.encoder.piece(wave.to(self.device), whole)
-            states = states[list(self.file.layers)].transpose(0, 1).flatten(1)  # side by side
-            yield rounded(states, self.file.storage)[slice(None) if span else own]
+            layers = self.file.layers
+            states = rounded(states[list(layers)], self.file.storage, layers, self.encoder.label)
+            yield states.transpose(0, 1).flatten(1)[slice(None) if span else own]  # layers side by side
 
     def _predicted(self, states: Iterable[States]) -> Iterator[Float[Tensor, "_time channel"]]:
         reach = getattr(self.file.head, "context_frames", 0)

@@ -13,6 +13,7 @@ from tractprobe.signals.channels import UNIT
 from tractprobe.signals.track import Track
 from tractprobe.system.errors import CorpusError
 from tractprobe.system.files import atomic
+from tractprobe.system.printable import csv_cell
 
 PHONE_TIERS = ("phones", "phone", "phonemes", "segments", "MAU", "KAN-MAU")
 """Names that aligners give to the tier of phones, in upper or lower case."""
@@ -70,7 +71,7 @@ def write_csv(path: Path, track: Track, units: Sequence[str], phones: Sequence[P
     """Write a row per time: ``time_s``, the phone at that time if any were given, and each channel; NaN is empty."""
     labels = phones_at(track.times_s, phones)
     rows = (
-        [f"{time_s:.6f}", *([labels[row]] if phones else []), *map(_number, track.values[row])]
+        [f"{time_s:.6f}", *([csv_cell(labels[row])] if phones else []), *map(_number, track.values[row])]
         for row, time_s in enumerate(track.times_s)
     )
     _write(path, ["time_s", *(["phone"] if phones else []), *_columns(track, units)], rows)
@@ -81,7 +82,12 @@ def write_phone_csv(path: Path, track: Track, units: Sequence[str], phones: Sequ
     columns = _columns(track, units)
     middles = track.at(np.array([(phone.start_s + phone.end_s) / 2 for phone in phones]))
     rows = (
-        [phone.label, f"{phone.start_s:.6f}", f"{phone.end_s:.6f}", *map(_number, [*middle, *_mean(track, phone)])]
+        [
+            csv_cell(phone.label),
+            f"{phone.start_s:.6f}",
+            f"{phone.end_s:.6f}",
+            *map(_number, [*middle, *_mean(track, phone)]),
+        ]
         for phone, middle in zip(phones, middles, strict=True)
     )
     means = [f"{column}_mean" for column in columns]

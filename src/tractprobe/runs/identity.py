@@ -24,6 +24,12 @@ _WITHOUT_EFFECT = (
     "paths", "tracking", "launcher", "features.cache", "data.num_workers", "trainer.accelerator", "trainer.devices",
     "trainer.num_nodes", "trainer.strategy",
     "model.local_files_only", "model.about", "split.default_held_out", "checkpoint_s",
+    "trainer.profiler", "trainer.deterministic", "trainer.enable_progress_bar", "trainer.detect_anomaly",
+    "trainer.inference_mode", "trainer.barebones", "trainer.enable_autolog_hparams", "trainer.model_registry",
+    *(f"trainer.{name}" for name in (
+        "logger", "enable_checkpointing", "enable_model_summary", "log_every_n_steps", "num_sanity_val_steps",
+        "default_root_dir", "use_distributed_sampler", "limit_test_batches", "limit_predict_batches",
+    )),
 )  # fmt: skip
 _ONLY_FOR_GRADIENTS = ("together", "objective", "optimizer", "schedule", "trainer", "patience", "data", "callbacks")
 
@@ -145,6 +151,15 @@ def _stock(settings: Plain) -> Plain:
     if _model_option(settings["model"]) in ("hub", "features"):  # the label then comes from the name or folder
         named["model"] = {key: settings["model"][key] for key in ("name", "root", "label") if key in settings["model"]}
     return plain(OmegaConf.merge(root, named))  # type: ignore[arg-type]
+
+
+def shipped_layers(settings: Plain) -> int | None:
+    """Return how many layers an encoder that we ship an option for has, if the run has the option as it is."""
+    file = conf_dir() / "model" / f"{settings['model'].get('label')}.yaml"
+    if not file.is_file() or any(_under(key, ("model",)) for key in _differences(settings)):
+        return None
+    blocks = OmegaConf.select(_read_once(file), "about.layers")
+    return blocks + 1 if isinstance(blocks, int) else None
 
 
 def _model_option(model: Plain) -> str:

@@ -22,6 +22,7 @@ from tractprobe.encoders.layers import order
 from tractprobe.runs.result import RESULT, chosen_layer, mean_r, read_result
 from tractprobe.system.errors import CorpusError, RunError, TractprobeError, first_line
 from tractprobe.system.files import atomic, digest, held_by, now, read_json, write_json
+from tractprobe.system.printable import one_line
 
 FAILURE, TRACEBACK, SWEEPS = "failure.json", "traceback.txt", ".sweeps"
 STATES = ("done", "running", "failed", "missing")
@@ -100,9 +101,11 @@ def summary(runs: Sequence[Status]) -> str:
 
 def table(runs: Sequence[Status]) -> str:
     """Return a line for each run, finished ones first, with r, holder or reason."""
-    width = max((len(status.run) for status in runs), default=0)
+    width = max((len(one_line(status.run)) for status in runs), default=0)
     lines = sorted(runs, key=lambda status: (STATES.index(status.state), status.run))
-    return "\n".join(f"{status.state:8} {status.run:{width}}  {status.note}".rstrip() for status in lines)
+    return "\n".join(
+        f"{status.state:8} {one_line(status.run):{width}}  {one_line(status.note)}".rstrip() for status in lines
+    )
 
 
 def _asked_for(runs: Path) -> set[tuple[str, str | None]]:

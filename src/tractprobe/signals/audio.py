@@ -27,6 +27,7 @@ MAX_RATE_HZ = 192_000
 MAX_SAMPLES = MAX_DURATION_S * 48_000
 _LEAST_RATE_HZ, _GREATEST_RATE_HZ = 1000, 10_000_000  # below, a block would become millions of samples
 _LOUDEST = 100.0
+_BLOCK, _GROWTH = 1 << 18, 1 << 22  # samples
 
 Block = Float[np.ndarray, " _sample"]
 
@@ -36,8 +37,8 @@ def read_audio(
 ) -> tuple[Float[np.ndarray, " sample"], int]:
     """Read the samples (full scale 1) and rate (Hz) of one channel of a WAV, FLAC, SPHERE or other audio file.
 
-    If there are several channels, ``channel`` must say which, counted from 0. The file is decoded block by block, so a
-    header that promises more than the file contains allocates nothing.
+    If there are several channels, ``channel`` must say which, counted from 0. The file is decoded block by block into
+    the array that is returned, so a header that promises more than the file contains allocates nothing.
 
     Parameters
     ----------
@@ -51,13 +52,18 @@ def read_audio(
     """
     with opened_audio(path, channel, setting) as audio:
         limit = min(MAX_DURATION_S * audio.rate_hz, MAX_SAMPLES)
-        blocks, count = [], 0
+        samples, count = np.empty(0, np.float32), 0
         for block in audio.blocks:
-            blocks.append(block)
-            count += len(block)
-            if count > limit:
+            if (end := count + len(block)) > limit:
                 raise CorpusError(path, f"longer than {limit / audio.rate_hz:.0f} s; cut it into utterances")
-        return np.concatenate(blocks), audio.rate_hz
+            if end > len(samples):  # large arrays grow in place
+                samples.resize(count + max(len(block), min(count, _GROWTH)), refcheck=False)
+            samples[count:end] = block
+            count = end
+        if not count:
+            raise CorpusError(path, "contains no audio")
+        samples.resize(count, refcheck=False)
+        return samples, audio.rate_hz
 
 
 @dataclass(frozen=True)
@@ -108,7 +114,7 @@ def _blocks(path: Path, file: soundfile.SoundFile, channel: int) -> Iterator[Blo
     count = 0
     while True:
         with _naming(path):
-            block = file.read(1 << 18, dtype="float32", always_2d=True)
+            block = file.read(_BLOCK, dtype="float32", always_2d=True)
         if not len(block):
             break
         count += len(block)
@@ -142,14 +148,35 @@ def _check(path: Path, file: soundfile.SoundFile, channel: int | None, setting: 
 def to_pcm16(audio: Float[np.ndarray, " sample"], rate_hz: int) -> Int16[np.ndarray, " resampled"]:
     """Resample to 16 kHz (soxr, high quality) and round to 16 bits; 16-bit audio at 16 kHz is returned bit for bit.
 
-    Audio that exceeds full scale is scaled down as a whole rather than clipped.
+    Audio that exceeds full scale is scaled down as a whole rather than clipped. It goes through block by block, so that
+    an hour needs no more memory than its result.
     """
-    if rate_hz != RATE_HZ:
-        audio = soxr.resample(audio, rate_hz, RATE_HZ, quality="HQ")
-    scaled = np.asarray(audio, np.float64) * 32768
-    if len(scaled) and (peak := np.abs(scaled).max()) > 32768:
-        scaled *= 32767 / peak
-    return np.clip(np.round(scaled), -32768, 32767).astype(np.int16)
+    pcm, peak = _rounded(audio, rate_hz, 1.0)
+    return pcm if peak <= 32768 else _rounded(audio, rate_hz, 32767 / peak)[0]
+
+
+def _rounded(
+    audio: Float[np.ndarray, " sample"], rate_hz: int, factor: float
+) -> tuple[Int16[np.ndarray, " resampled"], float]:
+    """Return audio times a factor at 16 kHz and 16 bits, and its peak before that, in steps of 16 bits."""
+    pcm = np.empty(len(audio) * RATE_HZ // rate_hz + 2, np.int16)
+    count, peak = 0, 0.0
+    for block in _scaled(audio, rate_hz):
+        peak = max(peak, float(np.abs(block).max()))
+        pcm[count : count + len(block)] = np.clip(np.round(block * factor), -32768, 32767)
+        count += len(block)
+    return pcm[:count], peak
+
+
+def _scaled(audio: Float[np.ndarray, " sample"], rate_hz: int) -> Iterator[Block]:
+    """Yield audio at 16 kHz with full scale 32768, in float64, block by block."""
+    stream = None if rate_hz == RATE_HZ else soxr.ResampleStream(rate_hz, RATE_HZ, 1, audio.dtype.name, quality="HQ")
+    for first in range(0, len(audio), _BLOCK):
+        block = audio[first : first + _BLOCK]
+        if stream is not None:
+            block = stream.resample_chunk(np.ascontiguousarray(block), last=first + _BLOCK >= len(audio))
+        if len(block):
+            yield block.astype(np.float64) * 32768
 
 
 def resampled(blocks: Iterable[Block], rate_hz: float) -> Iterator[Block]:

@@ -1,7 +1,12 @@
 """Errors that a user can cause; each names the file, the place in it and what to do."""
 
 import errno
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+
+log = logging.getLogger(__name__)
 
 
 class TractprobeError(ValueError):
@@ -69,16 +74,13 @@ def first_line(error: BaseException) -> str:
     return next(iter(str(error).strip().splitlines()), type(error).__name__)
 
 
-def printable(text: str) -> str:
-    r"""Return a text in which terminal control characters and invalid characters are written as escapes.
-
-    >>> printable("b\udce9 \x1b[2J")
-    'b\\udce9 \\x1b[2J'
-    """
-    return "".join(
-        character if character.isprintable() or character in "\n\t" else character.encode("unicode_escape").decode()
-        for character in text
-    )
+@contextmanager
+def optional(what: str) -> Iterator[None]:
+    """Warn with one line where something fails that nothing depends on: a picture, a dashboard, a note."""
+    try:
+        yield
+    except Exception as error:
+        log.warning("%s: %s; the rest continues", what, first_line(error))
 
 
 def _rebuild_corpus_error(file: str, problem: str, place: str | None) -> CorpusError:

@@ -131,6 +131,17 @@ def write_json(path: Path, value: Any) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
+def is_there(path: Path) -> bool:
+    """Return whether anything lies at a path; CorpusError where that cannot be found out."""
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError as error:
+        raise CorpusError(path, error.strerror or str(error)) from None
+    return True
+
+
 def check_regular(path: Path) -> None:
     """Raise CorpusError unless a path is a plain file: reading a device or pipe may never end."""
     try:
@@ -210,8 +221,9 @@ def file_sha256(path: Path) -> str:
 
 def array_sha256(values: np.ndarray) -> str:
     """Return the SHA-256 of an array's type, shape and contents."""
-    header = f"{values.dtype.str} {values.shape} ".encode()
-    return hashlib.sha256(header + np.ascontiguousarray(values).tobytes()).hexdigest()
+    hashed = hashlib.sha256(f"{values.dtype.str} {values.shape} ".encode())
+    hashed.update(np.ascontiguousarray(values).reshape(-1).view(np.uint8))
+    return hashed.hexdigest()
 
 
 def digest(value: Any) -> str:

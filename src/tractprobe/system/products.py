@@ -6,6 +6,7 @@ last, repeats in full what the folder was made from, and is compared when the fo
 """
 
 import json
+import logging
 import os
 import re
 import shutil
@@ -14,8 +15,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from tractprobe.system.errors import CorpusError
-from tractprobe.system.files import clear_temporaries, locked, read_json, write_json, writing
+from tractprobe.system.errors import CorpusError, first_line
+from tractprobe.system.files import clear_temporaries, is_there, locked, read_json, write_json, writing
+
+log = logging.getLogger(__name__)
 
 INDEX = "index.json"
 
@@ -27,7 +30,9 @@ def staged_folder(folder: Path, is_done: Callable[[], bool], *, resume: str | No
     If several processes make the same folder, one works and the others wait; those that find it finished get ``None``.
     An old folder is moved aside before it is removed, and leftovers of killed processes are cleared. With ``resume``, a
     name for what is being made, an unfinished folder is kept and yielded again to the next process that makes the same.
+    Where ``folder`` is a symbolic link, what it points to is replaced, and the link stays.
     """
+    folder = folder.resolve()
     staging = folder.with_name(f".{folder.name}.{resume or 'new'}.partial")
     with locked(folder), writing(folder):
         _clear_leftovers(folder, keep=staging if resume else None)
@@ -64,10 +69,13 @@ def write_index(folder: Path, identity: Any, **more: Any) -> None:
 
 
 def is_made_from(folder: Path, identity: Any) -> bool:
-    """Return whether a folder holds a product of this identity."""
+    """Return whether a folder holds a product of this identity; a damaged one is reported, as it is made again."""
+    if not is_there(folder):
+        return False
     try:
         return read_json(folder / INDEX)["identity"] == identity
-    except (CorpusError, KeyError, TypeError):
+    except (CorpusError, KeyError, TypeError) as error:
+        log.warning("%s: damaged (%s); making it again", folder, first_line(error))
         return False
 
 
@@ -78,8 +86,15 @@ class Journal:
         self.path = folder / "journal.jsonl"
 
     def entries(self) -> list[Any]:
-        """Return what was noted, without a partly written line."""
-        return [json.loads(line) for line in self._lines()]
+        """Return what was noted, up to a line that is damaged or partly written."""
+        entries = []
+        for line in self._lines():
+            try:
+                entries.append(json.loads(line))
+            except ValueError:
+                log.warning("%s: damaged after %d entries; what follows is done again", self.path, len(entries))
+                break
+        return entries
 
     def keep(self, count: int) -> None:
         """Keep only the first ``count`` entries."""

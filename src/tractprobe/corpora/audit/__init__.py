@@ -1,16 +1,17 @@
 """Audit: check whether a corpus, as read, looks like human speech movements.
 
 In: Utterances from a reader or a prepared corpus, each once, in any order. Out: a series of checks for each speaker,
-each with the measured value, its limits, a verdict, and what usually causes a failure. Only sums and random samples are
-kept. Nothing is assumed about the corpus except that channels are in the canonical space (mm, x to the front, y up) and
-times in seconds.
+each with the measured value, its limits, a verdict, and the usual cause. What no living mouth does fails; what is rare
+is something to look at; the rest passes. Only sums and random samples are kept. Nothing is assumed about the corpus
+except that channels are in the canonical space (mm, x to the front, y up) and times in seconds.
 
-``gather`` goes through utterances; ``checks``, ``tongue`` and ``timing`` judge, and document the origin of their
-limits; ``amount`` is about too little speech, ``stuck`` finds values that were not measured, ``lag`` compares audio
-with movements; ``table`` is for the terminal, ``page`` and ``pictures`` for a browser.
+``gather`` goes through utterances; ``checks``, ``tongue`` and ``timing`` measure; ``limits`` (a table in
+``limits.toml``) says from where on a number is rare or impossible, and why, and ``calibration`` extends it by good
+corpora; ``stuck`` finds values that were not measured, ``lag`` compares audio with movements; ``table`` is for the
+terminal, ``page`` and ``pictures`` for a browser.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,17 +21,20 @@ from tractprobe.corpora.audit import table
 from tractprobe.corpora.audit.checks import anatomy, measured, motion, valid
 from tractprobe.corpora.audit.gather import Gathered, IsKind
 from tractprobe.corpora.audit.labels import is_bilabial, is_silence
-from tractprobe.corpora.audit.result import VERDICTS, Check, Example, SpeakerAudit, Verdict
+from tractprobe.corpora.audit.limits import Table, own_limits
+from tractprobe.corpora.audit.result import VERDICTS, Check, Example, Measured, SpeakerAudit, Verdict
 from tractprobe.corpora.audit.timing import timing
 from tractprobe.corpora.audit.tongue import tongue
 from tractprobe.corpora.utterance import Utterance
 
-__all__ = ["VERDICTS", "Audit", "Check", "Example", "SpeakerAudit", "Verdict", "audit", "is_bilabial", "is_silence"]
+__all__ = [
+    "VERDICTS", "Audit", "Check", "Example", "Measured", "SpeakerAudit", "Verdict", "audit", "is_bilabial", "is_silence",
+]  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Audit:
-    """Checks of all speakers, those with the most failures first; ``str`` gives a table for the terminal."""
+    """Checks of all speakers, the worst first; ``str`` gives a table for the terminal."""
 
     speakers: tuple[SpeakerAudit, ...]
 
@@ -48,6 +52,8 @@ def audit(
     palates: Mapping[str, Float[np.ndarray, "point 2"]] | None = None,
     bilabial: IsKind = is_bilabial,
     silence: IsKind = is_silence,
+    limits: Table | None = None,
+    also: Mapping[str, Sequence[Measured]] | None = None,
 ) -> Audit:
     """Check the speakers of a corpus.
 
@@ -59,11 +65,22 @@ def audit(
         Palate traces to draw, from ``Reader.palates``.
     bilabial, silence
         Whether a label in a phone set is a bilabial stop or nasal, or a pause.
+    limits
+        Other limits than those of the package, as ``limits.read_limits`` gives them.
+    also
+        What else was measured of each speaker, by others: against a head, or by a reader.
     """
     gathered, palates = _gather(utterances, bilabial, silence), palates or {}
     with np.errstate(all="ignore"):
-        speakers = [_judge(name, parts, palates.get(name)) for name, parts in gathered.items()]
-    return Audit(tuple(sorted(speakers, key=lambda speaker: (-speaker.failures, speaker.speaker))))
+        speakers = [
+            _judge(name, parts, palates.get(name), limits or own_limits(), (also or {}).get(name, ()))
+            for name, parts in gathered.items()
+        ]
+    return Audit(tuple(sorted(speakers, key=_badness)))
+
+
+def _badness(speaker: SpeakerAudit) -> tuple[int, int, str]:
+    return -speaker.failures, -speaker.count("look"), speaker.speaker
 
 
 def _gather(utterances: Iterable[Utterance], bilabial: IsKind, silence: IsKind) -> dict[str, Gathered]:
@@ -76,24 +93,32 @@ def _gather(utterances: Iterable[Utterance], bilabial: IsKind, silence: IsKind) 
     return gathered
 
 
-def _judge(speaker: str, parts: Gathered, palate: Float[np.ndarray, "point 2"] | None) -> SpeakerAudit:
+def _judge(
+    speaker: str,
+    parts: Gathered,
+    palate: Float[np.ndarray, "point 2"] | None,
+    limits: Table,
+    also: Sequence[Measured],
+) -> SpeakerAudit:
     assert parts.example is not None
     channels, cloud = parts.positions()
     curves = parts.lags.curves()
+    numbers = (
+        *anatomy(channels, cloud),
+        *motion(parts),
+        *tongue(parts, channels, cloud),
+        *timing(parts, curves),
+        measured(parts),
+        valid(parts),
+        *also,
+    )
     return SpeakerAudit(
         speaker=speaker,
         languages=tuple(sorted(parts.languages)),
         frames=tuple(sorted(parts.frames)),
         utterances=parts.utterances,
         duration_s=parts.duration_s,
-        checks=(
-            *anatomy(channels, cloud),
-            *motion(parts),
-            *tongue(parts, channels, cloud),
-            *timing(parts, curves),
-            measured(parts),
-            valid(parts),
-        ),
+        checks=tuple(Check.of(number, limits[number.name], parts.track_s) for number in numbers),
         channels=channels,
         cloud=cloud,
         palate=palate,

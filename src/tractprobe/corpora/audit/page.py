@@ -9,8 +9,9 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tractprobe.corpora.audit import Audit, Check, SpeakerAudit
+from tractprobe.corpora.audit import VERDICTS, Audit, Check, SpeakerAudit
 from tractprobe.corpora.audit.pictures import example_picture, positions_picture
+from tractprobe.corpora.audit.table import counted
 from tractprobe.signals.figures import png
 from tractprobe.system.files import atomic
 
@@ -43,6 +44,8 @@ def page(audit: Audit, title: str = "Audit") -> str:
     """Return the page as HTML."""
     count = sum(speaker.failures > 0 for speaker in audit.speakers)
     verdict = f"{count} of {len(audit.speakers)} speakers with failures" if count else "no failures"
+    if rare := sum(not speaker.failures and speaker.count("look") > 0 for speaker in audit.speakers):
+        verdict += f", {counted(rare, 'speaker')} to look at"
     sections = [_section(speaker, pictured=place < PICTURED) for place, speaker in enumerate(audit.speakers)]
     return "\n".join([
         "<!doctype html>",
@@ -62,16 +65,16 @@ def _overview(audit: Audit) -> str:
     """Return a table of speakers and the checks that they failed."""
     rows = []
     for speaker in audit.speakers:
-        failed = [check.name for check in speaker.checks if check.verdict == "fail"]
-        absent = sum(check.verdict == "not applicable" for check in speaker.checks)
-        passed = len(speaker.checks) - len(failed) - absent
+        flagged = [check.name for verdict in ("fail", "look") for check in speaker.checks if check.verdict == verdict]
+        counts = " / ".join(str(speaker.count(verdict)) for verdict in VERDICTS)
         name = escape(speaker.speaker)
         rows.append(
             f'<tr><td><a href="#{name}">{name}</a></td><td>{escape(" ".join(speaker.languages))}</td>'
             f'<td class="number">{speaker.utterances}</td><td class="number">{speaker.duration_s / 60:.1f} min</td>'
-            f'<td class="number">{len(failed)} / {passed} / {absent}</td><td>{escape("; ".join(failed))}</td></tr>'
+            f'<td class="number">{counts}</td><td>{escape("; ".join(flagged))}</td></tr>'
         )
-    head = "<th>speaker</th><th>language</th><th>utterances</th><th>audio</th><th>fail / pass / n/a</th><th>failed</th>"
+    columns = ("speaker", "language", "utterances", "audio", "fail / look / pass / n/a", "failed or rare")
+    head = "".join(f"<th>{column}</th>" for column in columns)
     return f'<table class="matrix"><tr>{head}</tr>{"".join(rows)}</table>'
 
 
@@ -79,8 +82,7 @@ def _section(speaker: SpeakerAudit, *, pictured: bool) -> str:
     name = escape(speaker.speaker)
     frames = "/".join(speaker.frames)
     summary = f"{speaker.utterances} utterances, {speaker.duration_s / 60:.1f} min, reference frame: {frames}"
-    order = {"fail": 0, "pass": 1, "not applicable": 2}
-    checks = sorted(speaker.checks, key=lambda check: order[check.verdict])
+    checks = sorted(speaker.checks, key=lambda check: VERDICTS.index(check.verdict))
     head = "<tr><th>verdict</th><th>check</th><th>measured</th><th>limits</th><th>details</th></tr>"
     parts = [
         f'<h2 id="{name}">{name}</h2><p class="about">{escape(summary)}</p>',
@@ -99,11 +101,13 @@ def _section(speaker: SpeakerAudit, *, pictured: bool) -> str:
 
 
 def _row(check: Check) -> str:
-    style = {"fail": "fail", "pass": "pass", "not applicable": "na"}[check.verdict]
-    cause = f'<br><span class="cause">Usual cause: {escape(check.cause)}</span>' if check.verdict == "fail" else ""
+    style = "na" if check.verdict == "not applicable" else check.verdict
+    flagged = [("Why", check.limits.why_fail)] if check.verdict == "fail" else []
+    flagged += [("Usual cause", check.limits.cause)] if check.verdict in ("fail", "look") else []
+    cause = "".join(f'<br><span class="cause">{what}: {escape(text)}</span>' for what, text in flagged)
     return (
         f'<tr><td><span class="verdict {style}">{check.verdict}</span></td><td>{escape(check.name)}</td>'
-        f'<td class="number">{escape(check.value)}</td><td class="number">{escape(check.limits)}</td>'
+        f'<td class="number">{escape(check.value)}</td><td class="number">{escape(check.expected)}</td>'
         f"<td>{escape(check.detail)}{cause}</td></tr>"
     )
 

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tractprobe.corpora.audit.lag import LAGS_MS
+from tractprobe.corpora.audit.limits import Interval
 from tractprobe.corpora.audit.result import Example, SpeakerAudit
-from tractprobe.corpora.audit.timing import LAG_GROWTH
+from tractprobe.corpora.audit.timing import LAG, LAG_GROWTH
 from tractprobe.signals.channels import ARTICULATORS, CHANNELS
 from tractprobe.signals.figures import new_figure
 
@@ -37,7 +38,9 @@ def positions_picture(speaker: SpeakerAudit) -> "Figure":
     _draw_plane(plane, speaker)
     # With few utterances, the thirds are too short for a peak and are not drawn.
     thirds = speaker.check(LAG_GROWTH).measured is not None
-    _draw_lags(lags, {name: curve for name, curve in speaker.lag_curves.items() if name == "all" or thirds})
+    curves = {name: curve for name, curve in speaker.lag_curves.items() if name == "all" or thirds}
+    low, high = speaker.check(LAG).limits.look
+    _draw_lags(lags, curves, (max(low, LAGS_MS[0]), min(high, LAGS_MS[-1])))
     return figure
 
 
@@ -88,16 +91,16 @@ def _halo(text: "Text") -> None:
     text.set_path_effects([withStroke(linewidth=2.5, foreground="white")])
 
 
-def _draw_lags(axes: "Axes", curves: Mapping[str, np.ndarray]) -> None:
+def _draw_lags(axes: "Axes", curves: Mapping[str, np.ndarray], limits: Interval) -> None:
     styles = {"all": ("black", "-", 2.0), "first third": ("#0072B2", "--", 1.2), "last third": ("#D55E00", ":", 1.6)}
-    axes.axvspan(-50, 50, color="#efefef", lw=0)
+    axes.axvspan(*limits, color="#efefef", lw=0)
     for name, curve in curves.items():
         colour, line, width = styles[name]
         axes.plot(LAGS_MS, curve, color=colour, ls=line, lw=width, label=name)
     axes.axvline(0, color=_GREY, lw=0.8)
     axes.set(xlabel="audio later than movements by (ms)", ylabel="R² of movements from audio", xlim=LAGS_MS[[0, -1]])
     axes.set_ylim(bottom=0)
-    axes.set_title("audio against movements; grey: within limits", loc="left", fontsize=10)
+    axes.set_title("audio against movements; grey: usual", loc="left", fontsize=10)
     if len(curves) > 1:
         axes.legend(frameon=False, fontsize=8.5, loc="upper right", title="parts of utterances", title_fontsize=8.5)
     axes.spines[["top", "right"]].set_visible(False)

@@ -25,12 +25,12 @@ import numpy as np
 from jaxtyping import Float
 
 from tractprobe.corpora.utterance import Phone, Utterance, naming
-from tractprobe.signals.audio import read_audio
+from tractprobe.signals.audio import RATE_HZ, read_audio, to_pcm16
 from tractprobe.signals.channels import CHANNELS, UNIT
 from tractprobe.signals.track import Track
 from tractprobe.signals.voicing import SOURCE_STEP_S, SourceTrack
 from tractprobe.system.errors import CorpusError
-from tractprobe.system.files import array_sha256, check_regular, file_sha256, read_json, read_npy
+from tractprobe.system.files import array_sha256, check_regular, file_sha256, is_there, read_json, read_npy
 
 if TYPE_CHECKING:
     from lhotse import CutSet
@@ -50,7 +50,6 @@ from tractprobe.corpora.prepared.manifest import (
     parsed_line,
     row_of,
 )
-from tractprobe.signals.audio import RATE_HZ
 
 _MAX_MANIFEST_BYTES = 1 << 30
 
@@ -73,12 +72,27 @@ class PreparedCorpus:
         self.content_hash: str = self.description["content_hash"]
 
     @staticmethod
-    def source(folder: Path) -> str | None:
-        """Return the raw folder that a prepared corpus was made from, or ``None`` if there is no such corpus."""
-        try:
-            return _description(folder)["source"]
-        except CorpusError:
+    def source(folder: Path) -> Path | None:
+        """Return the raw folder that a prepared corpus was made from, in whatever format; ``None`` if nothing is there.
+
+        Raises
+        ------
+        CorpusError
+            Something is there that does not say what it was made from.
+        """
+        path = folder / DESCRIPTION
+        if not is_there(folder):  # or a link to a folder that is still to be made
             return None
+        if not is_there(path):
+            raise CorpusError(folder, f"exists but is not a prepared corpus (it has no {DESCRIPTION}); move it away")
+        try:
+            match read_json(path):
+                case {"source": str() as source}:
+                    return Path(source)
+            problem = "lacks its source"
+        except CorpusError as error:
+            problem = error.problem
+        raise CorpusError(path, f"{problem}. It is not replaced unasked: restore or remove {folder}")
 
     @property
     def cuts(self) -> "CutSet":
@@ -158,19 +172,15 @@ class PreparedCorpus:
         path = self.folder / kind / f"{row.utterance.id}.flac"
         samples, rate_hz = read_audio(path)
         complete = kind != AUDIO or len(samples) == row.entry.num_samples
-        if (
-            not complete
-            or rate_hz != RATE_HZ
-            or array_sha256(np.round(samples * 32768).astype(np.int16)) != row.utterance.sha256[kind]
-        ):
-            raise CorpusError(path, f"changed since it was prepared; prepare it again: {how_to_prepare(self.name)}")
+        if not complete or rate_hz != RATE_HZ or array_sha256(to_pcm16(samples, RATE_HZ)) != row.utterance.sha256[kind]:
+            raise CorpusError(path, f"changed since it was prepared; {self._to_repair}")
         return samples
 
     def _array(self, row: ManifestRow, kind: str) -> Float[np.ndarray, "time column"]:
         path = self.folder / kind / f"{row.utterance.id}.npy"
         values = read_npy(path)
         if array_sha256(values) != row.utterance.sha256[kind]:
-            raise CorpusError(path, f"changed since it was prepared; prepare it again: {how_to_prepare(self.name)}")
+            raise CorpusError(path, f"changed since it was prepared; {self._to_repair}")
         return values.astype(np.float64)
 
     def _cut(self, row: ManifestRow) -> dict[str, Any]:
@@ -185,14 +195,25 @@ class PreparedCorpus:
         fields["custom"]["ema"]["array"]["storage_path"] = str(self.folder / EMA)
         return fields
 
-    @cached_property
-    def _rows(self) -> dict[str, ManifestRow]:
+    @property
+    def _to_repair(self) -> str:
+        """What to do about files that have changed; ``prepare`` would leave them, as the raw corpus has not."""
+        made_from = self.description["source"]
+        return f"remove {self.folder} and prepare it again: {how_to_prepare(self.name, made_from)}"
+
+    def check_manifest(self) -> Path:
+        """Return the manifest's path; CorpusError unless it is the one that was written."""
         manifest = self.folder / MANIFEST
         check_regular(manifest)
         if manifest.stat().st_size > _MAX_MANIFEST_BYTES:
             raise CorpusError(manifest, f"more than {_MAX_MANIFEST_BYTES} bytes")
         if file_sha256(manifest) != self.description["manifest_sha256"]:
-            raise CorpusError(manifest, f"changed since it was written; prepare it again: {how_to_prepare(self.name)}")
+            raise CorpusError(manifest, f"changed since it was written; {self._to_repair}")
+        return manifest
+
+    @cached_property
+    def _rows(self) -> dict[str, ManifestRow]:
+        manifest = self.check_manifest()
         rows, hashes, offset = {}, [], 0
         with open(manifest, "rb") as lines:
             for number, line in enumerate(lines, start=1):
@@ -205,14 +226,14 @@ class PreparedCorpus:
                 offset += len(line)
         if content_hash(hashes, self.description["palates"]) != self.content_hash:
             raise CorpusError(
-                self.folder / DESCRIPTION, "its content_hash does not match the manifest; prepare it again"
+                self.folder / DESCRIPTION, f"its content_hash does not match the manifest; {self._to_repair}"
             )
         return rows
 
 
-def how_to_prepare(name: str) -> str:
+def how_to_prepare(name: str, root: str = "<its folder>") -> str:
     """Return the command that prepares a corpus."""
-    return f"tractprobe prepare corpus={name} corpus.root=<its folder> (or corpus=folder corpus.name={name} ...)"
+    return f"tractprobe prepare corpus={name} corpus.root={root} (or corpus=folder corpus.name={name} ...)"
 
 
 def _description(folder: Path) -> dict[str, Any]:
@@ -222,7 +243,7 @@ def _description(folder: Path) -> dict[str, Any]:
         case {"format": written} if written == FORMAT:
             pass
         case _:
-            raise CorpusError(path, f"not of format {FORMAT}; prepare the corpus again")
+            raise CorpusError(path, f"not of format {FORMAT}; prepare it again: {how_to_prepare(folder.name)}")
     texts = ("name", "content_hash", "fingerprint", "manifest_sha256", "source")
     if not all(isinstance(description.get(text), str) for text in texts):
         raise CorpusError(path, f"lacks one of {', '.join(texts)}; prepare the corpus again")

@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args
 
 from tractprobe.corpora.names import checked_original
 from tractprobe.corpora.utterance import MIN_EMA_RATE_HZ, Frame, checked_labels
@@ -137,7 +137,7 @@ class PreparedUtterance:
             original=checked_original(custom.get("original", {})),
         )
         if own != corpus or not utterance._is_possible:
-            raise ValueError("impossible length, rate, start or speaker")
+            raise ValueError("impossible length, rate, start, speaker or frame")
         if not utterance._kinds <= set(utterance.sha256):
             raise ValueError("lacks checksums")
         return utterance
@@ -145,7 +145,7 @@ class PreparedUtterance:
     @property
     def _is_possible(self) -> bool:
         fits = 0 < self.num_samples <= MAX_SAMPLES and MIN_EMA_RATE_HZ <= self.ema_rate_hz <= MAX_RATE_HZ
-        return fits and abs(self.ema_start_s) < MAX_DURATION_S
+        return fits and abs(self.ema_start_s) < MAX_DURATION_S and self.frame in get_args(Frame)
 
     @property
     def _kinds(self) -> set[str]:

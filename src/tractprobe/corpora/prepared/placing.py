@@ -11,6 +11,7 @@ from tractprobe.corpora.prepared.convert import Converted
 from tractprobe.corpora.prepared.manifest import PreparedUtterance
 from tractprobe.corpora.utterance import HeadFit, Reader
 from tractprobe.system.errors import CorpusError
+from tractprobe.system.printable import printable
 
 log = logging.getLogger(__name__)
 
@@ -50,7 +51,7 @@ def placed(converted: Converted, staging: Path, names: set[str], reader: Reader)
         else:
             converted.skip(CorpusError(reader.root, f"a second utterance named {id_}"))
     for skipped in converted.skipped:
-        log.warning("skipped: %s", skipped["problem"])
+        log.warning("skipped: %s", printable(skipped["problem"]))
     return Placed(converted.source, utterances, converted.skipped, converted.heads)
 
 

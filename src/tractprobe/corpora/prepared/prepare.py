@@ -33,7 +33,8 @@ from tractprobe.corpora.utterance import Reader, settings_of
 from tractprobe.signals.audio import RATE_HZ
 from tractprobe.signals.channels import CHANNELS, UNIT
 from tractprobe.system.errors import CorpusError
-from tractprobe.system.files import digest, file_sha256, read_json, write_json
+from tractprobe.system.files import digest, file_sha256, is_there, write_json
+from tractprobe.system.printable import one_line, printable
 from tractprobe.system.processes import Death, in_processes
 from tractprobe.system.products import Journal, staged_folder
 from tractprobe.system.progress import progress
@@ -70,9 +71,9 @@ def prepare(reader: Reader, data: Path, workers: int = 1, source_channels: bool 
     _check_places(reader, folder)
     sources = reader.sources()
     fingerprint = _fingerprint(reader, source_channels)
-    if not _is_done(folder, fingerprint):
+    if not _is_done(reader, folder, fingerprint):
         reader.check_speakers(sources)
-    with staged_folder(folder, lambda: _is_done(folder, fingerprint), resume=fingerprint[:16]) as staging:
+    with staged_folder(folder, lambda: _is_done(reader, folder, fingerprint), resume=fingerprint[:16]) as staging:
         if staging is not None:
             _write(reader, sources, staging, fingerprint, workers, source_channels)
     return PreparedCorpus(folder)
@@ -84,19 +85,24 @@ def _check_places(reader: Reader, folder: Path) -> None:
     if root == target or root in target.parents or target in root.parents:
         problem = "the raw and the prepared corpus would be nested in each other; give paths.data=<another folder>"
         raise CorpusError(folder, problem)
-    if folder.exists() and not (folder / DESCRIPTION).is_file():
-        raise CorpusError(folder, f"exists but is not a prepared corpus (it has no {DESCRIPTION}); move it away")
+    made_from = PreparedCorpus.source(folder)
+    if made_from is not None and made_from.resolve() != root:
+        problem = f"holds a corpus made from {made_from}, not from {reader.root}; give corpus.name=<another name>"
+        raise CorpusError(folder, f"{problem}, or move it away")
 
 
-def _is_done(folder: Path, fingerprint: str) -> bool:
-    try:
-        description = read_json(folder / DESCRIPTION)
-    except CorpusError:
+def _is_done(reader: Reader, folder: Path, fingerprint: str) -> bool:
+    """Return whether a folder holds what would be prepared; CorpusError if it holds what must not be replaced."""
+    _check_places(reader, folder)  # again: another process may have prepared it while this one waited for the lock
+    if not is_there(folder):
         return False
-    match description:
-        case {"format": written_format, "fingerprint": written_fingerprint}:
-            return written_format == FORMAT and written_fingerprint == fingerprint
-    return False
+    try:
+        corpus = PreparedCorpus(folder)
+        corpus.check_manifest()
+    except CorpusError as error:
+        log.warning("%s\npreparing it again from %s", printable(str(error)), reader.root)
+        return False
+    return corpus.description["fingerprint"] == fingerprint
 
 
 def _fingerprint(reader: Reader, source_channels: bool) -> str:
@@ -208,7 +214,7 @@ def _describe(reader: Reader, done: Sequence[Placed], staging: Path, fingerprint
     write_json(staging / DESCRIPTION, {
         "format": FORMAT,
         "name": reader.name,
-        "source": str(reader.root),
+        "source": str(reader.root.absolute()),
         "content_hash": content_hash(hashes, palates),
         "fingerprint": fingerprint,
         "manifest_sha256": file_sha256(staging / MANIFEST),
@@ -240,7 +246,7 @@ def _palates(reader: Reader) -> tuple[dict[str, list[list[float]]], list[dict[st
     try:
         traces = reader.palates()
     except (ValueError, ArithmeticError, LookupError, TypeError, MemoryError) as error:
-        log.warning("skipped: %s", error)
+        log.warning("skipped: %s", printable(str(error)))
         return {}, [{"source": "palates", "problem": str(error)}]
     palates, lost = {}, []
     for speaker, points in traces.items():
@@ -278,7 +284,18 @@ def _session(session: Mapping[str, Any]) -> str:
 
 
 def describe(corpus: PreparedCorpus) -> str:
-    """Return a summary by speaker and language, with skipped utterances and phone symbols that have no IPA."""
+    """Return a summary by speaker and language, with skipped utterances and phone symbols that have no IPA.
+
+    Labels and messages come from the corpus: they cannot control the terminal, nor forge a line.
+    """
+    try:
+        return "\n".join(map(one_line, _described(corpus)))
+    except (LookupError, TypeError, ValueError, ArithmeticError):
+        problem = f"lacks part of its summary; remove {corpus.folder} and prepare it again"
+        raise CorpusError(corpus.folder / DESCRIPTION, problem) from None
+
+
+def _described(corpus: PreparedCorpus) -> list[str]:
     description = corpus.description
     speakers = len({group["speaker"] for group in description["minutes"]})
     count = f"{description['utterances']} utterances, {description['hours'] * 60:.1f} min"
@@ -292,4 +309,4 @@ def describe(corpus: PreparedCorpus) -> str:
     if description["skipped"]:
         lines.append(f"skipped {len(description['skipped'])}:")
         lines += [f"  {skipped['problem']}" for skipped in description["skipped"]]
-    return "\n".join(lines)
+    return lines

@@ -19,10 +19,12 @@ from tractprobe.probes.heads import Bank, Head, Weighted
 from tractprobe.probes.problem import Problem
 from tractprobe.probes.states import HiddenStates
 from tractprobe.runs.building import build
+from tractprobe.runs.checkpoint import remove_others
 from tractprobe.runs.result import FitReport, ScoreRow
 from tractprobe.runs.settings import Settings
+from tractprobe.runs.signals import interruptible
 from tractprobe.runs.trainer import CHECKPOINTS
-from tractprobe.system.errors import ConfigError, RunError
+from tractprobe.system.errors import ConfigError
 from tractprobe.system.files import digest
 
 if TYPE_CHECKING:
@@ -114,6 +116,8 @@ def _policy(settings: Settings) -> TrainingPolicy:
 def _train(module: Inversion, data: EmaData, trainer: "pl.Trainer", folder: Path) -> FitReport:
     """Train heads, or resume their training; return what was chosen on the validation part."""
     data.trainer = trainer  # whose ranks share the batches
+    if trainer.is_global_zero:
+        remove_others(folder)
     last, head = folder / CHECKPOINTS / "last.ckpt", module.head
     assert isinstance(head, Bank)
     if last.exists():
@@ -123,15 +127,14 @@ def _train(module: Inversion, data: EmaData, trainer: "pl.Trainer", folder: Path
         module.to(device)
         batches = (batch.to(device) for batch in data.standardisation_dataloader())
         head.standardise((module.read(batch), module.truth(batch, "train").valid) for batch in batches)
-    trainer.fit(
-        module,
-        train_dataloaders=data.train_dataloader(),
-        val_dataloaders=data.val_dataloader() if data.split.validation else None,
-        ckpt_path=last if last.exists() else None,
-        weights_only=True,
-    )
-    if trainer.interrupted:
-        raise RunError("interrupted; the same command resumes the run")
+    with interruptible():
+        trainer.fit(
+            module,
+            train_dataloaders=data.train_dataloader(),
+            val_dataloaders=data.val_dataloader() if data.split.validation else None,
+            ckpt_path=last if last.exists() else None,
+            weights_only=True,
+        )
     module.restore_best()
     best_r = [r if r > -1 else None for r in module.best_r.tolist()]
     if data.split.validation and None in best_r:
@@ -177,6 +180,7 @@ def _tested(problem: Problem, states: HiddenStates, head: Head, view: View, trai
         groups=data.groups,
         targets=problem.targets,
     )
-    trainer.test(module, datamodule=data, verbose=False)
+    with interruptible():
+        trainer.test(module, datamodule=data, verbose=False)
     assert module.scores is not None
     return module.scores.rows(problem.labels, data.groups, problem.targets.channels)

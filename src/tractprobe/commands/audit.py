@@ -1,0 +1,59 @@
+"""Audit: whether a prepared corpus, as read, looks like human speech movements."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from tractprobe.corpora.audit import Audit, Measured, audit
+from tractprobe.corpora.audit.limits import Table, own_limits, read_limits
+from tractprobe.corpora.prepared.corpus import PreparedCorpus
+from tractprobe.system.errors import ConfigError
+from tractprobe.system.printable import printable
+from tractprobe.system.progress import progress
+
+
+def audit_corpus(corpus: PreparedCorpus, page: Path | None, limits: Path | None, against: Path | None = None) -> int:
+    """Print the audit of a corpus, and write its page; return the exit status: 1 if something failed."""
+    table, also = _table(limits), _against(corpus, against) if against else {}
+    result = _audited(corpus, table, also)
+    print(printable(str(result)))
+    if page:
+        from tractprobe.corpora.audit.page import write_page
+
+        write_page(result, page, title=f"Audit of {corpus.name}")
+        print(f"\npictures in {page}")
+    return 0 if result.passed else 1
+
+
+def calibrate(corpora: Sequence[PreparedCorpus], limits: Path | None) -> int:
+    """Print the limits that corpora known to be good ask for, as a file for ``--limits``; return the exit status."""
+    from tractprobe.corpora.audit.calibration import calibrated
+
+    if len({corpus.name for corpus in corpora}) < len(corpora):
+        raise ConfigError(f"{', '.join(str(corpus.folder) for corpus in corpora)}: give corpora of different names")
+    table = _table(limits)
+    print(calibrated({corpus.name: _audited(corpus, table) for corpus in corpora}, table))
+    return 0
+
+
+def _against(corpus: PreparedCorpus, head: Path) -> dict[str, list[Measured]]:
+    """Print r of each speaker's channels under a head, and return what the audit judges of it."""
+    from tractprobe.inversion.inverter import load_head
+    from tractprobe.inversion.reference import compared, sampled, table
+
+    entries = sampled(corpus.entries)
+    inverter = load_head(head)
+    speakers = compared(inverter, corpus, progress(entries, f"reading {corpus.name}", unit="utterance"))
+    own = sorted({speaker for speaker in speakers if f"{corpus.name}/{speaker}" in inverter.file.scales})
+    if own:
+        print(printable(f"{head} learned from {', '.join(own)} of this corpus, mistakes included"))
+    print(printable(f"r of movements against those that {head} reads:\n{table(speakers)}\n"))
+    return {speaker: of.measured() for speaker, of in speakers.items()}
+
+
+def _table(limits: Path | None) -> Table:
+    return read_limits(limits) if limits else own_limits()
+
+
+def _audited(corpus: PreparedCorpus, limits: Table, also: Mapping[str, Sequence[Measured]] | None = None) -> Audit:
+    entries = progress(corpus.entries, f"auditing {corpus.name}", unit="utterance")
+    return audit((corpus.utterance(entry.id) for entry in entries), corpus.palates, limits=limits, also=also)
