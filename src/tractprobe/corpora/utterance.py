@@ -57,6 +57,32 @@ class Phone:
     end_s: float
 
 
+@dataclass(frozen=True)
+class HeadFit:
+    """How well the references on a speaker's head gave its movement.
+
+    Attributes
+    ----------
+    session
+        What was recorded with the same sensors in the same places: speaker and folder.
+    deviation_mm
+        For each two references, ``"left_ear nose"``: their distance stays within this of its median in 95 % of the
+        session's frames. Bone keeps distances; a reference on the jaw or a lip does not.
+    error_mm
+        Median over the frames of the root mean square distance of the references from where they should be.
+    lost
+        Part of the frames in which the head's position is not known.
+    is_corrected
+        The positions were relative to the head already.
+    """
+
+    session: str
+    deviation_mm: Mapping[str, float]
+    error_mm: float
+    lost: float
+    is_corrected: bool
+
+
 @dataclass(frozen=True, eq=False)
 class Utterance:
     """One recording: what was said, by whom, how it sounded and how the articulators moved.
@@ -94,6 +120,8 @@ class Utterance:
         What else utterances may be grouped by, such as ``{"style": "read", "gender": "f"}``.
     original
         The corpus's own ``id`` and ``speaker``, where they had to be changed to be parts of file names.
+    head
+        How well head movement was removed, if the reader did that, or could tell that it was done before.
     """
 
     id: str
@@ -113,6 +141,7 @@ class Utterance:
     f0_rate_hz: float = 0.0
     labels: Mapping[str, str] = field(default_factory=dict)
     original: Mapping[str, str] = field(default_factory=dict)
+    head: HeadFit | None = None
 
     def __post_init__(self):
         for kind, name in (("id", self.id), ("speaker", self.speaker)):

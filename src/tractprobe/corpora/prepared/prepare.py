@@ -28,7 +28,7 @@ from tractprobe.corpora.ipa import UNKNOWN
 from tractprobe.corpora.prepared.convert import Converted, convert
 from tractprobe.corpora.prepared.corpus import PreparedCorpus
 from tractprobe.corpora.prepared.manifest import AUDIO, DESCRIPTION, EMA, FORMAT, MANIFEST, content_hash
-from tractprobe.corpora.prepared.placing import Placed, placed
+from tractprobe.corpora.prepared.placing import Placed, placed, sessions
 from tractprobe.corpora.utterance import Reader, settings_of
 from tractprobe.signals.audio import RATE_HZ
 from tractprobe.signals.channels import CHANNELS, UNIT
@@ -234,6 +234,7 @@ def _describe(reader: Reader, done: Sequence[Placed], staging: Path, fingerprint
         ],
         "twice": sorted({tuple(ids) for ids in recordings.values() if len(ids) > 1}),
         "palates": palates,
+        **({"head_references": heads} if (heads := sessions(done)) else {}),
         "unknown_phones": [[phone_set, label, count] for (phone_set, label), count in sorted(unknown.items())],
         "skipped": [*(skipped for converted in done for skipped in converted.skipped), *lost],
         "tractprobe": __version__,
@@ -272,6 +273,16 @@ def _group(group: Mapping[str, Any]) -> str:
     return f"  {group['language']}  {group['speaker']:<24} {count}{group['minutes']:6.2f} min  {group['frame']}"
 
 
+def _session(session: Mapping[str, Any]) -> str:
+    """Return the line of a session's references on the head."""
+    if not session["deviation_mm"]:
+        return f"{session['session']}: head-corrected already, say its headers (normpos): corpus.head_corrected=true"
+    pair, worst_mm = max(session["deviation_mm"].items(), key=lambda item: item[1])
+    line = f"{session['session']}: head references keep their distances to {worst_mm:.2f} mm ({pair})"
+    line += f", fit to {session['error_mm']:.2f} mm, {session['lost']:.1%} of frames without"
+    return f"{line}; they were head-corrected already" if session["is_corrected"] else line
+
+
 def describe(corpus: PreparedCorpus) -> str:
     """Return a summary by speaker and language, with skipped utterances and phone symbols that have no IPA.
 
@@ -291,6 +302,7 @@ def _described(corpus: PreparedCorpus) -> list[str]:
     lines = [f"{corpus.folder}: {count}, {speakers} speaker{'s' * (speakers != 1)}"]
     lines += map(_group, description["minutes"])
     lines += [f"the same recording {len(ids)} times: {', '.join(ids[:5])}" for ids in description.get("twice", [])]
+    lines += map(_session, description.get("head_references", []))
     if unknown := description["unknown_phones"]:
         symbols = ", ".join(f"{label} ({phone_set}, {count})" for phone_set, label, count in unknown)
         lines.append(f"phones without IPA: {symbols}")
