@@ -15,7 +15,7 @@ What a directory holds::
 
 import logging
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig
 
+from tractprobe.evidence.backwards import read_backwards
 from tractprobe.evidence.rows import tidy
 from tractprobe.evidence.table import layer_means, layer_tables, printed
 from tractprobe.probes.opening import each_held_out
@@ -30,7 +31,17 @@ from tractprobe.runs.building import build
 from tractprobe.runs.configuration import plain
 from tractprobe.runs.finished import finished, model_files
 from tractprobe.runs.ranks import check_ranks, is_first
-from tractprobe.runs.result import HEADS, RESULT, RunResult, ScoreRow, chosen_layer, mean_r, write_result, write_tested
+from tractprobe.runs.result import (
+    HEADS,
+    RESULT,
+    Row,
+    RunResult,
+    ScoreRow,
+    chosen_layer,
+    mean_r,
+    write_result,
+    write_tested,
+)
 from tractprobe.runs.settings import ALL, Settings
 from tractprobe.runs.status import ask_for, failure_noted
 from tractprobe.system.errors import ConfigError, RunError, first_line, optional
@@ -147,6 +158,7 @@ def _done_alone(settings: Settings) -> RunResult:
         result = _recorded(fit, rows, timing_s)
         _show(fit, result, logger)
     log.info("finished %s\n%s", settings.folder / RESULT, printed(settings.folder, result))
+    _warn_of_mistakes(rows)
     return result
 
 
@@ -272,8 +284,14 @@ def _summarise(settings: Settings, runs: Sequence[Settings], results: Sequence[R
 
     rows = [row for run, result in zip(runs, results, strict=True) for row in tidy(run.name, result)]
     log.info("%d runs, %s\n%s", len(runs), settings.folder, "\n".join(map(str, layer_tables(rows))))
+    _warn_of_mistakes(row for result in results for row in result["scores"])
     cells = {run.name: result["identity"] for run, result in zip(runs, results, strict=True)}
     summarise(settings.name, settings.folder, settings.raw, build(settings.tracking), rows, cells)
+
+
+def _warn_of_mistakes(rows: Iterable[Row]) -> None:
+    for line in read_backwards(rows):
+        log.warning("%s", line)
 
 
 @contextmanager
