@@ -50,7 +50,8 @@ function draw() {
   drawPlane(timeS);
   drawWave(timeS);
   seek.value = timeS;
-  seek.setAttribute("aria-valuetext", `${timeS.toFixed(audio.paused ? 2 : 0)} seconds${phone?.[0] ? `, ${phone[0]}` : ""}`);
+  const spoken = audio.paused ? `${timeS.toFixed(2)} seconds` : `${Math.floor(timeS)} seconds`;  // not at every picture
+  seek.setAttribute("aria-valuetext", audio.paused && phone?.[0] ? `${spoken}, ${phone[0]}` : spoken);
   clock.textContent = `${timeS.toFixed(2)} / ${film.durationS.toFixed(2)} s`;
   play.textContent = audio.paused ? "play" : "pause";
   flip.setAttribute("aria-pressed", `${flipped}`);

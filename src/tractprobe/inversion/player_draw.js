@@ -130,7 +130,8 @@ function drawOutline(context, { of, width }, timeS) {
   curve(context, palate.map(of));
   context.stroke();
   const text = schematic ? "schematic, not measured" : "palate, measured";
-  write(context, text, flipped ? width - RIGHT - 4 : LEFT + 4, HEAD + 14, { font: SMALL, textAlign: flipped ? "right" : "left", fillStyle: colour("quiet") });
+  const style = { font: SMALL, textAlign: flipped ? "right" : "left", fillStyle: colour("quiet") };
+  write(context, text, flipped ? width - RIGHT - 4 : LEFT + 4, HEAD + 14, style);
 }
 
 function drawTongue(context, { of }, set, timeS, dash) {
@@ -235,8 +236,10 @@ function drawEnvelope(context, columns, top_, height) {
 
 function drawWave(timeS) {
   const width = wave.clientWidth, lane = film.phones.length ? LANE : 0, context = sized(wave, lane + WAVE + AXIS);
-  const pageS = Math.max(width / PX_PER_S, LEAST_S), spanS = film.durationS < 1.3 * pageS ? film.durationS : pageS, last = film.durationS - spanS;
-  if (timeS < beginS || timeS > beginS + 0.95 * spanS || spanS !== shownS) beginS = Math.min(Math.max(timeS - 0.1 * spanS, 0), last);
+  const pageS = Math.max(width / PX_PER_S, LEAST_S), spanS = film.durationS < 1.3 * pageS ? film.durationS : pageS;
+  if (timeS < beginS || timeS > beginS + 0.95 * spanS || spanS !== shownS) {
+    beginS = Math.min(Math.max(timeS - 0.1 * spanS, 0), film.durationS - spanS);
+  }
   shownS = spanS;
   const at = (time) => (time - beginS) / spanS * width;
   drawPhones(context, width, lane, at, timeS);
@@ -269,7 +272,8 @@ function drawPhones(context, width, lane, at, timeS) {
 }
 
 function drawTimes(context, width, top_, at, spanS) {
-  const step = S_STEPS.find((each) => each * width / spanS >= 56) ?? S_STEPS.at(-1), title = "time (s)", digits = step < 0.1 ? 2 : step < 1 ? 1 : 0;
+  const step = S_STEPS.find((each) => each * width / spanS >= 56) ?? S_STEPS.at(-1);
+  const title = "time (s)", digits = step < 0.1 ? 2 : step < 1 ? 1 : 0;
   Object.assign(context, { fillStyle: colour("quiet"), font: SMALL });
   for (let k = Math.ceil(beginS / step); k * step <= beginS + spanS; k++) {
     const x = at(k * step), text = (k * step).toFixed(digits), half = context.measureText(text).width / 2;
