@@ -130,7 +130,8 @@ function drawOutline(context, { of, width }, timeS) {
   curve(context, palate.map(of));
   context.stroke();
   const text = schematic ? "schematic, not measured" : "palate, measured";
-  write(context, text, flipped ? width - RIGHT - 4 : LEFT + 4, HEAD + 14, { font: SMALL, textAlign: flipped ? "right" : "left", fillStyle: colour("quiet") });
+  const style = { font: SMALL, textAlign: flipped ? "right" : "left", fillStyle: colour("quiet") };
+  write(context, text, flipped ? width - RIGHT - 4 : LEFT + 4, HEAD + 14, style);
 }
 
 function drawTongue(context, { of }, set, timeS, dash) {
@@ -235,13 +236,15 @@ function drawEnvelope(context, columns, top_, height) {
 
 function drawWave(timeS) {
   const width = wave.clientWidth, lane = film.phones.length ? LANE : 0, context = sized(wave, lane + WAVE + AXIS);
-  const pageS = Math.max(width / PX_PER_S, LEAST_S), spanS = film.durationS < 1.3 * pageS ? film.durationS : pageS, last = film.durationS - spanS;
-  if (timeS < fromS || timeS > fromS + 0.95 * spanS || spanS !== shownS) fromS = Math.min(Math.max(timeS - 0.1 * spanS, 0), last);
+  const pageS = Math.max(width / PX_PER_S, LEAST_S), spanS = film.durationS < 1.3 * pageS ? film.durationS : pageS;
+  if (timeS < beginS || timeS > beginS + 0.95 * spanS || spanS !== shownS) {
+    beginS = Math.min(Math.max(timeS - 0.1 * spanS, 0), film.durationS - spanS);
+  }
   shownS = spanS;
-  const at = (time) => (time - fromS) / spanS * width;
+  const at = (time) => (time - beginS) / spanS * width;
   drawPhones(context, width, lane, at, timeS);
-  if (detail.width !== width || detail.fromS !== fromS) {
-    detail = { width, fromS, columns: envelope(width, fromS * samplesPerS, (fromS + spanS) * samplesPerS) };
+  if (detail.width !== width || detail.beginS !== beginS) {
+    detail = { width, beginS, columns: envelope(width, beginS * samplesPerS, (beginS + spanS) * samplesPerS) };
   }
   drawEnvelope(context, detail.columns, lane, WAVE);
   drawTimes(context, width, lane + WAVE, at, spanS);
@@ -269,9 +272,10 @@ function drawPhones(context, width, lane, at, timeS) {
 }
 
 function drawTimes(context, width, top_, at, spanS) {
-  const step = S_STEPS.find((each) => each * width / spanS >= 56) ?? S_STEPS.at(-1), title = "time (s)", digits = step < 0.1 ? 2 : step < 1 ? 1 : 0;
+  const step = S_STEPS.find((each) => each * width / spanS >= 56) ?? S_STEPS.at(-1);
+  const title = "time (s)", digits = step < 0.1 ? 2 : step < 1 ? 1 : 0;
   Object.assign(context, { fillStyle: colour("quiet"), font: SMALL });
-  for (let k = Math.ceil(fromS / step); k * step <= fromS + spanS; k++) {
+  for (let k = Math.ceil(beginS / step); k * step <= beginS + spanS; k++) {
     const x = at(k * step), text = (k * step).toFixed(digits), half = context.measureText(text).width / 2;
     context.fillRect(x - 0.5, top_, 1, 4);
     write(context, text, Math.min(Math.max(x, half), width - half), top_ + 17, { font: SMALL, textAlign: "center" });
@@ -286,7 +290,7 @@ function drawWhole(timeS, spanS) {
   const width = whole.clientWidth, context = sized(whole, WHOLE), at = (time) => time / film.durationS * width;
   if (all.length !== width) all = envelope(width, 0, samples.length);
   context.fillStyle = colour("band");
-  context.fillRect(at(fromS), 0, Math.max(at(spanS), 2), WHOLE);
+  context.fillRect(at(beginS), 0, Math.max(at(spanS), 2), WHOLE);
   drawEnvelope(context, all, 0, WHOLE);
   context.fillStyle = colour("cursor");
   context.fillRect(at(timeS) - 1, 0, 2, WHOLE);
