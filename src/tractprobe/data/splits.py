@@ -9,6 +9,7 @@ import hashlib
 import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 from tractprobe.corpora.prepared.manifest import Entry
@@ -222,6 +223,7 @@ def _aliases(entry: Entry, by: str) -> tuple[str, ...]:
     return (name, name.removeprefix(f"{entry.corpus}/")) if by == "speaker" else (name,)
 
 
+@lru_cache(maxsize=1 << 16)
 def _normal(text: str) -> str:
     """Return a text in the form in which sentences are compared.
 
