@@ -46,7 +46,10 @@ def fit(problems: Sequence[Problem], states: HiddenStates, trainer: "pl.Trainer"
     """
     first, alone = problems[0], len(problems) == 1
     if first.combines_layers and not alone:
-        raise ConfigError("together=true trains a head for each layer; head=weighted reads several: together=false")
+        raise ConfigError(
+            "together=true trains a head for each layer, and head=weighted reads several: give together=false, "
+            "which trains one held-out value after another"
+        )
     data = data_of(first, union([problem.split for problem in problems]), states)
     views = [View(problem.split, data.scales(problem.split)) for problem in problems]
     module = Inversion(
