@@ -77,7 +77,7 @@ def trainer_of(settings: Settings, folder: Path, logger: Any) -> "pl.Trainer":
 @contextmanager
 def complaints() -> Iterator[None]:
     """Let what Lightning says of settings be an error of the settings."""
-    from pytorch_lightning.utilities.exceptions import MisconfigurationException
+    from lightning_fabric.utilities.exceptions import MisconfigurationException
 
     try:
         yield
