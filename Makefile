@@ -27,6 +27,7 @@ fuzz: $(VENV)/.installed-dev
 
 chaos: $(VENV)/.installed-dev
 	$(BIN)/python tests/chaos.py
+	$(BIN)/python tests/faults.py
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
