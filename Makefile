@@ -28,6 +28,7 @@ fuzz: $(VENV)/.installed-dev
 
 chaos: $(VENV)/.installed-dev
 	$(BIN)/python tests/chaos.py
+	$(BIN)/python tests/faults.py
 
 services: $(VENV)/.installed-dev
 	for script in tests/services/*.sh; do PYTHON=$(BIN)/python bash $$script || exit 1; done

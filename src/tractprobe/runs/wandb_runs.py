@@ -41,7 +41,7 @@ class WandbRun:
 
     def __init__(self, experiment: "Run", begin_offline: "Callable[[], Run | None]" = lambda: None):
         self.experiment = experiment
-        self._begin_offline, self._left = begin_offline, None
+        self._begin_offline = begin_offline
 
     @cached_property
     def lightning(self) -> "WandbLogger":
@@ -51,21 +51,14 @@ class WandbRun:
         return forgiving(WandbLogger(experiment=self.experiment), "W&B")
 
     def go_offline(self, reason: Exception) -> bool:
-        """Return whether the run can be continued offline, under the same id, because its server has gone."""
-        if self.experiment.offline or self._left is not None:
+        """Return whether the run is continued offline, under the same id, because its server has gone."""
+        if self.experiment.offline:
             return False
         log.warning(_OFFLINE, first_line(reason))
         _gone.append(first_line(reason))
-        if (offline := self._begin_offline()) is None:
-            return False
-        self._left, self.experiment = self.experiment, offline
-        return True
-
-    def finish(self, exit_code: int) -> None:
-        """Finish the run; what a server that has gone did not get is noted for ``tractprobe wandb-sync``."""
-        if self._left is not None:
-            _finish(self._left, exit_code, quietly=True)
-        _finish(self.experiment, exit_code)
+        _finish(self.experiment, 1, quietly=True)  # two at a time cannot have one id
+        self.experiment = self._begin_offline() or self.experiment
+        return bool(self.experiment.offline)
 
 
 def forgiving(logger: "Lightning", name: str) -> "Lightning":
@@ -105,9 +98,7 @@ def mode_here(asked: Mode) -> Mode:
 
 def check_key() -> None:
     """Raise ConfigError if there is no key for W&B's server; it is not asked whether the key is right."""
-    import wandb
-
-    settings = wandb.setup().settings
+    settings = _quiet().settings
     if not (settings.api_key or settings.identity_token_file or _has_netrc(settings.base_url)):
         raise ConfigError(
             f"tracking=online: there is no W&B key for {settings.base_url}; run `wandb login`, set WANDB_API_KEY, or "
@@ -164,7 +155,7 @@ def wandb_run(
         yield logger
         exit_code = 0
     finally:
-        logger.finish(exit_code)
+        _finish(logger.experiment, exit_code)
 
 
 def _begun(folder: Path, *, mode: Mode, **about: Any) -> "Run | None":
@@ -178,22 +169,37 @@ def _begun(folder: Path, *, mode: Mode, **about: Any) -> "Run | None":
         if mode == "online":
             log.warning(_OFFLINE, first_line(error))
             _gone.append(first_line(error))
+            _forget_session()
             return _begun(folder, mode="offline", **about)
         log.warning("W&B: %s; the run goes on without it", first_line(error))
         return None
 
 
+def _forget_session() -> None:
+    """End W&B's process, which would not begin the same run twice."""
+    import wandb
+
+    with optional("W&B"):
+        wandb.teardown()
+
+
+def _quiet() -> Any:
+    """Set W&B up so that it prints nothing itself: what matters is a line of ours."""
+    import wandb
+
+    return wandb.setup(wandb.Settings(silent=True, show_warnings=False))
+
+
 def _init(folder: Path, **about: Any) -> "Run":
     import wandb
 
+    _quiet()
     place = Path(os.environ.get("WANDB_DIR") or folder)
     place.mkdir(parents=True, exist_ok=True)
     settings = wandb.Settings(
         silent=True,
-        show_warnings=False,  # ours are of one line
         console="off",  # train.log has what is printed
         finish_timeout_raises=True,
-        reinit="create_new",  # beside one whose server has gone
     )
     if "WANDB_FINISH_TIMEOUT" not in os.environ:
         settings.finish_timeout = FINISH_S
