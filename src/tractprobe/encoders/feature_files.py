@@ -162,8 +162,8 @@ def any_file(root: Path) -> FeatureFile | None:
 def content_sha256(root: Path, corpus: str) -> str:
     """Return a hash of all of a corpus's feature files.
 
-    Each file's is noted beside ``features.json`` with its size and times of change, and computed once; where nothing can
-    be written there, each time. One of the times is the inode's, which no copy keeps and no program can set: it tells
+    Each file's is noted beside ``features.json`` with its size and times of change, and computed once; where nothing
+    can be written there, each time. One of the times is the inode's, which no copy keeps and no program can set: it tells
     a changed file of the same size and date, and a note that came with files from elsewhere does not count.
     """
     known, now = _noted(root), {}
