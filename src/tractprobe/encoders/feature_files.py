@@ -163,8 +163,8 @@ def content_sha256(root: Path, corpus: str) -> str:
     """Return a hash of all of a corpus's feature files.
 
     Each file's is noted beside ``features.json`` with its size and times of change, and computed once; where nothing
-    can be written there, each time. One of the times is the inode's, which no copy keeps and no program can set: it tells
-    a changed file of the same size and date, and a note that came with files from elsewhere does not count.
+    can be written there, each time. One of the times is the inode's, which no copy keeps and no program can set. By it
+    a changed file of the same size and date is noticed, and a note that came with files from elsewhere does not count.
     """
     known, now = _noted(root), {}
     for path in sorted((root / corpus).rglob("*")):
