@@ -199,10 +199,11 @@ def _which(some: Sequence[Job], jobs: Sequence[Job]) -> str:
 
 def _write_nothing(config: DictConfig) -> None:
     """Keep Hydra from writing its log and its copy of the configuration into the run's directory."""
-    with open_dict(config.hydra) as hydra:
-        hydra.output_subdir = None
-        hydra.job_logging.handlers.pop("file", None)
-        hydra.job_logging.root.handlers = [name for name in hydra.job_logging.root.handlers if name != "file"]
+    logging = config.hydra.job_logging
+    with open_dict(config.hydra):
+        config.hydra.output_subdir = None
+        logging.handlers.pop("file", None)
+        logging.root.handlers = [name for name in logging.root.handlers if name != "file"]
 
 
 def _check_writable(folder: Path) -> None:
