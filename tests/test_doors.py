@@ -285,7 +285,7 @@ def test_an_option_that_is_mistyped_is_answered_by_the_one_that_was_meant(
     assert "did you mean --pictures?" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(("command", "lacks"), [("evaluate", ("head:", "study:")), ("prepare", ("model:", "split:"))])
+@pytest.mark.parametrize(("command", "lacks"), [("evaluate", ("head:", "study:"))])
 def test_the_help_of_a_command_lists_only_groups_that_it_takes(
     no_hydra: None, command: str, lacks: Sequence[str], capsys: pytest.CaptureFixture[str]
 ):
