@@ -153,7 +153,7 @@ BROKEN: dict[str, tuple[bytes, str]] = {
     "rate nan": (ag501_bytes(records(), rate_hz="nan"), "SamplingFrequencyHz"),
     "no rate": (ag501_bytes(records()).replace(b"SamplingFrequencyHz", b"SamplingFrequencyXX"), "SamplingFrequencyHz"),
     "no positions": (ag501_bytes(records() * 1e6), "not positions"),
-    "a WAV file": (b"RIFF\x00\x01" + bytes(1000), "cut short, or another kind of file"),
+    "a WAV file": (b"RIFF\x00\x01" + bytes(1000), "it holds WAV audio"),
     "prose": (b"To be read aloud.\n", "line 1"),
     "names without Ch": (b"a_X b_Y\n1 2\n", "line 1"),
     "a name twice": (b"Ch1_X Ch1_X\n1 2\n", "Ch1_X"),
@@ -264,3 +264,12 @@ def test_real_counters():
             sweep = read_sweep(path)
             np.testing.assert_array_equal(sweep.positions, counted[..., :3])
             np.testing.assert_array_equal(sweep.rms, counted[..., 5])
+
+
+@pytest.mark.parametrize(
+    ("content", "kind"), [(b"\x89HDF\r\n\x1a\n" + bytes(3352), "HDF5"), (b"RIFF" + bytes(3356), "WAV")]
+)
+def test_what_is_no_sweep_says_what_it_is(tmp_path: Path, content: bytes, kind: str):
+    (tmp_path / "a.pos").write_bytes(content)
+    with pytest.raises(CorpusError, match=rf"a\.pos \(byte 0\): not positions.*it holds {kind}"):
+        read_sweep(tmp_path / "a.pos")

@@ -292,7 +292,7 @@ def test_an_option_that_is_mistyped_is_answered_by_the_one_that_was_meant(
     assert "did you mean --pictures?" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(("command", "lacks"), [("evaluate", ("head:", "study:")), ("prepare", ("model:", "split:"))])
+@pytest.mark.parametrize(("command", "lacks"), [("evaluate", ("head:", "study:"))])
 def test_the_help_of_a_command_lists_only_groups_that_it_takes(
     no_hydra: None, command: str, lacks: Sequence[str], capsys: pytest.CaptureFixture[str]
 ):
@@ -430,3 +430,18 @@ def test_from_the_wheel_alone_jobs_are_run_side_by_side_in_an_empty_folder(wheel
     where = "import tractprobe, sys; sys.exit(not tractprobe.__file__.startswith(sys.argv[1]))"
     environment = {**os.environ, "PYTHONPATH": str(package)}
     subprocess.run([sys.executable, "-c", where, str(package)], env=environment, check=True, cwd=work)
+
+
+def test_help_on_preparing_lists_readers_and_the_settings_of_one(capsys: pytest.CaptureFixture):
+    main(["prepare", "--help"])
+    readers = capsys.readouterr().out
+    for path in (REPOSITORY / "conf/corpus").glob("*.yaml"):
+        assert re.search(rf"^  {path.stem} +\S", readers, re.MULTILINE), path.stem
+        main(["prepare", f"corpus={path.stem}", "--help"])
+        text = capsys.readouterr().out
+        for line in path.read_text().splitlines():
+            if (setting := re.match(r"[a-z]\w*(?=:)", line)) is not None:
+                assert f"  corpus.{setting[0]}=" in text
+        assert "corpus.root=" in text and "workers=" in text and "_target_" not in text
+    main(["prepare", "corpus=emu", "--help"])
+    assert "corpus.language=...  (has to be given)" in capsys.readouterr().out

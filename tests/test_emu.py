@@ -303,3 +303,37 @@ def test_the_second_channel_may_hold_sync_pulses(tmp_path: Path):
         read_one(tmp_path, audio_channel=2)
     with pytest.raises(ConfigError, match=r"corpus\.audio_channel=-1: expected the number"):
         Emu("lab", tmp_path, "de", audio_channel=-1)
+
+
+def write_palate(path: Path, back: np.ndarray, up: np.ndarray) -> None:
+    rows = np.stack([np.full(len(back), 3.0), back, up], axis=1)
+    write_ssff(path, rows, ("palate_x", "palate_y", "palate_z"), rate_hz=62.5)
+
+
+def test_a_palate_is_the_highest_that_the_finger_touched_from_back_to_front(tmp_path: Path):
+    folder = write_bundle(tmp_path)
+    back = np.concatenate([np.linspace(8, 45, 200), np.linspace(45, 8, 200), [0, 0]])  # there and back, then lost
+    height = 10 + 5 * np.sin(back / 10)
+    write_palate(
+        folder / "anna_s1_0001.palxyz", back, np.where(back == 0, 0, height - np.repeat([0, 2, 0], [200, 200, 2]))
+    )
+    write_bundle(tmp_path, "bob_s1_0001")
+    write_palate(tmp_path / "0000_ses/bob_s1_0001_bndl/d2_0535_fingerpalate_1.trx", back, height)
+    palates = Emu("lab", tmp_path, "de").palates()
+    assert sorted(palates) == ["anna", "bob"]
+    x, y = palates["anna"].T
+    assert (np.diff(x) > 0).all() and x[0] == pytest.approx(-45, abs=0.5) and x[-1] == pytest.approx(-8, abs=0.5)
+    np.testing.assert_allclose(y, 10 + 5 * np.sin(-x / 10), atol=1e-5)
+    assert Emu("lab", tmp_path, "de", palate=None).palates() == {}
+
+
+def test_the_palate_of_a_real_database_lies_above_its_tongue(tmp_path: Path):
+    root = real("TRACTPROBE_SAMPLES", "emu_ssff", "tinyDfg91")
+    reader = Emu("tiny", root, "de", text_level=None, phone_level=None)
+    (trace,) = reader.palates().values()
+    (utterance,) = reader.read(reader.sources()[0])
+    assert len(trace) > 50 and (np.diff(trace[:, 0]) > 0).all()
+    for sensor in ("td", "tb"):
+        x, y = (utterance.track.values[:, CHANNELS.index(f"{sensor}_{axis}")] for axis in "xy")
+        inside = (x > trace[0, 0]) & (x < trace[-1, 0])
+        assert inside.any() and (np.interp(x[inside], *trace.T) - y[inside]).mean() > 2

@@ -320,3 +320,23 @@ def test_a_folder_reads_sphere_and_one_channel_of_several(tmp_path: Path):
         Folder("lab", tmp_path).read("u1.json")
     (utterance,) = Folder("lab", tmp_path, audio_channel=1).read("u1.json")
     np.testing.assert_array_equal(utterance.audio, samples.astype(np.float32) / 32768)
+
+
+def test_standardised_movements_are_refused_with_what_can_be_done(folder: Path):
+    for unit in ("z", "z-score", "SD"):
+        edit(folder, ema_unit=unit)
+        with pytest.raises(CorpusError, match=r"\(ema_unit\): .*lost their mm.*undo it with the means and deviations"):
+            read_one(folder)
+    edit(folder, ema_unit="cm")
+    with pytest.raises(CorpusError, match=r"'cm'; convert to 'mm'"):
+        read_one(folder)
+
+
+def test_files_that_are_renamed_say_what_they_hold(folder: Path):
+    for content, kind in (
+        (b"\x89HDF\r\n\x1a\n" + bytes(999), "HDF5"),
+        (b"MATLAB 5.0 MAT-file" + b" " * 999, "a MATLAB file"),
+    ):
+        (folder / "deep/one.ema.npy").write_bytes(content)
+        with pytest.raises(CorpusError, match=rf"one\.ema\.npy: not a numeric \.npy array.*; it holds {kind}"):
+            read_one(folder)

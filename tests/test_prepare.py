@@ -85,6 +85,7 @@ def test_audio_goes_through_in_blocks_so_that_long_recordings_need_little_more_m
     """Two minutes of silence are a file of 14 kB; all at once they took three times their samples."""
     write_utterance(tmp_path / "raw", "u0", speaker="anna", language="it", text="", seed=0)
     soundfile.write(tmp_path / "raw/u0.flac", np.zeros(120 * 48000, np.int16), 48000)
+    np.save(tmp_path / "raw/u0.ema.npy", np.ones((120 * 100, 12), np.float32))
     (tmp_path / "staging").mkdir()
     tracemalloc.start()
     try:
@@ -309,7 +310,7 @@ def test_labels_and_messages_cannot_control_the_terminal_or_forge_a_line(
     corpus = prepare(reader, tmp_path / "data")
     text = describe(corpus)
     assert len(corpus.entries) == 3 and not (set(text) | set(caplog.text)) & {"\x1b", "\x07", "\u202e"}
-    assert len(text.splitlines()) == 5 and r"\x1b]0;owned\x07" in text and r"\x1b[31mu7.json" in caplog.text
+    assert len(text.splitlines()) == 6 and r"\x1b]0;owned\x07" in text and r"\x1b[31mu7.json" in caplog.text
 
 
 def test_a_description_that_lacks_its_summary_is_one_line(tmp_path: Path):
@@ -870,3 +871,10 @@ def test_a_pause_and_a_rounded_phone_may_end_after_the_audio(tmp_path: Path):
     reader = small(tmp_path / "raw", 1)
     changed(reader.root / "u0.json", phones=[["a", 1.1, 1.25], ["sil", 1.25, 3.0]])
     assert len(prepare(reader, tmp_path / "data").entries) == 1
+
+
+def test_corpora_too_small_to_learn_from_say_how_many_are_needed(tmp_path: Path):
+    assert "1 utterance: too few to learn from; split=sentence needs 5 different texts" in describe(
+        prepare(small(tmp_path / "raw", 1), tmp_path / "data")
+    )
+    assert "too few" not in describe(prepare(small(tmp_path / "more", 5), tmp_path / "data2"))

@@ -452,3 +452,16 @@ def test_real_recording_of_wavefront():
     lost = np.isnan(recording.positions_mm).all(axis=2)
     assert recording.positions_mm.shape == (101, 15, 3)  # one row of 101 lacks in the file
     assert lost.all(axis=1).sum() == 1 and lost.all(axis=0).sum() == 8
+
+
+@pytest.mark.parametrize("dialect", ["own", "front"])
+def test_decimal_commas_are_decimal_points(tmp_path: Path, dialect: str):
+    content = table(dialect, times(), truth())
+    save(tmp_path / "point.tsv", content)
+    save(tmp_path / "comma.tsv", content.replace(".", ","))
+    point, comma = read_wave(tmp_path / "point.tsv"), read_wave(tmp_path / "comma.tsv")
+    np.testing.assert_array_equal(comma.positions_mm, point.positions_mm)
+    assert (comma.rate_hz, comma.start_s) == (point.rate_hz, point.start_s)
+    save(tmp_path / "both.tsv", content.replace("0.", "1.000,"))
+    with pytest.raises(CorpusError, match="could not convert"):
+        read_wave(tmp_path / "both.tsv")

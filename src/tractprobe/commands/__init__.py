@@ -94,7 +94,9 @@ class Door(Hydra):
 def _answer(hydra: Door, parsed: Namespace, task: ModuleType) -> None:
     name, overrides = hydra.config_name, list(parsed.overrides)
     try:
-        if parsed.help:
+        if parsed.help and (text := getattr(task, "help_on", lambda overrides: None)(overrides)):
+            print(text)
+        elif parsed.help:
             hydra.app_help(config_name=name, args_parser=parser(hydra.command), args=parsed)
         elif parsed.hydra_help:
             hydra.hydra_help(config_name=name, args_parser=parser(hydra.command), args=parsed)

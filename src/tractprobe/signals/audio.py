@@ -15,7 +15,7 @@ from jaxtyping import Float, Int16
 
 from tractprobe.signals.completeness import check_complete, check_decoded
 from tractprobe.signals.sphere import MAGIC, opened_sphere
-from tractprobe.system.contents import kind_of_content
+from tractprobe.system.contents import holding
 from tractprobe.system.errors import CorpusError, EncoderError
 from tractprobe.system.files import check_regular
 
@@ -127,9 +127,8 @@ def _naming(path: Path) -> Iterator[None]:
     try:
         yield
     except (soundfile.SoundFileError, OSError, RuntimeError) as error:
-        problem = f"not readable as audio: {getattr(error, 'error_string', error)}"
-        kind = kind_of_content(path)
-        raise CorpusError(path, f"{problem} It holds {kind}" if kind else problem) from None
+        problem = f"not readable as audio: {getattr(error, 'error_string', error)}".rstrip(".")
+        raise CorpusError(path, holding(path, problem)) from None
 
 
 def _check(path: Path, file: soundfile.SoundFile, channel: int | None, setting: str | None) -> None:

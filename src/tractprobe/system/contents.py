@@ -16,7 +16,6 @@ _BEGINNINGS = {
     b"\x89HDF\r\n\x1a\n": "HDF5, such as MATLAB's files of version 7.3",
     b"MATLAB 5.0 MAT-file": "a MATLAB file (MAT v5)",
     b"MATLAB 7.3 MAT-file": "a MATLAB file of version 7.3, which is HDF5",
-    b"\x93NUMPY": "a NumPy array",
     b"SSFF -- (c) SHLRC": "an SSFF track",
     b"EST_File": "an EST file",
     b"AG50xDATA_V": "positions or amplitudes of an articulograph",
@@ -44,3 +43,9 @@ def kind_of_content(path: Path) -> str | None:
     if start[512:520] == b"\x89HDF\r\n\x1a\n":  # MATLAB puts a text of 512 bytes first
         return _BEGINNINGS[b"MATLAB 7.3 MAT-file"]
     return next((kind for beginning, kind in _BEGINNINGS.items() if start.startswith(beginning)), None)
+
+
+def holding(path: Path, problem: str) -> str:
+    """Return a problem of a file, with what the file holds instead, if that is known."""
+    kind = kind_of_content(path)
+    return f"{problem}; it holds {kind}" if kind else problem

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from filelock import FileLock, SoftFileLock, Timeout
 
+from tractprobe.system.contents import holding
 from tractprobe.system.errors import CorpusError, StorageError
 
 log = logging.getLogger(__name__)
@@ -190,7 +191,7 @@ def read_text(path: Path, encoding: str = "utf-8", max_bytes: int = MAX_TEXT_BYT
     try:
         text = content.decode(encoding)
     except UnicodeDecodeError as error:
-        raise CorpusError(path, f"not {encoding} text", place=f"byte {error.start}") from None
+        raise CorpusError(path, holding(path, f"not {encoding} text"), place=f"byte {error.start}") from None
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
@@ -216,7 +217,7 @@ def read_npy(path: Path) -> np.ndarray:
             raise ValueError(f"holds {mapped.dtype}, not numbers")
         return np.array(mapped)
     except Exception as error:  # numpy parses the header as Python: tokenize.TokenError, SyntaxError, ...
-        raise CorpusError(path, f"not a numeric .npy array: {error}") from None
+        raise CorpusError(path, holding(path, f"not a numeric .npy array: {error}")) from None
 
 
 def file_safe(name: str) -> str:

@@ -29,6 +29,7 @@ import numpy as np
 from jaxtyping import Float
 
 from tractprobe.corpora.formats.tables import parse_rows
+from tractprobe.system.contents import kind_of_content
 from tractprobe.system.errors import CorpusError
 from tractprobe.system.files import read_bytes
 
@@ -99,6 +100,8 @@ def read_sweep(path: Path) -> Sweep:
         return _read_ag501(path, content)
     if _TEXT.fullmatch(content[:_SNIFFED_BYTES]):
         return _read_text(path, content)
+    if kind := kind_of_content(path):
+        raise CorpusError(path, f"not positions of an articulograph; it holds {kind}", place="byte 0")
     records = _records(path, content, 0, _AG500_CHANNELS)
     return _sweep(path, "AG500", records, _ag500_rms_field(records), None)
 

@@ -15,6 +15,7 @@ import numpy as np
 from jaxtyping import Float
 
 from tractprobe.corpora.formats.tables import parse_rows
+from tractprobe.system.contents import holding
 from tractprobe.system.errors import CorpusError
 from tractprobe.system.files import read_bytes
 
@@ -89,7 +90,7 @@ def read_est(path: Path, headerless_channels: Sequence[str] = ()) -> EstTrack:
         channels = tuple(headerless_channels)
         rows = _text_rows(path, content, len(channels), first_line=1)
     else:
-        raise CorpusError(path, f"does not start with {_MAGIC.decode()!r}", place="byte 0")
+        raise CorpusError(path, holding(path, f"does not start with {_MAGIC.decode()!r}"), place="byte 0")
     measured = rows[:, 1] == 1
     rate_hz, start_s = _clock(path, rows[:, 0], measured)
     return EstTrack(path, rate_hz, start_s, channels, np.where(measured[:, None], rows[:, _LEAD:], np.nan))

@@ -17,6 +17,7 @@ from typing import Union
 
 import numpy as np
 
+from tractprobe.system.contents import holding
 from tractprobe.system.errors import CorpusError
 from tractprobe.system.files import read_bytes
 
@@ -50,11 +51,11 @@ class StructArray:
 def read_mat5(path: Path, variable: str) -> Value:
     """Read one variable; CorpusError names the file and the offending byte."""
     content = read_bytes(path, MAX_FILE_BYTES)
-    if content.startswith(b"MATLAB 7.3"):
+    if content.startswith((b"MATLAB 7.3", b"\x89HDF")):
         raise CorpusError(path, "a MAT v7.3 (HDF5) file is not supported; save it as -v7", place="byte 0")
     order = {b"IM": "<", b"MI": ">"}.get(content[126:128])
     if len(content) < _HEADER_BYTES or order is None:
-        raise CorpusError(path, "does not start with the header of a MAT v5 file", place="byte 0")
+        raise CorpusError(path, holding(path, "does not start with the header of a MAT v5 file"), place="byte 0")
     for start, kind, data in _elements(_Location(path, order, _HEADER_BYTES), content[_HEADER_BYTES:]):
         location = _Location(path, order, start)
         if kind == _COMPRESSED:

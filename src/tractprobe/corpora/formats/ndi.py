@@ -9,7 +9,8 @@ blank separates its two units; the header may be missing. Columns are found by t
 The first column is in seconds from the start of the WAV file. A few rows at the start may carry times of the device's
 set-up (thousands of seconds, out of order). Later, whole rows may be missing; they are restored as missing positions.
 Example3.tsv of ematoblender and the recordings of rsprouse/ema_head_correction are real examples; that the clock starts
-with nonsense is known from Marquette's own viewer, which looks for the first time between 0 and 0.1 s.
+with nonsense is known from Marquette's own viewer, which looks for the first time between 0 and 0.1 s. Numbers may
+have decimal commas, as programs of some countries write them.
 """
 
 import re
@@ -23,6 +24,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
+from tractprobe.corpora.formats.tables import number
 from tractprobe.system.errors import CorpusError
 from tractprobe.system.files import read_text
 
@@ -123,23 +125,23 @@ def _sensors(path: Path, names: Sequence[str]) -> list[_Columns]:
     if not states:
         raise CorpusError(path, "no sensors: expected columns State or Sensor n Status", place="line 1")
     sensors = []
-    for number, (start, stop) in enumerate(pairwise([*states, len(names)]), start=1):
+    for count, (start, stop) in enumerate(pairwise([*states, len(names)]), start=1):
         own = list(names[start:stop])
         present = [axes for axes in _AXES if all(own.count(axis) == 1 for axis in axes)]
         if len(present) != 1:
-            problem = f"sensor {number}: expected one set of columns {' or '.join(map(' '.join, _AXES))}"
+            problem = f"sensor {count}: expected one set of columns {' or '.join(map(' '.join, _AXES))}"
             raise CorpusError(path, problem, place="line 1")
         x, y, z = (start + own.index(axis) for axis in present[0])
-        sensors.append(_Columns(_name(names, start, number), start, (x, y, z), names[start] == _STATE))
+        sensors.append(_Columns(_name(names, start, count), start, (x, y, z), names[start] == _STATE))
     if len({sensor.name for sensor in sensors}) < len(sensors):
         raise CorpusError(path, "two sensors have the same name", place="line 1")
     return sensors
 
 
-def _name(names: Sequence[str], state: int, number: int) -> str:
+def _name(names: Sequence[str], state: int, place: int) -> str:
     if status := _STATUS.fullmatch(names[state]):
         return status[1]
-    return names[state - 2] if state >= 2 and names[state - 1] == "Frame" else str(number)
+    return names[state - 2] if state >= 2 and names[state - 1] == "Frame" else str(place)
 
 
 def _rows(
@@ -148,14 +150,14 @@ def _rows(
     """Return times and positions of all rows, and the states of all sensors."""
     pick = itemgetter(0, *(axis for sensor in sensors for axis in sensor.axes))
     numbers, states = array("d"), []
-    for number, line in enumerate(lines, start=first_line):
+    for at, line in enumerate(lines, start=first_line):
         cells = line.split("\t")
         if len(cells) != columns:
-            raise CorpusError(path, f"{len(cells)} cells instead of {columns}", place=f"line {number}")
+            raise CorpusError(path, f"{len(cells)} cells instead of {columns}", place=f"line {at}")
         try:
-            numbers.extend([float(cell) if cell.strip() else np.nan for cell in pick(cells)])
+            numbers.extend(map(number, pick(cells)))
         except ValueError as error:
-            raise CorpusError(path, str(error), place=f"line {number}") from None
+            raise CorpusError(path, str(error), place=f"line {at}") from None
         states.append([cells[sensor.state].strip() for sensor in sensors])
     if len(states) < 2:
         raise CorpusError(path, f"{len(states)} rows; expected at least two")
@@ -210,7 +212,7 @@ def _end_of_setup(times_s: Float[np.ndarray, " row"]) -> int:
 
 def _is_number(cell: str) -> bool:
     try:
-        float(cell)
+        number(cell)
     except ValueError:
         return False
-    return True
+    return bool(cell.strip())

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from tractprobe.system.contents import holding
 from tractprobe.system.errors import CorpusError
 from tractprobe.system.files import read_bytes
 
@@ -44,7 +45,7 @@ def read_ssff(path: Path) -> SignalFile:
     """Read an SSFF file; CorpusError names the offending header line or byte."""
     content = read_bytes(path, MAX_FILE_BYTES)
     if not content.startswith(_MAGIC):
-        raise CorpusError(path, f"does not start with {_MAGIC.decode()!r}", place="byte 0")
+        raise CorpusError(path, holding(path, f"does not start with {_MAGIC.decode()!r}"), place="byte 0")
     end = _END.search(content, 0, _MAX_HEADER_BYTES)
     if end is None:
         problem = f"expected a line of dashes at the end of the header, within {_MAX_HEADER_BYTES} bytes"

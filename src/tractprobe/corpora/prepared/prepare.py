@@ -8,13 +8,11 @@ was killed resumes after the last one noted. The folder appears under its name o
 A *source* here is a name that a reader lists and reads, mostly that of a raw file; the *voice source* is the glottis.
 """
 
-import json
 import logging
 import os
 import re
 import shutil
 import time
-from collections import Counter, defaultdict
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict
@@ -22,18 +20,15 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from tractprobe.corpora.ipa import UNKNOWN
 from tractprobe.corpora.prepared.convert import Converted, convert
 from tractprobe.corpora.prepared.corpus import PreparedCorpus
-from tractprobe.corpora.prepared.manifest import AUDIO, DESCRIPTION, EMA, FORMAT, MANIFEST, content_hash
-from tractprobe.corpora.prepared.placing import Placed, placed, sessions
+from tractprobe.corpora.prepared.description import write_description
+from tractprobe.corpora.prepared.manifest import AUDIO, DESCRIPTION, EMA, FORMAT
+from tractprobe.corpora.prepared.placing import Placed, placed
 from tractprobe.corpora.utterance import Reader, settings_of
 from tractprobe.signals.audio import RATE_HZ
-from tractprobe.signals.channels import CHANNELS, UNIT
 from tractprobe.system.errors import CorpusError
-from tractprobe.system.files import digest, file_sha256, is_there, write_json
+from tractprobe.system.files import digest, is_there
 from tractprobe.system.printable import one_line, printable
 from tractprobe.system.processes import Death, in_processes
 from tractprobe.system.products import Journal, staged_folder
@@ -43,8 +38,8 @@ from tractprobe.system.version import __version__
 
 log = logging.getLogger(__name__)
 
+_FEW = 5  # folds of split=sentence
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
-_KEPT_POINTS = 500
 
 
 def prepare(reader: Reader, data: Path, workers: int = 1, source_channels: bool = False) -> PreparedCorpus:
@@ -165,7 +160,7 @@ def _write(
     if not names:
         shutil.rmtree(staging)
         raise CorpusError(reader.root, f"none of {len(sources)} raw files could be read; {_first_problem(done)}")
-    _describe(reader, done, staging, fingerprint)
+    write_description(reader, done, staging, fingerprint)
     journal.remove()
     _log_speed(reader, done[before:], time.perf_counter() - began)
 
@@ -191,71 +186,6 @@ def _converted(
 def _first_problem(done: Sequence[Placed]) -> str:
     problems = [skipped["problem"] for placed in done for skipped in placed.skipped]
     return f"the first problem: {problems[0]}" if problems else "they contain no utterance"
-
-
-def _describe(reader: Reader, done: Sequence[Placed], staging: Path, fingerprint: str) -> None:
-    """Write manifest and description."""
-    for leftover in staging.glob(".*"):  # from sources that were converted but not placed when the run was killed
-        leftover.unlink()
-    hashes, unknown = [], Counter[tuple[str, str]]()
-    seconds = defaultdict[tuple[str, str, str], list[float]](list)
-    recordings = defaultdict[str, list[str]](list)
-    with open(staging / MANIFEST, "w", encoding="utf-8") as manifest:
-        for utterance in (one for part in done for one in part.utterances):
-            cut, entry = utterance.to_cut(reader.name), utterance.entry(reader.name)
-            hashes.append(digest(cut))
-            manifest.write(json.dumps(cut, ensure_ascii=False) + "\n")
-            seconds[entry.language, entry.speaker, utterance.frame].append(entry.duration_s)
-            for kind in (AUDIO, EMA):
-                recordings[utterance.sha256[kind]].append(utterance.id)
-            symbols = [phone.symbol for phone in utterance.phones if phone.ipa == UNKNOWN]
-            unknown.update((utterance.phone_set, symbol) for symbol in symbols)
-    palates, lost = _palates(reader)
-    write_json(staging / DESCRIPTION, {
-        "format": FORMAT,
-        "name": reader.name,
-        "source": str(reader.root.absolute()),
-        "content_hash": content_hash(hashes, palates),
-        "fingerprint": fingerprint,
-        "manifest_sha256": file_sha256(staging / MANIFEST),
-        "channels": list(CHANNELS),
-        "unit": UNIT,
-        "utterances": len(hashes),
-        "hours": sum(map(sum, seconds.values())) / 3600,
-        "minutes": [
-            {
-                "language": language,
-                "speaker": speaker,
-                "frame": frame,
-                "minutes": sum(lengths) / 60,
-                "utterances": len(lengths),
-            }
-            for (language, speaker, frame), lengths in sorted(seconds.items())
-        ],
-        "twice": sorted({tuple(ids) for ids in recordings.values() if len(ids) > 1}),
-        "palates": palates,
-        **({"head_references": heads} if (heads := sessions(done)) else {}),
-        "unknown_phones": [[phone_set, label, count] for (phone_set, label), count in sorted(unknown.items())],
-        "skipped": [*(skipped for converted in done for skipped in converted.skipped), *lost],
-        "tractprobe": __version__,
-    })  # fmt: skip
-
-
-def _palates(reader: Reader) -> tuple[dict[str, list[list[float]]], list[dict[str, str]]]:
-    """Return the palates, and the problems of those that cannot be read."""
-    try:
-        traces = reader.palates()
-    except (ValueError, ArithmeticError, LookupError, TypeError, MemoryError) as error:
-        log.warning("skipped: %s", printable(str(error)))
-        return {}, [{"source": "palates", "problem": str(error)}]
-    palates, lost = {}, []
-    for speaker, points in traces.items():
-        measured = points[np.isfinite(points).all(axis=1)]
-        if len(measured) > 1:
-            palates[speaker] = np.round(measured[:: -(-len(measured) // _KEPT_POINTS)], 4).tolist()
-        else:
-            lost.append({"source": "palates", "problem": f"{speaker}: a palate of {len(measured)} points"})
-    return palates, lost
 
 
 def _log_speed(reader: Reader, done: Sequence[Placed], elapsed_s: float) -> None:
@@ -301,6 +231,11 @@ def _described(corpus: PreparedCorpus) -> list[str]:
     count = f"{description['utterances']} utterances, {description['hours'] * 60:.1f} min"
     lines = [f"{corpus.folder}: {count}, {speakers} speaker{'s' * (speakers != 1)}"]
     lines += map(_group, description["minutes"])
+    if description["utterances"] < _FEW:
+        few = f"{description['utterances']} utterance{'s' * (description['utterances'] != 1)}: too few to learn from;"
+        lines.append(
+            f"{few} split=sentence needs {_FEW} different texts (2 with split.folds=2), split=speaker 2 speakers"
+        )
     lines += [f"the same recording {len(ids)} times: {', '.join(ids[:5])}" for ids in description.get("twice", [])]
     lines += map(_session, description.get("head_references", []))
     if unknown := description["unknown_phones"]:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from jaxtyping import Float
 
 from tractprobe.corpora.formats.ssff import SignalFile, read_ssff
 from tractprobe.corpora.names import file_safe, originals
@@ -31,6 +32,7 @@ from tractprobe.system.errors import CorpusError
 from tractprobe.system.files import read_json
 
 _ANNOTATION = "_annot.json"
+_PALATE_STEP_MM = 0.5
 _SPEAKER = r"^(?P<speaker>[^_]+)"
 SENSORS = {"td": "t_back", "tb": "t_mid", "tt": "t_tip", "li": "jaw", "ul": "upper_lip", "ll": "lower_lip"}
 
@@ -55,6 +57,9 @@ class Emu(Reader):
         Channel of the audio, counted from 0, if it has several.
     speaker
         The speaker of a database that has only one; ``speaker_pattern`` is not used.
+    palate
+        File extension of the track of the palate's trace, if there is one; otherwise a file ``*fingerpalate*`` beside a
+        bundle is the trace. Each speaker's first one is used.
     """
 
     name: str
@@ -67,6 +72,7 @@ class Emu(Reader):
     phone_set: str = "maus"
     audio_channel: int | None = added(None)
     speaker: str | None = added(None)
+    palate: str | None = added("palxyz")
 
     def __post_init__(self):
         self.root = Path(self.root).expanduser()
@@ -103,6 +109,20 @@ class Emu(Reader):
                 )
             ]
 
+    def palates(self) -> dict[str, Float[np.ndarray, "point 2"]]:
+        if self.palate is None:
+            return {}
+        traces: dict[str, Float[np.ndarray, "point 2"]] = {}
+        for source in self.sources():
+            path = self.root / source
+            bundle = path.name.removesuffix(_ANNOTATION)
+            speaker = file_safe(self.speaker or speaker_of(path, bundle, self.speaker_pattern))
+            files = [path.with_name(f"{bundle}.{self.palate}"), *sorted(path.parent.glob("*fingerpalate*"))]
+            present = [file for file in files if file.is_file()]
+            if present and speaker not in traces:
+                traces[speaker] = _palate(present[0])
+        return traces
+
     def _track(self, path: Path, bundle: str) -> Track:
         positions, clocks = {}, set()
         for articulator, extension in self.sensors.items():
@@ -133,6 +153,27 @@ def _positions(path: Path, signal: SignalFile) -> np.ndarray:
     positions = np.stack(axes, axis=1)
     positions[(positions == 0).all(axis=1)] = np.nan
     return positions
+
+
+def _palate(path: Path) -> Float[np.ndarray, "point 2"]:
+    """Return a palate's trace (mm) from back to front: the highest point of each half millimetre that was touched."""
+    signal = read_ssff(path)
+    back, up = (_column(path, signal, axis) for axis in "yz")
+    touched = (back != 0) | (up != 0)
+    x, y = -back[touched], up[touched]
+    highest: dict[int, tuple[float, float]] = {}
+    for place, point in zip(np.round(x / _PALATE_STEP_MM).astype(int).tolist(), zip(x, y, strict=True), strict=True):
+        highest[place] = max(highest.get(place, point), point, key=lambda xy: xy[1])
+    return np.array([highest[place] for place in sorted(highest)]).reshape(-1, 2)
+
+
+def _column(path: Path, signal: SignalFile, axis: str) -> Float[np.ndarray, " time"]:
+    """Return the one column whose name ends with ``_pos<axis>`` or ``_<axis>``; lost samples are 0."""
+    names = [name for name in signal.columns if name.endswith((f"_{axis}", f"pos{axis}"))]
+    if len(names) != 1:
+        problem = f"expected one column *_{axis}, not {len(names)}; it has {', '.join(signal.columns)}"
+        raise CorpusError(path, problem)
+    return np.nan_to_num(signal.columns[names[0]][:, 0].astype(np.float64), posinf=0, neginf=0)
 
 
 def _annotation(path: Path) -> dict[str, Any]:

@@ -62,6 +62,11 @@ _OPTIONAL = {
     "duration_s": float,
 }
 _MAX_DURATION_ERROR_S = 0.01
+_STANDARDISED = {"z", "zscore", "zscored", "zscores", "sd", "std", "normalised", "normalized", "standardised"}
+_NO_MM = (
+    "standardised movements have lost their mm, which errors, audit and pictures are in, and so does every result;"
+    " undo it with the means and deviations that it was done with, and write 'mm'"
+)
 
 
 @dataclass
@@ -127,7 +132,9 @@ def _fields(path: Path) -> dict[str, Any]:
     if fields.get("id", path.stem) != path.stem:
         raise CorpusError(path, f"{fields['id']!r} differs from the file's name", place="id")
     if fields["ema_unit"] != UNIT:
-        raise CorpusError(path, f"{fields['ema_unit']!r}; convert to 'mm'", place="ema_unit")
+        standardised = fields["ema_unit"].lower().replace("-", "").replace("_", "") in _STANDARDISED
+        advice = _NO_MM if standardised else f"convert to {UNIT!r}"
+        raise CorpusError(path, f"{fields['ema_unit']!r:.60}; {advice}", place="ema_unit")
     return fields
 
 

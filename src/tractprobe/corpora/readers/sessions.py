@@ -17,7 +17,7 @@ from tractprobe.system.errors import CorpusError
 MAX_REFERENCE_ERROR_MM = 10.0
 MAX_DEVIATION_MM = 1.0
 """References on bone deviate by 0.1 to 0.2 mm in three real AG501 recordings. The upper lip, which deviates least of
-all else, does so by 1.8 to 2.6 mm, the jaw by 4.9 to 7.5."""
+all else, does so by 1.8 to 2.6 mm, the jaw by 2.1 to 7.9."""
 MAX_RMS = 30.0
 STILL_MM = 0.3
 """References that move less than this in a whole session were made to: no living head is as still."""
@@ -61,7 +61,8 @@ def channels_of(path: Path, sweep: Sweep, numbers: Sequence[int], max_rms: float
 
 def session_name(root: Path, path: Path, speaker: str) -> str:
     """Return what the session of a sweep is called in summaries: its speaker and folder."""
-    return f"{speaker} in {path.parent.relative_to(root).as_posix()}"
+    folder = path.parent.relative_to(root).as_posix()
+    return speaker if folder == "." else f"{speaker} in {folder}"
 
 
 def session_of(paths: Sequence[Path], references: Sequence[int], max_rms: float | None) -> Session:
