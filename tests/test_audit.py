@@ -13,14 +13,14 @@ from conftest import real
 from scipy.signal import butter, resample, sosfiltfilt
 
 from tractprobe.cli import main
-from tractprobe.corpora.audit import VERDICTS, Audit, Check, audit, gather, is_bilabial, is_silence, lag
+from tractprobe.corpora.audit import VERDICTS, Audit, Check, audit, gather, is_bilabial, is_silence, lag, pictures
 from tractprobe.corpora.audit import page as html_page
 from tractprobe.corpora.audit.calibration import calibrated
 from tractprobe.corpora.audit.gather import SAMPLE, Sample
 from tractprobe.corpora.audit.lag import LAGS_MS, log_bands, peak_ms
 from tractprobe.corpora.audit.limits import Limits, own_limits, read_limits
 from tractprobe.corpora.audit.page import page, write_page
-from tractprobe.corpora.audit.pictures import example_picture, positions_picture
+from tractprobe.corpora.audit.pictures import example_picture, lags_picture, positions_picture
 from tractprobe.corpora.audit.result import Measured
 from tractprobe.corpora.audit.stuck import filled
 from tractprobe.corpora.audit.timing import LAG_GROWTH
@@ -506,7 +506,12 @@ def test_odd_recordings_are_judged_and_drawn_but_never_crash(odd: str, monkeypat
     assert {check.verdict for check in result.speakers[0].checks} <= set(VERDICTS)
     if odd in ("enormous", "one measurement", "one sample of audio"):
         example = result.speakers[0].example
-        figures = positions_picture(result.speakers[0]), example_picture(replace(example, phones=example.phones[:5]))
+        speaker = result.speakers[0]
+        figures = (
+            positions_picture(speaker),
+            lags_picture(speaker),
+            example_picture(replace(example, phones=example.phones[:5])),
+        )
         assert all(png(figure).startswith(b"\x89PNG") for figure in figures)
     if odd in ("enormous", "tiny", "constant"):
         assert "spread of channels" in failures(result)
@@ -535,7 +540,7 @@ class Tags(html.parser.HTMLParser):
 
 
 def test_the_page_is_self_contained_and_escapes_what_files_say(tmp_path: Path):
-    nasty = "<script>alert(1)</script> $\\frac{ & \x07"
+    nasty = "<script>alert(1)</script> $\\frac{ & \x07 \x1b[2J \u202e"
     utterance = replace(
         spoken("m1")[0], text=nasty, phones=(Phone(nasty, 0.1, 0.3), Phone("漢$", 0.3, 0.5), Phone("$x_{$", 0.5, 0.6))
     )
@@ -545,9 +550,56 @@ def test_the_page_is_self_contained_and_escapes_what_files_say(tmp_path: Path):
     text = path.read_text(encoding="utf-8")
     reader = Tags()
     reader.feed(text)
-    assert "script" not in reader.tags and reader.tags.count("img") == 2
+    assert "script" not in reader.tags and reader.tags.count("img") == 3
     assert all(source.startswith(("data:image/png;base64,", "#")) for source in reader.sources)
     assert "http" not in text.replace("data:", "") and "&lt;script&gt;" in text
+    assert not set(text) & {"\x07", "\x1b", "\u202e"} and r"\x1b[2J" in text
+
+
+def luminance(colour: np.ndarray) -> float:
+    """WCAG 2's relative luminance of sRGB."""
+    linear = np.where(colour <= 0.04045, colour / 12.92, ((colour + 0.055) / 1.055) ** 2.4)
+    return float(linear @ [0.2126, 0.7152, 0.0722])
+
+
+def contrast(one: np.ndarray, other: np.ndarray) -> float:
+    dark, light = sorted((luminance(one), luminance(other)))
+    return (light + 0.05) / (dark + 0.05)
+
+
+def rgb(colour: str) -> np.ndarray:
+    return np.array([int(colour[place : place + 2], 16) for place in (1, 3, 5)]) / 255
+
+
+def by_night(colour: np.ndarray) -> np.ndarray:
+    """What ``invert(.92) hue-rotate(180deg)`` makes of a colour (CSS Filter Effects)."""
+    turn = np.array([[-0.574, 1.43, 0.144], [0.426, 0.43, 0.144], [0.426, 1.43, -0.856]])
+    return np.clip(turn @ (0.92 + colour * (1 - 2 * 0.92)), 0, 1)
+
+
+@pytest.mark.parametrize("mode", html_page.COLOURS)
+def test_letters_of_the_page_can_be_read_by_day_and_by_night(mode: str):
+    colours = {name: rgb(colour) for name, colour in html_page.COLOURS[mode].items()}
+    assert all(contrast(colours[ink], colours["paper"]) >= 4.5 for ink in ("ink", "soft", "link"))
+    verdicts = [name for name in colours if f"on-{name}" in colours]
+    assert set(verdicts) == {"fail", "look", "pass", "na"}
+    assert all(contrast(colours[name], colours[f"on-{name}"]) >= 4.5 for name in verdicts)
+
+
+@pytest.mark.parametrize("night", [False, True])
+def test_letters_in_pictures_can_be_read_by_day_and_by_night(night: bool):
+    assert "prefers-color-scheme: dark" in html_page._STYLE and "invert(.92) hue-rotate(180deg)" in html_page._STYLE
+    for ink in (*pictures.INKS.values(), pictures.EXTRA_INK, "#000000"):
+        colours = [rgb(ink), np.ones(3)]
+        assert contrast(*(map(by_night, colours) if night else colours)) >= 4.5
+
+
+def test_on_a_phone_cells_say_what_they_are(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(html_page, "PICTURED", 0)
+    text = page(audit(spoken("m1")[:1]))
+    assert 'name="viewport"' in text and "@media (max-width: 700px)" in text
+    assert all(f'data-label="{name}"' in text for name in ("utterances", "measured", "limits", "details"))
+    assert "LIGHT" not in text and "DARK" not in text and "--on-look: #4a3500;" in text
 
 
 def test_the_worst_speaker_comes_first_in_words_and_on_the_page(monkeypatch: pytest.MonkeyPatch):
