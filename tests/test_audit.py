@@ -1,6 +1,7 @@
 """Every public mistake, made on good data, is caught; and good data pass."""
 
 import html.parser
+import json
 import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -13,6 +14,7 @@ from conftest import real
 from scipy.signal import butter, resample, sosfiltfilt
 
 from tractprobe.cli import main
+from tractprobe.commands.audit import REFERENCES
 from tractprobe.corpora.audit import VERDICTS, Audit, Check, audit, gather, is_bilabial, is_silence, lag, pictures
 from tractprobe.corpora.audit import page as html_page
 from tractprobe.corpora.audit.calibration import calibrated
@@ -744,7 +746,7 @@ def test_what_is_rare_is_to_be_looked_at_and_no_failure():
 
 def test_every_limit_has_its_reason_and_every_check_its_limits():
     (speaker,) = audit(spoken("m1")[:1]).speakers
-    assert [*(check.name for check in speaker.checks), *reference.NAMES] == list(own_limits())
+    assert [*(check.name for check in speaker.checks), REFERENCES, *reference.NAMES] == list(own_limits())
     for limits in own_limits().values():
         assert limits.why_fail and limits.cause and limits.seen and limits.mistakes
         assert limits.fail[0] <= limits.look[0] < limits.look[1] <= limits.fail[1]
@@ -790,6 +792,27 @@ def test_a_table_of_limits_that_is_none_is_refused_in_one_line(bad: str, tmp_pat
     with pytest.raises(CorpusError, match=r"mine\.toml: not a table of limits: ") as caught:
         read_limits(path)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(("deviation_mm", "flag"), [(0.2, "pass"), (0.7, "LOOK"), (2.1, "FAIL")])
+def test_what_a_reader_says_of_head_references_is_judged(
+    deviation_mm: float, flag: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    for path in sorted(BUILTIN.glob("m1_*"))[:6]:
+        (tmp_path / "raw").mkdir(exist_ok=True)
+        shutil.copy(path, tmp_path / "raw")
+    folder = prepare(Folder("lab", tmp_path / "raw"), tmp_path / "data").folder
+    fit = {"error_mm": 0.1, "lost": 0.0, "is_corrected": False}
+    sessions = [
+        {"session": f"m1 in day{day}", "deviation_mm": {"ear nose": deviation_mm / day}} | fit for day in (1, 2)
+    ]
+    description = json.loads((folder / "corpus.json").read_text()) | {"head_references": sessions}
+    (folder / "corpus.json").write_text(json.dumps(description))
+    assert main(["audit", str(folder)]) == (flag == "FAIL")
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if REFERENCES in line]
+    assert line.startswith(f"  {flag}") and f"{deviation_mm} mm" in line and (flag == "pass" or "in day1" in line)
+    (folder / "corpus.json").write_text(json.dumps(description | {"head_references": [{"session": 3}]}))
+    assert main(["audit", str(folder)]) == 1 and "head_references" in capsys.readouterr().err
 
 
 def test_the_command_tells_what_is_wrong_by_its_words_and_its_exit_status(
