@@ -1,21 +1,30 @@
 import inspect
+import json
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from conftest import REPOSITORY
-from hydra import compose, initialize_config_dir
+from hydra import compose, initialize_config_dir, version
+from hydra._internal.utils import create_config_search_path
 from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import HydraException
+from hydra.types import RunMode
+from hypothesis import given
+from hypothesis import strategies as st
 from omegaconf import OmegaConf
 
+from tractprobe.commands.prepare import without_nulls
 from tractprobe.runs.building import build
+from tractprobe.runs.composition import Loader
 from tractprobe.runs.configuration import conf_dir, plain
 from tractprobe.runs.hydra import register_resolvers
 from tractprobe.runs.identity import RunId, head_label, model_label
+from tractprobe.runs.settings import Node, Settings
 from tractprobe.system.errors import ConfigError
 from tractprobe.system.registry import PUBLIC, place_of
 
@@ -99,6 +108,59 @@ def test_unknown_options_fail_and_list_the_known_ones(override: str):
         composed("train", override)
 
 
+def loaded(root: str, *overrides: str) -> dict[str, Any]:
+    """Compose as the commands do."""
+    register_resolvers()
+    version.setbase("1.3")
+    loader = Loader(create_config_search_path(str(conf_dir())))
+    return plain(loader.load_configuration(root, list(overrides), RunMode.RUN))
+
+
+EMU = ["corpus=emu", "corpus.name=x", "corpus.root=/x", "corpus.language=de"]
+
+
+@pytest.mark.parametrize(
+    ("overrides", "sensors"),
+    [
+        (["corpus.sensors={tt: tip}"], {"tt": "tip"}),
+        (["++corpus.sensors={tt: tip}"], {"tt": "tip"}),
+        (["corpus.sensors={tt: tip}", "corpus.sensors.tb=mid"], {"tt": "tip", "tb": "mid"}),
+        (["corpus.sensors.tb=mid", "corpus.sensors={tt: tip}"], {"tt": "tip"}),
+        (["corpus.sensors={tt: tip}", "corpus.sensors={tb: mid}"], {"tb": "mid"}),
+        (["corpus.sensors={}"], {}),
+    ],
+)
+def test_a_mapping_that_is_given_is_the_whole_mapping(overrides: list[str], sensors: dict[str, str]):
+    assert loaded("prepare", *EMU, *overrides)["corpus"]["sensors"] == sensors
+
+
+def test_one_entry_of_a_mapping_is_replaced_or_left_out():
+    sensors = loaded("prepare", *EMU, "corpus.sensors.tt=tip", "corpus.sensors.li=null")["corpus"]["sensors"]
+    assert sensors["tt"] == "tip" and sensors["td"] == "t_back" and sensors["li"] is None
+    corpus = without_nulls(Node.of("corpus", loaded("prepare", *EMU, "corpus.sensors.li=null")["corpus"]))
+    assert list(corpus.arguments["sensors"]) == ["td", "tb", "tt", "ul", "ll"]
+
+
+def test_a_mapping_without_defaults_needs_no_plus():
+    settings = loaded("prepare", "corpus=ema_mae", "corpus.root=/x", "corpus.speaker_sensors={a: {TD: 4}}")
+    assert settings["corpus"]["speaker_sensors"] == {"a": {"TD": 4}}
+    mine = "{mine: {_target_: pytorch_lightning.callbacks.EarlyStopping, monitor: loss}}"
+    assert list(loaded("train", f"++callbacks={mine}")["callbacks"]) == ["mine"]
+
+
+def test_mappings_of_any_section_are_whole_but_sections_are_merged():
+    settings = loaded(
+        "train", "model=random_wavlm_base", "model.architecture={model_type: hubert}", "data={batch_size: 4}"
+    )
+    assert settings["model"]["architecture"] == {"model_type": "hubert"}
+    assert settings["data"]["batch_size"] == 4 and settings["data"]["batch_s"] == 120.0
+
+
+def test_what_is_composed_is_what_hydra_composes():
+    for overrides in ([], ["model=random", "layer=[3,0]"], ["study=held_out", "head=mlp"], ["+callbacks.x.y=1"]):
+        assert loaded("train", *overrides) == composed("train", *overrides)
+
+
 def test_a_missing_value_is_named():
     with pytest.raises(ConfigError, match=r"model\.name"):
         composed("train", "model=hub")
@@ -156,6 +218,14 @@ WITH_EFFECT = [
     "corpora=[hprc]", "model.context=1", "head.alphas=[1]", "split=speaker", "split.disjoint_text=false",
     "ema.lowpass_hz=20", "features.storage=float32",
 ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "argument",
+    ["profiler=simple", "deterministic=true", "logger=false", "enable_progress_bar=false", "detect_anomaly=true"],
+)
+def test_what_cannot_change_a_trained_head_does_not_change_the_name(argument: str):
+    assert name_of(composed("train", "head=mlp", f"+trainer.{argument}")) == "mel/all/mlp/it/s0"
 
 
 def test_what_can_change_the_number_gets_a_name_of_its_own():
@@ -259,3 +329,45 @@ def test_configuration_files_hold_targets_and_their_arguments_only():
         assert "_target_" in node and "defaults" not in node, (root, group, option)
         first = (conf_dir() / group / f"{option}.yaml").read_text().splitlines()[0]
         assert first.startswith("# ") or group == "optimizer", (group, option)
+
+
+@given(
+    st.dictionaries(
+        st.from_regex(r"[ab][ab-]{0,3}", fullmatch=True),
+        st.sets(st.from_regex(r"[ab][ab-]{0,3}", fullmatch=True), min_size=1, max_size=3),
+        min_size=2,
+        max_size=3,
+    )
+)
+def test_no_two_speakers_share_a_run(speakers: dict[str, set[str]]):
+    """Neither by full names nor by those without the corpus; a hyphen joins both and may be in either."""
+    run = RunId("mel", "all", "ridge", None, 0, "speaker", {}, tuple(speakers))
+    full = [f"{corpus}/{name}" for corpus, names in speakers.items() for name in names]
+    alone = {name for names in speakers.values() for name in names}
+    assert len({replace(run, held_out=name).name for name in [*full, *alone]}) == len(full) + len(alone)
+    for corpus, names in speakers.items():
+        by_itself = replace(run, corpora=(corpus,))
+        for name in names:
+            assert replace(by_itself, held_out=f"{corpus}/{name}").name == f"mel/all/ridge/{corpus}-{name}/s0"
+
+
+FROM_FILES = {
+    "held_out": lambda raw: {"held_out": "${watched:1}"},
+    "name": lambda raw: {"model": raw["model"] | {"name": "${watched:1}"}},
+    "label": lambda raw: {"model": raw["model"] | {"label": "${watched:1}"}},
+    "root": lambda raw: {"model": {"_target_": "tractprobe.encoders.precomputed.Precomputed", "root": "${watched:1}"}},
+    "another's file of settings": lambda raw: {"model": raw["model"] | {"label": "EVIL"}},
+}
+
+
+@pytest.mark.parametrize("case", FROM_FILES)
+def test_nothing_that_came_from_a_file_is_interpolated(configure: Any, tmp_path: Path, case: str):
+    """Another's result.json may say anything; resolving it would read the environment, or call a plug-in's resolver."""
+    resolved = []
+    OmegaConf.register_new_resolver("watched", lambda *given: resolved.append(given) or "x", replace=True)
+    (tmp_path / "evil.yaml").write_text("label: ${watched:2}\n")
+    raw = plain(configure("model=hub", "model.name=some/model", "held_out=it"))
+    changed = json.loads(json.dumps(FROM_FILES[case](raw)).replace("EVIL", str(tmp_path / "evil")))
+    identity = Settings.of(raw | changed).id
+    assert identity.name and identity.differences is not None and not resolved
+    assert identity.held_out == changed.get("held_out", "it")

@@ -1,6 +1,5 @@
 """The ways in: each command from a checkout, from a wheel, by the shell's TAB; and how little it takes to answer."""
 
-import atexit
 import json
 import os
 import re
@@ -16,6 +15,7 @@ import pytest
 from conftest import REPOSITORY
 from hydra.core.global_hydra import GlobalHydra
 from lightning_fabric.strategies.launchers.subprocess_script import _hydra_subprocess_cmd
+from test_config import composed
 from test_results import write_run
 
 import __main__
@@ -25,6 +25,7 @@ from tractprobe.cli import _OF_HYDRA, _parser, main
 from tractprobe.commands.completion import SCRIPTS, candidates
 from tractprobe.jobs import train
 from tractprobe.runs.configuration import conf_dir
+from tractprobe.runs.identity import shipped_layers
 
 Configure = Callable[..., Any]
 HEAVY = {
@@ -62,6 +63,11 @@ ANSWERS: dict[str, tuple[list[str], int, str]] = {
     "status": (["status", "runs"], 0, "2 done, 0 running"),
     "table": (["table", "runs", "--csv", "scores.csv"], 0, "mean"),
     "comparison": (["table", "runs", "--against", "ridge"], 1, "no other head was run"),
+    "no such baseline": (
+        ["table", "runs", "--against", "mpl"],
+        1,
+        "--against mpl: these runs have no such head; there are ",
+    ),
     "no run": (["export", "nosuch"], 1, "nosuch holds no result.json"),
     "no head in the run": (["export", "runs/mel/all/ridge/it/s0"], 1, "head.safetensors: not the heads of this run"),
     "no head": (["invert", "a.wav", "--head", "nosuch.safetensors"], 1, "nosuch.safetensors: no such file"),
@@ -143,15 +149,28 @@ def test_lightning_can_start_the_same_line_again(monkeypatch: pytest.MonkeyPatch
 
 
 MEANT = {
-    "model=hubert_bsae": "model=hubert_base",
-    "study=held_uot": "study=held_out",
-    "launcher=jobli": "launcher=joblib",
-    "tracking=[offline,cvs]": "tracking=csv",
-    "callbacks=[early_stoping]": "callbacks=early_stopping",
-    "held_uot=it": "held_out=it",
-    "data.batch_szie=3": "data.batch_size=3",
-    "stuyd=held_out": "study=held_out",
-    "held_uot=it,en": "held_out=it,en",
+    "model=hubert_bsae": "no such option; did you mean model=hubert_base?",
+    "study=held_uot": "no such option; did you mean study=held_out?",
+    "launcher=jobli": "no such option; did you mean launcher=joblib?",
+    "tracking=[offline,cvs]": "no such option; did you mean tracking=csv?",
+    "callbacks=[early_stoping]": "no such option; did you mean callbacks=early_stopping?",
+    "held_uot=it": "no such setting; did you mean held_out=it?",
+    "data.batch_szie=3": "no such setting; did you mean data.batch_size=3?",
+    "stuyd=held_out": "no such setting; did you mean study=held_out?",
+    "+features.chache=false": "no such setting; did you mean features.cache?",
+    "+data.batch_sise=4": "no such setting; did you mean data.batch_size?",
+    "+foo=1": "no such setting; there are callbacks, checkpoint_s",
+    "+trainer.profilr=simple": "no such setting; did you mean trainer.profiler?",
+    "+model.band=3": "no such setting; did you mean model.bands?",
+    "+head.alpha=[1]": "no such setting; did you mean head.alphas?",
+    "model=xyzzy": "no such option; there are data2vec_audio_base",
+    "model.xyzzy=1": "no such setting; there are about, bands",
+    "+seed=1": "there is such a setting already: give it without the +",
+    "~held_uot": "there is no such setting to remove",
+    "held_out=[": "not understood",
+    "held_out=it,en": "several values need -m",
+    "held_out=glob(*)": "give -m",
+    "seed=${nosuch}": "Interpolation key 'nosuch' not found",
 }
 
 
@@ -161,45 +180,138 @@ def no_hydra(monkeypatch: pytest.MonkeyPatch):
     GlobalHydra.instance().clear()
 
 
-@pytest.mark.parametrize("override", MEANT)
-def test_a_name_that_is_mistyped_is_answered_by_the_one_that_was_meant(
-    no_hydra: None,
-    override: str,
-    capsys: pytest.CaptureFixture[str],
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-):
-    monkeypatch.setattr(atexit, "register", lambda *_, **__: None)  # what a sweep prints at its end
-    many = ["-m", f"hydra.sweep.dir={tmp_path}"] if "it,en" in override else []
+def refused(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, *arguments: str, command: str = "train", status: int = 1
+) -> str:
+    """Return the one line that is printed of arguments that are refused, having checked that they leave nothing."""
+    places = [f"paths.{name}={tmp_path / name}" for name in ("data", "runs", "cache")]
     with pytest.raises(SystemExit) as end:
-        tractprobe.commands.run("train", [*many, f"paths.runs={tmp_path}", override])
-    assert end.value.code == 1
-    assert capsys.readouterr().err.endswith(f"\ndid you mean {MEANT[override]}?\n")
+        tractprobe.commands.run(command, [*places, *arguments])
+    printed, complained = capsys.readouterr()
+    assert end.value.code == status and not list(tmp_path.rglob("s0*")) and not list(tmp_path.rglob("failure.json"))
+    (line,) = complained.splitlines()
+    assert line.startswith("tractprobe: ") and not printed
+    return line
 
 
-@pytest.mark.parametrize("override", ["model=xyzzy", "model.xyzzy=1", "held_out=["])
-def test_what_resembles_nothing_is_answered_by_hydra_alone(
-    no_hydra: None, override: str, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize("override", MEANT)
+def test_a_name_that_is_mistyped_is_answered_by_one_line_with_what_was_meant(
+    no_hydra: None, override: str, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ):
+    assert MEANT[override] in refused(capsys, tmp_path, override)
+
+
+IMPOSSIBLE = {
+    "~held_out": "held_out: this setting is missing",
+    "layer=7": "layer=7: mel has no layer 7; it has layer 0 only",
+    "layer=x": "layer=x: expected the number of a layer, all, or a list",
+    "layer=[0,0]": "layer=[0,0]: name each layer once",
+    "model=random layer=[0,5]": "layer=[0,5]: random has no layer 5; expected one of its layers 0 to 4, or all",
+    "model=random model.layers=6 layer=7": "expected one of its layers 0 to 6",
+    "model=hubert_base layer=13": "expected one of its layers 0 to 12, or all",
+    "held_out=fr": "held_out=fr names no language; there are de, en, it",
+    "held_out=1": "a text of digits is quoted twice: \"held_out='1'\"",
+    "split=sentence held_out=fold9": "expected one of fold0",
+    "targets=[nosuch]": "expected a list of ema, tract, source",
+    "corpora=[nosuch]": "no prepared corpus here",
+    "corpora=[/abs/toy]": "expected names of prepared corpora",
+    "corpora=[..]": "expected names of prepared corpora",
+    "corpora=5": "expected names of prepared corpora",
+    "head=mlp optimizer._target_=os.system": "optimizer._target_ os.system is not one of tractprobe's names",
+    "head._target_=tractprobe.splits.SplitRule": "is not a head but of the kind split",
+    "head=mlp optimizer.lr=fast": "optimizer.lr=fast: expected a number",
+    "ema.lowpass_hz=fast": "ema.lowpass_hz=fast: expected a number",
+    "ema.lowpass_hz=-1": "expected a cutoff above 0 Hz",
+    "+head.width=3": "head.width: remove it; it follows from encoder and targets",
+    "+trainer.logger=false": "trainer.logger: remove it; tracking=<option> says where runs are logged",
+    "model=hub": "model.name: this setting has no default; give model.name=<value>",
+    "model=hub model.name=/nosuch": "model.name=/nosuch: no such folder",
+    "model=features model.root=nosuch": "model.root=nosuch: no such folder in ",
+    "trainer.devices=auto": "trainer.devices=auto: expected 1 or more",
+}
+
+
+@pytest.mark.parametrize("line", IMPOSSIBLE)
+def test_a_run_that_could_never_start_is_refused_in_one_line_and_leaves_nothing(
+    no_hydra: None, line: str, data: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
+):
+    overrides = [f"paths.data={data}", "corpora=[toy]", *line.split()]
+    assert IMPOSSIBLE[line] in refused(capsys, tmp_path, *overrides)
+
+
+def test_what_could_never_start_is_told_before_anything_slow_is_imported(data: Path, tmp_path: Path):
+    lines = ["layer=7", "held_out=fr", "targets=[nosuch]", "head=mlp optimizer._target_=os.system", "+data.x=1"]
+    for line in lines:
+        overrides = [f"paths.data={data}", "corpora=[toy]", *line.split()]
+        process, modules = imported_by("train", *overrides, cwd=tmp_path)
+        assert process.returncode == 1 and process.stderr.count("\n") == 1 and not process.stdout
+        assert not modules & (HEAVY - {"scipy.signal"}), line
+    process, modules = imported_by("evaluate", "run=nothing", cwd=tmp_path)
+    assert "nothing holds no result.json" in process.stderr and not modules & HEAVY
+
+
+def test_every_shipped_model_says_how_many_layers_it_has():
+    """Which is how ``layer=99`` is refused before its weights are read."""
+    for path in (conf_dir() / "model").glob("*.yaml"):
+        if path.stem not in ("hub", "features"):
+            assert (shipped_layers(composed("train", f"model={path.stem}")) or 0) >= 1
+            changed = composed("train", f"model={path.stem}", "+model.other=1")
+            assert shipped_layers(changed) is None
+
+
+REFUSED = {
+    "evaluate run=nothing": "nothing holds no result.json",
+    "evaluate +foo=1 run=nothing": "foo: no such setting",
+    "evaluate": "run: this setting has no default",
+    "evaluate run=nothing data.batch_size=x": "data.batch_size=x: expected a whole number",
+    "prepare +foo=1": "foo: no such setting",
+    "prepare corpus=emu corpus.root=/x corpus.name=x": "corpus.language: this setting has no default",
+    "prepare corpus=hprc corpus.root=/x +corpus.rate=[N]": "corpus.rate: no such setting; did you mean corpus.rates?",
+}
+
+
+@pytest.mark.parametrize("line", REFUSED)
+def test_evaluate_and_prepare_refuse_what_they_do_not_know(
+    no_hydra: None, line: str, capsys: pytest.CaptureFixture[str], tmp_path: Path
+):
+    command, *overrides = line.split()
+    assert REFUSED[line] in refused(capsys, tmp_path, *overrides, command=command)
+
+
+def test_an_option_that_is_mistyped_is_answered_by_the_one_that_was_meant(
+    no_hydra: None, capsys: pytest.CaptureFixture[str]
+):
+    with pytest.raises(SystemExit) as end:
+        tractprobe.commands.run("train", ["--mulitrun", "model=mel"])
+    assert end.value.code == 2 and "--mulitrun; did you mean --multirun?" in capsys.readouterr().err
+    with pytest.raises(SystemExit) as end:
+        main(["tabel", "runs"])
+    assert end.value.code == 2 and "did you mean table?" in capsys.readouterr().err
     with pytest.raises(SystemExit):
-        tractprobe.commands.run("train", [override])
-    printed = capsys.readouterr().err
-    assert printed and "did you mean" not in printed
+        main(["table", "runs", "--picture-folder", "x"])
+    assert "did you mean --pictures?" in capsys.readouterr().err
 
 
-def test_an_error_is_printed_once_and_logged(data: Path, tmp_path: Path):
-    places = [f"paths.data={data}", f"paths.runs={tmp_path / 'runs'}", "corpora=[toy]", "model=mel_frame"]
-    process = door("train", "held_out=xx", "tracking=off", *places, cwd=tmp_path)
-    message = "held_out=xx names no language; there are de, en, it"
-    assert process.returncode == 1 and (process.stdout + process.stderr).count(message) == 1
+@pytest.mark.parametrize(("command", "lacks"), [("evaluate", ("head:", "study:")), ("prepare", ("model:", "split:"))])
+def test_the_help_of_a_command_lists_only_groups_that_it_takes(
+    no_hydra: None, command: str, lacks: Sequence[str], capsys: pytest.CaptureFixture[str]
+):
+    tractprobe.commands.run(command, ["--help"])
+    printed = capsys.readouterr().out
+    assert "\npaths: default" in printed and not any(f"\n{group}" in printed for group in lacks)
+
+
+def test_an_error_in_a_job_is_printed_once_and_logged(toy: Any, data: Path, tmp_path: Path):
+    shutil.copytree(data / "toy", tmp_path / "data/toy")
+    next((tmp_path / "data/toy").rglob("*.flac")).unlink()
+    places = [f"paths.data={tmp_path / 'data'}", f"paths.runs={tmp_path / 'runs'}", "corpora=[toy]", "model=mel_frame"]
+    process = door("train", "held_out=it", "tracking=off", *places, cwd=tmp_path)
+    (line,) = process.stderr.splitlines()
+    assert process.returncode == 1 and line.startswith("tractprobe: ") and ".flac" in line
+    message = line.removeprefix("tractprobe: ")
+    assert message not in process.stdout
     (log,) = (tmp_path / "runs").rglob("train.log")
     assert f"[ERROR] - {message}" in log.read_text()
-
-
-def test_a_sweep_names_the_jobs_that_have_no_configuration(tmp_path: Path):
-    process = door("train", "-m", "model=hubert_bsae,mel", cwd=tmp_path, TRACTPROBE_RUNS=str(tmp_path / "runs"))
-    assert process.returncode == 1 and "UserWarning" not in process.stderr
-    assert "no run   model=hubert_bsae: In 'train': Could not find 'model/hubert_bsae'" in process.stdout
 
 
 COMPLETED = {
@@ -297,6 +409,7 @@ def test_the_wheel_holds_every_module_setting_and_recording(wheel: Path):
     settings = {f"tractprobe/conf/{name}" for name in below(REPOSITORY / "conf", "*")}
     assert names == source | settings
     assert {"tractprobe/runs/settings.py", "tractprobe/data/splits.py", "tractprobe/inversion/player.html"} <= names
+    assert {f"tractprobe/inversion/player{ending}" for ending in (".css", ".js", "_draw.js")} <= names
     assert sum(name.endswith(".flac") for name in names) >= 100
 
 

@@ -290,3 +290,16 @@ def lip_apertures_mm(utterance: Any, labels: Sequence[str]) -> list[float]:
     times_s = utterance.track.times_s
     phones = [phone for phone in utterance.phones if phone.label in labels]
     return [aperture[(times_s >= phone.start_s) & (times_s < phone.end_s)].min() for phone in phones]
+
+
+def test_the_second_channel_may_hold_sync_pulses(tmp_path: Path):
+    folder = write_bundle(tmp_path)
+    stereo = np.random.default_rng(0).uniform(-0.5, 0.5, (8192, 2))
+    soundfile.write(folder / "anna_s1_0001.wav", stereo, 16384, subtype="FLOAT")
+    with pytest.raises(CorpusError, match=r"2 audio channels.*corpus\.audio_channel=0"):
+        read_one(tmp_path)
+    np.testing.assert_array_equal(read_one(tmp_path, audio_channel=1).audio, stereo[:, 1].astype(np.float32))
+    with pytest.raises(CorpusError, match=r"no audio channel 2 \(corpus\.audio_channel=2\)"):
+        read_one(tmp_path, audio_channel=2)
+    with pytest.raises(ConfigError, match=r"corpus\.audio_channel=-1: expected the number"):
+        Emu("lab", tmp_path, "de", audio_channel=-1)

@@ -10,6 +10,8 @@ import pytest
 import torch
 from head_files import RATE_HZ
 from hydra import compose, initialize_config_dir
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 from test_run import NARROW, NONLINEAR, SMALL
 
 import tractprobe
@@ -17,25 +19,29 @@ from tractprobe.cli import main
 from tractprobe.corpora.prepared.corpus import PreparedCorpus
 from tractprobe.data.groups import GroupKey
 from tractprobe.data.targets import Targets
+from tractprobe.evaluation import evaluate
 from tractprobe.inversion.export import export
 from tractprobe.inversion.head_file import read_head
 from tractprobe.inversion.inverter import load_head
 from tractprobe.jobs import train
 from tractprobe.probes.gradient.score_sums import ScoreSums
-from tractprobe.runs.configuration import conf_dir
+from tractprobe.runs.configuration import conf_dir, plain
+from tractprobe.runs.head_store import packed, read_checked
 from tractprobe.runs.result import read_result
+from tractprobe.runs.settings import Settings
 from tractprobe.signals.channels import CHANNELS
 from tractprobe.system.errors import HeadError, RunError
-from tractprobe.system.files import write_json
+from tractprobe.system.files import file_sha256, write_json
 
 Configure = Callable[..., Any]
 
 
 def a_run(configure: Configure, *overrides: str) -> Path:
     """Train a cell and return its directory."""
-    settings = train(configure("held_out=it", *overrides))["settings"]
-    (path,) = Path(settings["paths"]["runs"]).rglob("result.json")
-    return path.parent
+    config = configure("held_out=it", *overrides)
+    train(config)
+    settings = Settings.of(plain(config))
+    return settings.folder
 
 
 @pytest.fixture(scope="module")
@@ -102,6 +108,16 @@ def test_the_layer_is_the_best_by_validation_and_never_by_test(configure: Config
         export(run)
     with pytest.raises(RunError, match="no layer 3; it has 0, 1, 2"):
         export(run, layer=3)
+
+
+def test_a_run_with_one_alpha_has_a_layer_to_export(configure: Configure):
+    """Its validation r is that of a run that could have chosen among several and chose this one."""
+    runs = [a_run(configure, *SMALL, f"head.alphas={alphas}") for alphas in ("[100]", "[100,100]")]
+    one, several = map(read_result, runs)
+    assert several["fit"]["alpha"] == one["fit"]["alpha"] == [[100.0] * 12] * 3
+    assert one["fit"]["best_validation_r"] == pytest.approx(several["fit"]["best_validation_r"], abs=1e-12)
+    r = one["fit"]["best_validation_r"]
+    assert read_head(export(runs[0])).layer == r.index(max(r))
 
 
 def test_a_head_file_says_what_it_is(run: Path, toy: PreparedCorpus):
@@ -192,3 +208,66 @@ def test_an_export_never_overwrites(run: Path):
 def test_the_heads_of_a_run_are_no_head_file_and_say_what_to_do(run: Path):
     with pytest.raises(HeadError, match="the heads of a run; `tractprobe export <run>`"):
         load_head(run / "head.safetensors")
+
+
+def flip(path: Path, place: float, bit: int = 0) -> None:
+    """Flip one bit of a file, at a part of its length."""
+    content = bytearray(path.read_bytes())
+    content[int(place * len(content))] ^= 1 << bit
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize("place", [0.0, 0.02, 0.3, 0.7, 0.9999])
+def test_one_flipped_bit_of_a_runs_heads_is_noticed(configure: Configure, run: Path, place: float):
+    recorded = read_result(run)["heads_sha256"]
+    assert recorded == file_sha256(run / "head.safetensors")
+    flip(run / "head.safetensors", place)
+    with pytest.raises(RunError, match=r"head\.safetensors: not the heads of this run \(damaged"):
+        export(run)
+    with pytest.raises(RunError, match=r"head\.safetensors: not the heads of this run \(damaged"):
+        evaluate(configure(f"run={run}", name="evaluate"))
+    edit(run, lambda result: result.pop("heads_sha256"))  # their own checksum is left
+    with pytest.raises(RunError, match=r"head\.safetensors: not the heads of this run \("):
+        export(run)
+
+
+def test_heads_of_another_run_of_the_same_identity_are_noticed(run: Path):
+    path = run / "head.safetensors"
+    _, card, _ = read_checked(path, None)
+    weights = {name: value * 1.01 for name, value in load_file(path).items()}
+    path.write_bytes(packed(weights, card))
+    with pytest.raises(RunError, match="damaged or replaced: not the file whose checksum"):
+        export(run)
+
+
+def test_runs_without_checksums_stay_readable_and_say_so(
+    configure: Configure, run: Path, caplog: pytest.LogCaptureFixture
+):
+    path = run / "head.safetensors"
+    with safe_open(path, "pt") as file:
+        card = file.metadata()["tractprobe"]
+    save_file(load_file(path), path, {"tractprobe": card})
+    edit(run, lambda result: [result.pop(name) for name in ("heads_sha256", "test_utterances")])
+    caplog.set_level("INFO")
+    assert evaluate(configure(f"run={run}", name="evaluate"))
+    export(run)
+    lines = [record.getMessage() for record in caplog.records if "without a checksum" in record.getMessage()]
+    assert len(lines) == 2 and all(str(path) in line for line in lines)
+
+
+def test_evaluation_that_is_not_the_record_is_an_error(configure: Configure, run: Path):
+    evaluate(configure(f"run={run}", name="evaluate"))
+    edit(run, lambda result: result["scores"][7].update(r=result["scores"][7]["r"] - 0.01))
+    with pytest.raises(RunError, match=r"its heads do not score what its result\.json records: r of 0, toy, it, "):
+        evaluate(configure(f"run={run}", name="evaluate"))
+    edit(run, lambda result: result["scores"].pop(7))
+    with pytest.raises(RunError, match="missing then"):
+        evaluate(configure(f"run={run}", name="evaluate"))
+    assert (run / "evaluations/own.json").is_file()
+
+
+def test_what_was_tested_is_listed_beside_the_result(run: Path, toy: PreparedCorpus):
+    about = read_result(run)["test_utterances"]
+    file = run / about["file"]
+    assert file.read_text().split() == sorted(entry.id for entry in toy.entries if entry.language == "it")
+    assert file_sha256(file) == about["sha256"]

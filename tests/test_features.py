@@ -1,7 +1,9 @@
 import json
 import os
+import shutil
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,10 @@ from tractprobe.encoders.frames import FrameGeometry
 from tractprobe.encoders.mel import LogMel
 from tractprobe.encoders.state_cache import cached, rounded
 from tractprobe.encoders.untrained import untrained
-from tractprobe.system.errors import EncoderError
+from tractprobe.encoders.wav2vec2 import Wav2Vec2
+from tractprobe.jobs import train
+from tractprobe.probes.states import HiddenStates
+from tractprobe.system.errors import EncoderError, RunError
 
 CPU = torch.device("cpu")
 
@@ -178,3 +183,56 @@ def test_states_beyond_half_precision_are_an_error_with_a_way_out(toy: PreparedC
         cached(Huge(), toy, tmp_path, "float16", CPU)
     entry = toy.entries[0]
     assert (cached(Huge(), toy, tmp_path, "float32", CPU).read(entry.id, [0]) == 1e5).all()
+
+
+def fail_at(monkeypatch: pytest.MonkeyPatch, layer: int) -> None:
+    """Let one number of a layer of the wav2vec 2.0 family be NaN, in every wave."""
+    encode = Wav2Vec2.encode
+
+    def failing(encoder: Wav2Vec2, waves: Any) -> Any:
+        states = encode(encoder, waves)
+        for of_wave in states:
+            of_wave[layer, of_wave.shape[1] // 2, 0] = torch.nan
+        return states
+
+    monkeypatch.setattr(Wav2Vec2, "encode", failing)
+
+
+FAILING = ["held_out=it", "model=random", "model.layers=2", "model.width=48", "model.channels=16"]
+NAMED = r"^random, toy/s\d_\w+: layer 1 holds NaN or infinity"
+
+
+@pytest.mark.parametrize("head", ["ridge", "mlp"])
+@pytest.mark.parametrize("cache", [True, False])
+@pytest.mark.parametrize("storage", ["float16", "float32"])
+def test_states_that_are_not_finite_stop_every_run(
+    configure: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, head: str, cache: bool, storage: str
+):
+    fail_at(monkeypatch, layer=1)
+    config = configure(*FAILING, f"head={head}", f"features.cache={cache}", f"features.storage={storage}")
+    with pytest.raises(EncoderError, match=NAMED) as caught:
+        train(config)
+    assert "features.storage" not in str(caught.value) and "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("head", ["ridge", "mlp"])
+def test_states_that_an_earlier_version_cached_though_not_finite_stop_every_run(
+    configure: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, head: str
+):
+    config = configure(*FAILING, f"head={head}", "features.cache=true", "features.storage=float32")
+    with monkeypatch.context() as patch:
+        fail_at(patch, layer=1)
+        patch.setattr("tractprobe.encoders.state_cache._first_not_finite", lambda states, layers: None)
+        with suppress(RunError):  # the loss of a trained head is not finite
+            train(config)
+    if head == "ridge":
+        shutil.rmtree(Path(config.paths.runs))  # as if another cell were run on the same moments
+    with pytest.raises(EncoderError, match=r"^random, toy/.*layer 1 holds NaN or infinity"):
+        train(config)
+
+
+def test_predictions_from_states_that_are_not_finite_are_refused(monkeypatch: pytest.MonkeyPatch):
+    states = HiddenStates(small(), (0, 1), "float32")
+    fail_at(monkeypatch, layer=1)
+    with pytest.raises(EncoderError, match=r"^random: layer 1 holds NaN or infinity"):
+        states.encode(torch.randn(16000) * 0.1)

@@ -309,3 +309,14 @@ def test_vocal_folds_that_cannot_be(folder: Path, f0_hz: np.ndarray, rate_hz: An
     edit(folder, f0_rate_hz=400)
     with pytest.raises(CorpusError, match="expected both"):
         read_one(folder)
+
+
+def test_a_folder_reads_sphere_and_one_channel_of_several(tmp_path: Path):
+    write_utterance(tmp_path, "u1", speaker="a", language="it", text="uno", seed=1)
+    samples, rate_hz = soundfile.read(tmp_path / "u1.flac", dtype="int16")
+    (tmp_path / "u1.flac").unlink()
+    soundfile.write(tmp_path / "u1.sph", np.stack([0 * samples, samples], axis=1), rate_hz, format="NIST")
+    with pytest.raises(CorpusError, match=r"u1\.sph: has 2 audio channels.*corpus\.audio_channel=0"):
+        Folder("lab", tmp_path).read("u1.json")
+    (utterance,) = Folder("lab", tmp_path, audio_channel=1).read("u1.json")
+    np.testing.assert_array_equal(utterance.audio, samples.astype(np.float32) / 32768)

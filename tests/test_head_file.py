@@ -70,6 +70,12 @@ BAD_FILES: dict[str, tuple[Callable[[Path], Any], str]] = {
     ),
     "somebody's safetensors": (lambda path: save_file(load_file(path), path), "not a head file of tractprobe"),
     "a newer format": (set_about(format=2), "format 2; this version reads 1"),
+    "an interpolation for an encoder's name": (
+        set_encoder(_target_="tractprobe.encoders.pretrained.pretrained", name="${oc.env:HOME}"), "yet to be resolved",
+    ),
+    "an interpolation for a size": (
+        set_about(head={"_target_": "tractprobe.heads.Mlp", "hidden": "${oc.decode:60000}"}), "yet to be resolved",
+    ),
     "a program for a head": (set_about(head={"_target_": "os.system", "command": "false"}), "not ours to build"),
     "a corpus for a head": (set_about(head={"_target_": "tractprobe.corpora.folder.Folder"}), "not ours to build"),
     "a head for an encoder": (set_encoder(_target_="tractprobe.ridge.Ridge"), "not ours to build"),
@@ -181,3 +187,36 @@ def test_a_channel_never_fitted_is_nan(tmp_path: Path, mel: LogMel):
     assert scale.mean.tolist()[:2] == [2.0, 3.0] and scale.sd.tolist()[:2] == [3.0, 5.0]
     alone = np.isfinite(load_head(tmp_path / "f.safetensors", speaker="a")(noise(1), RATE_HZ).values)
     assert not alone[:, [1, 3]].any()
+
+
+RANDOM = "tractprobe.encoders.untrained.random_weights"
+LARGE: dict[str, dict[str, Any]] = {
+    "blocks": {"model_type": "hubert", "hidden_size": 100, "num_attention_heads": 2, "num_hidden_layers": 290,
+               "intermediate_size": 65536, "num_conv_pos_embedding_groups": 4},
+    "convolutions": {"model_type": "hubert", "hidden_size": 100, "num_attention_heads": 2, "num_hidden_layers": 1,
+                     "conv_dim": [16000] * 7, "num_conv_pos_embedding_groups": 4},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", LARGE)
+def test_a_small_file_cannot_ask_for_an_encoder_that_no_head_of_its_width_needs(
+    head: Path, case: str, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(torch, "manual_seed", None)  # nothing is drawn
+    set_encoder(_target_=RANDOM, label="random", architecture=LARGE[case])(head)
+    with pytest.raises(EncoderError, match=r"a model of \d\.\de\+09 weights; at most 3.9e\+07 can be drawn") as caught:
+        load_head(head)
+    assert "\n" not in str(caught.value) and "load_head(encoder=...)" in str(caught.value)
+
+
+def test_an_architecture_in_a_file_gives_no_orders(head: Path):
+    architecture = {"model_type": "hubert", "hidden_size": 100, "_attn_implementation": "evil/kernel"}
+    set_encoder(_target_=RANDOM, label="random", architecture=architecture)(head)
+    with pytest.raises(EncoderError, match="_attn_implementation asks for an implementation that is not built in"):
+        load_head(head)
+
+
+def test_a_file_cannot_ask_for_more_filters_than_any_spectrum_has(head: Path):
+    set_encoder(_target_="tractprobe.encoders.mel.Mfcc", bands=65536, cepstra=100)(head)
+    with pytest.raises(EncoderError, match=r"model\.bands must be 1 to 1024"):
+        load_head(head)

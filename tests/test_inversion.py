@@ -14,10 +14,11 @@ from tractprobe.encoders.mel import LogMel
 from tractprobe.encoders.untrained import untrained
 from tractprobe.inversion.head_file import HeadFile, read_head, write_head
 from tractprobe.inversion.inverter import Inverter, load_head
+from tractprobe.probes.heads.mlp import Mlp
 from tractprobe.signals.audio import resampled
 from tractprobe.signals.pieces import overlapping
 from tractprobe.signals.track import Track
-from tractprobe.system.errors import EncoderError
+from tractprobe.system.errors import EncoderError, HeadError
 
 
 @pytest.mark.parametrize(("core", "reach", "step", "seen"), [(10, 3, 4, 7), (10, 0, 1, 1), (5, 20, 3, 5), (1, 0, 7, 9)])
@@ -75,6 +76,17 @@ def test_memory_does_not_grow_with_the_audio(head: Path, mel: LogMel):
     track = inverter.of_blocks(lambda: (noise(0.7, seed) for seed in range(60)), RATE_HZ)
     assert len(track.values) == mel.count_frames(60 * 11200)
     assert max(seen) < 2.1 * RATE_HZ and len(seen) > 35
+
+
+def test_what_is_freed_of_a_piece_is_given_back(head: Path, mel: LogMel, monkeypatch: pytest.MonkeyPatch):
+    """Otherwise resident memory grows by 1.2 GB an hour with ``model=mel`` (``benchmarks/long.py`` measures it)."""
+    given: list[bool] = []
+    monkeypatch.setattr("tractprobe.inversion.inverter.give_back", lambda: given.append(True))
+    inverter = load_head(head, encoder=mel, chunk_s=1.0)
+    inverter(noise(20), RATE_HZ)
+    assert len(given) == 19
+    inverter(noise(0.5), RATE_HZ)  # of a wave in one piece nothing stays behind
+    assert len(given) == 19
 
 
 def test_attention_gets_context_and_short_audio_is_one_piece(tmp_path: Path):
@@ -147,3 +159,27 @@ def test_a_track_at_another_rate_is_on_its_multiples():
     np.testing.assert_allclose(fine.values[inner, 0], np.sin(2 * np.pi * 3 * fine.times_s)[inner], atol=2e-3)
     fast = Track(np.sin(2 * np.pi * 18 * times_s)[:, None], 50.0, times_s[0], ("a",))
     assert np.abs(fast.resampled(20).values[10:-10]).max() < 0.05  # would otherwise come back as 2 Hz
+
+
+def test_states_that_are_not_finite_are_named_whatever_the_storage(head: Path):
+    class Failing(LogMel):
+        def encode(self, waves: Any) -> Any:
+            states = super().encode(waves)
+            states[0][0, 3] = torch.nan
+            return states
+
+    inverter = load_head(head, encoder=Failing(bands=20, context=2))
+    with pytest.raises(EncoderError, match=r"^mel: layer 0 holds NaN or infinity"):
+        inverter(noise(1), RATE_HZ)
+
+
+def test_a_head_that_predicts_no_number_is_refused(head: Path, mel: LogMel):
+    """Infinities of both signs add up to NaN, which would be written as a missing value."""
+    bank = Mlp(1, 100, 12, hidden=8).eval()
+    with torch.no_grad():
+        for value in bank.parameters():
+            value.mul_(1e38)
+    file = HeadFile(**{**vars(read_head(head)), "head": bank})
+    scale = SpeakerScale(np.zeros(12), np.ones(12), np.zeros(12, bool))
+    with pytest.raises(HeadError, match="predicts infinite positions"):
+        Inverter(file, mel, scale)(noise(1), RATE_HZ)

@@ -1,32 +1,23 @@
 """Files and folders in, tables, pages and videos out."""
 
 import csv
-import json
 import os
 import re
 import shutil
-import subprocess
-from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
-from conftest import REPOSITORY
 from head_files import RATE_HZ, noise
 from test_head_file import repacked
 from test_textgrid import TIERS, long_form
 
 from tractprobe.cli import main
-from tractprobe.corpora.utterance import Phone
-from tractprobe.inversion.film import Film
 from tractprobe.inversion.inverter import load_head
-from tractprobe.inversion.player import player
 from tractprobe.inversion.tables import read_phones
-from tractprobe.inversion.video import require_video, write_video
 from tractprobe.signals.channels import CHANNELS
-from tractprobe.signals.track import Track
-from tractprobe.system.errors import ConfigError, CorpusError
+from tractprobe.system.errors import CorpusError
 
 
 @pytest.fixture
@@ -98,13 +89,52 @@ def test_the_tier_of_phones_is_found_or_asked_for(tmp_path: Path):
         path.write_text(long_form({name: TIERS["phone"] for name in names}))
         return path
 
-    assert [phone.label for phone in read_phones(written("word", "MAU"))] == ["HH", "AY1"]
-    assert len(read_phones(written("only"))) == 2
-    assert len(read_phones(written("x", "y"), "y")) == 2
+    assert [phone.label for phone in read_phones(written("word", "MAU"), 0.6)] == ["HH", "AY1"]
+    assert len(read_phones(written("only"), 0.6)) == 2
+    assert len(read_phones(written("x", "y"), 0.6, "y")) == 2
     with pytest.raises(CorpusError, match=r"which tier holds the phones\? It has x, y; give --tier"):
-        read_phones(written("x", "y"))
+        read_phones(written("x", "y"), 0.6)
     with pytest.raises(CorpusError, match="expected one interval tier 'z', not 0"):
-        read_phones(written("x", "y"), "z")
+        read_phones(written("x", "y"), 0.6, "z")
+
+
+@pytest.mark.parametrize("intervals", [[(0.0125, 0.6, "he said so")], [(0.0125, 0.6, "hesaidso")]])
+def test_an_only_tier_of_a_sentence_is_no_tier_of_phones(tmp_path: Path, intervals: list[tuple[float, float, str]]):
+    path = tmp_path / "a.TextGrid"
+    path.write_text(long_form({"sentence": intervals}))
+    with pytest.raises(CorpusError, match="only tier, 'sentence', holds words or sentences"):
+        read_phones(path, 0.6)
+    assert len(read_phones(path, 0.6, "sentence")) == 1
+
+
+def test_labels_of_another_recording_are_named_and_grids_can_be_ignored(
+    recordings: Path, head: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+):
+    (recordings / "a.TextGrid").write_text(long_form(TIERS, end_s=7.0))
+    line = [recordings / "a.wav", "--head", head, "--existing", "replace"]
+    assert invert(*line, "--output", tmp_path / "out") == 1
+    said = capsys.readouterr()
+    assert re.search(r"^tractprobe: \S*a\.TextGrid: ends at 7\.00 s, its audio at \d", said.err, re.MULTILINE)
+    assert "1 files, 1 with problems" in said.out and files_below(tmp_path / "out") == ["a.csv"]
+    assert invert(*line, "--output", tmp_path / "out", "--format", "phones") == 1
+    assert invert(*line, "--output", tmp_path / "out2", "--no-grids") == 0
+    assert files_below(tmp_path / "out2") == ["a.csv"]
+    assert invert(*line, "--no-grids", "--format", "phones") == 1
+    assert "--no-grids leaves out" in capsys.readouterr().err
+
+
+def test_sound_that_only_ffmpeg_reads_is_not_passed_over_in_silence(
+    recordings: Path, head: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+):
+    (recordings / "sub.dir/x.M4A").write_bytes(b"\0\0\0\x20ftypM4A ")
+    assert invert(recordings, "--head", head, "--output", tmp_path / "out") == 0
+    assert "1 file ignored: .m4a, convert with ffmpeg" in capsys.readouterr().err
+    assert invert(recordings / "sub.dir/x.M4A", "--head", head, "--output", tmp_path / "out2") == 1
+    assert re.search(r"x\.M4A: not readable as audio.*ffmpeg", capsys.readouterr().err)
+    (tmp_path / "only").mkdir()
+    shutil.move(recordings / "sub.dir/x.M4A", tmp_path / "only/x.m4a")
+    assert invert(tmp_path / "only", "--head", head) == 1
+    assert "1 file ignored: .m4a" in capsys.readouterr().err
 
 
 def test_one_bad_file_is_reported_and_the_others_are_made(
@@ -116,14 +146,16 @@ def test_one_bad_file_is_reported_and_the_others_are_made(
     (recordings / "sub.dir/a.TextGrid").write_text("nothing")
     assert invert(recordings, "--head", head, "--output", tmp_path / "out") == 1
     said = capsys.readouterr()
-    assert "2 files, 4 with problems" in said.out
+    assert "3 files, 4 with problems" in said.out
     for name, problem in {
         "bad.wav": "not readable as audio", "short.wav": "shorter than one frame", "stereo.wav": "2 audio channels",
         "a.TextGrid": "expected a text",
     }.items():  # fmt: skip
         assert re.search(rf"^tractprobe: .*{re.escape(name)}.*{problem}", said.err, re.MULTILINE)
     assert "Traceback" not in said.err
-    assert files_below(tmp_path / "out") == ["a.csv", "a.phones.csv", "sub.dir/b.c.csv"]
+    assert files_below(tmp_path / "out") == ["a.csv", "a.phones.csv", "sub.dir/a.csv", "sub.dir/b.c.csv"]
+    assert "phone" not in rows_of(tmp_path / "out/sub.dir/a.csv")[0]  # a bad grid costs its labels, not the movements
+    assert "stereo.wav: has 2 audio channels; say which of them holds the speech, from 0: --channel 0" in said.err
     assert invert(recordings / "stereo.wav", "--head", head, "--output", tmp_path / "out", "--channel", 1) == 0
 
 
@@ -223,79 +255,7 @@ def test_fast_movements_are_removed_if_asked(recordings: Path, head: Path, tmp_p
     np.testing.assert_allclose(np.load(tmp_path / "a.npz")["values"], track.values)
 
 
-# Moving pictures.
-
-
-def moving(duration_s: float = 1.0) -> Track:
-    """Articulators on circles about places of a mouth; the upper lip is lost in the second half."""
-    times_s = np.arange(round(duration_s * 100)) / 100
-    places = np.array([[10, 5], [22, 8], [32, 2], [35, -8], [45, 2], [44, -10]], float)
-    circles = np.stack([np.cos(6 * times_s), np.sin(6 * times_s)], axis=1)[:, None] * 3
-    values = (places + circles).reshape(len(times_s), -1)
-    values[len(values) // 2 :, CHANNELS.index("ul_x")] = np.nan
-    return Track(values, 100.0)
-
-
-class Elements(HTMLParser):
-    """What a browser would take for elements."""
-
-    def __init__(self, page: str):
-        super().__init__()
-        self.tags: list[tuple[str, dict[str, str | None]]] = []
-        self.feed(page)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append((tag, dict(attrs)))
-
-
-HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(2)>\"'&{{data}}"
-
-
-def test_a_page_loads_nothing_and_takes_no_text_for_markup():
-    page = player(moving(), noise(1), HOSTILE, HOSTILE, [Phone(HOSTILE, 0.1, 0.5)])
-    tags = Elements(page).tags
-    assert [attributes.get("id") for tag, attributes in tags if tag == "script"] == ["data", "audio", None]
-    assert not [tag for tag, _ in tags if tag in ("img", "link", "iframe", "object")]
-    assert not [value for _, attributes in tags for name, value in attributes.items() if name in ("src", "href")]
-    assert not re.search(r"https?://", page)
-    policy = next(a["content"] for tag, a in tags if tag == "meta" and "http-equiv" in a)
-    assert policy is not None and policy.startswith("default-src 'none'")
-
-
-def test_a_page_draws_the_points_where_they_are_and_moves(tmp_path: Path):
-    """The page's own script, without a browser."""
-    if not shutil.which("node"):
-        pytest.skip("no node")
-    path, track = tmp_path / "p.html", moving()
-    path.write_text(player(track, noise(1), "t", "", [Phone("a", 0.2, 0.3)]), encoding="utf-8")
-    harness = REPOSITORY / "tests/page_in_node.js"
-    printed = subprocess.run(["node", harness, path, "0.25"], capture_output=True, text=True, check=True).stdout
-    drawn = json.loads(printed)
-    dots = np.array([given[1:3] for given in drawn["first"]["plane"] if given[0] == "arc"])
-    expected = track.values[25].reshape(6, 2)
-    assert dots.shape == (6, 2)
-    # From mm to pixels both axes have one scale, y turned upside down.
-    scale = np.diff(dots[[0, 4], 0])[0] / np.diff(expected[[0, 4], 0])[0]
-    np.testing.assert_allclose(dots[:, 0] - dots[0, 0], scale * (expected[:, 0] - expected[0, 0]), atol=0.3)
-    np.testing.assert_allclose(dots[:, 1] - dots[0, 1], -scale * (expected[:, 1] - expected[0, 1]), atol=0.3)
-    texts = [given[1] for given in drawn["first"]["plane"] if given[0] == "fillText"]
-    assert {"tip", "upper lip", "10 mm", "a"} <= set(texts)
-    assert drawn["clock"].startswith("0.50 / 1.00 s")  # a click in the middle of the waveform
-    later = [given[1] for given in drawn["moved"]["plane"] if given[0] == "fillText"]
-    assert "upper lip" not in later and "a" not in later and "tip" in later
-
-
-def test_a_film_shows_what_there_is():
-    film = Film.of(moving(), 100)
-    left, right, bottom, top = film.bounds
-    known = film.points[np.isfinite(film.points).all(axis=2)]
-    assert (known > [left, bottom]).all() and (known < [right, top]).all()
-    assert len(film.trail(50)) == 11 and len(film.trail(3)) == 4
-    curve = film.tongue(0)
-    for place in range(3):  # through the points
-        assert np.abs(curve - film.points[0, place]).sum(axis=1).min() < 1e-9
-    with pytest.raises(CorpusError, match="no articulator"):
-        Film.of(Track(np.zeros((10, 1)), 100.0, channels=("LA",)), 25)
+# Moving pictures; what is in them: test_player.py.
 
 
 def test_pages_of_files_have_the_sound(recordings: Path, head: Path, tmp_path: Path):
@@ -309,37 +269,3 @@ def test_a_video_without_ffmpeg_says_what_to_install(
     monkeypatch.setitem(__import__("sys").modules, "imageio_ffmpeg", None)
     assert invert(recordings, "--head", head, "--video") == 1
     assert 'pip install "tractprobe[video]"' in capsys.readouterr().err
-
-
-# imageio-ffmpeg leaves the ends of its pipes to the garbage collector.
-UNCLOSED = pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
-
-
-@UNCLOSED
-def test_a_video_has_moving_pictures_and_sound(tmp_path: Path):
-    try:
-        library = require_video()
-    except ConfigError as error:
-        pytest.skip(str(error))
-    write_video(tmp_path / "v.mp4", moving(), noise(1), "$x$ <b>")
-    reader = library.read_frames(str(tmp_path / "v.mp4"))
-    about = next(reader)
-    frames = [np.frombuffer(frame, np.uint8).reshape(*about["size"][::-1], 3) for frame in reader]
-    assert about["fps"] == 25 and about["duration"] == pytest.approx(1, abs=0.1) and len(frames) == 25
-    assert about["audio_codec"] == "aac" and about["codec"] == "h264"
-    changed = np.abs(frames[0].astype(int) - frames[12]).max(axis=2) > 60
-    assert 100 < changed.sum() < changed.size / 10
-    assert files_below(tmp_path) == ["v.mp4"]
-
-
-@UNCLOSED
-def test_a_video_that_cannot_be_written_is_one_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    try:
-        library = require_video()
-    except ConfigError as error:
-        pytest.skip(str(error))
-    monkeypatch.setattr("tractprobe.inversion.video.CODEC", "none")
-    assert library
-    with pytest.raises(CorpusError, match="ffmpeg could not write it"):
-        write_video(tmp_path / "v.mp4", moving(), noise(1), "t")
-    assert files_below(tmp_path) == []

@@ -33,9 +33,9 @@ from test_est import MNGU0_NORM, MOCHA, SPEECH_TOOLS, replaced, rows_as_text, wr
 from test_hprc import anatomy_is_plausible
 
 from tractprobe.corpora.formats.est import read_est
-from tractprobe.corpora.formats.sphere import read_recording
 from tractprobe.corpora.readers.mocha import Mocha
 from tractprobe.corpora.utterance import Phone, Utterance
+from tractprobe.signals.audio import read_audio
 from tractprobe.signals.channels import CHANNELS
 from tractprobe.system.errors import CorpusError
 
@@ -306,17 +306,18 @@ def test_sphere_is_what_libsndfile_writes_too(tmp_path: Path):
     for endian, count in (("LITTLE", 1000), ("BIG", 999)):
         path = tmp_path / f"{endian}.nist"
         soundfile.write(path, samples(9, count), 22050, format="NIST", subtype="PCM_16", endian=endian)
-        audio, rate_hz = read_recording(path)
+        audio, rate_hz = read_audio(path)
         assert rate_hz == 22050
         np.testing.assert_array_equal(audio, soundfile.read(path, dtype="float32")[0])
 
 
 SPHERES: dict[str, tuple[dict[str, Any], str]] = {
-    "mu-law": ({"sample_coding": "ulaw"}, "'ulaw'; expected pcm"),
-    "shorten": ({"sample_coding": "pcm,embedded-shorten-v2.00"}, "embedded-shorten"),
-    "compressed": ({"sample_byte_format": "shortpack-v0"}, "shortpack"),
+    "unknown coding": ({"sample_coding": "adpcm"}, "'adpcm'; expected pcm or alaw"),
+    "shorten": ({"sample_coding": "pcm,embedded-shorten-v2.00"}, r"\(sample_coding\): .*shorten.*sph2pipe -p -f wav"),
+    "compressed": ({"sample_byte_format": "shortpack-v0"}, "shorten.*sph2pipe"),
     "one byte": ({"sample_n_bytes": 1}, "sample_n_bytes"),
-    "two channels": ({"channel_count": 2}, "channel_count"),
+    "two channels": ({"channel_count": 2, "sample_count": 2400}, "2 audio channels; expected one"),
+    "no channels": ({"channel_count": 0}, "channel_count"),
     "no byte order": ({"sample_byte_format": ...}, "sample_byte_format"),
     "no rate": ({"sample_rate": ...}, "sample_rate"),
     "rate 0": ({"sample_rate": 0}, "rate of 0"),

@@ -2,6 +2,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import pytorch_lightning as pl
 import torch
@@ -282,3 +283,27 @@ def test_a_checkpoint_of_other_heads_is_refused(make: Make, tmp_path: Path):
     again, data = make()
     with pytest.raises(RunError, match="does not hold the weights"):
         fit(again, data, tmp_path)
+
+
+def test_one_flipped_bit_of_a_checkpoint_is_noticed(make: Make, tmp_path: Path):
+    module, data = make()
+    fit(module, data, tmp_path, epochs=1)
+    path = tmp_path / "last.ckpt"
+    content = path.read_bytes()
+    for place in np.random.default_rng(0).integers(0, len(content), 40).tolist():
+        path.write_bytes(content[:place] + bytes([content[place] ^ 4]) + content[place + 1 :])
+        with pytest.raises(RunError, match=r"last\.ckpt: not a complete checkpoint .*; remove it to start over"):
+            AtomicCheckpoints().load_checkpoint(path)
+    path.write_bytes(content)
+    assert AtomicCheckpoints().load_checkpoint(path)["epoch"] == 0
+
+
+def test_a_checkpoint_of_an_earlier_version_is_read_and_said_to_be_one(
+    make: Make, tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
+    module, data = make()
+    fit(module, data, tmp_path, epochs=1)
+    torch.save(torch.load(tmp_path / "last.ckpt", weights_only=True), tmp_path / "last.ckpt")
+    caplog.set_level("INFO")
+    assert AtomicCheckpoints().load_checkpoint(tmp_path / "last.ckpt")
+    assert "without a checksum" in caplog.text

@@ -1,5 +1,6 @@
 import csv
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -12,11 +13,13 @@ import pytest
 from tractprobe.cli import main
 from tractprobe.evidence.comparison import differences
 from tractprobe.evidence.figures import write_pictures
-from tractprobe.evidence.table import collect, layer_means, layer_tables
+from tractprobe.evidence.rows import collect
+from tractprobe.evidence.table import layer_means, layer_tables
 from tractprobe.runs.estimate import mean_over_speakers
-from tractprobe.runs.result import RUN_FIELDS, SCORE_FIELDS, read_result
+from tractprobe.runs.result import MOMENTS, RUN_FIELDS, SCORE_FIELDS, read_result
 from tractprobe.signals.channels import CHANNELS
 from tractprobe.system.errors import RunError
+from tractprobe.system.files import digest
 
 SPEAKERS = ("c/a", "c/b", "c/d")
 
@@ -27,7 +30,13 @@ def score(layer: int, language: str, speaker: str, channel: str) -> float:
 
 
 def write_run(
-    runs: Path, model: str = "mel", held_out: str = "it", seed: int = 0, suffix: str = "", **more: Any
+    runs: Path,
+    model: str = "mel",
+    held_out: str = "it",
+    seed: int = 0,
+    suffix: str = "",
+    differences: dict[str, Any] | None = None,
+    **more: Any,
 ) -> Path:
     rows = [
         {"layer": layer, "corpus": "c", "language": held_out, "speaker": speaker, "target": "ema",
@@ -36,7 +45,7 @@ def write_run(
         for layer in (0, 1) for speaker in SPEAKERS for channel in CHANNELS
     ]  # fmt: skip
     identity = {"model": model, "head": "ridge", "split": "language", "held_out": held_out, "seed": seed,
-                "corpora": {"c": "abc"}, "encoder": {"encoder": model}}  # fmt: skip
+                "corpora": {"c": "abc"}, "encoder": {"encoder": model}, "differences": differences or {}}  # fmt: skip
     folder = runs / f"{model}/all/ridge/{held_out}/s{seed}{suffix}"
     folder.mkdir(parents=True)
     result = {"identity": identity, "settings": {}, "scores": rows} | more
@@ -59,16 +68,25 @@ def test_cells_are_means_over_channels_then_speakers_and_the_last_column_over_la
             assert table.cells[layer, language].n == 3
         assert table.cells[layer, "mean"].mean == pytest.approx(np.mean(list(expected.values())))
     assert "mel, ridge: r by held-out language, n speakers" in str(table)
-    assert str(table).splitlines()[-1].split() == ["n", "3", "3", "3"]
+    assert [line.split() for line in str(table).splitlines()[-3:-1]] == [
+        ["n", "3", "3", "3"], ["rows", "36", "36", "72"]
+    ]  # fmt: skip
+    assert str(table).splitlines()[-1] == "rows: 12 channels of each speaker in a language"
 
 
 def test_models_and_settings_have_tables_of_their_own_and_seeds_are_averaged(tmp_path: Path):
     write_run(tmp_path)
     write_run(tmp_path, seed=1)
     write_run(tmp_path, model="random")
-    write_run(tmp_path, suffix="-abcdef")
-    titles = [table.title for table in layer_tables(collect(tmp_path))]
-    assert len(titles) == 3 and sum("abcdef" in title for title in titles) == 1
+    write_run(tmp_path, suffix="-abcdef", differences={"ema.cutoff_hz": 5})
+    tables = layer_tables(collect(tmp_path))
+    hash_ = digest({"ema.cutoff_hz": 5})[:6]
+    assert [table.title for table in tables] == [
+        "mel, ridge: r by held-out language, n speakers",
+        f"mel, ridge: r by held-out language ({hash_}: ema.cutoff_hz=5), n speakers",
+        "random, ridge: r by held-out language, n speakers",
+    ]
+    assert str(tables[0]).splitlines()[-1] == "rows: 12 channels of each speaker in a language, 2 seeds"
 
 
 @pytest.mark.parametrize("what", ["corpora", "encoder"])
@@ -110,7 +128,7 @@ def test_the_command_prints_the_table_and_writes_the_tidy_one(tmp_path: Path, ca
     with open(tmp_path / "scores.csv", encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     assert (
-        list(rows[0]) == [*RUN_FIELDS, "material", "settings", "train_min", "own_scale", *SCORE_FIELDS]
+        list(rows[0]) == [*RUN_FIELDS, "material", "settings", "train_min", "own_scale", *SCORE_FIELDS, *MOMENTS]
         and len(rows) == 2 * 2 * 3 * 12
     )
     assert rows[0]["run"] == "mel/all/ridge/en/s0" and rows[0]["ccc"] == ""
@@ -139,6 +157,23 @@ def test_undefined_scores_are_left_out_of_means(tmp_path: Path):
     (table,) = layer_tables(collect(tmp_path))
     expected = np.mean([score(0, "it", s, c) for s in ("c/a", "c/d") for c in CHANNELS[1:]])
     assert table.cells[0, "it"].mean == pytest.approx(expected) and table.cells[0, "it"].n == 2
+    assert [line.split(maxsplit=1)[1] for line in str(table).splitlines()[-4:-2]] == ["2", "22 of 36"]
+    assert str(table).splitlines()[-1] == (
+        "undefined r, left out of means: layer 0, it: 14 of 36 (all of td_x, c/b); "
+        "layer 1, it: 14 of 36 (all of td_x, c/b)"
+    )
+    assert [(row["rows"], row["undefined"]) for row in table.rows()] == [(36, 14)] * 2
+    assert layer_means(collect(tmp_path))[0]["test/r/undefined"] == 14
+
+
+def test_a_layer_without_any_r_is_undefined_and_not_left_out(tmp_path: Path):
+    edit(
+        write_run(tmp_path) / "result.json",
+        lambda result: [row.update(r=None) for row in result["scores"] if row["layer"] == 1],
+    )
+    (table,) = layer_tables(collect(tmp_path))
+    lines = str(table).splitlines()
+    assert lines[3].split() == ["1", "undefined"] and lines[5].split() == ["rows", "0-36", "of", "36"]
 
 
 def test_metrics_for_dashboards_agree_with_the_table(tmp_path: Path):
@@ -165,6 +200,27 @@ BROKEN: dict[str, Callable[[Path], Any]] = {
     "identity lacks": lambda path: edit(path, lambda result: result["identity"].pop("corpora")),
     "r is text": lambda path: edit(path, lambda result: result["scores"][3].update(r="=cmd()")),
     "layer is text": lambda path: edit(path, lambda result: result["scores"][3].update(layer="one")),
+    "r is 7": lambda path: edit(path, lambda result: result["scores"][3].update(r=7)),
+    "r is NaN": lambda path: edit(path, lambda result: result["scores"][3].update(r=float("nan"))),
+    "rmse is infinite": lambda path: path.write_text(path.read_text().replace('"rmse": 1.5', '"rmse": 1e999', 1)),
+    "rmse is negative": lambda path: edit(path, lambda result: result["scores"][3].update(rmse=-1)),
+    "ccc is 10^400": lambda path: edit(path, lambda result: result["scores"][3].update(ccc=10**400)),
+    "r2 is above 1": lambda path: edit(path, lambda result: result["scores"][3].update(r2=1.1)),
+    "frames are 10^400": lambda path: edit(path, lambda result: result["scores"][3].update(n_frames=10**400)),
+    "no frames": lambda path: edit(path, lambda result: result["scores"][3].update(n_frames=0)),
+    "layer is 10^400": lambda path: edit(path, lambda result: result["scores"][3].update(layer=10**400)),
+    "a deviation is negative": lambda path: edit(path, lambda result: result["scores"][3].update(sd_measured=-1)),
+    "a row twice": lambda path: edit(path, lambda result: result["scores"].append(result["scores"][3])),
+    "a speaker is half a character": lambda path: edit(
+        path, lambda result: result["scores"][3].update(speaker="\ud800")
+    ),
+    "differences are a list": lambda path: edit(path, lambda result: result["identity"].update(differences=[1])),
+    "a difference is NaN": lambda path: edit(path, lambda r: r["identity"].update(differences={"a": float("nan")})),
+    "model is a list": lambda path: edit(path, lambda result: result["identity"].update(model=["mel"])),
+    "seed is 10^400": lambda path: edit(path, lambda result: result["identity"].update(seed=10**400)),
+    "held out is a list": lambda path: edit(path, lambda result: result["identity"].update(held_out=[])),
+    "encoder is half a character": lambda path: edit(path, lambda r: r["identity"].update(encoder={"\ud800": 1})),
+    "own frames are a number": lambda path: edit(path, lambda result: result.update(scaled_by_own_test_frames=1)),
     "speaker is a list": lambda path: edit(path, lambda result: result["scores"][3].update(speaker=["a"])),
 }
 
@@ -172,7 +228,14 @@ BROKEN: dict[str, Callable[[Path], Any]] = {
 @pytest.mark.parametrize("case", BROKEN)
 def test_a_broken_result_is_named(tmp_path: Path, case: str):
     BROKEN[case](write_run(tmp_path) / "result.json")
-    with pytest.raises(RunError, match=r"s0/result\.json"):
+    with pytest.raises(RunError, match=r"s0/result\.json") as error:
+        collect(tmp_path)
+    assert "\n" not in str(error.value) and str(error.value).isprintable()
+
+
+def test_a_number_that_cannot_be_is_named(tmp_path: Path):
+    edit(write_run(tmp_path) / "result.json", lambda result: result["scores"][3].update(r=7))
+    with pytest.raises(RunError, match=r"scores\[3\] is not a row of scores: r cannot be 7; remove the file and run"):
         collect(tmp_path)
 
 
@@ -274,3 +337,96 @@ def test_a_folder_in_a_files_place_or_a_file_in_a_folders_is_one_line(
     (tmp_path / "--csv").mkdir()
     assert main(["table", str(tmp_path / "runs"), option, str(tmp_path / option)]) == 1
     assert capsys.readouterr().err.startswith(f"tractprobe: {tmp_path}/")
+
+
+@pytest.mark.parametrize(
+    "place", ["mel/all/ridge/it/s0.old", "mel/all/ridge/it/s0_lowpass2", "archive/mel/ridge/it/s0"]
+)
+def test_runs_are_told_apart_by_their_identity_and_not_by_their_directory(
+    tmp_path: Path, place: str, caplog: pytest.LogCaptureFixture
+):
+    """A copy counts once; another result under the same identity and seed is refused; other settings make a table."""
+    write_run(tmp_path)
+    other = tmp_path / place
+    shutil.copytree(tmp_path / "mel/all/ridge/it/s0", other)
+    edit(other / "result.json", lambda result: result["scores"][0].update(r=result["scores"][0]["r"] + 1e-9))
+    (table,) = layer_tables(collect(tmp_path))
+    assert len(table.means[0, "it"].rows) == 36
+    (warning,) = caplog.messages
+    assert str(other) in warning and "which is counted once" in warning
+
+    edit(other / "result.json", lambda result: result["scores"][0].update(r=0.9))
+    with pytest.raises(RunError, match="are two results of one run") as error:
+        collect(tmp_path)
+    assert str(other) in str(error.value) and str(tmp_path / "mel/all/ridge/it/s0") in str(error.value)
+
+    edit(other / "result.json", lambda result: result["identity"].update(differences={"ema.cutoff_hz": 2}))
+    first, second = layer_tables(collect(tmp_path))
+    assert "ema.cutoff_hz=2" in second.title and first.cells[0, "it"] != second.cells[0, "it"]
+
+
+def test_a_renamed_directory_stays_with_the_runs_of_its_settings(tmp_path: Path):
+    for held_out, name in (("it", "s0-abcdef"), ("en", "my best one")):
+        folder = write_run(tmp_path, held_out=held_out, differences={"ema.cutoff_hz": 2})
+        folder.rename(folder.with_name(name))
+    (table,) = layer_tables(collect(tmp_path))
+    assert table.columns == ("en", "it", "mean")
+
+
+def test_results_of_an_early_version_that_only_their_directory_tells_apart_are_kept_apart(tmp_path: Path):
+    for suffix in ("", "-abcdef"):
+        edit(write_run(tmp_path, suffix=suffix) / "result.json", lambda result: result["identity"].pop("differences"))
+    edit(tmp_path / "mel/all/ridge/it/s0-abcdef/result.json", lambda result: result["scores"][0].update(r=0.9))
+    assert [table.title.partition(" (")[2] for table in layer_tables(collect(tmp_path))] == [
+        "", "settings abcdef), n speakers"
+    ]  # fmt: skip
+
+
+def test_heads_of_all_layers_at_once_and_of_one_are_not_averaged(tmp_path: Path):
+    for layer, r in (("all", 0.2), (1, 0.6)):
+        folder = write_run(tmp_path, suffix=f"-{layer}")
+        edit(folder / "result.json", lambda result, layer=layer: result["identity"].update(layer=layer))
+        edit(folder / "result.json", lambda result, r=r: [row.update(r=r) for row in result["scores"]])
+    every, one = sorted(layer_tables(collect(tmp_path)), key=lambda table: table.title)
+    assert "all layers in one run" in every.title and every.cells[1, "it"].mean == pytest.approx(0.2)
+    assert "layers in runs of their own" in one.title and one.cells[1, "it"].mean == pytest.approx(0.6)
+
+
+ESCAPE = "\x1b[2J\x1b]0;owned\x07"
+
+
+def test_labels_of_others_move_no_cursor_and_forge_no_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    for head in ("ridge", "mlp"):
+        folder = write_run(tmp_path, suffix=f"-{head}", differences={f"a{ESCAPE}": f"b\n0  .999{ESCAPE}"})
+        edit(
+            folder / "result.json",
+            lambda result, head=head: result["identity"].update(
+                model=f"mel{ESCAPE}", held_out=f"it\nmean{ESCAPE}", head=head
+            ),
+        )
+        edit(folder / "result.json", lambda result: [row.update(speaker=f"a{ESCAPE}") for row in result["scores"][:12]])
+        edit(folder / "result.json", lambda result: result.update(scaled_by_own_test_frames=[f"a{ESCAPE}"]))
+    (folder / f"s1{ESCAPE}").mkdir()
+    (folder / f"s1{ESCAPE}/failure.json").write_text(json.dumps({"reason": ESCAPE, "time": ESCAPE, "host": ESCAPE}))
+    for command in (["table", "--against", "ridge", "--pictures", str(tmp_path / "pictures")], ["status"]):
+        assert main([*command, str(tmp_path)]) == 0
+        printed = capsys.readouterr().out
+        assert all(line.isprintable() for line in printed.split("\n")) and "\n0  .999" not in printed
+        assert "\\x1b[2J" in printed
+
+
+def test_a_csv_holds_no_formulas_and_may_begin_with_a_mark_for_spreadsheets(tmp_path: Path):
+    folder = write_run(tmp_path / "runs")
+    edit(folder / "result.json", lambda result: [row.update(speaker="=cmd()") for row in result["scores"][:12]])
+    for options, start in (([], b"run,"), (["--bom"], b"\xef\xbb\xbfrun,")):
+        assert main(["table", str(tmp_path / "runs"), "--csv", str(tmp_path / "scores.csv"), *options]) == 0
+        assert (tmp_path / "scores.csv").read_bytes().startswith(start)
+        with open(tmp_path / "scores.csv", encoding="utf-8-sig", newline="") as file:
+            speakers = {row["speaker"] for row in csv.DictReader(file)}
+        assert speakers == {"'=cmd()", *SPEAKERS}
+
+
+def test_a_mark_for_spreadsheets_without_a_csv_is_an_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    write_run(tmp_path)
+    assert main(["table", str(tmp_path), "--bom"]) == 1
+    assert capsys.readouterr().err == "tractprobe: --bom is how a CSV begins: give --csv FILE, too\n"

@@ -1,5 +1,8 @@
+import json
 from collections.abc import Callable
+from hashlib import sha256
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -8,7 +11,11 @@ from hypothesis import strategies as st
 
 from tractprobe.corpora.prepared.corpus import PreparedCorpus
 from tractprobe.corpora.prepared.manifest import Entry
-from tractprobe.data.splits import Split, SplitRule, sentence
+from tractprobe.corpora.prepared.texts import doubts, drawn_as, letters, sentence, version, words
+from tractprobe.data.splits import Split, SplitRule
+from tractprobe.evidence.rows import collect
+from tractprobe.evidence.table import layer_tables
+from tractprobe.jobs import train
 from tractprobe.system.errors import ConfigError
 
 
@@ -213,3 +220,98 @@ def test_fewer_minutes_are_part_of_more_and_the_test_is_the_same():
         SplitRule("language", train_min=2)(WORLD, "it", 0)
     with pytest.raises(ConfigError, match="train_min"):
         SplitRule("language", train_min=0)
+
+
+SAME = [
+    ("你好，世界。", "你好世界"), ("你 好 世 界", "你好世界！"), ("こんにちは、世界。", "こんにちは世界"),
+    ("ｶﾀｶﾅ", "カタカナ"),
+    ("が", "か\u3099"), ("สวัสดี ชาวโลก", "สวัสดีชาวโลก"), ("น้ำ", "น\u0e49\u0e4d\u0e32"), ("안녕, 세계", "안녕세계"),
+    ("don't", "dont"), ("don’t", "don't"), ("м'ята", "м\u02bcята"), ("e-mail", "email"), ("e‑mail", "E–mail"),
+    ("co\u00adoperate", "cooperate"), ("می\u200cخواهم", "میخواهم"), ("a\u200bb\ufeffc\u2060", "abc"),
+    ("ＡＢＣ１２３", "abc123"),
+    ("x²", "x2"), ("Kapitel Ⅳ", "kapitel iv"), ("ﬁn", "fin"), ("STRASSE", "straße"), ("ΣΟΦΟΣ", "σοφος"),
+    ("IŞIK", "ışık"), ("İstanbul", "istanbul"), ("كتـــاب", "كتاب"), ("l'œuvre", "lœuvre"), ("葛\U000e0100", "葛"),
+    ("x\ufe0f", "x"), ("perche\u0301", "perché"), ("¿Qué?", "qué"), ("नमस्ते।", "नमस्ते"),
+]  # fmt: skip
+DIFFERENT = [
+    ("perché", "perche"), ("कि", "का"), ("ปา", "ป้า"), ("はは", "ばば"), ("你好", "您好"), ("שלום", "שלוםם"), ("1", "2"),
+    ("côte", "côté"), ("ma", "mä"), ("بَ", "بِ"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("one", "other"), SAME)
+def test_a_sentence_is_the_same_however_it_is_typed(one: str, other: str):
+    assert letters(one) == letters(other) != ""
+    entries = [entry("a", "zh", one), entry("b", "zh", other), entry("b", "zh", "别的"), entry("a", "zh", "又一个")]
+    split = parts(SplitRule("speaker")(entries, "b", 0), entries)
+    assert one not in {utterance.text for utterance in split["development"]}
+
+
+@pytest.mark.parametrize(("one", "other"), DIFFERENT)
+def test_accents_vowel_signs_and_numbers_make_other_sentences(one: str, other: str):
+    assert letters(one) != letters(other)
+
+
+@pytest.mark.parametrize("nothing", ["", " ?!", "。、…", "\u200b\u00ad", "—", "\ufe0f"])
+def test_a_text_without_letters_is_none(nothing: str):
+    assert letters(nothing) == ""
+
+
+def test_sentences_are_drawn_as_before_where_both_comparisons_agree():
+    """So that folds, and with them numbers, stay what they were for corpora that the first comparison was right on."""
+    assert version(WORLD) == 1 and drawn_as(WORLD) == {sentence(one): words(one.text) for one in WORLD}
+    for seed in range(3):
+        order = sorted({words(one.text) for one in WORLD}, key=lambda text: sha256(f"{seed}:{text}".encode()).digest())
+        tests = [parts(SplitRule("sentence", folds=2)(WORLD, f"fold{n}", seed), WORLD)["test"] for n in range(2)]
+        for language in LANGUAGES:
+            own = [text for text in order if text.startswith(language)]
+            assert {one.text for one in tests[0] if one.language == language} == set(own[::2])
+
+
+@pytest.mark.parametrize(("text", "expected"), [("DONT", 2), ("do nt", 2), ("something else", 1), ("Don't!", 1)])
+def test_a_comparison_that_splits_otherwise_has_another_version(text: str, expected: int):
+    assert version([*WORLD, entry("s1", "en", "don't"), entry("s2", "en", text)]) == expected
+
+
+def test_what_a_spelling_is_drawn_by_does_not_depend_on_the_order_of_utterances():
+    several = [entry("a", "en", text) for text in ("e-mail", "email", "e mail", "other")]
+    assert drawn_as(several) == drawn_as(several[::-1]) == {"email": "e mail", "other": "other"}
+
+
+def spoken(text: str, seconds: float, number: int) -> Entry:
+    return Entry(f"c/{number}", "c", "c/s", "zh", text, round(seconds * 16000))
+
+
+def test_texts_that_cannot_be_what_was_said_are_told():
+    whole = [spoken("请把花瓶放在窗边的架子上。", 3.4, number) for number in range(20)]
+    words_alone = [spoken("milk", 2.5, number) for number in range(20)]
+    assert doubts(whole) == doubts(words_alone) == []
+    (doubt,) = doubts([*whole, *(spoken("花", 4.2, number) for number in range(20, 25))])
+    assert doubt.startswith("5 of 25 utterances are long for their text (the first: c/20, 4.2 s of '花')")
+    (doubt,) = doubts([*whole, *(spoken("<unk>", 1.2, number) for number in range(20, 25))])
+    assert doubt.startswith("5 of 25 utterances have a text that looks like a placeholder ('<unk>')")
+    assert doubts([*whole, spoken("none", 1.2, 20), spoken("milk", 9.0, 21)]) == []
+
+
+def test_the_built_in_corpus_raises_no_doubts(toy: PreparedCorpus):
+    assert doubts(toy.entries) == [] and version(toy.entries) == 1
+
+
+def test_runs_that_another_comparison_split_are_not_mixed_with_present_ones(
+    configure: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    """A corpus on which the comparisons differ: results say so, and one without the word is named and kept apart."""
+    monkeypatch.setattr("tractprobe.corpora.prepared.texts.version", lambda entries: 2)
+    monkeypatch.setattr("tractprobe.runs.finished._version_of_texts", lambda *_: 2)  # which remembers
+    for value in ("it", "en"):
+        assert train(configure(f"held_out={value}", "model=mel_frame"))["identity"]["texts"] == 2
+    assert "split by" not in caplog.text
+    (file,) = tmp_path.rglob("it/s0*/result.json")
+    result = json.loads(file.read_text())
+    del result["identity"]["texts"]  # as it was before
+    file.write_text(json.dumps(result))
+    train(configure("held_out=it", "model=mel_frame"))
+    assert f"{file.parent} was split by an earlier comparison of texts" in caplog.text
+    tables = layer_tables(collect(tmp_path / "runs"))
+    assert [table.columns for table in tables] in [[("it",), ("en",)], [("en",), ("it",)]]
+    assert all("data and encoder" in table.title for table in tables)

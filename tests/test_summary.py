@@ -10,8 +10,8 @@ import pytest
 from test_results import write_run
 
 import tractprobe.runs.tracking
+from tractprobe.evidence.rows import CSV_FIELDS, collect, csv_text
 from tractprobe.evidence.summary import LOGGED, summarise
-from tractprobe.evidence.table import collect, csv_text
 from tractprobe.runs.estimate import _draws, mean_over_speakers, point_over_speakers
 from tractprobe.runs.tracking import Tracking
 
@@ -59,7 +59,7 @@ def test_the_same_rows_are_drawn_and_logged_once(rows: list[Any], tracking: Coun
     assert {"scores.csv", "models.csv", "layers.png", "models.png"} <= set(before)
     summarise("s", folder, {"a": 1}, tracking, rows)
     assert times(folder) == before and tracking.logged == ["s"]
-    assert (folder / "scores.csv").read_bytes().decode() == csv_text(rows)
+    assert (folder / "scores.csv").read_bytes().decode() == csv_text(rows, CSV_FIELDS)
 
 
 def test_other_rows_are_drawn_and_logged_again(rows: list[Any], tracking: Counting, tmp_path: Path):
@@ -81,10 +81,25 @@ def test_what_was_removed_is_made_again(rows: list[Any], tracking: Counting, tmp
     assert {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()} == content
 
 
+@pytest.mark.parametrize("name", ["scores.csv", "models.csv", "layers.png", "models.png"])
+def test_what_was_changed_or_drawn_by_another_version_is_made_again(
+    rows: list[Any], tracking: Counting, tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+):
+    folder = tmp_path / "study"
+    summarise("s", folder, {}, tracking, rows)
+    content, before = (folder / name).read_bytes(), times(folder)
+    (folder / name).write_bytes(content[:-1])
+    summarise("s", folder, {}, tracking, rows)
+    assert (folder / name).read_bytes() == content
+    monkeypatch.setattr("tractprobe.evidence.summary.__version__", "another")
+    summarise("s", folder, {}, tracking, rows)
+    assert all(time > before[file] for file, time in times(folder).items())
+
+
 def test_one_interrupted_is_made_again(
     rows: list[Any], tracking: Counting, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    """The tidy table comes last: stale pictures beside a new table would pass for its own."""
+    """The note of what was made comes last: stale pictures beside a new table would pass for its own."""
     folder = tmp_path / "study"
     summarise("s", folder, {}, tracking, rows)
     before = times(folder)
@@ -95,6 +110,20 @@ def test_one_interrupted_is_made_again(
             summarise("s", folder, {}, tracking, changed)
     summarise("s", folder, {}, tracking, changed)
     assert times(folder)["layers.png"] > before["layers.png"]
+
+
+def test_a_picture_that_cannot_be_drawn_leaves_the_tables_and_is_tried_again(
+    rows: list[Any], tracking: Counting, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+):  # fmt: skip
+    folder = tmp_path / "study"
+    with monkeypatch.context() as broken:
+        broken.setattr("tractprobe.evidence.summary.model_matrix", lambda *_: (_ for _ in ()).throw(OSError("no font")))
+        summarise("s", folder, {}, tracking, rows)
+    assert "models.png: no font; the rest continues" in caplog.text
+    assert {"scores.csv", "models.csv", "layers.png"} <= set(times(folder)) and not (folder / "models.png").exists()
+    summarise("s", folder, {}, tracking, rows)
+    assert (folder / "models.png").is_file()
 
 
 def test_other_settings_and_tracking_are_logged_again(rows: list[Any], tracking: Counting, tmp_path: Path):
@@ -112,12 +141,15 @@ def test_other_settings_and_tracking_are_logged_again(rows: list[Any], tracking:
     assert len(tracking.logged) == 4
 
 
-def test_a_log_that_fails_is_tried_again(rows: list[Any], tracking: Counting, tmp_path: Path, monkeypatch: Any):
+def test_a_log_that_fails_is_tried_again(
+    rows: list[Any], tracking: Counting, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+):  # fmt: skip
     folder = tmp_path / "study"
     with monkeypatch.context() as broken:
         broken.setattr("tractprobe.runs.tracking.log_study", lambda *_: (_ for _ in ()).throw(OSError("no room")))
-        with pytest.raises(OSError, match="no room"):
-            summarise("s", folder, {}, tracking, rows)
+        summarise("s", folder, {}, tracking, rows)
+    assert "logging s: no room; the rest continues" in caplog.text
     summarise("s", folder, {}, tracking, rows)
     assert tracking.logged == ["s", "s"]
 

@@ -1,8 +1,8 @@
 """Sweeps through Hydra's launchers: what fails stops nothing else, and nothing is done twice."""
 
-import atexit
 import importlib.util
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -14,18 +14,21 @@ from typing import Any
 import pytest
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
+from hydra.errors import MissingConfigException
 from test_config import composed
 from test_run import SMALL, TRAIN, assert_alike
 from test_tracking import offline_runs
 from warm import Warm
 
+import tractprobe.commands
 from tractprobe.jobs import train
+from tractprobe.runs.composition import explained
 from tractprobe.runs.configuration import conf_dir
 from tractprobe.runs.hydra import register_resolvers
 from tractprobe.runs.result import read_result
+from tractprobe.runs.slurm import prepare_launcher
 from tractprobe.runs.status import FAILURE, statuses
-from tractprobe.sweep import Sweep
-from tractprobe.system.errors import RunError
+from tractprobe.system.errors import ConfigError, RunError
 
 Configure = Callable[..., Any]
 LAUNCHERS = {
@@ -65,15 +68,18 @@ def installed(plugin: str) -> bool:
 def test_a_job_that_fails_stops_no_other_and_the_same_line_runs_it_alone(
     launcher: str, places: list[str], tmp_path: Path, warm: Warm
 ):
-    """The second of three jobs wants a corpus that is prepared later."""
+    """The second of three jobs reads a corpus that lacks a file, which is put back later."""
     if not installed(launcher):
         pytest.skip(f"{launcher} is not installed")
-    runs = tmp_path / "runs"
+    runs, data = tmp_path / "runs", tmp_path / "data"
     line = [*LAUNCHERS[launcher], "corpora=[toy],[later],[toy,toy2]", FRAME, "held_out=it", "tracking=off", *places]
-    shutil.copytree(tmp_path / "data/toy", tmp_path / "data/toy2")
-    rename(tmp_path / "data/toy2", "toy2")
+    for name in ("toy2", "later"):
+        shutil.copytree(data / "toy", data / name)
+        rename(data / name, name)
+    audio = next((data / "later").rglob("*.flac"))
+    audio.rename(tmp_path / "put aside")
     first = sweep(warm, tmp_path, *line)
-    assert first.returncode == 1
+    assert first.returncode == 1 and "HYDRA_FULL_ERROR" not in first.stderr and "Error executing" not in first.stderr
     done = results(runs)
     assert len(done) == 2
     (failure,) = runs.rglob(FAILURE)
@@ -87,12 +93,127 @@ def test_a_job_that_fails_stops_no_other_and_the_same_line_runs_it_alone(
     ]
     assert f"failed   {name}" in first.stdout and about["reason"] in first.stdout.partition("sweep: ")[2]
 
-    shutil.copytree(tmp_path / "data/toy", tmp_path / "data/later")
-    rename(tmp_path / "data/later", "later")
+    (tmp_path / "put aside").rename(audio)
     second = sweep(warm, tmp_path, *line)
     assert second.returncode == 0, second.stdout + second.stderr
-    assert results(runs).keys() == {name, *done} and done.items() <= results(runs).items()
+    assert len(results(runs)) == 3 and done.items() <= results(runs).items()
     assert not list(runs.rglob(FAILURE)) and "3 done, 0 running, 0 failed, 0 missing" in second.stdout
+
+
+def test_jobs_that_cannot_start_are_named_once_and_the_others_are_done(places: list[str], tmp_path: Path, warm: Warm):
+    line = [FRAME.replace("mel_frame", "mel_frame,nosuch"), "held_out=it,xx", "corpora=[toy]", "tracking=off", *places]
+    first = sweep(warm, tmp_path, *line)
+    assert first.returncode == 1
+    lines = first.stderr.splitlines()
+    assert len(lines) == 2 and lines[0].startswith(
+        "tractprobe: no run of model=mel_frame held_out=xx: held_out=xx names"
+    )
+    assert lines[1].startswith("tractprobe: no run of (2 of 4 jobs): model=nosuch: no such option")
+    assert (
+        "sweep: 1 done, 0 running, 0 failed, 0 missing" in first.stdout
+        and "xx" not in first.stdout.partition("sweep")[2]
+    )
+    assert len(results(tmp_path / "runs")) == 1
+    assert [one.state for one in statuses(tmp_path / "runs")] == ["done"]
+
+
+@pytest.mark.parametrize("chdir", ["false", "true"])
+def test_relative_paths_are_those_of_the_folder_where_the_line_was_typed(
+    chdir: str, places: list[str], tmp_path: Path, warm: Warm
+):
+    line = [FRAME, "held_out=it,de", "corpora=[toy]", "tracking=off", f"hydra.job.chdir={chdir}"]
+    process = sweep(warm, tmp_path, *line, "paths.data=data", "paths.runs=here/runs", "paths.cache=cache")
+    assert process.returncode == 0, process.stdout + process.stderr
+    found = sorted(path.parent for path in tmp_path.rglob("result.json"))
+    assert [path.parent for path in found] == [
+        tmp_path / f"here/runs/mel_frame/all/ridge/{one}" for one in ("de", "it")
+    ]
+    assert [path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("cache")] == ["cache"]
+    alone = warm.run([TRAIN, *line[:1], "held_out=en", *line[2:], "paths.data=data", "paths.runs=here/runs"], tmp_path)
+    assert alone.returncode == 0 and len(list(tmp_path.rglob("train.log"))) == 3
+    assert len(list(tmp_path.rglob("result.json"))) == len(list(tmp_path.glob("here/runs/*/*/*/*/*/result.json"))) == 3
+
+
+def test_a_dry_run_lists_the_runs_of_a_line_and_makes_nothing(
+    places: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    line = ["held_out=it,xx", "model=random", "model.seed=0,1", "corpora=[toy]", *places]
+    for option in (["--dry-run"], ["--cfg", "job"]):
+        tractprobe.commands.run("train", [*line, "-m", *option])
+        printed = capsys.readouterr().out.splitlines()
+        assert printed[0].startswith("no run of (2 of 4 jobs): held_out=xx names no language")
+        assert all(one.startswith("missing  random/all/ridge/it/s0-") for one in printed[1:3])
+        assert sorted(one.split()[-1] for one in printed[1:3]) == ["model.seed=0", "model.seed=1"]
+        assert printed[-1] == "4 jobs: 0 done, 0 running, 0 failed, 2 missing"
+    assert not (tmp_path / "runs").exists()
+    tractprobe.commands.run("train", ["held_out=it", FRAME, "corpora=[toy]", *places, "--dry-run"])
+    assert capsys.readouterr().out.startswith("missing  mel_frame/all/ridge/it/s0-")
+    tractprobe.commands.run("train", ["held_out=all", FRAME, "corpora=[toy]", *places, "--dry-run"])
+    assert capsys.readouterr().out.endswith("\n\n1 job: 0 done, 0 running, 0 failed, 3 missing\n")
+    tractprobe.commands.run("train", ["held_out=xx", "corpora=[virtual]", *places, "--dry-run"])
+    assert "held_out" not in capsys.readouterr().out and not (tmp_path / "data/virtual").exists()
+
+
+def test_a_sweep_over_nothing_is_refused(places: list[str], capsys: pytest.CaptureFixture[str]):
+    with pytest.raises(SystemExit) as end:
+        tractprobe.commands.run("train", ["-m", "model=glob(nosuch*)", *places])
+    (line,) = capsys.readouterr().err.splitlines()
+    assert end.value.code == 1 and "model=glob(nosuch*): no option has such a name; there are data2vec" in line
+
+
+def test_a_launcher_that_is_not_installed_is_said_with_what_installs_it():
+    error = MissingConfigException("", "hydra/launcher/joblib")
+    assert explained(error, []) == 'launcher=joblib needs another package: pip install "tractprobe[parallel]"'
+
+
+SQUEUE = """#!/bin/sh
+echo "$@" >> {folder}/asked
+cat {folder}/queue
+"""
+
+
+@pytest.fixture
+def queue(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A Slurm that has a queue and no accounting; what is in its file is queued."""
+    pytest.importorskip("submitit")
+    for name in ("sbatch", "srun", "squeue"):
+        (tmp_path / name).write_text(SQUEUE.format(folder=tmp_path))
+        (tmp_path / name).chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    return tmp_path / "queue"
+
+
+def test_slurm_is_asked_what_its_tasks_wait_for(queue: Path, caplog: pytest.LogCaptureFixture):
+    from submitit.slurm.slurm import SlurmJob
+
+    prepare_launcher(composed_launcher("slurm"))
+    watcher = SlurmJob.watcher
+    queue.write_text("7_0|PENDING|Resources\n7_1|RUNNING|None\n")
+    with caplog.at_level("INFO"):
+        for name in ("7_0", "7_1"):
+            watcher.register_job(name)
+        states = [watcher.get_state(name, mode="force") for name in ("7_0", "7_1", "7_0")]
+    assert states == ["PENDING", "RUNNING", "PENDING"] and not watcher.is_done("7_0", mode="cache")
+    (told,) = [record.getMessage() for record in caplog.records]
+    assert told == (
+        "slurm: 1 of 2 tasks wait: 1 for Resources. Each asks for 2 cores and 8 GB "
+        "(hydra.launcher.cpus_per_task, hydra.launcher.mem_gb)"
+    )
+    queue.write_text("7_0|RUNNING|None\n")
+    assert watcher.is_done("7_1", mode="force") and not watcher.is_done("7_0", mode="cache")
+
+
+def test_slurm_where_there_is_none_is_one_line(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("PATH", "/nowhere")
+    with pytest.raises(ConfigError, match=r"launcher=slurm: there is no sbatch on this machine; .*launcher=joblib"):
+        prepare_launcher(composed_launcher("slurm"))
+
+
+def composed_launcher(name: str) -> Any:
+    register_resolvers()
+    GlobalHydra.instance().clear()
+    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+        return compose("train", [f"launcher={name}"], return_hydra_config=True).hydra.launcher
 
 
 def rename(corpus: Path, name: str) -> None:
@@ -177,28 +298,13 @@ def test_a_study_ends_with_its_models_compared(places: list[str], tmp_path: Path
     assert {"models", "layers"} <= {key.partition(".")[0] for row in compared["history"] for key in row}
 
 
-def test_a_job_without_a_directory_is_told_of_at_the_end(
-    configure: Configure, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
-    """It has none where its settings cannot be resolved: a model without a name, devices without a number."""
-    told: list[str] = []
-    monkeypatch.setattr(
-        atexit, "register", lambda function, *lines, **_: told.extend(lines) if function is print else 0
-    )
-    register_resolvers()
-    GlobalHydra.instance().clear()
-    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
-        config = compose("train", [f"paths.runs={tmp_path}", f"hydra.sweep.dir={tmp_path}"], return_hydra_config=True)
-        config.hydra.overrides.task = [
-            "model=hub,mel_frame",
-            "head=mlp",
-            "trainer.devices=1,auto",
-            f"paths.runs={tmp_path}",
-        ]
-        Sweep().on_multirun_start(config)
-    assert len(told) == 3 and all(line.startswith("no run   model=") for line in told)
-    assert "model.name" in told[0] and "model=mel_frame" in told[2] and "trainer.devices=auto" in told[2]
-    assert [one.state for one in statuses(tmp_path)] == ["missing"]
+def test_jobs_whose_settings_cannot_be_resolved_are_named(places: list[str], capsys: pytest.CaptureFixture[str]):
+    line = ["model=hub,mel_frame", "head=mlp", "trainer.devices=1,auto", "corpora=[toy]", *places]
+    tractprobe.commands.run("train", ["-m", *line, "held_out=it", "--dry-run"])
+    first, second, third = capsys.readouterr().out.splitlines()[:3]
+    assert first.startswith("no run of (2 of 4 jobs): model.name: this setting has no default")
+    assert second.startswith("no run of model=mel_frame trainer.devices=auto: trainer.devices=auto: expected 1 or more")
+    assert third.startswith("missing  mel_frame/all/mlp/it/s0")
 
 
 STUDIES = sorted(path for path in (conf_dir() / "study").glob("*.yaml"))

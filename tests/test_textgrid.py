@@ -19,26 +19,34 @@ def quoted(text: str) -> str:
     return '"' + text.replace('"', '""') + '"'
 
 
-def long_form(tiers: Tiers) -> str:
+def long_form(tiers: Tiers, end_s: float = 0.6) -> str:
     """Praat's long form, trailing blanks and all."""
-    lines = ['File type = "ooTextFile"', 'Object class = "TextGrid"', "", "xmin = 0.0125 ", "xmax = 0.6 "]
+    lines = ['File type = "ooTextFile"', 'Object class = "TextGrid"', "", "xmin = 0.0125 ", f"xmax = {end_s} "]
     lines += ["tiers? <exists> ", f"size = {len(tiers) + 1} ", "item []: "]
     for number, (name, intervals) in enumerate(tiers.items(), start=1):
         lines += [f"    item [{number}]:", '        class = "IntervalTier" ', f"        name = {quoted(name)} "]
-        lines += ["        xmin = 0.0125 ", "        xmax = 0.6 ", f"        intervals: size = {len(intervals)} "]
+        lines += ["        xmin = 0.0125 ", f"        xmax = {end_s} ", f"        intervals: size = {len(intervals)} "]
         for index, (start_s, end_s, text) in enumerate(intervals, start=1):
             lines += [f"        intervals [{index}]:", f"            xmin = {start_s!r} "]
             lines += [f"            xmax = {end_s!r} ", f"            text = {quoted(text)} "]
     lines += [f"    item [{len(tiers) + 1}]:", '        class = "TextTier" ', '        name = "phone" ']
-    lines += ["        xmin = 0.0125 ", "        xmax = 0.6 ", "        points: size = 1 ", "        points [1]:"]
+    lines += ["        xmin = 0.0125 ", f"        xmax = {end_s} ", "        points: size = 1 ", "        points [1]:"]
     lines += ["            number = 0.3 ", '            mark = "burst" ', ""]
     return "\n".join(lines)
 
 
-def short_form(tiers: Tiers) -> str:
-    lines = ['File type = "ooTextFile"', 'Object class = "TextGrid"', "", "0.0125", "0.6", "<exists>", str(len(tiers))]
+def short_form(tiers: Tiers, end_s: float = 0.6) -> str:
+    lines = [
+        'File type = "ooTextFile"',
+        'Object class = "TextGrid"',
+        "",
+        "0.0125",
+        str(end_s),
+        "<exists>",
+        str(len(tiers)),
+    ]
     for name, intervals in tiers.items():
-        lines += ['"IntervalTier"', quoted(name), "0.0125", "0.6", str(len(intervals))]
+        lines += ['"IntervalTier"', quoted(name), "0.0125", str(end_s), str(len(intervals))]
         for start_s, end_s, text in intervals:
             lines += [repr(start_s), repr(end_s), quoted(text)]
     return "\n".join([*lines, ""])
@@ -114,7 +122,7 @@ BROKEN: dict[str, tuple[bytes, str]] = {
     "an interval backwards": (SHORT.replace("0.3\n0.45", "0.5\n0.45").encode(), "line 20.*interval"),
     "an interval without end": (SHORT.replace("0.3\n0.45", "0.3\n1e999").encode(), "interval"),
     "another tier": (SHORT.replace("IntervalTier", "FormantTier").encode(), "FormantTier"),
-    "half of UTF-16": ("\ufeff".encode("utf-16-le") + SHORT.encode("utf-16-le")[:-1], "utf-16"),
+    "half of UTF-16": ("\ufeff".encode("utf-16-le") + SHORT.encode("utf-16-le")[:-1], "UTF-16"),
 }
 
 
@@ -140,3 +148,44 @@ def test_bit_rot_is_an_error_or_harmless_but_nothing_else(tmp_path: Path):
 def test_a_hostile_file_does_not_hang(tmp_path: Path, content: str):
     with pytest.raises(CorpusError):
         read_textgrid(save(tmp_path / "a.TextGrid", content))
+
+
+def test_times_that_cannot_be_those_of_the_audio_are_named(tmp_path: Path):
+    grid = read_textgrid(save(tmp_path / "a.TextGrid", long_form(TIERS)))
+    assert grid.check_times(0.55) is grid  # an aligner's last frame
+    with pytest.raises(CorpusError, match=r"a\.TextGrid: ends at 0\.60 s, its audio at 0\.30 s"):
+        grid.check_times(0.3)
+    cut = save(tmp_path / "cut.TextGrid", short_form(TIERS).replace("0.0125\n0.6\n<exists>", "7.5\n8.1\n<exists>"))
+    with pytest.raises(CorpusError, match=r"cut\.TextGrid: begins at 7\.50 s.*Shift to zero"):
+        read_textgrid(cut).check_times(10)
+
+
+FOREIGN = {
+    "binary": (
+        b"ooBinaryFile\x08TextGrid\0\0",
+        "a binary TextGrid; open it in Praat and choose Save > Save as text file",
+    ),
+    "chronological": (
+        b'"Praat chronological TextGrid text file"\n0 0.6   ! Time domain.\n1   ! Number of tiers.\n',
+        "a chronological TextGrid; open it in Praat and choose Save > Save as text file",
+    ),
+    "Latin-1": (short_form({"w": [(0, 0.6, "M\u00e4dchen")]}).encode("latin-1"), "not text in UTF-8; in Praat"),
+}
+
+
+@pytest.mark.parametrize("kind", FOREIGN)
+def test_other_forms_of_praat_say_how_to_save_as_text(tmp_path: Path, kind: str):
+    content, problem = FOREIGN[kind]
+    (tmp_path / "a.TextGrid").write_bytes(content)
+    with pytest.raises(CorpusError, match=problem):
+        read_textgrid(tmp_path / "a.TextGrid")
+
+
+def test_trigraphs_are_the_symbols_that_praat_shows(tmp_path: Path):
+    spelt = {
+        r"\sh": "ʃ", r"\ae": "æ", r"\i-\:f": "ɨː", r"a\~^": "ã", r"t\^h": "tʰ",
+        r"\'1\o/": "ˈø", r"r\\": r"r\\", r"s\_h": r"s\_h", r"\swr": "ər",
+    }  # fmt: skip
+    tiers = {"phone": [(index / 20, (index + 1) / 20, label) for index, label in enumerate(spelt)]}
+    grid = read_textgrid(save(tmp_path / "a.TextGrid", short_form(tiers)))
+    assert [phone.label for phone in grid.intervals("phone")] == list(spelt.values())

@@ -360,6 +360,10 @@ TRANSCRIPTS: dict[str, tuple[str, str]] = {
     "a sentence by name": ("0,0.2,dh,this,text,one\n", "line 1"),
     "another file's": (transcript(spans(), TEXTS, 11), "not 1 to 5"),
     "sentences that overlap": ("0,0.5,dh,this,text,1\n0.3,1,dh,this,text,2\n", "starts before sentence 1 ends"),
+    "longer than the audio": (
+        "0,0.5,dh,this,text,1\n0.6,91,dh,this,text,2\n",
+        r"ends at 91\.000 s, after the audio's end",
+    ),
     "after the audio": ("0,0.5,dh,this,text,1\n90,91,dh,this,text,2\n", "after the audio's end"),
     "no text": ("0,0.5,dh,this,,1\n", "no text"),
     "no text at all": ("\x00\x01\x02", "line 1"),

@@ -300,7 +300,7 @@ def test_any_recording_comes_back(
     if labels is not None:
         tiers = dict(zip(("phones", "words"), [[(a / 1000, b / 1000, n) for n, a, b in tier] for tier in labels],
                          strict=True))  # fmt: skip
-        save(root / "deep/ann_001.TextGrid", short_form(tiers))
+        save(root / "deep/ann_001.TextGrid", short_form(tiers, end_s=0.3))
     place = {name: ids[placed.index(name)] if by_name else placed.index(name) + 1 for name in SENSORS}
     reader = NdiWave("lab", root, "en", {name: place[name] for name in used}, *axes, extra={"ui": place["ui"]},
                      word_tier="words", phone_tier="phones")  # fmt: skip
@@ -438,7 +438,7 @@ def test_real_recording_of_the_waves_own_dialect(tmp_path: Path):
     lost = np.isnan(recording.positions_mm).any(axis=2)
     assert ((recording.states != "OK") == lost).all() and lost.sum() == 2000
     reader = NdiWave("berkeley", source.parent, "en", {"ul": "B5-03859-P01-CH0"}, "y", "z")
-    with pytest.raises(CorpusError, match="2 audio channels"):
+    with pytest.raises(CorpusError, match=r"2 audio channels.*corpus\.audio_channel=0"):
         reader.read(source.name)
     (utterance,) = replace(reader, audio_channel=0).read(source.name)
     assert 0.03 < utterance.duration_s - utterance.track.end_s < 0.05  # they start together

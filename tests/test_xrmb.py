@@ -129,7 +129,7 @@ def test_any_recording_comes_back(
     (root / f"{speaker}/PAL.DAT").write_bytes("".join(lines).encode())
     if labels is not None:
         tiers = {"word": [], "phone": [(start / 1000, end / 1000, label) for label, start, end in labels]}
-        (root / f"{speaker}/{stem}.TextGrid").write_text(long_form(tiers), encoding="utf-8", newline="")
+        (root / f"{speaker}/{stem}.TextGrid").write_text(long_form(tiers, end_s=0.3), encoding="utf-8", newline="")
     listed = f"tp9999 Other.\n{task[0]}:\t{text}\n" if text is not None else "\n"
     (root / "tasks.txt").write_text(listed, encoding="utf-8", newline="")
     reader = Xrmb(root, tb=tb, tasks="tasks.txt", textgrids=".")

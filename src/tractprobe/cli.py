@@ -6,8 +6,10 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tractprobe.system.arguments import CommandParser, Parser
 from tractprobe.system.errors import ConfigError, TractprobeError
 from tractprobe.system.printable import printable
+from tractprobe.system.stopping import stoppable
 from tractprobe.system.version import __version__
 
 if TYPE_CHECKING:
@@ -31,7 +33,8 @@ def main(arguments: list[str] | None = None) -> int:
         return 0
     parsed = _parser().parse_args(arguments)
     try:
-        return parsed.run(parsed)
+        with stoppable(parsed.continued):
+            return parsed.run(parsed)
     except TractprobeError as error:
         print(printable(f"tractprobe: {error}"), file=sys.stderr)
         return 1
@@ -41,9 +44,10 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="tractprobe", description="Do frozen speech encoders hold the vocal tract?")
+    parser = Parser(prog="tractprobe", description="Do frozen speech encoders hold the vocal tract?")
     parser.add_argument("--version", action="version", version=f"tractprobe {__version__}")
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    parser.set_defaults(continued="")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND", parser_class=CommandParser)
     for name, text in _OF_HYDRA.items():
         commands.add_parser(name, help=text, add_help=False)
     table = commands.add_parser("table", help="layer x held-out means with 95 %% intervals of finished runs")
@@ -51,6 +55,7 @@ def _parser() -> argparse.ArgumentParser:
     table.add_argument(
         "--csv", type=Path, metavar="FILE", help="also write the tidy table: a row per speaker and channel"
     )
+    table.add_argument("--bom", action="store_true", help="begin the CSV with a byte order mark, for spreadsheets")
     table.add_argument("--pictures", type=Path, metavar="FOLDER", help="also draw r against layer, and each table")
     table.add_argument("--against", metavar="HEAD", help="also compare the other heads with this one, such as ridge")
     table.set_defaults(run=_table)
@@ -78,6 +83,7 @@ def _parser() -> argparse.ArgumentParser:
     shar.add_argument("--shard-size", type=int, default=1000, metavar="N", help="utterances in a shard (1000)")
     shar.set_defaults(run=_shar)
     _add_inversion(commands)
+    _add_play(commands)
     completion = commands.add_parser("completion", help='completion by TAB: eval "$(tractprobe completion bash)"')
     completion.add_argument("shell", choices=["bash", "zsh", "fish"])
     completion.add_argument("--line", help=argparse.SUPPRESS)
@@ -90,33 +96,72 @@ def _label(text: str) -> "int | str":
 
 
 def _add_inversion(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    export = commands.add_parser("export", help="finished run -> head file: one layer with all that inversion takes")
-    export.add_argument("directory", type=_run_directory, metavar="RUN", help="its directory, also as run=DIRECTORY")
+    export = commands.add_parser(
+        "export",
+        help="finished run -> head file: one layer with all that inversion takes",
+        description="Write one layer's head of a finished run to a file that `tractprobe invert` turns audio into "
+        "movements with, here or at somebody else's: it needs neither the run nor the corpora.",
+    )
+    export.add_argument("directory", type=_run_directory, metavar="RUN", help="the directory of a finished run, such "
+                        "as runs/mel/all/ridge/it/s0")  # fmt: skip
     export.add_argument("--layer", type=_label, metavar="N", help="which layer (the best by validation)")
-    export.add_argument("--output", type=Path, metavar="FILE", help="head-layer<N>.safetensors in the run's directory")
+    export.add_argument("--output", type=Path, metavar="FILE", help="where to write it (head-layer<N>.safetensors in "
+                        "the run's directory)")  # fmt: skip
     export.set_defaults(run=_export)
-    invert = commands.add_parser("invert", help="audio -> movements of tongue, lips and jaw in mm, also as pictures")
+    invert = commands.add_parser(
+        "invert",
+        help="audio -> movements of tongue, lips and jaw in mm, also as pictures",
+        description="Infer from sound alone how tongue, lips and jaw moved; write a table in mm for each recording. "
+        "Example: tractprobe invert recordings/ --head my-head.safetensors --html",
+    )
     add = invert.add_argument
-    add("audio", type=Path, nargs="+", help="files, or folders, whose structure the output keeps")
+    add("audio", type=Path, nargs="+", help="recordings, or folders of them, whose structure the output keeps")
     add("--head", type=Path, required=True, metavar="FILE", help="a file written by `tractprobe export`")
     add("--output", type=Path, default=Path("inverted"), metavar="FOLDER", help="where files go (inverted/)")
     add(
         "--format",
         default="csv",
         metavar="F[,F...]",
-        help="csv, npz, phones (made by itself of audio with a TextGrid beside it)",
+        help="tables: csv (by default), npz (for numpy), phones (a row per phone, made anyway where a TextGrid lies "
+        "beside the audio)",
     )
     add("--html", action="store_true", help="also a page per file: the midsagittal plane moving, with the sound")
     add("--video", action="store_true", help='also an MP4 per file; needs pip install "tractprobe[video]"')
-    add("--rate", type=float, metavar="HZ", help="rate of the tracks (that of the encoder's frames)")
+    add("--rate", type=float, metavar="HZ", help="rows per second (as many as the encoder has frames, mostly 50)")
     add("--lowpass", type=float, metavar="HZ", help="remove faster movements first; heads learn those below 10 Hz")
-    add("--speaker", metavar="NAME", help="training speaker in whose mm movements are given (the average of all)")
+    add("--speaker", metavar="NAME", help="in whose mouth: a speaker that the head was trained on (the average of all)")
     add("--encoder", metavar="NAME", help="Hub id or folder of the encoder, if it has moved")
     add("--device", default="cpu", help="cpu, cuda, cuda:1 ... (cpu)")
     add("--existing", choices=["refuse", "skip", "replace"], default="refuse", help="outputs that exist (refuse)")
     add("--tier", metavar="NAME", help="the TextGrids' tier of phones (phones, phone, MAU ..., or the only one)")
+    add("--no-grids", action="store_true", help="ignore the TextGrids beside the audio")
     add("--channel", type=int, metavar="N", help="the channel of audio with several, from 0")
-    invert.set_defaults(run=_invert)
+    invert.set_defaults(run=_invert, continued="run the same command with --existing skip to continue")
+
+
+def _add_play(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    play = commands.add_parser(
+        "play",
+        help="an utterance of a prepared corpus as a page: the moving mouth, with sound",
+        description="Write a page, for any browser, of how tongue, lips and jaw moved in a recording of a prepared "
+        "corpus, and of what a head makes of its sound. "
+        "Example: tractprobe play virtual c2_it_004 --head my-head.safetensors",
+    )
+    add = play.add_argument
+    add("corpus", help="its name below TRACTPROBE_DATA (data/), or its folder; virtual is the built-in one")
+    add("utterance", nargs="?", help="its id in the corpus (the first)")
+    add(
+        "--head",
+        type=Path,
+        metavar="FILE",
+        help="also what a head, written by `tractprobe export`, predicts from the sound, and r of each channel",
+    )
+    add("--video", action="store_true", help='also an MP4; needs pip install "tractprobe[video]"')
+    add("--output", type=Path, default=Path("played"), metavar="FOLDER", help="where the page goes (played/)")
+    add("--encoder", metavar="NAME", help="Hub id or folder of the head's encoder, if it has moved")
+    add("--device", default="cpu", help="where the encoder runs: cpu, cuda, cuda:1 ... (cpu)")
+    add("--existing", choices=["refuse", "replace"], default="refuse", help="a page that exists (refuse)")
+    play.set_defaults(run=_play)
 
 
 def _run_directory(text: str) -> Path:
@@ -124,13 +169,16 @@ def _run_directory(text: str) -> Path:
 
 
 def _table(arguments: argparse.Namespace) -> int:
-    from tractprobe.evidence.table import collect, layer_tables, write_csv
+    from tractprobe.evidence.rows import collect, write_csv
+    from tractprobe.evidence.table import layer_tables
 
+    if arguments.bom and not arguments.csv:
+        raise ConfigError("--bom is how a CSV begins: give --csv FILE, too")
     rows = collect(arguments.runs)
     tables = layer_tables(rows)
     print("\n\n".join(map(str, tables)))
     if arguments.csv:
-        write_csv(arguments.csv, rows)
+        write_csv(arguments.csv, rows, bom=arguments.bom)
         print(f"\n{len(rows)} rows in {arguments.csv}")
     if arguments.pictures:
         from tractprobe.evidence.figures import write_pictures
@@ -155,13 +203,16 @@ def _wandb_sync(arguments: argparse.Namespace) -> int:
     import shlex
     import subprocess
 
-    from tractprobe.runs.tracking import sync_command
+    from tractprobe.runs.wandb_runs import note_uploaded, sync_command
 
     command = sync_command(arguments.runs)
     if arguments.dry_run:
         print(shlex.join(command))
         return 0
-    return subprocess.run(command, check=False).returncode
+    status = subprocess.run(command, check=False).returncode
+    if status == 0:
+        note_uploaded(arguments.runs)
+    return status
 
 
 def _audit(arguments: argparse.Namespace) -> int:
@@ -211,15 +262,24 @@ def _invert(arguments: argparse.Namespace) -> int:
         existing=arguments.existing,
         tier=arguments.tier,
         channel=arguments.channel,
+        grids=not arguments.no_grids,
     )
     check_header(arguments.head)
     plan = Plan.of(arguments.audio, arguments.output, wanted)
+    if plan.ignored:
+        print(f"tractprobe: {plan.ignored}", file=sys.stderr)
     from tractprobe.inversion.files import invert_files  # errors in files are reported before torch is imported
     from tractprobe.inversion.inverter import load_head
 
     report = invert_files(load_head(arguments.head, arguments.device, arguments.encoder, arguments.speaker), plan)
     print(printable(f"{report} in {arguments.output}"))
     return 1 if report.problems else 0
+
+
+def _play(arguments: argparse.Namespace) -> int:
+    from tractprobe.commands.play import opened_or_built_in, play
+
+    return play(arguments, opened_or_built_in(arguments.corpus, _opened))
 
 
 def _completion(arguments: argparse.Namespace) -> int:

@@ -1,43 +1,70 @@
 """Evaluation: the heads of a finished run, scored again on its own test set or on other corpora."""
 
 import logging
+import math
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig
 
 from tractprobe.evidence.table import printed
+from tractprobe.probes.opening import open_corpora
+from tractprobe.runs.building import check_node
 from tractprobe.runs.configuration import plain
 from tractprobe.runs.ranks import is_first
 from tractprobe.runs.result import HEADS, RESULT, RunResult, ScoreRow, read_result
-from tractprobe.runs.settings import Settings
+from tractprobe.runs.settings import LoadingPolicy, Node, Paths, Settings, typed
 from tractprobe.system.errors import ConfigError, RunError, first_line
 from tractprobe.system.files import write_json
 
 log = logging.getLogger(__name__)
 
 EVALUATIONS = "evaluations"
+_ROW = ("layer", "corpus", "language", "speaker", "target", "channel")
+_SAME = {"32-true": 1e-3, "bf16-mixed": 2e-2}  # what another machine, or less precision, may change
+
+
+@dataclass(frozen=True)
+class Cached:
+    """Whether hidden states are kept on disk; their precision is that of the run."""
+
+    cache: bool
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What an evaluation is told."""
+
+    run: Path
+    corpora: Any
+    trainer: Node
+    paths: Paths
+    features: Cached
+    data: LoadingPolicy
 
 
 def evaluate(config: DictConfig) -> list[ScoreRow]:
     """Score a finished run's heads again and write the rows under ``evaluations/`` of its directory."""
+    asked = plain(config)
+    check_node(typed(Asked, asked).trainer)
+    folder, tested = Path(asked["run"]), asked["corpora"] or []
+    result = read_result(folder)
+    settings = _settings_of_run(folder, result, asked)
+    if tested:
+        open_corpora(tested, settings.paths.data)  # a mistyped name is told before the imports
     from tractprobe.probes.fitted import load_heads
     from tractprobe.probes.gradient.fit import loaded
     from tractprobe.probes.problem import Problem
     from tractprobe.runs.trainer import trainer_of
 
-    asked = plain(config)
-    folder, tested = Path(asked["run"]), asked["corpora"] or []
-    result = read_result(folder)
-    settings = _settings_of_run(folder, result, asked)
     try:
         problem = Problem.of(settings, tested).of_run(result["identity"])
     except (LookupError, TypeError, AttributeError) as error:
         raise _not_of_a_run(folder, repr(error)) from None
     trainer = trainer_of(settings, folder, None)
-    head = load_heads(problem, folder / HEADS)
+    head = load_heads(problem, folder / HEADS, result.get("heads_sha256"))
     fit = loaded(problem, problem.states(trainer.strategy.root_device), head, trainer)
     rows = fit.rows()
     if not is_first(settings):
@@ -52,7 +79,7 @@ def evaluate(config: DictConfig) -> list[ScoreRow]:
     write_json(folder / EVALUATIONS / f"{on}.json", evaluation)
     log.info("%s on %s\n%s", folder, on, printed(folder, evaluation))
     if not tested:
-        log.info("largest difference from its result.json: %.1e in r", _largest_difference(rows, result["scores"]))
+        _compare(folder, rows, result["scores"], _SAME[settings.trainer.arguments["precision"]])
     return rows
 
 
@@ -75,8 +102,31 @@ def _not_of_a_run(folder: Path, problem: str) -> RunError:
     return RunError(f"{folder / RESULT}: its settings are not those of a run ({problem})")
 
 
-def _largest_difference(rows: Sequence[ScoreRow], before: Sequence[ScoreRow]) -> float:
-    key = ("layer", "language", "speaker", "channel")
-    r_before = {tuple(row[name] for name in key): row["r"] for row in before}
-    pairs = [(row["r"], r_before[tuple(row[name] for name in key)]) for row in rows]
-    return max((abs(now - then) for now, then in pairs if now is not None and then is not None), default=0.0)
+def _compare(folder: Path, rows: Sequence[ScoreRow], before: Sequence[ScoreRow], tolerance: float) -> None:
+    """Say how far scores are from the recorded ones; RunError if they are not the same but for rounding."""
+    now, then = ({tuple(row[name] for name in _ROW): row for row in each} for each in (rows, before))
+    differences = {key: _difference(now.get(key), then.get(key)) for key in now | then}
+    worst = max(differences, key=lambda key: differences[key])
+    log.info("largest difference from its %s: %.1e in r", RESULT, differences[worst])
+    if differences[worst] > tolerance:
+        what = ", ".join(map(str, worst))
+        r_now, r_then = (_r_of(each.get(worst)) for each in (now, then))
+        raise RunError(
+            f"{folder}: its heads do not score what its {RESULT} records: r of {what} is {r_now} now, {r_then} then. "
+            "Heads, data, encoder or libraries have changed; remove the folder to run it again"
+        )
+
+
+def _difference(now: ScoreRow | None, then: ScoreRow | None) -> float:
+    """Return how far r, R² or CCC are from another; infinity where only one is defined, or the frames are others."""
+    if now is None or then is None or now["n_frames"] != then["n_frames"]:
+        return math.inf
+    pairs = [(now[name], then[name]) for name in ("r", "r2", "ccc")]
+    if any((new is None) != (old is None) for new, old in pairs):
+        return math.inf
+    known = [(new, old) for new, old in pairs if new is not None and old is not None]
+    return max((abs(new - old) / max(1.0, abs(old)) for new, old in known), default=0.0)  # R² has no lower bound
+
+
+def _r_of(row: ScoreRow | None) -> str:
+    return "missing" if row is None else f"{row['r']} of {row['n_frames']} frames"

@@ -4,6 +4,7 @@ What a directory holds::
 
     result.json          identity, settings, timing and test scores; written last
     head.safetensors     the heads that were scored
+    test_utterances.txt  ids of what they were tested on
     checkpoints/         where an interrupted fit resumes
     predictions/         a few test utterances, predicted and measured, if the run was logged
     evaluations/         scores of later evaluations
@@ -23,17 +24,28 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import DictConfig
 
 from tractprobe.evidence.backwards import read_backwards
-from tractprobe.evidence.table import layer_means, layer_tables, printed, tidy
+from tractprobe.evidence.rows import tidy
+from tractprobe.evidence.table import layer_means, layer_tables, printed
 from tractprobe.probes.opening import each_held_out
 from tractprobe.runs.building import build
 from tractprobe.runs.configuration import plain
 from tractprobe.runs.finished import finished, model_files
 from tractprobe.runs.ranks import check_ranks, is_first
-from tractprobe.runs.result import HEADS, RESULT, Row, RunResult, ScoreRow, chosen_layer, write_result
+from tractprobe.runs.result import (
+    HEADS,
+    RESULT,
+    Row,
+    RunResult,
+    ScoreRow,
+    chosen_layer,
+    mean_r,
+    write_result,
+    write_tested,
+)
 from tractprobe.runs.settings import ALL, Settings
 from tractprobe.runs.status import ask_for, failure_noted
-from tractprobe.system.errors import ConfigError, RunError, first_line
-from tractprobe.system.files import clear_temporaries, locked
+from tractprobe.system.errors import ConfigError, RunError, first_line, optional
+from tractprobe.system.files import clear_temporaries, locked_or_done
 
 if TYPE_CHECKING:
     from tractprobe.data.splits import Split
@@ -47,6 +59,7 @@ log = logging.getLogger(__name__)
 def train(config: DictConfig) -> RunResult | list[RunResult]:
     """Do one run, or with ``held_out=all`` one for each value; return all results, old and new."""
     settings = Settings.of(plain(config))
+    build(settings.tracking).check()
     if settings.held_out != ALL:
         with failure_noted([settings.folder]):
             _check_together(settings)
@@ -98,8 +111,9 @@ def _finish(runs: Sequence[Settings], study: Settings | None = None) -> list[Run
         return [_take_part(first)]
     with ExitStack() as locks:
         for folder in sorted(run.folder for run in runs):  # in one order, so that two processes never block each other
-            locks.enter_context(locked(folder))  # whoever waited for the lock finds the run finished
-            clear_temporaries(folder)
+            # Whoever waited for the lock finds the run finished.
+            if locks.enter_context(locked_or_done(folder, (folder / RESULT).is_file)):
+                clear_temporaries(folder)
         missing = [run for run in runs if not (run.folder / RESULT).is_file()]
         if study is None:
             with failure_noted([first.folder]):
@@ -137,12 +151,12 @@ def _done_alone(settings: Settings) -> RunResult:
     timing_s: dict[str, float] = {}
     with _timed("prepare", timing_s):
         problem = Problem.of(settings)
-    with _logged(settings, problem.identity["corpora"]) as logger:
+    with _logged(settings, problem.identity) as logger:
         (fit,) = _fit([problem], settings.folder, logger, timing_s)
         with _timed("score", timing_s):
             rows = fit.rows()
-        result = _conclude(fit, rows, timing_s, logger)
-    write_result(settings.folder, result)
+        result = _recorded(fit, rows, timing_s)
+        _show(fit, result, logger)
     log.info("finished %s\n%s", settings.folder / RESULT, printed(settings.folder, result))
     _warn_of_mistakes(rows)
     return result
@@ -162,7 +176,7 @@ def _fitted_together(
     if study.closed_form:
         return _fit(chosen, study.folder, None, timing_s, [problem.split for problem in problems]), timing_s
     clear_temporaries(study.folder)
-    with _logged(study, problems[0].identity["corpora"]) as logger:
+    with _logged(study, problems[0].identity) as logger:
         fitted = _fit(problems, study.folder, logger, timing_s)
     return [fit for fit in fitted if id(fit.problem.settings) in to_fit], timing_s
 
@@ -183,7 +197,7 @@ def _fit(
     splits
         Of problems that are fitted at other times, from the same groups.
     """
-    from tractprobe.runs.trainer import device_of, trainer_of
+    from tractprobe.runs.trainer import complaints, device_of, trainer_of
 
     first = problems[0]
     trainer = None if first.settings.closed_form else trainer_of(first.settings, folder, logger)
@@ -199,23 +213,25 @@ def _fit(
             return fit(problems, states, device, splits)
         from tractprobe.probes.gradient.fit import fit
 
-        return fit(problems, states, trainer, folder)
+        with complaints():
+            return fit(problems, states, trainer, folder)
 
 
 def _conclude_apart(fit: "Fitted", timing_s: Mapping[str, float]) -> RunResult:
     """Conclude one run of a study, in a W&B run of its own."""
     settings = fit.problem.settings
-    with failure_noted([settings.folder]), _logged(settings, fit.problem.identity["corpora"]) as logger:
-        result = _conclude(fit, fit.rows(), dict(timing_s), logger)
-        write_result(settings.folder, result)
+    with failure_noted([settings.folder]):
+        result = _recorded(fit, fit.rows(), dict(timing_s))
+    with optional(f"logging {settings.folder}"), _logged(settings, fit.problem.identity) as logger:
+        _show(fit, result, logger)
     log.info("finished %s", settings.folder / RESULT)
     return result
 
 
-def _conclude(fit: "Fitted", rows: list[ScoreRow], timing_s: dict[str, float], logger: Any) -> RunResult:
-    """Write the heads that were scored, log scores and pictures, and return the result."""
+def _recorded(fit: "Fitted", rows: list[ScoreRow], timing_s: dict[str, float]) -> RunResult:
+    """Write the heads that were scored and then the result, which makes the run a finished one; return it."""
     settings, split = fit.problem.settings, fit.problem.split
-    fit.save_heads(settings.folder / HEADS)
+    heads_sha256 = fit.save_heads(settings.folder / HEADS)
     result: RunResult = {
         "identity": fit.problem.identity,
         "settings": settings.raw,
@@ -226,16 +242,28 @@ def _conclude(fit: "Fitted", rows: list[ScoreRow], timing_s: dict[str, float], l
         "scales": fit.plain_scales(),
         "source_origins": fit.problem.source_origins(),
         "model_files": model_files(settings),
+        "heads_sha256": heads_sha256,
+        "test_utterances": write_tested(settings.folder, split.test),
         "scores": rows,
     }
-    if logger is not None:
-        from tractprobe.runs.tracking import log_heads, log_pictures, log_scores
-
-        chosen = chosen_layer(result)
-        log_scores(logger, rows, layer_means(rows), chosen)
-        log_pictures(logger, _draw_examples(fit, fit.problem.labels[-1] if chosen is None else chosen))
-        log_heads(logger, settings.folder / HEADS, result["identity"])
+    write_result(settings.folder, result)
     return result
+
+
+def _show(fit: "Fitted", result: RunResult, logger: Any) -> None:
+    """Log a finished run's scores, pictures and heads; what fails is one line each."""
+    if logger is None:
+        return
+    from tractprobe.runs.tracking import log_heads, log_pictures, log_scores
+
+    chosen, rows = chosen_layer(result), result["scores"]
+    folder, layer = fit.problem.settings.folder, fit.problem.labels[-1] if chosen is None else chosen
+    with optional("logging scores"):
+        log_scores(logger, rows, layer_means(rows), chosen, None if chosen is None else mean_r(result, chosen))
+    with optional("logging predictions"):
+        log_pictures(logger, _draw_examples(fit, layer))
+    with optional("logging heads"):
+        log_heads(logger, folder / HEADS, result["identity"])
 
 
 def _draw_examples(fit: "Fitted", layer: "Label") -> list[Path]:
@@ -257,7 +285,8 @@ def _summarise(settings: Settings, runs: Sequence[Settings], results: Sequence[R
     rows = [row for run, result in zip(runs, results, strict=True) for row in tidy(run.name, result)]
     log.info("%d runs, %s\n%s", len(runs), settings.folder, "\n".join(map(str, layer_tables(rows))))
     _warn_of_mistakes(row for result in results for row in result["scores"])
-    summarise(settings.name, settings.folder, settings.raw, build(settings.tracking), rows)
+    cells = {run.name: result["identity"] for run, result in zip(runs, results, strict=True)}
+    summarise(settings.name, settings.folder, settings.raw, build(settings.tracking), rows, cells)
 
 
 def _warn_of_mistakes(rows: Iterable[Row]) -> None:
@@ -266,8 +295,8 @@ def _warn_of_mistakes(rows: Iterable[Row]) -> None:
 
 
 @contextmanager
-def _logged(settings: Settings, corpora: Mapping[str, str]) -> Iterator[Any]:
-    with build(settings.tracking).run(settings.name, settings.folder, settings.raw, "fit", corpora) as logger:
+def _logged(settings: Settings, identity: Mapping[str, Any]) -> Iterator[Any]:
+    with build(settings.tracking).run(settings.name, settings.folder, settings.raw, "fit", identity) as logger:
         yield logger
 
 

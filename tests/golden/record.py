@@ -125,7 +125,8 @@ class Recording:
 
     def scores(self, name: str, rows: Sequence[Mapping[str, Any]]) -> None:
         """Note rows of scores, named by all that they say but their numbers."""
-        measured = ("r", "rmse", "r2", "ccc")
+        moments = ("mean_predicted", "mean_measured", "sd_predicted", "sd_measured")  # since issue 13
+        measured = [name for name in ("r", "rmse", "r2", "ccc", *moments) if name in rows[0]]
         self.exact(name, {"rows": len(rows), "fields": list(rows[0])})
         kinds: dict[str, list[Mapping[str, Any]]] = {}
         for row in rows:

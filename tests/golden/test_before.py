@@ -79,7 +79,7 @@ def replayed(tmp_path_factory: pytest.TempPathFactory) -> Replayed:
 
 def assert_same_scores(rows: list[dict[str, Any]], before: list[dict[str, Any]], tolerance: float = 1e-6) -> None:
     for row, known in zip(rows, before, strict=True):
-        assert list(row) == list(known)
+        assert list(row)[: len(known)] == list(known)  # a row has more fields since
         for name, value in known.items():
             assert row[name] == (pytest.approx(value, abs=tolerance) if isinstance(value, float) else value), name
 
@@ -97,8 +97,8 @@ def test_finished_runs_are_made_again_from_the_states_that_are_there(replayed: R
     now, before = replayed.json(f"{run}/result.json"), json.loads((BEFORE / run / "result.json").read_text())
     assert_same_scores(now["scores"], before["scores"])
     assert {**now["identity"], "versions": 0} == {**before["identity"], "versions": 0}
-    assert now["settings"] == before["settings"]
-    assert list(now) == list(before)
+    assert {**now["settings"], "tracking": 0} == {**before["settings"], "tracking": 0}  # it has tags and notes by now
+    assert [name for name in now if name not in ("heads_sha256", "test_utterances")] == list(before)
 
 
 def test_nothing_is_encoded_summed_or_prepared_again(replayed: Replayed):

@@ -87,10 +87,10 @@ def _options(parser: argparse.ArgumentParser) -> list[str]:
 
 def _of_hydra(command: str, before: Sequence[str], word: str) -> list[str]:
     """Return Hydra's options, groups with their options, keys and values; of values with commas, the last."""
-    from hydra._internal.utils import get_args_parser
+    from tractprobe.commands import parser
 
     if word.startswith("-") or (before and before[-1].startswith("-")):
-        options = _of_parser(get_args_parser(), before[-1] if before else "", word)
+        options = _of_parser(parser(command), before[-1] if before else "", word)
         if options or word.startswith("-"):
             return options
     typed, comma, last = word.rpartition(",")
@@ -118,14 +118,9 @@ def _queried(command: str, words: Sequence[str]) -> list[str]:
 
 def _groups_of_others(command: str) -> set[str]:
     """Return the groups of other commands, which Hydra offers as well."""
-    from omegaconf import OmegaConf
+    from tractprobe.runs.composition import groups, groups_of
 
-    from tractprobe.commands.suggestions import groups
-    from tractprobe.runs.configuration import conf_dir
-
-    defaults = OmegaConf.select(OmegaConf.load(conf_dir() / f"{command}.yaml"), "defaults")
-    own = {name for entry in defaults if OmegaConf.is_dict(entry) for name in entry}
-    return set(groups()) - own
+    return set(groups()) - groups_of(command)
 
 
 def _starting_with(word: str, names: Iterable[str]) -> list[str]:

@@ -2,12 +2,12 @@
 
 from omegaconf import DictConfig
 
-from tractprobe.runs.hydra import clear_errors
+from tractprobe.runs.hydra import job
 
 
 def main(config: DictConfig) -> None:
     """Do one job."""
-    with clear_errors():
+    with job():
         from tractprobe.evaluation import evaluate
 
         evaluate(config)

@@ -9,14 +9,16 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, is_dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 from jaxtyping import Float
 
+from tractprobe.corpora.ipa import SILENCE, to_ipa
 from tractprobe.corpora.languages import check_language
+from tractprobe.corpora.names import checked_original
 from tractprobe.signals.track import Track
 from tractprobe.system.errors import CorpusError
 
@@ -26,6 +28,12 @@ MIN_F0_RATE_HZ, MAX_F0_RATE_HZ = 50.0, 48000.0
 MIN_F0_HZ, MAX_F0_HZ = 20.0, 2000.0
 MAX_F0_ERROR_S = 0.05
 MAX_LABELS, MAX_LABEL_LETTERS = 16, 64
+MAX_OVERHANG_S = 0.1
+"""Labels may end this much after their audio: aligners round to their frames."""
+MAX_EXCESS_S, MAX_LACK_S, MAX_MISFIT = 1.0, 2.0, 0.5
+"""Movements may exceed their audio, or end before it, by this much, or by this part of the audio. Devices stop one
+recording after the other, and audio often has silence on both sides: by 13 % in the real sentence of MOCHA-TIMIT."""
+MAX_LARYNX_MISFIT_S = 0.5
 _BLOCK = 1 << 18
 
 Frame = Literal["occlusal", "head", "device", "unknown"]
@@ -36,6 +44,7 @@ contain the head's movements. ``unknown``: the corpus does not say."""
 _EXTRA = re.compile(r"[a-z][a-z0-9]*_[xy]")
 _FILE_SAFE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 _LABEL = re.compile(r"[a-z][a-z0-9_]{0,31}")
+_ADDED = "added"
 _NOT_LABELS = {"id", "corpus", "speaker", "language", "text"}
 
 
@@ -46,6 +55,32 @@ class Phone:
     label: str
     start_s: float
     end_s: float
+
+
+@dataclass(frozen=True)
+class HeadFit:
+    """How well the references on a speaker's head gave its movement.
+
+    Attributes
+    ----------
+    session
+        What was recorded with the same sensors in the same places: speaker and folder.
+    deviation_mm
+        For each two references, ``"left_ear nose"``: their distance stays within this of its median in 95 % of the
+        session's frames. Bone keeps distances; a reference on the jaw or a lip does not.
+    error_mm
+        Median over the frames of the root mean square distance of the references from where they should be.
+    lost
+        Part of the frames in which the head's position is not known.
+    is_corrected
+        The positions were relative to the head already.
+    """
+
+    session: str
+    deviation_mm: Mapping[str, float]
+    error_mm: float
+    lost: float
+    is_corrected: bool
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,6 +118,10 @@ class Utterance:
         as from a synthesiser's glottis.
     labels
         What else utterances may be grouped by, such as ``{"style": "read", "gender": "f"}``.
+    original
+        The corpus's own ``id`` and ``speaker``, where they had to be changed to be parts of file names.
+    head
+        How well head movement was removed, if the reader did that, or could tell that it was done before.
     """
 
     id: str
@@ -101,6 +140,8 @@ class Utterance:
     f0_hz: Float[np.ndarray, " f0_frame"] | None = None
     f0_rate_hz: float = 0.0
     labels: Mapping[str, str] = field(default_factory=dict)
+    original: Mapping[str, str] = field(default_factory=dict)
+    head: HeadFit | None = None
 
     def __post_init__(self):
         for kind, name in (("id", self.id), ("speaker", self.speaker)):
@@ -116,6 +157,7 @@ class Utterance:
         self._check_track()
         self._check_f0()
         checked_labels(self.labels)
+        checked_original(self.original)
         for phone in self.phones:
             phone.label.encode()
             if not 0 <= phone.start_s <= phone.end_s < np.inf:
@@ -149,6 +191,31 @@ class Utterance:
         """Length of the audio."""
         return len(self.audio) / self.audio_rate_hz
 
+    def check_times(self) -> None:
+        """Raise ValueError if phones, movements and larynx cannot be those of this audio, by their times.
+
+        Not part of every Utterance, so that corpora that were prepared before this was checked can be opened.
+        """
+        audio = f"the audio {self.duration_s:.2f} s"
+        for phone in self.phones:
+            is_late = phone.end_s > self.duration_s + MAX_OVERHANG_S
+            if is_late and to_ipa(self.phone_set, phone.label) != SILENCE:
+                problem = f"phone {phone.label!r:.60} ends at {phone.end_s:.2f} s, {audio}"
+                raise ValueError(f"{problem}: labels of another recording?")
+        excess_s = self.track.end_s - self.duration_s
+        lasting_s = min(self.track.end_s, self.duration_s) - max(self.track.start_s, 0.0)
+        lack_s = self.duration_s - lasting_s
+        if excess_s > max(MAX_EXCESS_S, MAX_MISFIT * self.duration_s):
+            problem = f"movements end at {self.track.end_s:.2f} s, {audio}"
+            raise ValueError(f"{problem}: another recording's, or a wrong rate of {self.track.rate_hz:g} Hz?")
+        if lack_s > max(MAX_LACK_S, MAX_MISFIT * self.duration_s):
+            problem = f"movements last {max(lasting_s, 0.0):.2f} s during the audio, {audio}"
+            raise ValueError(f"{problem}: another recording's, or a wrong rate of {self.track.rate_hz:g} Hz?")
+        if self.larynx is not None:
+            larynx_s = len(self.larynx) / self.larynx_rate_hz
+            if abs(larynx_s - self.duration_s) > MAX_LARYNX_MISFIT_S:
+                raise ValueError(f"the laryngograph's signal lasts {larynx_s:.2f} s, {audio}: another recording's?")
+
 
 def _is_finite(samples: np.ndarray) -> bool:
     """Return whether no sample is NaN or infinite; block by block, as audio may be an hour long."""
@@ -175,6 +242,22 @@ def checked_labels(labels: Any) -> dict[str, str]:
     return dict(sorted(labels.items()))
 
 
+def added(default: Any) -> Any:
+    """Return the field of a setting that a reader was given later: at its default, it is no part of fingerprints.
+
+    Corpora that were prepared without it are not prepared again.
+    """
+    return field(default=default, repr=False, metadata={_ADDED: default})
+
+
+def settings_of(reader: "Reader") -> dict[str, Any]:
+    """Return the settings that what a reader prepares depends on, but for its root."""
+    named = fields(reader) if is_dataclass(reader) else ()
+    defaults = {own.name: own.metadata[_ADDED] for own in named if _ADDED in own.metadata}
+    own = {name: value for name, value in vars(reader).items() if name != "root"}
+    return {name: value for name, value in own.items() if name not in defaults or value != defaults[name]}
+
+
 class Reader(ABC):
     """What a corpus module provides: a dataclass whose fields are the settings of ``conf/corpus/<name>.yaml``.
 
@@ -195,6 +278,10 @@ class Reader(ABC):
         It is raised if it concerns the whole source. If a source holds several utterances, an error of one of them is
         returned in its place, and the others are read.
         """
+
+    def check_speakers(self, sources: Sequence[str]) -> None:
+        """Raise ConfigError if it is not clear who speaks in the sources, before any of them is read."""
+        return
 
     def palates(self) -> Mapping[str, Float[np.ndarray, "point 2"]]:
         """Return each speaker's palate trace, back to front, x and y in mm, in the movements' coordinate system."""

@@ -1,17 +1,17 @@
 """Which utterances a head learns from, is chosen on, and is tested on. Pure: entries and a seed in, ids out.
 
 Nothing here looks at audio or movements. A sentence never lies on two sides: texts are compared without case,
-punctuation and spacing, but with accents. The order of entries does not matter, nor do utterances of other corpora:
-speakers and texts are drawn by the hash of the seed and their name.
+punctuation and spacing, but with accents (``texts``). The order of entries does not matter, nor do utterances of other
+corpora: speakers and texts are drawn by the hash of the seed and their name.
 """
 
 import hashlib
-import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from tractprobe.corpora.prepared.manifest import Entry
+from tractprobe.corpora.prepared.texts import drawn_as, letters, sentence
 from tractprobe.system.errors import ConfigError
 
 _ROUNDING_S = 1e-6
@@ -100,7 +100,7 @@ class SplitRule:
 
     def __call__(self, entries: Sequence[Entry], held_out: str | None, seed: int) -> Split:
         """Divide the entries; ConfigError if ``held_out`` names nothing or leaves nothing to learn from."""
-        if self.disjoint_text and (silent := [entry.id for entry in entries if not _normal(entry.text)]):
+        if self.disjoint_text and (silent := [entry.id for entry in entries if not letters(entry.text)]):
             raise ConfigError(
                 f"{len(silent)} utterances have no text (the first: {silent[0]}), so no split can promise "
                 "disjoint sentences; give texts, or split.disjoint_text=false"
@@ -149,7 +149,7 @@ class SplitRule:
         elsewhere = {sentence(entry) for entry in entries if entry.id not in chosen}
         tested: set[str] = set()
         for same_language in _by_language(entry for entry in entries if entry.id in chosen):
-            shared = {sentence(entry) for entry in same_language} & elsewhere
+            shared = {text: name for text, name in drawn_as(same_language).items() if text in elsewhere}
             tested |= set(_drawn(shared, seed)[: max(1, round(len(shared) * self.shared_texts_tested))])
         return tested
 
@@ -169,7 +169,7 @@ class SplitRule:
         if self.train_min is None:
             return development
         by_id, chosen, seconds = {entry.id: entry for entry in development}, [], 0.0
-        for id_ in _drawn(by_id, seed):
+        for id_ in _drawn(by_id.keys(), seed):
             if seconds >= 60 * self.train_min - _ROUNDING_S:
                 return chosen
             chosen.append(by_id[id_])
@@ -211,39 +211,31 @@ class SplitRule:
             assert not tested & {getattr(by_id[id_], self.by) for id_ in split.development}
 
 
-def sentence(entry: Entry) -> str:
-    """Return what makes two utterances the same sentence; an utterance without text is a sentence of its own."""
-    return _normal(entry.text) or f" {entry.id}"
-
-
 def _aliases(entry: Entry, by: str) -> tuple[str, ...]:
     """Return the values of ``held_out`` that name an entry, the full one first; a speaker may leave out its corpus."""
     name = getattr(entry, by)
     return (name, name.removeprefix(f"{entry.corpus}/")) if by == "speaker" else (name,)
 
 
-def _normal(text: str) -> str:
-    """Return a text in the form in which sentences are compared.
+def _drawn(names: Iterable[str] | Mapping[str, str], seed: int) -> list[str]:
+    """Return the names in an order in which each one's place depends on the seed and itself alone.
 
-    >>> _normal("The  Birch-canoe, slid!") == _normal("the birch canoe slid")
-    True
+    Parameters
+    ----------
+    names
+        Names, or what is drawn to its name.
     """
-    folded = unicodedata.normalize("NFC", text).casefold()
-    # Letters, numbers and marks: the vowel signs of many scripts are marks.
-    kept = (letter if unicodedata.category(letter)[0] in "LNM" else " " for letter in folded)
-    return " ".join("".join(kept).split())
-
-
-def _drawn(names: Iterable[str], seed: int) -> list[str]:
-    """Return the names in an order in which each one's place depends on the seed and itself alone."""
-    return sorted(names, key=lambda name: (hashlib.sha256(f"{seed}:{name}".encode()).digest(), name))
+    name_of = names if isinstance(names, Mapping) else {name: name for name in names}
+    return sorted(
+        name_of, key=lambda drawn: (hashlib.sha256(f"{seed}:{name_of[drawn]}".encode()).digest(), name_of[drawn])
+    )
 
 
 def _text_fold(entries: Sequence[Entry], number: int, count: int, seed: int) -> set[str]:
     """Return the sentences of one of ``count`` folds, into which those of each language are dealt."""
     texts: set[str] = set()
     for same_language in _by_language(entries):
-        texts |= set(_drawn({sentence(entry) for entry in same_language}, seed)[number::count])
+        texts |= set(_drawn(drawn_as(same_language), seed)[number::count])
     return texts
 
 

@@ -1,18 +1,24 @@
 """Wrapping a transformers model and its preprocessor as an encoder, with trained or randomly drawn weights."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from copy import deepcopy
 from typing import Any
 
 import torch
 
 from tractprobe.encoders.encoder import Encoder, model_identity
 from tractprobe.encoders.execution import Execution
+from tractprobe.encoders.model_files import one_line
 from tractprobe.encoders.w2v_bert import W2vBert
 from tractprobe.encoders.wav2vec2 import FAMILY, Wav2Vec2
 from tractprobe.encoders.whisper import Whisper
 from tractprobe.system.errors import EncoderError
 
 READABLE = (*FAMILY, "wav2vec2-bert", "whisper")
-_MAX_DRAWN = 4_000_000_000
+_most_drawn = ContextVar("_most_drawn", default=4_000_000_000)
+_DISPENSABLE_WEIGHTS = 100_000  # used in pretraining alone, and left out by fine-tuned checkpoints
 
 
 def check_readable(model_type: str, name: str) -> None:
@@ -54,10 +60,39 @@ def drawn(config: Any, seed: int) -> Any:
     """Return a model with initial weights drawn with a seed; the state of the global generator is unchanged."""
     from transformers import AutoModel
 
+    if (size := count_weights(config)) > (most := _most_drawn.get()):
+        raise EncoderError(f"a model of {size:.2g} weights; at most {most:.2g} can be drawn at random")
     with torch.random.fork_rng(devices=[]):
-        with torch.device("meta"):  # shapes without memory
-            size = sum(weights.numel() for weights in AutoModel.from_config(config).parameters())
-        if size > _MAX_DRAWN:
-            raise EncoderError(f"a model of {size:.2g} weights; at most {_MAX_DRAWN:.2g} can be drawn at random")
         torch.manual_seed(seed)
         return AutoModel.from_config(config, dtype=torch.float32)
+
+
+def count_weights(config: Any) -> int:
+    """Return how many weights a configuration describes, without memory for them."""
+    from transformers import AutoModel
+
+    with torch.random.fork_rng(devices=[]), torch.device("meta"):
+        return sum(weights.numel() for weights in AutoModel.from_config(deepcopy(config)).parameters())
+
+
+def check_described(config: Any, weights_bytes: int, name: str) -> None:
+    """Raise EncoderError if a model has more weights than its files can hold: the others would be drawn at random."""
+    try:
+        size = count_weights(config)
+    except Exception as error:  # whatever settings make the architecture raise
+        raise EncoderError(f"config.json of {name} describes no model that can be built: {one_line(error)}") from error
+    if size > weights_bytes + _DISPENSABLE_WEIGHTS:
+        raise EncoderError(
+            f"{name}: config.json describes {size} weights, but the files of weights have {weights_bytes} bytes; the "
+            "two are of different models: download both again"
+        )
+
+
+@contextmanager
+def drawing_at_most(weights: int) -> Iterator[None]:
+    """Within the block, let no larger model be drawn at random, whatever asks for it."""
+    token = _most_drawn.set(min(weights, _most_drawn.get()))
+    try:
+        yield
+    finally:
+        _most_drawn.reset(token)

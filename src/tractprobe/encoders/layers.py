@@ -12,7 +12,8 @@ Label = int | str
 """Their name in tables: a number for one layer, otherwise such as ``0+3`` and ``0-12``."""
 
 ALL = "all"
-_SEVERAL = re.compile(r"\d+([+-]\d+)+")
+_DEEPEST = 9999
+_SEVERAL = re.compile(r"\d{1,4}([+-]\d{1,4})+")
 
 
 def as_layers(value: Any, count: int, encoder: str) -> tuple[Layers, ...]:
@@ -21,16 +22,34 @@ def as_layers(value: Any, count: int, encoder: str) -> tuple[Layers, ...]:
     >>> as_layers("all", 3, "mine"), as_layers(2, 3, "mine"), as_layers([2, 0], 3, "mine")
     (((0,), (1,), (2,)), ((2,),), ((0, 2),))
     """
-    if value == ALL:
+    layers = check_form(value)
+    if layers is None:
         return tuple((layer,) for layer in range(count))
+    if beyond := [layer for layer in layers if layer >= count]:
+        expected = f"expected one of its layers 0 to {count - 1}, or all" if count > 1 else "it has layer 0 only"
+        raise ConfigError(f"layer={shown(value)}: {encoder} has no layer {beyond[0]}; {expected}")
+    return (layers,)
+
+
+def check_form(value: Any) -> Layers | None:
+    """Return the layers that the setting ``layer`` names, ``None`` for all; ConfigError if it is none of these.
+
+    >>> check_form([6, 0]), check_form("all")
+    ((0, 6), None)
+    """
+    if value == ALL:
+        return None
     layers = value if isinstance(value, list) else [value]
-    exist = all(type(layer) is int and 0 <= layer < count for layer in layers)
-    if not exist or not layers or len(set(layers)) != len(layers):
-        expected = (
-            f"expected one of {encoder}'s layers 0 to {count - 1}, or all, or a list to concatenate such as [0,1]"
-        )
-        raise ConfigError(f"layer={value}: {expected}")
-    return (tuple(sorted(layers)),)
+    if not layers or not all(type(layer) is int and layer >= 0 for layer in layers):
+        raise ConfigError(f"layer={shown(value)}: expected the number of a layer, all, or a list such as [0,6]")
+    if len(set(layers)) != len(layers):
+        raise ConfigError(f"layer={shown(value)}: name each layer once; a list puts different layers side by side")
+    return tuple(sorted(layers))
+
+
+def shown(value: Any) -> str:
+    """Return a value of ``layer`` as it is typed."""
+    return f"[{','.join(map(str, value))}]" if isinstance(value, list) else str(value)
 
 
 def label(layers: Layers) -> Label:
@@ -62,7 +81,9 @@ def of_label(value: Label) -> Layers:
 
 def is_label(value: Any) -> bool:
     """Whether a value is a label."""
-    return (type(value) is int and value >= 0) or (isinstance(value, str) and bool(_SEVERAL.fullmatch(value)))
+    if type(value) is int:
+        return 0 <= value <= _DEEPEST
+    return isinstance(value, str) and bool(_SEVERAL.fullmatch(value))
 
 
 def order(value: Label) -> tuple[bool, Any]:

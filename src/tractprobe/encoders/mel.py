@@ -15,6 +15,7 @@ from tractprobe.system.errors import ConfigError, EncoderError
 
 _WINDOW = 400
 _FLOOR = 1e-10
+_MAX_BANDS = 1024
 
 
 class LogMel(Encoder):
@@ -44,8 +45,10 @@ class LogMel(Encoder):
         deltas: int = 0,
         about: Mapping[str, Any] | None = None,
     ):
-        if bands < 1 or hop < 1 or deltas < 0:
-            raise ConfigError("model.bands and model.hop must be positive, model.deltas not negative")
+        if not 1 <= bands <= _MAX_BANDS or hop < 1 or deltas < 0:
+            raise ConfigError(
+                f"model.bands must be 1 to {_MAX_BANDS}, model.hop positive and model.deltas not negative"
+            )
         self.stack = [Convolution(_WINDOW, hop)]
         neighbours = Context.of(context, window_s, every, field=_WINDOW, hop=hop)
         identity = {"encoder": "log-mel", "bands": bands, "hop": hop, "context": neighbours.reach, "window": _WINDOW}

@@ -117,10 +117,7 @@ class PrecomputedStates:
         states = file.states(tuple(layers))
         if states.shape[1] != len(self._times_s[utterance_id]):
             raise EncoderError(f"{file.path} has changed since it was opened")
-        try:
-            return rounded(torch.from_numpy(states), self._storage).numpy()
-        except EncoderError as error:
-            raise EncoderError(f"{file.path}: {error}") from None
+        return rounded(torch.from_numpy(states), self._storage, layers, str(file.path)).numpy()
 
 
 def _checked_times(

@@ -1,6 +1,5 @@
 """Encoders by Hub id or local folder, through transformers: safetensors weights only, never any code from the Hub."""
 
-import logging
 import re
 import sys
 from collections.abc import Mapping
@@ -9,13 +8,19 @@ from typing import Any
 
 import torch
 
-from tractprobe.encoders.assembly import check_readable, drawn, encoder_of, needs_extractor
+from tractprobe.encoders.assembly import check_described, check_readable, drawn, encoder_of, needs_extractor
+from tractprobe.encoders.declared import (
+    check_instructions,
+    check_no_adapter,
+    check_no_methods,
+    extractor_of,
+    preprocessor_missing,
+)
 from tractprobe.encoders.encoder import Encoder
 from tractprobe.encoders.execution import Execution
-from tractprobe.system.errors import EncoderError, first_line
+from tractprobe.encoders.model_files import CONFIG, PREPROCESSOR, ModelFiles, one_line
+from tractprobe.system.errors import EncoderError
 from tractprobe.system.files import file_safe
-
-log = logging.getLogger(__name__)
 
 # Only used to mask time steps in pretraining; fine-tuned checkpoints leave it out.
 _DISPENSABLE = {"masked_spec_embed"}
@@ -56,96 +61,110 @@ def pretrained(
     about
         Facts about the model (licence, size, training data); stored with the results, without effect here.
     """
-    location = _location(name)
-    options: dict[str, Any] = {"revision": revision or "main", "local_files_only": local_files_only}
-    config = _ask(name, lambda t: t.AutoConfig.from_pretrained(location, trust_remote_code=False, **options))
-    check_readable(config.model_type, name)
+    files = ModelFiles.of(name, revision, local_files_only)
+    described = files.config()
+    config = _config(described, files)
+    check_no_adapter(files)
     given = normalise is not None and not needs_extractor(config.model_type)
-    extractor = _extractor(name, location, options, optional=given)
-    model = _weights(name, location, options) if random_seed is None else drawn(config, random_seed)
-    origin = {"revision": commit} if (commit := _commit(location, options["revision"])) else {}
+    extractor = _extractor(files, config, optional=given)
+    model = _weights(files, config) if random_seed is None else drawn(config, random_seed)
+    origin = {"revision": commit} if (commit := _commit(files)) else {}
     execution = Execution(dtype, compiled)
-    return encoder_of(model, extractor, label or file_safe(name), normalise, execution, silence_s, **origin)
+    return encoder_of(
+        model, None if given else extractor, label or file_safe(name), normalise, execution, silence_s, **origin
+    )
 
 
-def _location(name: str) -> str:
-    """Return the local folder of a name, or else the name as a Hub id."""
-    path = Path(name).expanduser()
-    if path.is_dir():
-        return str(path)
-    if name.startswith((".", "/", "~")) or name.count("/") > 1:
-        raise EncoderError(f"model.name={name}: no such folder ({path.resolve()}), and not a Hub id either")
-    return name
+def _config(described: Mapping[str, Any], files: ModelFiles) -> Any:
+    """Return transformers' configuration of a model that can be read, once nothing in it is more than a description."""
+    from transformers import CONFIG_MAPPING
+
+    where = files.place(CONFIG)
+    check_readable(str(described.get("model_type")), files.name)
+    check_instructions(described, where)
+    kind = CONFIG_MAPPING[described["model_type"]]
+    check_no_methods(described, kind, where)
+    try:
+        return kind.from_dict(dict(described), name_or_path=files.location)
+    except Exception as error:  # transformers checks settings in many ways
+        raise EncoderError(f"{where}: {one_line(error)}") from None
 
 
-def _commit(location: str, revision: str) -> str | None:
+def _commit(files: ModelFiles) -> str | None:
     """Return the model's commit on the Hub, also for a folder filled by ``hf download``; None if it is unknown."""
     from huggingface_hub import try_to_load_from_cache
 
-    folder, note = Path(location), Path(location, ".cache/huggingface/download/config.json.metadata")
-    if not folder.is_dir():
-        cached = try_to_load_from_cache(location, "config.json", revision=revision)
+    if files.folder is None:
+        cached = try_to_load_from_cache(files.location, CONFIG, revision=files.revision)
         commit = Path(cached).parent.name if isinstance(cached, str) else ""
-    elif note.is_file():
+    elif (note := files.folder / ".cache/huggingface/download/config.json.metadata").is_file():
         commit = next(iter(note.read_text(encoding="utf-8", errors="replace").splitlines()), "")
     else:
-        commit = folder.resolve().name if folder.resolve().parent.name == "snapshots" else ""
+        place = files.folder.resolve()
+        commit = place.name if place.parent.name == "snapshots" else ""
     return commit if re.fullmatch(r"[0-9a-f]{40}", commit) else None
 
 
-def _ask(name: str, load: Any) -> Any:
+def _extractor(files: ModelFiles, config: Any, *, optional: bool) -> Any:
+    """Return the model's preprocessor, compared with what is done here; ``None`` if it is optional and missing."""
+    declared = files.preprocessor()
+    if declared is not None:
+        return extractor_of(declared, config, files.place(PREPROCESSOR))
+    if not optional:
+        raise preprocessor_missing(files, needs_extractor(config.model_type))
+    return None
+
+
+def _weights(files: ModelFiles, config: Any) -> Any:
     import transformers
-    from huggingface_hub.constants import HF_HUB_CACHE, HF_HUB_OFFLINE
     from safetensors import SafetensorError
 
+    if (size := files.weights_bytes()) is not None:
+        check_described(config, size, files.location)
     if not sys.stderr.isatty():
         transformers.utils.logging.disable_progress_bar()
     try:
-        return load(transformers)
-    except (OSError, ValueError, SafetensorError) as error:
-        # Raised alike for an unreachable Hub, an unknown id and an incomplete folder; the text says which.
-        offline = ", which is switched off by HF_HUB_OFFLINE" if HF_HUB_OFFLINE else ""
-        raise EncoderError(
-            f"cannot load {name}: looked for a folder {Path(name).expanduser().resolve()}, in the cache {HF_HUB_CACHE} "
-            f"and on the Hub{offline}: {first_line(error)}\n"
-            f"On a machine with a network: hf download {name} --local-dir models/{file_safe(name)}\n"
-            f"then, anywhere: model=hub model.name=models/{file_safe(name)}\n"
-            "Weights must be safetensors; if a repository has them only in a pull request (docs/models.md), add "
-            "--revision refs/pr/<number>"
-        ) from error
-
-
-def _extractor(name: str, location: str, options: dict[str, Any], *, optional: bool) -> Any:
-    if optional:
-        return None
-    try:
-        return _ask(
-            name, lambda t: t.AutoFeatureExtractor.from_pretrained(location, trust_remote_code=False, **options)
-        )
-    except EncoderError as error:
-        if not Path(location).is_dir():
-            raise
-        raise EncoderError(
-            f"{location} has no readable preprocessor_config.json, which says whether waves are standardised; "
-            "copy it there or give model.normalise=true or false"
-        ) from error
-
-
-def _weights(name: str, location: str, options: dict[str, Any]) -> Any:
-    def load(transformers: Any) -> Any:
-        return transformers.AutoModel.from_pretrained(
-            location,
+        model, report = transformers.AutoModel.from_pretrained(
+            files.location,
+            config=config,
             use_safetensors=True,
             trust_remote_code=False,
             dtype=torch.float32,
             output_loading_info=True,
-            **options,
+            ignore_mismatched_sizes=True,  # reported below
+            revision=files.revision,
+            local_files_only=files.local_files_only,
         )
-
-    model, report = _ask(name, load)
-    if missing := sorted(set(report["missing_keys"]) - _DISPENSABLE):
-        raise EncoderError(
-            f"{name}: its file lacks {len(missing)} weights that the model needs ({', '.join(missing[:3])}, ...), "
-            "which would be random"
-        )
+    except (OSError, ValueError, SafetensorError) as error:
+        if files.folder is None:
+            raise _not_on_the_hub(files, error) from error
+        raise EncoderError(f"{files.location}: its weights cannot be read: {one_line(error)}") from error
+    except Exception as error:  # whatever else settings make the architecture raise
+        raise EncoderError(f"{files.place(CONFIG)} describes no model that can be built: {one_line(error)}") from error
+    _check_complete(files, report)
     return model
+
+
+def _not_on_the_hub(files: ModelFiles, error: Exception) -> EncoderError:
+    return EncoderError(
+        f"{files.unreachable(error)}. Weights must be safetensors; if a repository has them only in a pull request "
+        "(docs/models.md), add model.revision=refs/pr/<number>, to hf download --revision refs/pr/<number>"
+    )
+
+
+def _check_complete(files: ModelFiles, report: Mapping[str, Any]) -> None:
+    """Raise EncoderError unless the file has every weight of the model, in its shape."""
+    differing: list[Any] = sorted(report["mismatched_keys"])
+    if differing:
+        name, in_file, in_model = differing[0]
+        others = f", and {len(differing) - 1} more" if len(differing) > 1 else ""
+        raise EncoderError(
+            f"{files.name}: {name} has shape {tuple(in_file)} in the file of weights and {tuple(in_model)} by "
+            f"{CONFIG}{others}; the two are of different models: download both again"
+        )
+    if missing := sorted(set(report["missing_keys"]) - _DISPENSABLE):
+        others = ", ..." if len(missing) > 3 else ""
+        raise EncoderError(
+            f"{files.name}: its file lacks {len(missing)} weights that the model needs "
+            f"({', '.join(missing[:3])}{others}), which would be random; download it again, with its own {CONFIG}"
+        )

@@ -45,14 +45,49 @@ def as_storage(name: str) -> Storage:
     return name
 
 
-def rounded(states: torch.Tensor, storage: Storage) -> torch.Tensor:
-    """Round hidden states as the cache stores them, so that cached and freshly encoded states are identical."""
+def rounded(
+    states: Shaped[torch.Tensor, "layer *frames width"],
+    storage: Storage,
+    layers: Sequence[int] | None = None,
+    of: str = "hidden states",
+) -> Shaped[torch.Tensor, "layer *frames width"]:
+    """Round hidden states as the cache stores them, so that cached and freshly encoded states are identical.
+
+    Parameters
+    ----------
+    layers
+        Which layers these are, for messages; by default all of an encoder's.
+    of
+        Whose states these are, for messages.
+
+    Raises
+    ------
+    EncoderError
+        A layer holds NaN or infinity, or exceeds the range of float16.
+    """
+    check_finite(states, layers, of)
     if storage == "float32":
         return states.float()
     half = states.half()
-    if not torch.isfinite(half).all():
-        raise EncoderError("hidden states exceed the range of float16; use features.storage=float32")
+    if (layer := _first_not_finite(half, layers)) is not None:
+        raise EncoderError(f"{of}: layer {layer} exceeds the range of float16; use features.storage=float32")
     return half
+
+
+def check_finite(
+    states: Shaped[torch.Tensor, "layer *frames width"], layers: Sequence[int] | None = None, of: str = "hidden states"
+) -> None:
+    """Raise EncoderError if a layer holds NaN or infinity; parameters are ``rounded``'s."""
+    if (layer := _first_not_finite(states, layers)) is not None:
+        causes = "its weights may be damaged, or model.dtype has too small a range for it (float32 has the largest)"
+        raise EncoderError(f"{of}: layer {layer} holds NaN or infinity; {causes}")
+
+
+def _first_not_finite(states: torch.Tensor, layers: Sequence[int] | None) -> int | None:
+    if not states.numel() or torch.stack(states.aminmax()).isfinite().all():  # both extremes are NaN if any number is
+        return None
+    index = next(index for index, layer in enumerate(states) if not torch.stack(layer.aminmax()).isfinite().all())
+    return index if layers is None else layers[index]
 
 
 class FeatureCache:
@@ -164,7 +199,8 @@ def _fill(
         log.info("resuming: %d of %d utterances done", len(done), len(corpus.entries))
     with journal.noting() as note:
         for entry, encoded in _encode(encoder.to(device), corpus, done, device, batch_size, num_workers):
-            values, start = rounded(encoded, storage).cpu().numpy(), begin[entry.id]
+            values = rounded(encoded, storage, of=f"{encoder.label}, {entry.id}").cpu().numpy()
+            start = begin[entry.id]
             states[:, start : start + values.shape[1]] = values
             done[entry.id] = [entry.id, start, values.shape[1], [_checksum(layer) for layer in values]]
             note(done[entry.id])

@@ -3,10 +3,14 @@
 from collections.abc import Mapping
 from typing import Any
 
-from tractprobe.encoders.assembly import check_readable, drawn, encoder_of
+from tractprobe.encoders.assembly import check_readable, drawn, encoder_of, needs_extractor
+from tractprobe.encoders.declared import check_instructions, check_no_methods, extractor_of, window_s
 from tractprobe.encoders.encoder import Encoder
 from tractprobe.encoders.execution import Execution
-from tractprobe.system.errors import ConfigError, first_line
+from tractprobe.encoders.model_files import one_line
+from tractprobe.system.errors import ConfigError, EncoderError
+
+_ARCHITECTURE = "model.architecture"
 
 
 def untrained(
@@ -66,21 +70,26 @@ def random_weights(
     about
         Facts about the model; stored with the results, without effect here.
     """
-    from transformers import AutoConfig
+    from transformers import CONFIG_MAPPING, AutoConfig
 
     model_type = str(architecture.get("model_type"))
     check_readable(model_type, label)
+    check_instructions(architecture, _ARCHITECTURE)
+    check_no_methods(architecture, CONFIG_MAPPING[model_type], _ARCHITECTURE)
     try:
         config = AutoConfig.for_model(**architecture)
         model = drawn(config, seed)
-    except (ValueError, TypeError) as error:
-        raise ConfigError(f"model.architecture: {first_line(error)}") from error
+    except EncoderError:
+        raise
+    except Exception as error:  # whatever settings make the architecture raise
+        raise ConfigError(f"{_ARCHITECTURE}: {one_line(error)}") from error
     return encoder_of(model, _extractor(config), label, normalise, Execution(dtype, compiled))
 
 
 def _extractor(config: Any) -> Any:
-    from transformers import SeamlessM4TFeatureExtractor, WhisperFeatureExtractor
-
+    if not needs_extractor(config.model_type):
+        return None
+    of_whisper = {}
     if config.model_type == "whisper":
-        return WhisperFeatureExtractor(feature_size=config.num_mel_bins)
-    return SeamlessM4TFeatureExtractor() if config.model_type == "wav2vec2-bert" else None
+        of_whisper = {"feature_size": config.num_mel_bins, "chunk_length": window_s(config, _ARCHITECTURE)}
+    return extractor_of(of_whisper, config, _ARCHITECTURE)

@@ -36,8 +36,6 @@ class W2vBert(Encoder):
         config: Any = model.config
         if config.add_adapter or config.use_intermediate_ffn_before_adapter:
             raise EncoderError("the model has an adapter, so its last layer has a different frame rate: not supported")
-        if (extractor.sampling_rate, extractor.stride, extractor.num_mel_bins) != (RATE_HZ, 2, 80):
-            raise EncoderError("expected a w2v-BERT with 80 filters at 16 kHz and two frames concatenated")
         geometry = FrameGeometry.of(_STACK)
         super().__init__(
             label, config.num_hidden_layers + 1, config.hidden_size, geometry, identity | execution.identity
@@ -88,6 +86,7 @@ class W2vBert(Encoder):
             spectra.to(waves[0].device, self.dtype),
             attention_mask=extracted.attention_mask.to(waves[0].device),
             output_hidden_states=True,
+            return_dict=True,
         )
         layers = torch.stack([*(output.hidden_states or ())[: self.num_layers - 1], output.last_hidden_state]).float()
         return [layers[:, index, :count] for index, count in enumerate(counts)]

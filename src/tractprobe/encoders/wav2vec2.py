@@ -118,7 +118,7 @@ class Wav2Vec2(Encoder):
         ends = torch.tensor(lengths, device=padded.device)[:, None]
         mask = torch.arange(padded.shape[1], device=padded.device) < ends if len(set(lengths)) > 1 else None
         with self.padding.of(lengths):
-            output = self.model(padded.to(self.dtype), attention_mask=mask, output_hidden_states=True)
+            output = self.model(padded.to(self.dtype), attention_mask=mask, output_hidden_states=True, return_dict=True)
         layers = torch.stack([*(output.hidden_states or ())[: self.num_layers - 1], output.last_hidden_state]).float()
         return [layers[:, index, : self.count_frames(length)] for index, length in enumerate(lengths)]
 

@@ -10,7 +10,7 @@ from tractprobe.encoders.encoder import Encoder, States, Wave
 from tractprobe.encoders.execution import Execution
 from tractprobe.encoders.frames import Convolution, FrameGeometry
 from tractprobe.signals.audio import RATE_HZ
-from tractprobe.system.errors import ConfigError, EncoderError
+from tractprobe.system.errors import ConfigError
 
 # The spectrogram's periodic Hann window of 400 is symmetric about its sample 200: a kernel of 401, padded by 200.
 _STACK = [Convolution(401, 160, 200), Convolution(3, 1, 1), Convolution(3, 2, 1)]
@@ -42,8 +42,6 @@ class Whisper(Encoder):
         geometry = FrameGeometry.of(_STACK)
         identity = identity | execution.identity | ({} if silence_s is None else {"silence_s": silence_s})
         super().__init__(label, config.encoder_layers + 1, config.d_model, geometry, identity)
-        if (extractor.sampling_rate, extractor.hop_length, extractor.n_fft) != (RATE_HZ, 160, 400):
-            raise EncoderError("expected a Whisper with a spectrogram of 16 kHz, hop 160, window 400")
         if silence_s is not None and silence_s < 0:
             raise ConfigError(f"model.silence_s={silence_s}: expected 0 s or more, or null for as much as in training")
         self.model: Any = encoder

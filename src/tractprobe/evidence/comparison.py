@@ -1,15 +1,18 @@
 """What one head gains over another: differences of r within speakers, with intervals."""
 
-import math
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from tractprobe.encoders.layers import Label, order
 from tractprobe.evidence.condition import Condition
+from tractprobe.evidence.means import pooled
+from tractprobe.evidence.table import aligned
 from tractprobe.runs.estimate import Estimate, mean_over_speakers
-from tractprobe.runs.result import Row, speaker_means
+from tractprobe.runs.result import MOMENTS, Row, speaker_means
 from tractprobe.system.errors import RunError
+from tractprobe.system.printable import one_line
+from tractprobe.system.registry import did_you_mean
 
 _OF_GRADIENTS = ("together", "objective", "optimizer", "schedule", "trainer", "patience", "data", "head")
 _PAIRED = ("held_out", "language", "speaker", "channel")
@@ -19,8 +22,8 @@ _PAIRED = ("held_out", "language", "speaker", "channel")
 class Difference:
     """A head's r minus that of a baseline, on the same encoder, layer, split, held-out values, speakers and channels.
 
-    Seeds are averaged first, then channels. ``difference`` is the mean over speakers and then languages
-    of the difference within a speaker, with a 95 % interval from a bootstrap over speakers.
+    Folds are pooled and seeds averaged first, then channels. ``difference`` is the mean over speakers and then
+    languages of the difference within a speaker, with a 95 % interval from a bootstrap over speakers.
     """
 
     model: str
@@ -41,14 +44,17 @@ def differences(rows: Sequence[Row], baseline: str) -> list[Difference]:
     which a closed-form head does not have, may differ between the two; nothing else may. A baseline under the same
     settings takes precedence over one under the shipped settings.
     """
+    heads = {row["head"] for row in rows}
+    if baseline not in heads:
+        raise RunError(f"--against {baseline}: these runs have no such head{did_you_mean(baseline, heads)}")
     kinds: dict[tuple[Any, ...], list[Row]] = {}
     for row in rows:
         if row["target"] == "ema":
-            kind = (row["model"], row["head"], row["split"], row["material"], row["settings"])
+            kind = (row["model"], row["head"], row["split"], row["material"], row["at_once"], row["settings"])
             kinds.setdefault(kind, []).append(row)
     compared = []
-    for (model, head, split, material, settings), own in kinds.items():
-        others = _baseline(kinds, (model, baseline, split, material), settings)
+    for (model, head, split, material, at_once, settings), own in kinds.items():
+        others = _baseline(kinds, (model, baseline, split, material), at_once, settings)
         if head == baseline or others is None:
             continue
         labels = (model, head, settings, split)
@@ -60,11 +66,17 @@ def differences(rows: Sequence[Row], baseline: str) -> list[Difference]:
 
 
 def _baseline(
-    kinds: dict[tuple[Any, ...], list[Row]], labels: tuple[str, ...], settings: Condition
+    kinds: dict[tuple[Any, ...], list[Row]], labels: tuple[str, ...], at_once: bool, settings: Condition
 ) -> list[Row] | None:
-    """Return the rows of a baseline under the same settings, or under the shipped settings of training by gradients."""
-    same = kinds.get((*labels, settings))
-    return kinds.get((*labels, settings.without(*_OF_GRADIENTS))) if same is None else same
+    """Return the rows of a baseline under the same settings, or under the shipped settings of training by gradients.
+
+    Those of a run that, like the other head's, has all layers or one come first.
+    """
+    for condition in (settings, settings.without(*_OF_GRADIENTS)):
+        for way in (at_once, not at_once):
+            if (rows := kinds.get((*labels, way, condition))) is not None:
+                return rows
+    return None
 
 
 def _difference(
@@ -73,7 +85,7 @@ def _difference(
     both = _paired(own) & _paired(others)
     if not both:
         return []
-    r, baseline = _by_speaker(own, both), _by_speaker(others, both)
+    r, baseline = _by_speaker(own, others, both)
     gained = mean_over_speakers({key: r[key] - baseline[key] for key in r})
     held_out = tuple(sorted({pair[0] for pair in both}))
     return [Difference(*labels, held_out, layer, mean_over_speakers(r), mean_over_speakers(baseline), gained)]
@@ -84,15 +96,15 @@ def _paired(rows: Sequence[Row]) -> set[tuple[str, ...]]:
     return {tuple(row[name] for name in _PAIRED) for row in rows if row["r"] is not None}
 
 
-def _by_speaker(rows: Sequence[Row], both: Collection[tuple[str, ...]]) -> dict[tuple[str, str], float]:
-    """Return (language, speaker) to the mean r over what both heads have."""
-    by_pair: dict[tuple[str, ...], list[Row]] = {}
-    for row in rows:
-        if row["r"] is not None and (pair := tuple(row[name] for name in _PAIRED)) in both:
-            by_pair.setdefault(pair, []).append(row)
-    return speaker_means(
-        {**seeds[0], "r": math.fsum(row["r"] for row in seeds) / len(seeds)} for seeds in by_pair.values()
-    )
+def _by_speaker(
+    own: Sequence[Row], others: Sequence[Row], both: Collection[tuple[str, ...]]
+) -> list[dict[tuple[str, str], float]]:
+    """Return (language, speaker) to the mean r of each head over what both have, of folds in the same way."""
+    sides = [[row for row in rows if tuple(row[name] for name in _PAIRED) in both] for rows in (own, others)]
+    means = [pooled(rows) for rows in sides]
+    if any(row.get("averaged") for rows in means for row in rows):  # the sums of one side's folds are not known
+        means = [pooled({**row, **dict.fromkeys(MOMENTS)} for row in rows) for rows in sides]
+    return [speaker_means(rows) for rows in means]
 
 
 def table(compared: Sequence[Difference], baseline: str) -> str:
@@ -104,7 +116,5 @@ def table(compared: Sequence[Difference], baseline: str) -> str:
         head = f"{each.head} ({each.settings})" if each.settings else each.head
         numbers = (str(each.r), str(each.baseline), str(each.difference), str(each.difference.n))
         lines.append([each.model, head, str(each.layer), " ".join(each.held_out), *numbers])
-    widths = [max(len(line[index]) for line in lines) for index in range(len(lines[0]))]
-    padded = [[cell.ljust(width) for cell, width in zip(line, widths, strict=True)] for line in lines]
     title = f"r minus that of {baseline}, within speakers; 95 % intervals over speakers"
-    return "\n".join([title, *("  ".join(cells).rstrip() for cells in padded)])
+    return "\n".join([one_line(title), *aligned(lines)])

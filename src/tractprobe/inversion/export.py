@@ -1,6 +1,6 @@
 """From a finished run to a head file: one layer, with everything that is needed without the run."""
 
-import json
+import logging
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -10,6 +10,7 @@ from tractprobe.encoders.layers import Label
 from tractprobe.inversion.head_header import HeadDescription
 from tractprobe.runs.configuration import Plain
 from tractprobe.runs.estimate import mean_over_speakers
+from tractprobe.runs.head_store import read_checked
 from tractprobe.runs.result import HEADS, METRICS, RESULT, Row, RunResult, chosen_layer, read_result, speaker_means
 from tractprobe.system.errors import RunError, first_line
 from tractprobe.system.registry import names_of
@@ -22,6 +23,7 @@ LICENCE = (
     "These weights were fitted on the corpora and on states of the encoder that are named here; what their licences "
     "say of derived works applies."
 )
+log = logging.getLogger(__name__)
 _AGAIN = "remove it and run the command again, which starts from the cached states"
 
 
@@ -39,7 +41,7 @@ def export(run: Path, layer: Label | None = None, output: Path | None = None) ->
     result = read_result(run)
     if result["settings"].get("model", {}).get("_target_") in names_of("states"):
         raise RunError(f"{run} read features that were computed elsewhere: there is no encoder to invert audio with")
-    layers, channels = _described(run, result)
+    content, layers, channels = _described(run, result)
     layer = _chosen(run, result, layers, layer)
     output = output or run / f"head-layer{layer}.safetensors"
     if output.exists():
@@ -50,19 +52,18 @@ def export(run: Path, layer: Label | None = None, output: Path | None = None) ->
         about = _about(run, result, layer, channels)
     except (LookupError, TypeError, AttributeError) as error:
         raise RunError(f"{run / RESULT} was not written by this version ({error!r}); {_AGAIN}") from None
-    write_head(output, _tensors(run, layers.index(layer)), about)
+    write_head(output, _tensors(content, layers.index(layer)), about)
     return output
 
 
-def _described(run: Path, result: RunResult) -> tuple[list[Label], list[dict[str, str]]]:
-    """Return the layers that are the first axis of a run's tensors, and their channels."""
-    from safetensors import SafetensorError, safe_open
+def _described(run: Path, result: RunResult) -> tuple[bytes, list[Label], list[dict[str, str]]]:
+    """Return a run's heads as they lie in their file, the layers that are their first axis, and their channels."""
+    from safetensors import SafetensorError, deserialize
 
     path = run / HEADS
     try:
-        with safe_open(path, "np") as file:
-            card = json.loads((file.metadata() or {}).get("tractprobe", "null"))
-            lengths = {file.get_slice(name).get_shape()[0] for name in file.keys()}
+        content, card, vouched = read_checked(path, result.get("heads_sha256"))
+        lengths = {tensor["shape"][0] for _, tensor in deserialize(content)}
         layers = list(card["layers"])
         targets = result["settings"]["targets"]
         channels = [{"name": name, "unit": unit} for name, unit in zip(card["channels"], card["units"], strict=True)]
@@ -71,19 +72,17 @@ def _described(run: Path, result: RunResult) -> tuple[list[Label], list[dict[str
     identity = {key: value for key, value in result["identity"].items() if key != "versions"}
     if card["identity"] != identity or lengths != {len(layers)}:
         raise RunError(f"{path}: the heads of another run, as their layers or identity say; {_AGAIN}")
-    return layers, [channel | {"target": target} for channel, target in zip(channels, _sets(targets), strict=True)]
+    if not vouched:
+        log.warning("%s was written by an earlier version, without a checksum: damage would not be noticed", path)
+    each = [channel | {"target": target} for channel, target in zip(channels, _sets(targets), strict=True)]
+    return content, layers, each
 
 
-def _tensors(run: Path, index: int) -> "dict[str, Tensor]":
-    """Return the tensors of one head of a run."""
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
+def _tensors(content: bytes, index: int) -> "dict[str, Tensor]":
+    """Return the tensors of one of a run's heads."""
+    from safetensors.torch import load
 
-    path = run / HEADS
-    try:
-        return {name: value[index : index + 1] for name, value in load_file(path).items()}
-    except (OSError, SafetensorError, ValueError) as error:
-        raise _not_the_heads(path, error) from None
+    return {name: value[index : index + 1] for name, value in load(content).items()}
 
 
 def _not_the_heads(path: Path, error: Exception) -> RunError:

@@ -4,6 +4,7 @@ import sys
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import count
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import numpy as np
 from tqdm import tqdm
 
 from tractprobe.corpora.utterance import Phone
+from tractprobe.inversion.film import MAX_SHOWN_S, Film
 from tractprobe.inversion.inverter import Inverter
 from tractprobe.inversion.plan import Plan, Source, Wanted
 from tractprobe.inversion.player import write_player
@@ -20,9 +22,6 @@ from tractprobe.signals.audio import opened_audio, resampled
 from tractprobe.signals.track import Track
 from tractprobe.system.errors import ConfigError, CorpusError, TractprobeError
 from tractprobe.system.printable import printable
-
-MAX_SHOWN_S = 1200.0
-"""Longer audio would make pages of more than 50 MB."""
 
 
 @dataclass(frozen=True)
@@ -45,21 +44,27 @@ class Report:
 
 def invert_files(inverter: Inverter, plan: Plan) -> Report:
     """Invert files one after another; one that fails is reported and does not stop the others."""
-    wanted = plan.wanted
+    wanted, made = plan.wanted, 0
     nyquist_hz = inverter.file.geometry.rate_hz / 2
     if wanted.lowpass_hz is not None and not 0 < wanted.lowpass_hz < nyquist_hz:
         raise ConfigError(f"--lowpass {wanted.lowpass_hz}: expected 0 to {nyquist_hz:g} Hz, half the encoder's rate")
     began, seconds, problems = time.perf_counter(), 0.0, []
     with _bar(plan.outputs) as bar:
+
+        def note(source: Source, error: Exception) -> None:
+            is_named = any(str(path) in str(error) for path in (source.audio, source.grid) if path)
+            problems.append(str(error) if is_named else f"{source.audio}: {error}")
+            bar.write(printable(f"tractprobe: {problems[-1]}"), file=sys.stderr)
+
         for source, outputs in plan.outputs.items():
             try:
-                seconds += _invert(inverter, source, outputs, wanted, bar.update)
+                phones, outputs = _labels(source, outputs, wanted, partial(note, source))
+                seconds += _invert(inverter, source, outputs, phones, wanted, bar.update)
+                made += 1
             except (TractprobeError, OSError) as error:
-                is_named = str(source.audio) in str(error)
-                problems.append(str(error) if is_named else f"{source.audio}: {error}")
-                bar.write(printable(f"tractprobe: {problems[-1]}"), file=sys.stderr)
+                note(source, error)
     elapsed_s = time.perf_counter() - began
-    return Report(len(plan.outputs) - len(problems), plan.skipped, tuple(problems), seconds, elapsed_s)
+    return Report(made, plan.skipped, tuple(problems), seconds, elapsed_s)
 
 
 def _bar(todo: Collection[Source]) -> "tqdm":
@@ -83,11 +88,11 @@ def _invert(
     inverter: Inverter,
     source: Source,
     outputs: Mapping[str, Path],
+    phones: Sequence[Phone],
     wanted: Wanted,
     done: Callable[[float], object],
 ) -> float:
     """Make the outputs of one audio file; return its duration in seconds."""
-    phones = _phones(source, wanted) if source.grid or "phones" in outputs else ()
     seconds = 0.0
 
     readings = count()
@@ -95,14 +100,14 @@ def _invert(
     def blocks() -> Iterator[np.ndarray]:
         nonlocal seconds
         first = next(readings) == 0  # the file may be read twice, but counts once
-        with opened_audio(source.audio, wanted.channel) as audio:
+        with opened_audio(source.audio, wanted.channel, "--channel ") as audio:
             for block in audio.blocks:
                 yield block
                 if first:
                     seconds += len(block) / audio.rate_hz
                     done(len(block) / audio.rate_hz)
 
-    with opened_audio(source.audio, wanted.channel) as audio:
+    with opened_audio(source.audio, wanted.channel, "--channel ") as audio:
         rate_hz = audio.rate_hz
     track = inverter.of_blocks(blocks, rate_hz)
     if wanted.lowpass_hz is not None:
@@ -115,10 +120,23 @@ def _invert(
     return seconds
 
 
-def _phones(source: Source, wanted: Wanted) -> tuple[Phone, ...]:
-    if source.grid is None:
+def _labels(
+    source: Source, outputs: Mapping[str, Path], wanted: Wanted, note: Callable[[Exception], None]
+) -> tuple[tuple[Phone, ...], Mapping[str, Path]]:
+    """Return the phones of an audio file, and the outputs to make; a bad TextGrid only costs what is made of phones."""
+    if source.grid is None and "phones" in outputs:
         raise CorpusError(source.audio, "has no TextGrid beside it, which --format phones needs")
-    return read_phones(source.grid, wanted.tier)
+    if source.grid is None or not wanted.grids:
+        return (), outputs
+    with opened_audio(source.audio, wanted.channel, "--channel ") as audio:
+        duration_s = audio.num_samples / audio.rate_hz
+    try:
+        return read_phones(source.grid, duration_s, wanted.tier), outputs
+    except CorpusError as error:
+        if set(outputs) == {"phones"}:
+            raise
+        note(error)
+        return (), {name: path for name, path in outputs.items() if name != "phones"}
 
 
 def _write_tables(track: Track, phones: Sequence[Phone], inverter: Inverter, outputs: Mapping[str, Path]) -> None:
@@ -147,10 +165,11 @@ def _show(
     with opened_audio(source.audio, channel) as audio:
         sound = np.concatenate(list(resampled(audio.blocks, audio.rate_hz)))
     title = source.audio.name.encode(errors="replace").decode()  # names need not be UTF-8
+    film = Film.of(track)
     if "html" in outputs:
-        write_player(outputs["html"], track, sound, title, _about(inverter), phones)
+        write_player(outputs["html"], film, sound, title, _about(inverter), phones)
     if "video" in outputs:
-        write_video(outputs["video"], track, sound, title)
+        write_video(outputs["video"], film, sound, title, phones)
 
 
 def _about(inverter: Inverter) -> str:

@@ -20,6 +20,7 @@ from torch import Tensor
 
 from tractprobe.data.scales import SpeakerScale
 from tractprobe.data.targets import Channel
+from tractprobe.encoders.assembly import drawing_at_most
 from tractprobe.encoders.encoder import Encoder, weights_sha256
 from tractprobe.encoders.frames import FrameGeometry
 from tractprobe.encoders.layers import Label, Layers, is_label, label, of_label
@@ -33,7 +34,7 @@ from tractprobe.system.errors import EncoderError, HeadError, TractprobeError, f
 from tractprobe.system.files import atomic, digest
 from tractprobe.system.registry import names_of, unknown
 
-_MAX_SETTING, _MAX_LAYERS, _MAX_CHANNELS = 1 << 16, 512, 64
+_MAX_SETTING, _MAX_LAYERS, _MAX_CHANNELS, _MOST_DRAWN = 1 << 16, 512, 64, 1_000_000_000
 _WITHOUT_SIZE = ("seed", "random_seed", "alphas", "alpha_without_validation")
 _WEIGHTED = "tractprobe.heads.Weighted"
 # Parts of an encoder's identity that a release of transformers or pyworld may write differently for the same weights.
@@ -77,9 +78,11 @@ class HeadFile:
                 raise EncoderError(f"{self.path} is of {settings['_target_']}, which has no model; leave out --encoder")
             settings = {**settings, "name": name, "revision": None}
         try:
-            return build(settings)
-        except EncoderError as error:
-            raise EncoderError(f"{error}\n(the encoder of {self.path}; give its place with --encoder)") from None
+            with drawing_at_most(_most_drawn(self.width)):
+                return build(settings)
+        except TractprobeError as error:
+            moved = "give its place with --encoder" if "name" in settings else "or build it and load_head(encoder=...)"
+            raise EncoderError(f"{error} (the encoder of {self.path}; {moved})") from None
 
     def check_encoder(self, encoder: Encoder) -> None:
         """Raise EncoderError unless the head was fitted on states of this very encoder."""
@@ -192,8 +195,18 @@ def _check_settings(settings: Any, targets: frozenset[str]) -> None:
         require(len(several) <= _MAX_LAYERS, f"a setting {key} of more than {_MAX_LAYERS} numbers")
         for part in several:
             require(part is None or isinstance(part, (str, int, float)), f"a setting {key} that is not of numbers")
+            require(not isinstance(part, str) or "${" not in part, f"a setting {key} that is yet to be resolved")
             if isinstance(part, (int, float)) and name not in _WITHOUT_SIZE:
                 require(math.isfinite(part) and abs(part) <= limit, f"a setting {key} beyond {limit}")
+
+
+def _most_drawn(width: int) -> int:
+    """Return the most weights that may be drawn at random for a head on states of a width.
+
+    As many as the largest encoders of that width have, decoders included: 48 blocks of at most 28 width², tables of at
+    most 60,000 rows, and convolutions.
+    """
+    return min(_MOST_DRAWN, 48 * 28 * width**2 + 60_000 * width + 20_000_000)
 
 
 def _check_target(name: Any, targets: frozenset[str]) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from tractprobe.data.scales import SpeakerScale
@@ -22,10 +22,12 @@ from tractprobe.encoders.encoder import Encoder
 from tractprobe.encoders.state_cache import rounded
 from tractprobe.inversion.head_file import HeadFile, read_head
 from tractprobe.probes.heads import Weighted
+from tractprobe.probes.heads.ridge import Ridge
 from tractprobe.signals.audio import RATE_HZ, Block, resampled
 from tractprobe.signals.pieces import Samples, overlapping
 from tractprobe.signals.track import Track
 from tractprobe.system.errors import ConfigError, EncoderError, HeadError, first_line
+from tractprobe.system.threads import give_back
 
 CHUNK_S, CONTEXT_S = 30.0, 5.0
 _BLOCK = 1 << 18
@@ -100,15 +102,29 @@ class Inverter:
             Starts the wave again on each call: pieces of a long wave may need statistics of all of it.
         """
         states = self._states(lambda: map(torch.from_numpy, resampled(blocks(), rate_hz)))
-        predicted = [part.cpu().numpy() for part in self._predicted(states)]
-        if not predicted:
+        parts = []
+        for predicted in self._predicted(states):
+            parts.append(self._in_units(predicted.cpu().double().numpy()))
+            if len(parts) > 1:  # what stays of pieces lies between what was freed, which would not be used again
+                give_back()
+        if not parts:
             raise EncoderError(f"audio shorter than one frame of {self.file.geometry.field / RATE_HZ * 1000:g} ms")
-        with np.errstate(over="ignore", invalid="ignore"):
-            values = np.concatenate(predicted).astype(np.float64) * self.scale.sd + self.scale.mean
-        if np.isinf(values).any():
-            raise HeadError(f"{self.file.path} predicts infinite positions; the head or its scale is wrong")
+        values = np.concatenate(parts)
         geometry = self.file.geometry
         return Track(values, geometry.rate_hz, geometry.first / RATE_HZ, self.channels)
+
+    def _in_units(self, standardised: Float[np.ndarray, "_time channel"]) -> Float[np.ndarray, "_time channel"]:
+        with np.errstate(over="ignore", invalid="ignore"):
+            values = standardised * self.scale.sd + self.scale.mean
+        if np.isinf(values).any() or np.isnan(standardised[:, self._predictable]).any():
+            raise HeadError(f"{self.file.path} predicts infinite positions; the head or its scale is wrong")
+        return values
+
+    @property
+    def _predictable(self) -> Bool[np.ndarray, " channel"]:
+        """The channels that some fitted frame had."""
+        head = self.file.head
+        return head.bias[0].isfinite().cpu().numpy() if isinstance(head, Ridge) else np.ones(len(self.channels), bool)
 
     def _states(self, samples: Callable[[], Iterable[Samples]]) -> Iterator[States]:
         geometry, span, reach = self.file.geometry, self.encoder.span, self.encoder.context_frames
@@ -122,8 +138,9 @@ class Inverter:
         whole = self.encoder.survey(samples()) if len(begin) > 1 else None
         for wave, own in chain(begin, cut):
             states = self.encoder.piece(wave.to(self.device), whole)
-            states = states[list(self.file.layers)].transpose(0, 1).flatten(1)  # side by side
-            yield rounded(states, self.file.storage)[slice(None) if span else own]
+            layers = self.file.layers
+            states = rounded(states[list(layers)], self.file.storage, layers, self.encoder.label)
+            yield states.transpose(0, 1).flatten(1)[slice(None) if span else own]  # layers side by side
 
     def _predicted(self, states: Iterable[States]) -> Iterator[Float[Tensor, "_time channel"]]:
         reach = getattr(self.file.head, "context_frames", 0)

@@ -9,7 +9,10 @@ from typing import Literal
 from tractprobe.inversion.video import require_video
 from tractprobe.system.errors import ConfigError
 
-SUFFIXES = frozenset({".wav", ".flac", ".ogg", ".opus", ".mp3", ".aif", ".aiff", ".au"})
+SUFFIXES = frozenset({".wav", ".flac", ".ogg", ".opus", ".mp3", ".aif", ".aiff", ".au", ".sph", ".caf"})
+COMPRESSED = frozenset({".m4a", ".mp4", ".m4b", ".aac", ".wma", ".amr", ".3gp", ".webm", ".mkv", ".mov", ".avi"})
+"""Endings of sound and films that only ffmpeg decodes."""
+
 FORMATS = ("csv", "npz", "phones", "html", "video")
 _ENDINGS = {"csv": ".csv", "npz": ".npz", "phones": ".phones.csv", "html": ".html", "video": ".mp4"}
 _MAX_RATE_HZ = 10_000.0
@@ -35,6 +38,8 @@ class Wanted:
         The TextGrids' tier of phones.
     channel
         The channel of audio with several, from 0.
+    grids
+        Whether to read the TextGrids beside the audio.
     """
 
     formats: tuple[str, ...] = ("csv",)
@@ -43,12 +48,15 @@ class Wanted:
     existing: Existing = "refuse"
     tier: str | None = None
     channel: int | None = None
+    grids: bool = True
 
     def __post_init__(self):
         if not self.formats or set(self.formats) - set(FORMATS):
             raise ConfigError(f"--format {','.join(self.formats)}: expected some of {', '.join(FORMATS)}")
         if self.rate_hz is not None and not 0 < self.rate_hz <= _MAX_RATE_HZ:
             raise ConfigError(f"--rate {self.rate_hz}: expected a rate above 0 and up to {_MAX_RATE_HZ:g} Hz")
+        if "phones" in self.formats and not self.grids:
+            raise ConfigError("--format phones needs TextGrids, which --no-grids leaves out; give one of them")
         if "video" in self.formats:
             require_video()
 
@@ -68,18 +76,19 @@ class Source:
 
     def outputs(self, folder: Path, wanted: Wanted) -> dict[str, Path]:
         """Return each format's file."""
-        also = {"phones"} if self.grid else set()
+        also = {"phones"} if self.grid and wanted.grids else set()
         formats = [name for name in FORMATS if name in {*wanted.formats, *also}]
         return {name: (folder / self.name).with_name(self.name.name + _ENDINGS[name]) for name in formats}
 
 
 @dataclass(frozen=True)
 class Plan:
-    """The outputs to make of each audio file, and how many files already have all of theirs."""
+    """The outputs to make of each audio file, how many files already have all of theirs, and what cannot be read."""
 
     wanted: Wanted
     outputs: Mapping[Source, Mapping[str, Path]]
     skipped: int
+    ignored: str = ""
 
     @classmethod
     def of(cls, paths: Sequence[Path], folder: Path, wanted: Wanted) -> "Plan":
@@ -94,7 +103,7 @@ class Plan:
         outputs = _outputs_to_make(audio_files, folder, wanted)
         if outputs and not any(os.path.lexists(source.audio) for source in outputs):
             raise ConfigError(f"{', '.join(str(source.audio) for source in outputs)}: no such file or folder")
-        return cls(wanted, outputs, len(audio_files) - len(outputs))
+        return cls(wanted, outputs, len(audio_files) - len(outputs), _ignored(paths))
 
 
 def sources(paths: Sequence[Path]) -> list[Source]:
@@ -107,12 +116,23 @@ def sources(paths: Sequence[Path]) -> list[Source]:
         else:
             audio_files.append(Source(path, _named(Path(path.name))))
     if not audio_files:
-        raise ConfigError(f"no audio ({' '.join(sorted(SUFFIXES))}) in {', '.join(map(str, paths))}")
+        problem = f"no audio ({' '.join(sorted(SUFFIXES))}) in {', '.join(map(str, paths))}"
+        ignored = _ignored(paths)
+        raise ConfigError(f"{problem}; {ignored}" if ignored else problem)
     seen: dict[Path, Path] = {}
     for source in audio_files:
         if (other := seen.setdefault(source.name, source.audio)) != source.audio:
             raise ConfigError(f"{other} and {source.audio} would both become {source.name}.*; invert them separately")
     return audio_files
+
+
+def _ignored(paths: Sequence[Path]) -> str:
+    """Return in words what lies in folders and has a sound that is not read."""
+    files = [file for path in paths if path.is_dir() for file in path.rglob("*") if file.suffix.lower() in COMPRESSED]
+    if not files:
+        return ""
+    endings = ", ".join(sorted({file.suffix.lower() for file in files}))
+    return f"{len(files)} file{'s' * (len(files) > 1)} ignored: {endings}, convert with ffmpeg -i IN OUT.wav"
 
 
 def _named(path: Path) -> Path:

@@ -13,24 +13,48 @@ from tractprobe.signals.channels import UNIT
 from tractprobe.signals.track import Track
 from tractprobe.system.errors import CorpusError
 from tractprobe.system.files import atomic
+from tractprobe.system.printable import csv_cell
 
 PHONE_TIERS = ("phones", "phone", "phonemes", "segments", "MAU", "KAN-MAU")
 """Names that aligners give to the tier of phones, in upper or lower case."""
 
+_MAX_PHONE_S = 0.4  # half of all phones of a tier are never longer, half of all sentences are never shorter
 
-def read_phones(path: Path, tier: str | None = None) -> tuple[Phone, ...]:
+
+def read_phones(path: Path, duration_s: float, tier: str | None = None) -> tuple[Phone, ...]:
     """Return the phones of a TextGrid without its pauses; CorpusError if no tier of that name holds any.
 
-    Without ``tier`` it is the first of PHONE_TIERS that exists, or the only tier.
+    Without ``tier`` it is the first of PHONE_TIERS that exists, or the only tier, unless that holds words or sentences.
+
+    Parameters
+    ----------
+    duration_s
+        Length of the audio, which the grid's times are compared with.
     """
-    grid = read_textgrid(path)
-    if tier is None:
-        names = [name for name, _ in grid.tiers]
-        usual = [name for tier_name in PHONE_TIERS for name in names if name.lower() == tier_name.lower()]
-        if not usual and len(names) != 1:
-            raise CorpusError(path, f"which tier holds the phones? It has {', '.join(names) or 'none'}; give --tier")
-        tier = (usual or names)[0]
-    return tuple(phone for phone in grid.intervals(tier) if phone.label not in PAUSES)
+    grid = read_textgrid(path).check_times(duration_s)
+    if tier is not None:
+        return _without_pauses(grid.intervals(tier))
+    names = [name for name, _ in grid.tiers]
+    usual = [name for tier_name in PHONE_TIERS for name in names if name.lower() == tier_name.lower()]
+    if not usual and len(names) != 1:
+        problem = f"which tier holds the phones? It has {', '.join(names) or 'none'}"
+        raise CorpusError(path, f"{problem}; give --tier, or --no-grids")
+    phones = _without_pauses(grid.intervals((usual or names)[0]))
+    if not usual and not _could_be_phones(phones):
+        problem = f"its only tier, {names[0]!r:.60}, holds words or sentences rather than phones"
+        raise CorpusError(path, f"{problem}; give --tier to use it all the same, or --no-grids")
+    return phones
+
+
+def _without_pauses(intervals: Sequence[Phone]) -> tuple[Phone, ...]:
+    return tuple(phone for phone in intervals if phone.label not in PAUSES)
+
+
+def _could_be_phones(phones: Sequence[Phone]) -> bool:
+    if not phones:
+        return True
+    longest_usual = np.median([phone.end_s - phone.start_s for phone in phones]) <= _MAX_PHONE_S
+    return bool(longest_usual) and not any(" " in phone.label for phone in phones)
 
 
 def write_npz(path: Path, track: Track, units: Sequence[str], head: str) -> None:
@@ -47,7 +71,7 @@ def write_csv(path: Path, track: Track, units: Sequence[str], phones: Sequence[P
     """Write a row per time: ``time_s``, the phone at that time if any were given, and each channel; NaN is empty."""
     labels = phones_at(track.times_s, phones)
     rows = (
-        [f"{time_s:.6f}", *([labels[row]] if phones else []), *map(_number, track.values[row])]
+        [f"{time_s:.6f}", *([csv_cell(labels[row])] if phones else []), *map(_number, track.values[row])]
         for row, time_s in enumerate(track.times_s)
     )
     _write(path, ["time_s", *(["phone"] if phones else []), *_columns(track, units)], rows)
@@ -58,7 +82,12 @@ def write_phone_csv(path: Path, track: Track, units: Sequence[str], phones: Sequ
     columns = _columns(track, units)
     middles = track.at(np.array([(phone.start_s + phone.end_s) / 2 for phone in phones]))
     rows = (
-        [phone.label, f"{phone.start_s:.6f}", f"{phone.end_s:.6f}", *map(_number, [*middle, *_mean(track, phone)])]
+        [
+            csv_cell(phone.label),
+            f"{phone.start_s:.6f}",
+            f"{phone.end_s:.6f}",
+            *map(_number, [*middle, *_mean(track, phone)]),
+        ]
         for phone, middle in zip(phones, middles, strict=True)
     )
     means = [f"{column}_mean" for column in columns]
@@ -72,6 +101,10 @@ def phones_at(times_s: np.ndarray, phones: Sequence[Phone]) -> list[str]:
         start, stop = np.searchsorted(times_s, [phone.start_s, phone.end_s])
         labels[start:stop] = phone.label
     return labels.tolist()
+
+
+def _times(phone: Phone) -> list[str]:
+    return [f"{phone.start_s:.6f}", f"{phone.end_s:.6f}"]
 
 
 def _mean(track: Track, phone: Phone) -> np.ndarray:

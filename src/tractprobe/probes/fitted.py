@@ -1,6 +1,8 @@
 """Fitted heads: what was learned for a problem, how it scores, and what it predicts for any wave."""
 
+import hashlib
 import json
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import chain
@@ -23,9 +25,12 @@ from tractprobe.probes.heads import Head
 from tractprobe.probes.problem import Problem
 from tractprobe.probes.states import HiddenStates
 from tractprobe.runs.building import build
+from tractprobe.runs.head_store import packed, read_checked
 from tractprobe.runs.result import FitReport, ScoreRow
 from tractprobe.system.errors import ConfigError, RunError, first_line
 from tractprobe.system.files import atomic
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,7 +112,7 @@ class Fitted:
         if not states.layers:
             return states.none(frames)
         if states.caches is not None:
-            return torch.from_numpy(states.caches[corpus.name].read(entry.id, states.layers))
+            return states.stored(corpus.name, entry.id)
         return states.encode(torch.from_numpy(corpus.audio(entry.id)).to(_device(states.encoder)))
 
     def examples(self, most: int) -> list[str]:
@@ -125,13 +130,13 @@ class Fitted:
         speakers = {name: scale.plain() for name, scale in sorted(self.scales.items())}
         return {"channels": [channel.name for channel in self.problem.targets.channels], "speakers": speakers}
 
-    def save_heads(self, path: Path) -> None:
-        """Write the heads with their channels, unit, inputs and identity."""
-        from safetensors.torch import save
-
+    def save_heads(self, path: Path) -> str:
+        """Write the heads with their channels, unit, inputs and identity; return the SHA-256 of the file."""
         weights = {name: value.detach().cpu().contiguous() for name, value in self.head.state_dict().items()}
+        content = packed(weights, _card(self.problem))
         with atomic(path) as temporary:
-            temporary.write_bytes(save(weights, metadata={"tractprobe": json.dumps(_card(self.problem))}))
+            temporary.write_bytes(content)
+        return hashlib.sha256(content).hexdigest()
 
 
 def new_head(problem: Problem, problems: int = 1) -> Head:
@@ -157,23 +162,27 @@ def _width(problem: Problem) -> int:
     return next(iter(widths.values()))
 
 
-def load_heads(problem: Problem, path: Path) -> Head:
-    """Read the heads of a finished run; RunError if the file is not theirs."""
-    from safetensors import SafetensorError, safe_open
-    from safetensors.torch import load_file
+def load_heads(problem: Problem, path: Path, recorded: str | None = None) -> Head:
+    """Read the heads of a finished run; RunError if the file is not theirs, or is damaged.
 
-    head = new_head(problem)
+    Parameters
+    ----------
+    recorded
+        The file's SHA-256 in ``result.json``.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load
+
+    head, again = new_head(problem), "remove the folder to fit them again"
     try:
-        with safe_open(path, "pt") as file:
-            card = json.loads((file.metadata() or {}).get("tractprobe", "null"))
-        head.load_state_dict(load_file(path))
+        content, card, vouched = read_checked(path, recorded)
+        head.load_state_dict(load(content))
     except (OSError, SafetensorError, RuntimeError, ValueError) as error:
-        raise RunError(
-            f"{path}: not the heads of this run ({first_line(error)}); remove the folder to fit them again"
-        ) from None
+        raise RunError(f"{path}: not the heads of this run ({first_line(error)}); {again}") from None
     if card != json.loads(json.dumps(_card(problem))):
-        reason = "the heads of another run, as their channels, layers or identity say"
-        raise RunError(f"{path}: {reason}; remove the folder to fit them again")
+        raise RunError(f"{path}: the heads of another run, as their channels, layers or identity say; {again}")
+    if not vouched:
+        log.info("%s was written by an earlier version, without a checksum: damage would not be noticed", path)
     return head
 
 

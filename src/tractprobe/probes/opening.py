@@ -1,28 +1,123 @@
 """Opening what settings name: prepared corpora, and each value that can be held out. Nothing slow is imported here."""
 
-from collections.abc import Sequence
+import json
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 from tractprobe.corpora.prepared.corpus import PreparedCorpus
 from tractprobe.corpora.prepared.prepare import prepare
 from tractprobe.corpora.readers.folder import Folder
-from tractprobe.runs.building import build
+from tractprobe.encoders.layers import as_layers, shown
+from tractprobe.runs.building import build, check_nodes
 from tractprobe.runs.hydra import builtin_corpus
-from tractprobe.runs.settings import Settings
+from tractprobe.runs.identity import shipped_layers
+from tractprobe.runs.result import RESULT
+from tractprobe.runs.settings import ALL, Node, Settings
+from tractprobe.runs.trainer import check_trainer
 from tractprobe.system.errors import ConfigError
+from tractprobe.system.files import read_json
+from tractprobe.system.registry import names_of
 
 BUILTIN = "virtual"
 
+_PRETRAINED = "tractprobe.encoders.pretrained.pretrained"
 
-def open_corpora(names: str | Sequence[str], data: Path) -> list[PreparedCorpus]:
+
+def check(settings: Settings, *, writes: bool = True) -> None:
+    """Raise what is wrong with the settings of a run that is still to be done, as far as can be told in a moment.
+
+    Parameters
+    ----------
+    writes
+        Whether the built-in corpus may be prepared for it; otherwise what follows from it is not checked.
+    """
+    if settings.held_out != ALL and (settings.folder / RESULT).is_file():
+        return
+    check_nodes(settings)
+    check_trainer(settings)
+    build(settings.tracking)
+    _check_model_folder(settings)
+    _check_targets(settings)
+    _check_layers(settings)
+    if not writes and BUILTIN in settings.corpora and not (settings.paths.data / BUILTIN).exists():
+        return
+    _check_division(
+        json.dumps(settings.corpora), settings.paths.data.absolute(), json.dumps(settings.split.plain),
+        settings.held_out, settings.seed,
+    )  # fmt: skip
+
+
+def _check_model_folder(settings: Settings) -> None:
+    of_states = settings.model.target in names_of("states")
+    key = "root" if of_states else "name"
+    given = str(settings.model.arguments.get(key, ""))
+    is_place = of_states or given.startswith((".", "/", "~")) or given.count("/") > 1  # and no id on the Hub
+    folder = Path(given).expanduser()
+    if settings.model.target in (_PRETRAINED, *names_of("states")) and is_place and not folder.is_dir():
+        where = "" if folder.is_absolute() else f" in {Path.cwd()}"
+        raise ConfigError(f"model.{key}={given}: no such folder{where}")
+
+
+def _check_targets(settings: Settings) -> None:
+    from tractprobe.data.targets import Targets
+
+    Targets(settings.targets, build(settings.ema))
+
+
+def _check_layers(settings: Settings) -> None:
+    count = shipped_layers(settings.raw) or _NUM_LAYERS.get(settings.model.target, lambda _: None)(settings)
+    if count is not None:
+        as_layers(settings.layer, count, settings.id.model)
+
+
+def _of_folder(settings: Settings) -> int | None:
+    """Return how many layers the model of a local folder has."""
+    file = Path(settings.model.arguments["name"]).expanduser() / "config.json"
+    if not file.is_file():
+        return None
+    config = read_json(file)
+    names = ("encoder_layers", "num_hidden_layers")
+    blocks = next((config[name] for name in names if name in config), None) if isinstance(config, dict) else None
+    return blocks + 1 if type(blocks) is int and blocks > 0 else None
+
+
+_NUM_LAYERS: Mapping[str, Callable[[Settings], int | None]] = {  # of encoders that need not be built to tell
+    "tractprobe.encoders.mel.LogMel": lambda _: 1,
+    "tractprobe.encoders.mel.Mfcc": lambda _: 1,
+    "tractprobe.encoders.voice.Voice": lambda _: 1,
+    "tractprobe.encoders.untrained.untrained": lambda settings: settings.model.arguments.get("layers", 4) + 1,
+    _PRETRAINED: _of_folder,
+}
+
+
+@cache
+def _check_division(names: str, data: Path, split: str, held_out: str | None, seed: int) -> None:
+    """Divide the corpora once for all jobs of a sweep that divide them in the same way."""
+    entries = [entry for corpus in open_corpora(json.loads(names), data) for entry in corpus.entries]
+    rule = build(Node.of("split", json.loads(split)))
+    if held_out != ALL:
+        rule(entries, held_out, seed)
+
+
+def open_corpora(names: Any, data: Path) -> list[PreparedCorpus]:
     """Open prepared corpora by name; the built-in one is prepared first if it has not been."""
     if isinstance(names, str):
         raise ConfigError(f"corpora={names}: give a list, corpora=[{names}]")
-    if not names or len(set(names)) != len(names):
-        raise ConfigError(f"corpora={list(names)}: expected names of prepared corpora, each once")
+    if not isinstance(names, Sequence) or not names or not all(map(_is_name, names)) or len(set(names)) != len(names):
+        raise ConfigError(
+            f"corpora={shown(names)}: expected names of prepared corpora below {data}, each once; "
+            "paths.data=<folder> if they are elsewhere"
+        )
     if BUILTIN in names:
         _prepare_builtin(data, Path(builtin_corpus()))
     return [PreparedCorpus(data / name) for name in names]
+
+
+def _is_name(name: object) -> bool:
+    """Whether a value names a corpus, and not a place: names become parts of file names."""
+    return isinstance(name, str) and Path(name).name == name and not name.startswith(".")
 
 
 def _prepare_builtin(data: Path, root: Path) -> None:
@@ -38,3 +133,10 @@ def each_held_out(settings: Settings) -> list[Settings]:
     corpora = open_corpora(settings.corpora, settings.paths.data)
     entries = [entry for corpus in corpora for entry in corpus.entries]
     return [settings.holding_out(value) for value in build(settings.split).values(entries)]
+
+
+def names_of_runs(settings: Settings) -> tuple[str, ...]:
+    """Return the names of the runs that settings ask for; of all values the study's, if a corpus is missing."""
+    if settings.held_out != ALL or not all((settings.paths.data / name).is_dir() for name in settings.corpora):
+        return (settings.name,)
+    return tuple(own.name for own in each_held_out(settings))

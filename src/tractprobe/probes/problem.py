@@ -3,6 +3,7 @@
 Mistakes in naming them are found here, before anything is encoded.
 """
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -11,11 +12,12 @@ from typing import Any
 
 import torch
 
+from tractprobe.corpora.prepared import texts
 from tractprobe.corpora.prepared.corpus import PreparedCorpus
 from tractprobe.corpora.prepared.manifest import Entry
 from tractprobe.data.features import FrameFeatures
 from tractprobe.data.groups import GroupKey
-from tractprobe.data.splits import Split, sentence
+from tractprobe.data.splits import Split
 from tractprobe.data.targets import Targets
 from tractprobe.encoders.encoder import Encoder
 from tractprobe.encoders.layers import Label, as_layers, read_by
@@ -27,6 +29,8 @@ from tractprobe.runs.settings import Settings
 from tractprobe.system.errors import RunError
 from tractprobe.system.registry import place_of
 from tractprobe.system.version import __version__
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,13 +62,15 @@ class Problem:
         """Open and load what the settings name; with ``tested``, the test set is all of these corpora."""
         own = open_corpora(settings.corpora, settings.paths.data)
         split = _split(settings, own)
+        for doubt in texts.doubts([entry for corpus in own for entry in corpus.entries]):
+            log.warning("%s: %s", "+".join(settings.corpora), doubt)
         corpora = list(own)
         if tested:
             foreign = open_corpora(tested, settings.paths.data)
             split = replace(split, test=_foreign_test(own, foreign, split, settings.split.arguments["disjoint_text"]))
             corpora += [corpus for corpus in foreign if corpus.name not in settings.corpora]
         encoder = build(settings.model)
-        identity = _identity(settings, own, encoder)
+        identity = _identity(settings, own, encoder) | _comparison_of_texts(own)
         layers = as_layers(settings.layer, encoder.num_layers, encoder.label)
         if _combines_layers(settings):  # one head that reads them all
             layers = (read_by(layers),)
@@ -78,13 +84,14 @@ class Problem:
     def of_each(cls, settings: Sequence[Settings]) -> "list[Problem]":
         """Return the problems of runs that differ in what is held out, and share everything else."""
         first = cls.of(settings[0])
+        # The encoder's identity is that from before it was truncated.
+        shared = {name: first.identity[name] for name in ("encoder", "texts") if name in first.identity}
         return [
             replace(
                 first,
                 settings=own,
                 split=_split(own, first.corpora),
-                # The encoder's identity is that from before it was truncated.
-                identity=_identity(own, first.corpora, first.encoder) | {"encoder": first.identity["encoder"]},
+                identity=_identity(own, first.corpora, first.encoder) | shared,
             )
             for own in settings
         ]
@@ -95,6 +102,8 @@ class Problem:
             if self.identity[what] != identity[what]:
                 now = self.identity[what]
                 raise RunError(f"{what} have changed since the run was finished: {now} now, {identity[what]} then")
+        if self.identity.get("texts") != identity.get("texts"):
+            log.warning("the run was split by %s; its test set was not the present one", texts.OLDER)
         return replace(self, identity=identity | {"versions": self.identity["versions"]})
 
     def reading(self, inputs: Sequence[HeadInput], features: Sequence[FrameFeatures] = ()) -> "Problem":
@@ -167,14 +176,20 @@ def _identity(settings: Settings, corpora: Sequence[PreparedCorpus], encoder: En
     }
 
 
+def _comparison_of_texts(corpora: Sequence[PreparedCorpus]) -> dict[str, Any]:
+    """Return the version by which sentences were told apart, if an earlier one would have split otherwise."""
+    version = texts.version(entry for corpus in corpora for entry in corpus.entries)
+    return {} if version == 1 else {"texts": version}
+
+
 def _foreign_test(
     own: Sequence[PreparedCorpus], foreign: Sequence[PreparedCorpus], split: Split, disjoint_text: bool
 ) -> tuple[str, ...]:
     """Return the ids of other corpora's utterances that the heads have not learned from, nor their sentences."""
     development = set(split.development)
-    learned = {sentence(entry) for corpus in own for entry in corpus.entries if entry.id in development}
+    learned = {texts.sentence(entry) for corpus in own for entry in corpus.entries if entry.id in development}
     entries = [entry for corpus in foreign for entry in corpus.entries if entry.id not in development]
-    test = sorted(entry.id for entry in entries if not (disjoint_text and sentence(entry) in learned))
+    test = sorted(entry.id for entry in entries if not (disjoint_text and texts.sentence(entry) in learned))
     if not test:
         raise RunError("the run has learned every sentence of these corpora: nothing is left to test on")
     return tuple(test)

@@ -37,6 +37,8 @@ class Scores:
         Coefficient of determination, 1 - SS_residual / SS_total, against the group's own mean.
     ccc
         Concordance correlation coefficient (Lin 1989).
+    mean_predicted, mean_measured, sd_predicted, sd_measured
+        Of the frames, in the channel's unit; with ``n_frames`` and ``r`` they give the sums back.
     """
 
     n_frames: Table
@@ -44,6 +46,10 @@ class Scores:
     rmse: Table
     r2: Table
     ccc: Table
+    mean_predicted: Table
+    mean_measured: Table
+    sd_predicted: Table
+    sd_measured: Table
 
     @classmethod
     def stacked(cls, layers: Sequence["Scores"]) -> "Scores":
@@ -88,6 +94,10 @@ def scores_from_sums(n: Table, x: Table, y: Table, xx: Table, yy: Table, xy: Tab
         rmse=where_defined(squared_error.sqrt()),
         r2=where_defined(1 - squared_error / var_y, 2, var_y),
         ccc=where_defined(2 * covariance / (var_x + var_y + (mean_x - mean_y).square()), 2, var_y),
+        mean_predicted=where_defined(mean_x),
+        mean_measured=where_defined(mean_y),
+        sd_predicted=where_defined(var_x.sqrt()),
+        sd_measured=where_defined(var_y.sqrt()),
     )
 
 

@@ -12,7 +12,7 @@ from tractprobe.data.batches import Batch, StateReader
 from tractprobe.data.features import FrameFeatures
 from tractprobe.encoders.encoder import Encoder, Wave
 from tractprobe.encoders.layers import Label, Layers, label, read_by
-from tractprobe.encoders.state_cache import Storage, cached, rounded
+from tractprobe.encoders.state_cache import Storage, cached, check_finite, rounded
 from tractprobe.probes.heads import Head
 from tractprobe.runs.settings import Settings
 from tractprobe.system.errors import ConfigError
@@ -101,12 +101,19 @@ class HiddenStates:
         return cls(encoder, layers, storage, caches, read_features(inputs, features or {}))
 
     def at(self, batch: Batch) -> Shaped[Tensor, "layer batch time width"]:
-        """Return a batch's states: cached ones as they are, otherwise encoded now and rounded in the same way."""
+        """Return a batch's states: cached ones as they are, otherwise encoded now and rounded in the same way.
+
+        Raises
+        ------
+        EncoderError
+            A layer holds NaN or infinity, wherever it comes from.
+        """
         if not self.layers:
             return self.none(*batch.present.shape).to(batch.present.device)
         if batch.states is not None:
+            check_finite(batch.states, self.layers, self._named(*batch.ids))
             return batch.states
-        encoded = [self.of_wave(states) for states in self.encoder(batch.waves)]
+        encoded = [self.of_wave(states, id_) for id_, states in zip(batch.ids, self.encoder(batch.waves), strict=True)]
         time_first = [states.transpose(0, 1) for states in encoded]
         return torch.nn.utils.rnn.pad_sequence(time_first, batch_first=True).permute(2, 0, 1, 3)
 
@@ -114,9 +121,21 @@ class HiddenStates:
         """Return the states of no layer."""
         return torch.zeros(0, *frames, self.encoder.width)
 
-    def of_wave(self, states: Float[Tensor, "_every_layer time width"]) -> Shaped[Tensor, "layer time width"]:
-        """Return the layers that are read out of an encoder's output, rounded."""
-        return rounded(states[list(self.layers)], self.storage)
+    def of_wave(
+        self, states: Float[Tensor, "_every_layer time width"], *ids: str
+    ) -> Shaped[Tensor, "layer time width"]:
+        """Return the layers that are read out of an encoder's output, rounded; ``ids`` name the wave in messages."""
+        return rounded(states[list(self.layers)], self.storage, self.layers, self._named(*ids))
+
+    def stored(self, corpus: str, utterance_id: str) -> Shaped[Tensor, "layer time width"]:
+        """Return an utterance's cached states; EncoderError if a layer holds NaN or infinity."""
+        assert self.caches is not None
+        states = torch.from_numpy(self.caches[corpus].read(utterance_id, self.layers))
+        check_finite(states, self.layers, self._named(utterance_id))
+        return states
+
+    def _named(self, *ids: str) -> str:
+        return ", ".join((self.encoder.label, *ids))
 
     @torch.no_grad()
     def encode(self, wave: Wave) -> Shaped[Tensor, "layer time width"]:

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
-from tractprobe.system.errors import ConfigError
+from tractprobe.system.errors import ConfigError, first_line
 
 Plain = dict[str, Any]
 
@@ -21,16 +21,19 @@ def plain(config: DictConfig) -> Plain:
     """Return a configuration as plain values, interpolations resolved; ConfigError names what is missing or wrong."""
     try:
         settings = {str(key): _plain(config, key) for key in config if key != "hydra"}
-        if isinstance(layers := settings.get("layer"), list):  # side by side: their order means nothing
-            settings["layer"] = sorted(layers, key=lambda layer: (str(type(layer)), layer))
+        layers = settings.get("layer")
+        if isinstance(layers, list) and all(type(layer) is int for layer in layers):
+            settings["layer"] = sorted(layers)  # side by side: their order means nothing
         model = settings.get("model", {})
         for key in ("name", "root"):
             if isinstance(model.get(key), str) and Path(model[key]).expanduser().is_dir():
                 model[key] = str(Path(model[key]).expanduser().resolve())
         _check_numbers(flat(settings))
         return settings
+    except MissingMandatoryValue as error:
+        raise ConfigError(f"{error.full_key}: this setting has no default; give {error.full_key}=<value>") from None
     except OmegaConfBaseException as error:
-        raise ConfigError(f"{error.full_key or 'configuration'}: {str(error).splitlines()[0]}") from None
+        raise ConfigError(f"{error.full_key or 'configuration'}: {first_line(error)}") from None
 
 
 def _check_numbers(values: Plain) -> None:

@@ -1,8 +1,10 @@
 """Whether a run directory holds the result that is asked for."""
 
 import logging
+from functools import lru_cache
 from pathlib import Path
 
+from tractprobe.corpora.prepared import texts
 from tractprobe.corpora.prepared.corpus import PreparedCorpus
 from tractprobe.encoders.feature_files import DESCRIPTION, content_sha256
 from tractprobe.runs.identity import changes
@@ -30,14 +32,22 @@ def finished(settings: Settings) -> RunResult:
             "model.label=<name> or paths.runs=<folder>"
         )
     for name, content_hash in result["identity"]["corpora"].items():
-        corpus = settings.paths.data / name
-        if corpus.is_dir() and PreparedCorpus(corpus).content_hash != content_hash:
-            raise RunError(
-                f"{folder} was finished on another version of corpus {name}; remove it to run again, or keep it and "
-                "give paths.runs=<another folder>"
-            )
+        if (settings.paths.data / name).is_dir():
+            corpus = PreparedCorpus(settings.paths.data / name)
+            if corpus.content_hash != content_hash:
+                raise RunError(
+                    f"{folder} was finished on another version of corpus {name}; remove it to run again, or keep it "
+                    "and give paths.runs=<another folder>"
+                )
+            if "texts" not in result["identity"] and _version_of_texts(corpus.folder, content_hash) > 1:
+                log.warning("%s was split by %s; remove it to run again", folder, texts.OLDER)
     log.info("finished already: %s", folder)
     return result
+
+
+@lru_cache(maxsize=64)  # the runs of a study share their corpora
+def _version_of_texts(corpus: Path, content_hash: str) -> int:
+    return texts.version(PreparedCorpus(corpus).entries)
 
 
 def model_files(settings: Settings) -> dict[str, str]:

@@ -1,14 +1,15 @@
-"""What we register with Hydra: where configuration lies, also that of plug-ins, and how errors are printed."""
+"""What we register with Hydra, where configuration lies, also that of plug-ins, and how errors are noted."""
 
 import logging
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import resources
+from pathlib import Path
 
 from hydra.core.config_search_path import ConfigSearchPath
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.plugins import Plugins
-from hydra.errors import CompactHydraException
 from hydra.plugins.search_path_plugin import SearchPathPlugin
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
@@ -18,6 +19,7 @@ from tractprobe.runs.identity import RunId
 from tractprobe.runs.options import plugin_folders
 from tractprobe.system.errors import ConfigError, TractprobeError
 from tractprobe.system.files import file_safe
+from tractprobe.system.printable import printable
 
 log = logging.getLogger(__name__)
 
@@ -45,16 +47,22 @@ def builtin_corpus() -> str:
 
 
 @contextmanager
-def clear_errors() -> Iterator[None]:
-    """Let Hydra print errors that a user can fix as one message, without a traceback; log files get it, too.
+def job() -> Iterator[None]:
+    """Do a job where its command was typed, whatever ``hydra.job.chdir`` says: relative paths mean what they say there.
 
-    Hydra prints only the first failure of a sweep, so failures of its jobs are logged wherever logs go.
+    Errors that a user can fix go to the job's log file, and are raised again for whoever called to print. Of a sweep
+    they are printed here, too, since it continues.
     """
+    before = Path.cwd()
+    if HydraConfig.initialized():
+        os.chdir(HydraConfig.get().runtime.cwd)
     try:
         yield
     except TractprobeError as error:
-        _log_error(str(error))
-        raise CompactHydraException(str(error)) from error
+        _log_error(printable(str(error)))
+        raise
+    finally:
+        os.chdir(before)
 
 
 def _log_error(message: str) -> None:
@@ -70,5 +78,5 @@ def _log_error(message: str) -> None:
 def _run_name_of_root(*, _root_: DictConfig) -> str:
     try:
         return RunId.of(plain(_root_)).name
-    except ConfigError:
-        return "unnamed"  # Hydra would wrap the error beyond recognition; the job itself raises it again
+    except (ConfigError, LookupError, TypeError, AttributeError):
+        return "unnamed"  # Hydra would wrap the error beyond recognition; what checks settings raises it again

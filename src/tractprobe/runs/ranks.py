@@ -4,9 +4,10 @@ Each runs the whole script. Rank 0 has the run directory and writes; the others 
 """
 
 import logging
+import os
 import warnings
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tractprobe.runs.settings import ALL, Settings
 from tractprobe.system.errors import ConfigError
@@ -36,6 +37,36 @@ def check_ranks(settings: Settings) -> None:
         )
 
 
+def check_environment() -> None:
+    """Raise ConfigError for variables that Lightning would take for settings, unseen by the name of the run."""
+    prefix = "PL_TRAINER_"
+    for name in sorted(name for name in os.environ if name.startswith(prefix) and os.environ[name]):
+        raise ConfigError(
+            f"{name}={os.environ[name]} in the environment would change runs without a trace in their names: unset "
+            f"it, and give trainer.{name.removeprefix(prefix).lower()} on the command line"
+        )
+
+
+def cluster_plugins(settings: Settings) -> "list[Any]":
+    """Return what tells Lightning where ranks come from: nowhere for one process, whatever variables a cluster set.
+
+    Under Slurm it would write checkpoints of its own at a signal and put the job into the queue again; ours suffice.
+    """
+    from lightning_fabric.utilities.rank_zero import rank_zero_only
+    from pytorch_lightning.plugins.environments import (
+        LightningEnvironment,
+        SLURMEnvironment,
+        TorchElasticEnvironment,
+    )
+
+    if settings.num_ranks == 1:
+        rank_zero_only.rank = 0  # Lightning takes it from SLURM_PROCID and the like, and loggers of others are silent
+        return [LightningEnvironment()]
+    if TorchElasticEnvironment.detect() or not SLURMEnvironment.detect():
+        return []
+    return [SLURMEnvironment(auto_requeue=False)]
+
+
 def _in_sweep() -> bool:
     from hydra.core.hydra_config import HydraConfig
     from hydra.types import RunMode
@@ -48,6 +79,7 @@ def _environment(settings: Settings) -> "ClusterEnvironment":
     import pytorch_lightning as pl
     from pytorch_lightning.strategies import DDPStrategy
 
+    check_environment()
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
     with warnings.catch_warnings(action="ignore"):  # that there are GPUs, too
         trainer = pl.Trainer(
@@ -57,6 +89,7 @@ def _environment(settings: Settings) -> "ClusterEnvironment":
             strategy="ddp",
             logger=False,
             enable_checkpointing=False,
+            plugins=cluster_plugins(settings),
         )
     assert isinstance(trainer.strategy, DDPStrategy) and trainer.strategy.cluster_environment is not None
     return trainer.strategy.cluster_environment

@@ -1,25 +1,39 @@
 """The record of a run: what ``result.json`` holds, and the few numbers that are read off one result alone."""
 
+import hashlib
 import math
-from collections.abc import Iterable, Mapping
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, NotRequired, TypedDict
 
 from tractprobe.encoders.layers import Label, is_label
-from tractprobe.runs.estimate import Estimate, mean_over_speakers
+from tractprobe.runs.estimate import Estimate, mean_over_speakers, point_over_speakers
 from tractprobe.system.errors import CorpusError, RunError
-from tractprobe.system.files import read_json, write_json
+from tractprobe.system.files import atomic, read_json, write_json
 
-RESULT, HEADS = "result.json", "head.safetensors"
+RESULT, HEADS, TESTED = "result.json", "head.safetensors", "test_utterances.txt"
 METRICS = ("r", "rmse", "r2", "ccc")
+MOMENTS = ("mean_predicted", "mean_measured", "sd_predicted", "sd_measured")
+_LARGEST, _ROUNDING = sys.float_info.max, 1e-9  # NaN and infinity are beyond every bound
+_BOUNDS = {name: (-_LARGEST, _LARGEST) for name in (*METRICS, *MOMENTS)}
+_BOUNDS |= {name: (0.0, _LARGEST) for name in ("rmse", "sd_predicted", "sd_measured")}
+_BOUNDS |= {"r2": (-_LARGEST, 1 + _ROUNDING)} | {name: (-1 - _ROUNDING, 1 + _ROUNDING) for name in ("r", "ccc")}
+_MOST = 1 << 64  # of integers: Python reads 10^400 as one, but no float can hold it
 _TEXTS = ("corpus", "language", "speaker", "target", "channel", "unit")
+_KEY = itemgetter("layer", *_TEXTS[:-1])
 SCORE_FIELDS = ("layer", *_TEXTS, "n_frames", *METRICS)
 RUN_FIELDS = ("run", "model", "head", "split", "held_out", "seed")
 Row = Mapping[str, Any]
 
 
 class ScoreRow(TypedDict):
-    """Test scores of one head, speaker in a language, and channel; ``None`` where a number is undefined."""
+    """Test scores of one head, speaker in a language, and channel; ``None`` where a number is undefined.
+
+    Means and deviations of the frames, predicted and measured, are in the channel's unit. With ``r`` and ``n_frames``
+    they give the sums that rows of several folds are pooled from. Results of versions before 0.2 lack them.
+    """
 
     layer: Label
     corpus: str
@@ -33,6 +47,10 @@ class ScoreRow(TypedDict):
     rmse: float | None
     r2: float | None
     ccc: float | None
+    mean_predicted: NotRequired[float | None]
+    mean_measured: NotRequired[float | None]
+    sd_predicted: NotRequired[float | None]
+    sd_measured: NotRequired[float | None]
 
 
 class FitReport(TypedDict):
@@ -40,12 +58,15 @@ class FitReport(TypedDict):
 
     best_validation_r: list[float | None]
     alpha: NotRequired[list[list[float | None]]]
-    history: NotRequired[list[dict[str, float]]]
+    history: NotRequired[list[dict[str, float | None]]]
     layer_weights: NotRequired[list[float]]
 
 
 class RunResult(TypedDict):
-    """What ``result.json`` holds."""
+    """What ``result.json`` holds; results of earlier versions lack the hashes of what lies beside them.
+
+    ``test_utterances`` names the file that lists the ids of what was tested, and its hash.
+    """
 
     identity: dict[str, Any]
     settings: dict[str, Any]
@@ -56,12 +77,22 @@ class RunResult(TypedDict):
     scales: dict[str, Any]
     source_origins: dict[str, dict[str, int]]
     model_files: dict[str, str]
+    heads_sha256: NotRequired[str]
+    test_utterances: NotRequired[dict[str, str]]
     scores: list[ScoreRow]
 
 
 def write_result(folder: Path, result: RunResult) -> None:
     """Write a run's result, which makes the run a finished one."""
     write_json(folder / RESULT, result)
+
+
+def write_tested(folder: Path, ids: Iterable[str]) -> dict[str, str]:
+    """Write the ids of what was tested, one a line; return what ``result.json`` says of the file."""
+    content = "".join(f"{id_}\n" for id_ in sorted(ids)).encode()
+    with atomic(folder / TESTED) as temporary:
+        temporary.write_bytes(content)
+    return {"file": TESTED, "sha256": hashlib.sha256(content).hexdigest()}
 
 
 def read_result(folder: Path) -> RunResult:
@@ -81,40 +112,104 @@ def read_result(folder: Path) -> RunResult:
 def _problem(result: Any) -> str | None:
     match result:
         case {"identity": dict(identity), "settings": dict(), "scores": list(scores)} if scores:
-            expected = {*RUN_FIELDS[1:], "corpora", "encoder"}
-            if not expected <= set(identity) or not isinstance(identity["corpora"], dict):
-                return f"its identity lacks one of {', '.join(sorted(expected))}"
+            if problem := _problem_of_identity(identity):
+                return problem
             broken = next((number for number, row in enumerate(scores) if not _is_row(row)), None)
             if broken is not None:
-                return f"scores[{broken}] is not a row of scores"
+                return f"scores[{broken}] is not a row of scores{_out_of_range(scores[broken])}"
+            if not all(map(_can_be_kept, {row[name] for row in scores for name in _TEXTS})):
+                return "a label of its scores is no text"
+            if len({_KEY(row) for row in scores}) < len(scores):
+                return "two rows of its scores are of the same layer, speaker, language and channel"
+            speakers = result.get("scaled_by_own_test_frames", [])
+            if not isinstance(speakers, list) or not all(isinstance(name, str) for name in speakers):
+                return "its scaled_by_own_test_frames is not a list of speakers"
             return None if _is_fit(result.get("fit", {})) else "its fit is not the report of a fit"
     return "lacks identity, settings or scores"
 
 
+def _problem_of_identity(identity: dict[str, Any]) -> str | None:
+    expected = {*RUN_FIELDS[1:], "corpora", "encoder"}
+    if not expected <= set(identity) or not isinstance(identity["corpora"], dict):
+        return f"its identity lacks one of {', '.join(sorted(expected))}"
+    if not isinstance(identity.get("differences", {}), dict):
+        return "its identity's differences are not settings"
+    texts = [identity[name] for name in ("model", "head", "split")]
+    if not all(isinstance(text, str) for text in texts) or type(identity["seed"]) is not int:
+        return "its identity's model, head and split must be texts, its seed a number"
+    if not isinstance(identity["held_out"], str | int | None):
+        return "its identity's held_out is not a name"
+    return None if all(map(_can_be_kept, _within(identity))) else "its identity holds what is no number or no text"
+
+
+def _within(value: Any) -> Iterator[Any]:
+    """Yield the keys, texts and numbers of a plain value, however deeply nested."""
+    left = [value]
+    while left:
+        match left.pop():
+            case dict(mapping):
+                left += [*mapping, *mapping.values()]
+            case list(values):
+                left += values
+            case other:
+                yield other
+
+
+def _can_be_kept(value: Any) -> bool:
+    """Whether a value can be hashed and written: JSON from elsewhere may hold NaN, 10^400 or half a character."""
+    if isinstance(value, str):
+        return not any("\ud800" <= letter <= "\udfff" for letter in value)
+    return not isinstance(value, (int, float)) or _is_number(value)
+
+
+def _is_number(value: int | float) -> bool:
+    """Whether a number is finite, or an integer that a float can hold."""
+    return abs(value) <= _MOST if isinstance(value, int) else math.isfinite(value)
+
+
 def _is_row(row: Any) -> bool:
-    if not isinstance(row, dict) or not set(SCORE_FIELDS) <= set(row):
+    if not isinstance(row, dict) or not all(name in row for name in SCORE_FIELDS):
         return False
-    numbers = [row[name] for name in METRICS]
-    return (
-        all(isinstance(row[name], str) for name in _TEXTS)
-        and is_label(row["layer"])
-        and type(row["n_frames"]) is int
-        and all(number is None or type(number) in (int, float) for number in numbers)
-    )
+    if not all(type(row[name]) is str for name in _TEXTS) or not is_label(row["layer"]):
+        return False
+    frames = row["n_frames"]
+    return type(frames) is int and 0 < frames <= _MOST and all(_is_score(row, name) for name in _BOUNDS)
+
+
+def _is_score(row: Row, name: str) -> bool:
+    """Whether a number of a row can be: it is finite, and a correlation at most 1."""
+    value = row.get(name)
+    if type(value) is not float and type(value) is not int:
+        return value is None
+    low, high = _BOUNDS[name]
+    return low <= value <= high
+
+
+def _out_of_range(row: Any) -> str:
+    """Return which number of a row cannot be, for the error's text."""
+    wrong = next((name for name in _BOUNDS if isinstance(row, dict) and not _is_score(row, name)), None)
+    if wrong is None or type(value := row[wrong]) not in (int, float):
+        return ""
+    return f": {wrong} cannot be {value if _is_number(value) else 'infinite or no number'}"
 
 
 def _is_fit(fit: Any) -> bool:
     r = fit.get("best_validation_r") or [] if isinstance(fit, dict) else None
-    return isinstance(r, list) and all(value is None or type(value) in (int, float) for value in r)
+    return isinstance(r, list) and all(_is_score({"r": value}, "r") for value in r)
 
 
 def speaker_means(rows: Iterable[Row], metric: str = "r") -> dict[tuple[str, str], float]:
-    """Return (language, speaker) to the mean over channels (and seeds, where there are several)."""
-    values: dict[tuple[str, str], list[float]] = {}
+    """Return (language, speaker) to the mean over channels, each averaged over seeds first, of what is defined."""
+    values: dict[tuple[str, str], dict[str, list[float]]] = {}
     for row in rows:
         if row[metric] is not None:
-            values.setdefault((row["language"], row["speaker"]), []).append(row[metric])
-    return {key: math.fsum(scores) / len(scores) for key, scores in values.items()}
+            channels = values.setdefault((row["language"], row["speaker"]), {})
+            channels.setdefault(row["channel"], []).append(row[metric])
+    return {key: _mean(list(map(_mean, channels.values()))) for key, channels in values.items()}
+
+
+def _mean(values: Sequence[float]) -> float:
+    return math.fsum(values) / len(values)
 
 
 def chosen_layer(result: Mapping[str, Any]) -> Label | None:
@@ -129,7 +224,22 @@ def chosen_layer(result: Mapping[str, Any]) -> Label | None:
 
 def mean_r(result: Mapping[str, Any], layer: Label) -> Estimate | None:
     """Return the mean r of positions, or of the first targets there are, at one of a run's layers."""
-    target = result["scores"][0]["target"]
-    same = [row for row in result["scores"] if (row["layer"], row["target"]) == (layer, target)]
-    values = speaker_means(same)
+    values = speaker_means(_of_first_target(result, layer))
     return mean_over_speakers(values) if values else None
+
+
+def point_r(result: Mapping[str, Any], layer: Label) -> float | None:
+    """Return the mean of ``mean_r`` alone, which takes no draws."""
+    values = speaker_means(_of_first_target(result, layer))
+    return point_over_speakers(values) if values else None
+
+
+def undefined_r(result: Mapping[str, Any], layer: Label) -> tuple[int, int]:
+    """Return how many of the rows that ``mean_r`` is over have no r, and how many there are."""
+    rows = _of_first_target(result, layer)
+    return sum(row["r"] is None for row in rows), len(rows)
+
+
+def _of_first_target(result: Mapping[str, Any], layer: Label) -> list[Row]:
+    target = result["scores"][0]["target"]
+    return [row for row in result["scores"] if row["layer"] == layer and row["target"] == target]

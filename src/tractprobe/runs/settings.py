@@ -1,12 +1,13 @@
 """Settings: what a run is told, typed and checked; an error names the key, the value and what was expected."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields, is_dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from types import UnionType
 from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
+from tractprobe.encoders.layers import check_form
 from tractprobe.runs.configuration import Plain
 from tractprobe.runs.identity import RunId, is_closed_form, num_ranks
 from tractprobe.system.errors import ConfigError
@@ -28,17 +29,24 @@ Section = TypeVar("Section")
 
 @dataclass(frozen=True)
 class Node:
-    """A part of the configuration that names what is to be built, with its arguments."""
+    """A part of the configuration that names what is to be built, with its arguments.
+
+    Attributes
+    ----------
+    key
+        Where it stands in the configuration, for messages.
+    """
 
     target: str
     arguments: Mapping[str, Any]
+    key: str = ""
 
     @classmethod
     def of(cls, key: str, value: Any) -> "Node":
         """Take a mapping with a ``_target_`` apart."""
         if not isinstance(value, Mapping) or not isinstance(value.get("_target_"), str):
             raise ConfigError(f"{key}={value}: expected a mapping with a _target_, such as an option of conf/{key}")
-        return cls(value["_target_"], {name: part for name, part in value.items() if name != "_target_"})
+        return cls(value["_target_"], {name: part for name, part in value.items() if name != "_target_"}, key)
 
     @property
     def plain(self) -> Plain:
@@ -117,7 +125,19 @@ class Settings:
         """Type and check plain values; ConfigError names what is missing, unknown or of another kind."""
         raw = {key: value for key, value in raw.items() if key not in _OF_LAUNCHERS}
         raw |= {key: value for key, value in _BY_EARLIER_VERSIONS.items() if key not in raw}
-        return _typed(cls, {"raw": raw, "callbacks": {}, **raw}, "")
+        settings = typed(cls, {"raw": raw, "callbacks": {}, **raw})
+        check_form(settings.layer)
+        return settings
+
+    @property
+    def nodes(self) -> dict[str, Node]:
+        """Every part that names what is to be built, by its key; callbacks and loggers are ``callbacks.<name>`` ..."""
+        nodes = {field.name: getattr(self, field.name) for field in fields(self)}
+        nodes = {key: node for key, node in nodes.items() if isinstance(node, Node)}
+        loggers = self.tracking.arguments.get("loggers") or {}
+        for prefix, group in {"callbacks": self.callbacks, "tracking.loggers": loggers}.items():
+            nodes |= {f"{prefix}.{name}": Node.of(f"{prefix}.{name}", node) for name, node in group.items()}
+        return nodes
 
     def holding_out(self, value: str) -> "Settings":
         """Return the settings of a run that holds out another value."""
@@ -151,14 +171,18 @@ class Settings:
         return num_ranks(self.raw)
 
 
-def _typed(cls: type[Section], values: Any, key: str) -> Section:
-    """Build a section from plain values of the kinds that its fields are declared to have."""
+def typed(cls: type[Section], values: Any, key: str = "") -> Section:
+    """Build a dataclass from plain values of the kinds that its fields are declared to have.
+
+    ConfigError names what is missing, unknown or of another kind.
+    """
     if not isinstance(values, Mapping):
         raise ConfigError(f"{key}={values}: expected a mapping of {', '.join(field.name for field in fields(cls))}")  # type: ignore[arg-type]
     kinds = get_type_hints(cls)
     prefix = f"{key}." if key else ""
-    if unknown := sorted(set(values) - set(kinds)):
-        raise ConfigError(f"{prefix}{unknown[0]}: no such setting{did_you_mean(unknown[0], set(kinds) - {'raw'})}")
+    if unknown := sorted(map(str, set(values) - set(kinds))):
+        close = did_you_mean(unknown[0], set(kinds) - {"raw"}, written=f"{prefix}{{}}")
+        raise ConfigError(f"{prefix}{unknown[0]}: no such setting{close}")
     if missing := [name for name in kinds if name not in values]:
         raise ConfigError(f"{prefix}{missing[0]}: this setting is missing")
     return cls(**{name: _value(kind, values[name], f"{prefix}{name}") for name, kind in kinds.items()})
@@ -167,12 +191,15 @@ def _typed(cls: type[Section], values: Any, key: str) -> Section:
 def _value(kind: Any, value: Any, key: str) -> Any:
     if kind is Node:
         return Node.of(key, value)
-    if kind in (Paths, StatePolicy, LoadingPolicy):
-        return _typed(kind, value, key)
+    if isinstance(kind, type) and is_dataclass(kind):
+        return typed(kind, value, key)
     if kind is Path and isinstance(value, str):
         return Path(value)
     if not _fits(kind, value):
-        raise ConfigError(f"{key}={value}: expected {_described(kind)}")
+        quoted = (
+            f"; a text of digits is quoted twice: \"{key}='{value}'\"" if type(value) is int and _fits(kind, "") else ""
+        )
+        raise ConfigError(f"{key}={value}: expected {_described(kind)}{quoted}")
     return value
 
 

@@ -5,46 +5,35 @@ so that a resumed or repeated run adds to the same one. Other loggers of Lightni
 alone. ``result.json`` holds the numbers; what is logged here is for viewing.
 """
 
+import os
 import re
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from tractprobe.encoders.layers import Label
 from tractprobe.runs.building import build
-from tractprobe.runs.configuration import flat
+from tractprobe.runs.configuration import Plain, flat
+from tractprobe.runs.estimate import Estimate
 from tractprobe.runs.identity import head_label, model_label
 from tractprobe.runs.settings import Node
-from tractprobe.system.errors import ConfigError, RunError
+from tractprobe.runs.wandb_runs import Mode, WandbRun, check_key, forgiving, mode_here, wandb_run
+from tractprobe.system.errors import ConfigError
 from tractprobe.system.files import digest
 from tractprobe.system.registry import place_of
 
 if TYPE_CHECKING:
-    from pytorch_lightning.loggers import Logger, WandbLogger
+    from pytorch_lightning.loggers import Logger
     from wandb import Run
 
 Row = Mapping[str, Any]
 
 _LONGEST_TABLE = 100  # whose artifact is named run-<id>-<key>; W&B refuses more than 128 characters
 _LONGEST_PICTURE = 200  # whose copy is a file <key>_<step>_<hash>.png
-
-
-class WandbRun:
-    """A run of W&B. What is not trained by Lightning is logged without it: its import takes seconds."""
-
-    def __init__(self, experiment: "Run"):
-        self.experiment = experiment
-
-    @cached_property
-    def lightning(self) -> "WandbLogger":
-        """Lightning's logger to the run."""
-        from pytorch_lightning.loggers import WandbLogger
-
-        return WandbLogger(experiment=self.experiment)
+_PROJECT = "tractprobe"
 
 
 @dataclass(frozen=True)
@@ -53,84 +42,85 @@ class Tracking:
 
     Attributes
     ----------
-    group
-        Groups runs, such as those of a study; by default the study's name.
+    mode
+        Of W&B. ``offline`` writes files beside the run and needs neither key nor network. WANDB_MODE=disabled and
+        WANDB_MODE=offline win over it.
+    project, entity, group, tags, notes
+        What W&B files a run under. ``None`` leaves it to WANDB_PROJECT (``tractprobe`` without), WANDB_ENTITY,
+        WANDB_RUN_GROUP, WANDB_TAGS and WANDB_NOTES. The group of a study's runs is the study's name.
     examples
         How many test utterances to draw, one per speaker: predicted and measured.
-    mode
-        Of W&B. ``offline`` writes files beside the run and needs neither key nor network.
     loggers
         Others of Lightning's kind, under any names: nodes whose targets are called with their arguments and
         ``save_dir``, the run's directory.
     """
 
-    mode: Literal["off", "offline", "online"] = "off"
-    project: str = "tractprobe"
+    mode: Mode = "off"
+    project: str | None = None
     entity: str | None = None
     group: str | None = None
     examples: int = 3
     loggers: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    tags: Sequence[str] | None = None
+    notes: str | None = None
+
+    def check(self) -> None:
+        """Raise ConfigError for what is to be known before anything is trained: other loggers, and W&B's key."""
+        if isinstance(self.tags, str):
+            raise ConfigError(f"tracking.tags={self.tags}: expected a list, such as tracking.tags=[{self.tags}]")
+        for key, node in self.loggers.items():
+            _check_logger(f"tracking.loggers.{key}", node)
+        if mode_here(self.mode) == "online":
+            check_key()
 
     @contextmanager
     def run(
-        self, name: str, folder: Path, settings: dict[str, Any], job_type: str, corpora: Mapping[str, str] | None = None
+        self, name: str, folder: Path, settings: Plain, job_type: str, identity: Mapping[str, Any] | None = None
     ) -> "Iterator[WandbRun | Logger | list[WandbRun | Logger] | None]":
         """Yield the logger of a run, several, or ``None``; each is finished whatever happens.
 
         Parameters
         ----------
-        corpora
-            Content hashes of corpora: runs of one name on other versions of a corpus are other runs.
+        identity
+            The content hashes of ``corpora`` and what identifies the ``encoder``: runs of one name on others are
+            other runs.
         """
+        corpora, encoder = (identity or {}).get("corpora", {}), (identity or {}).get("encoder")
         with ExitStack() as stack:
             loggers: list[WandbRun | Logger] = []
-            if self.mode != "off":
-                loggers.append(stack.enter_context(self._wandb(name, folder, settings, job_type, corpora or {})))
+            if (mode := mode_here(self.mode)) != "off":
+                config = _config(settings) | {f"corpus_hash/{corpus}": content for corpus, content in corpora.items()}
+                config |= {} if encoder is None else {"encoder_hash": digest(encoder)}
+                run = stack.enter_context(
+                    wandb_run(name, folder, config, job_type, (corpora, encoder), mode=mode, **self._filed_under())
+                )
+                loggers += [] if run is None else [run]
             for key, node in self.loggers.items():
                 loggers.append(stack.enter_context(_other(f"tracking.loggers.{key}", node, folder, settings)))
             yield loggers[0] if len(loggers) == 1 else loggers or None
 
-    @contextmanager
-    def _wandb(
-        self, name: str, folder: Path, settings: dict[str, Any], job_type: str, corpora: Mapping[str, str]
-    ) -> Iterator[WandbRun]:
-        import wandb
-
-        folder.mkdir(parents=True, exist_ok=True)
-        run = wandb.init(
-            id=run_id(name, job_type, corpora),
-            name=name,
-            dir=folder,
-            project=self.project,
-            entity=self.entity,
-            group=self.group,
-            job_type=job_type,
-            mode="online" if self.mode == "online" else "offline",
-            resume="allow",
-            config=_config(settings),
-            settings=wandb.Settings(silent=True, console="off"),  # train.log has what is printed
-        )
-        exit_code = 1
-        try:
-            run.define_metric("epoch")
-            run.define_metric("train/*", step_metric="epoch")
-            run.define_metric("val/*", step_metric="epoch")
-            run.define_metric("layer")
-            run.define_metric("test/*", step_metric="layer", summary="none")  # which would be the last layer's
-            yield WandbRun(run)
-            exit_code = 0
-        finally:
-            run.finish(exit_code=exit_code)
+    def _filed_under(self) -> Plain:
+        return {
+            "project": self.project or os.environ.get("WANDB_PROJECT") or _PROJECT,
+            "entity": self.entity,
+            "group": self.group,
+            "tags": None if self.tags is None else list(self.tags),
+            "notes": self.notes,
+        }
 
 
-@contextmanager
-def _other(key: str, node: Mapping[str, Any], folder: Path, settings: dict[str, Any]) -> "Iterator[Logger]":
-    """Build a logger that is not W&B's, for a run's folder."""
+def _check_logger(key: str, node: Mapping[str, Any]) -> None:
     target = Node.of(key, node).target
     if (kind := place_of(target).kind) != "logger":
         raise ConfigError(f"{key}._target_={target} is not a logger but of the kind {kind}")
+
+
+@contextmanager
+def _other(key: str, node: Mapping[str, Any], folder: Path, settings: Plain) -> "Iterator[Logger]":
+    """Build a logger that is not W&B's, for a run's folder."""
+    _check_logger(key, node)
     folder.mkdir(parents=True, exist_ok=True)
-    logger, status = build(node, save_dir=folder), "failed"
+    logger, status = forgiving(build(node, save_dir=folder), key), "failed"
     try:
         logger.log_hyperparams(_config(settings))
         yield logger
@@ -139,12 +129,7 @@ def _other(key: str, node: Mapping[str, Any], folder: Path, settings: dict[str, 
         logger.finalize(status)
 
 
-def run_id(name: str, job_type: str, corpora: Mapping[str, str]) -> str:
-    """Return the W&B id of a run: the same for the same name and corpora, whenever and wherever it runs."""
-    return digest([job_type, name, dict(corpora)])[:16]
-
-
-def _config(settings: dict[str, Any]) -> dict[str, Any]:
+def _config(settings: Plain) -> Plain:
     """Return settings as flat plain values, with the short names of model and head to group and colour by."""
     if "model" not in settings:
         return flat(settings)
@@ -152,7 +137,11 @@ def _config(settings: dict[str, Any]) -> dict[str, Any]:
 
 
 def log_scores(
-    logger: Any, rows: Sequence[Row], means: dict[Label, dict[str, float]], chosen: Label | None = None
+    logger: Any,
+    rows: Sequence[Row],
+    means: dict[Label, dict[str, float]],
+    chosen: Label | None = None,
+    estimate: Estimate | None = None,
 ) -> None:
     """Log test scores: metrics as curves over layers; to W&B also a layer x channel table of r, and every row.
 
@@ -164,24 +153,20 @@ def log_scores(
         For each layer, metric name to value, such as ``{"test/r/mean": .6, "test/r/tt_y": .7}``.
     chosen
         The layer with the best validation r, if there is one.
+    estimate
+        The mean r at that layer, with its interval and n.
     """
-    for each in _each(logger):
-        if run := _wandb_run(each):
-            _scores_to_wandb(run, rows, means, chosen)
-        else:
-            _scores_to_other(each, means)
+    _tell(
+        logger,
+        lambda run: _scores_to_wandb(run, rows, means, chosen, estimate),
+        lambda other: _scores_to_other(other, means),
+    )
 
 
 def log_pictures(logger: Any, pictures: Sequence[Path]) -> None:
     """Log pictures under the names of their folder and file, to loggers that take any."""
     named = {f"{path.parent.name}/{path.stem}": path for path in pictures}
-    for each in _each(logger):
-        if run := _wandb_run(each):
-            import wandb
-
-            run.log({name: wandb.Image(str(path)) for name, path in named.items()})
-        else:
-            _log_images(each, named)
+    _tell(logger, lambda run: run.log(_images(named)), lambda other: _log_images(other, named))
 
 
 def log_heads(logger: Any, file: Path, identity: dict[str, Any]) -> None:
@@ -189,29 +174,68 @@ def log_heads(logger: Any, file: Path, identity: dict[str, Any]) -> None:
     metadata = {f"corpora/{name}": content_hash for name, content_hash in identity["corpora"].items()}
     metadata["encoder"] = digest(identity["encoder"])
     metadata |= {name: identity[name] for name in ("model", "layer", "head", "held_out", "split", "seed")}
-    for run in filter(None, map(_wandb_run, _each(logger))):
+
+    def to_wandb(run: "Run") -> None:
         import wandb
 
         artifact = wandb.Artifact(f"head-{run.id}", type="head", metadata=metadata)
         artifact.add_file(str(file), policy="immutable")  # as it is; a copy would go to the user's home
         run.log_artifact(artifact)
 
+    _tell(logger, to_wandb)
 
-def log_study(logger: Any, tables: Mapping[str, Sequence[Row]], pictures: Sequence[Path]) -> None:
-    """Log the tables of several runs, a row for each layer and what was held out, and their pictures."""
+
+def log_study(
+    logger: Any, tables: Mapping[str, Sequence[Row]], pictures: Sequence[Path], summary: Mapping[str, Any] | None = None
+) -> None:
+    """Log the tables of several runs, a row for each layer and what was held out, and their pictures.
+
+    Parameters
+    ----------
+    summary
+        Single numbers for W&B's table of runs, such as means with interval and n.
+    """
     named = {path.stem: path for path in pictures}
-    for each in _each(logger):
-        if run := _wandb_run(each):
-            import wandb
 
-            run.log({
-                **{_key(title, _LONGEST_TABLE):
-                   wandb.Table(columns=list[Any](rows[0]), data=[list(row.values()) for row in rows])
-                   for title, rows in tables.items()},
-                **{_key(name, _LONGEST_PICTURE): wandb.Image(str(path)) for name, path in named.items()},
-            })  # fmt: skip
-        else:
-            _log_images(each, named)
+    def to_wandb(run: "Run") -> None:
+        import wandb
+
+        run.summary.update(dict(summary or {}))
+        of_titles = {
+            _key(title, _LONGEST_TABLE):
+            wandb.Table(columns=list[Any](rows[0]), data=[list(row.values()) for row in rows])
+            for title, rows in tables.items()
+        }  # fmt: skip
+        run.log(of_titles | _images({_key(name, _LONGEST_PICTURE): path for name, path in named.items()}))
+
+    _tell(logger, to_wandb, lambda other: _log_images(other, named))
+
+
+def _tell(logger: Any, to_wandb: "Callable[[Run], Any]", to_other: Callable[[Any], Any] = lambda _: None) -> None:
+    """Tell each of several loggers, also after one that failed; then raise the first failure."""
+
+    def tell(each: Any) -> None:
+        to_other(each) if (run := _wandb_run(each)) is None else to_wandb(run)
+
+    failures = []
+    for each in _each(logger):
+        try:
+            try:
+                tell(each)
+            except Exception as error:
+                if not (isinstance(each, WandbRun) and each.go_offline(error)):
+                    raise
+                tell(each)
+        except Exception as error:
+            failures.append(error)
+    if failures:
+        raise failures[0]
+
+
+def _images(named: Mapping[str, Path]) -> Plain:
+    import wandb
+
+    return {name: wandb.Image(str(path)) for name, path in named.items()}
 
 
 def _key(title: str, longest: int) -> str:
@@ -256,30 +280,28 @@ def _log_images(logger: Any, pictures: Mapping[str, Path]) -> None:
 
 
 def _scores_to_wandb(
-    run: "Run", rows: Sequence[Row], means: dict[Label, dict[str, float]], chosen: Label | None
+    run: "Run",
+    rows: Sequence[Row],
+    means: dict[Label, dict[str, float]],
+    chosen: Label | None,
+    estimate: Estimate | None,
 ) -> None:
     import wandb
 
+    channels = dict.fromkeys(row["channel"] for row in rows)
+    names = {name: name.rpartition("/")[2] for metrics in means.values() for name in metrics if "/r/" in name}
+    scored = {name: short for name, short in names.items() if short == "mean" or short in channels}
+    columns: list[Any] = ["layer", *scored.values()]
+    by_channel = [[layer, *(metrics.get(name) for name in scored)] for layer, metrics in means.items()]
+    run.log({  # first: here a server that has gone is noticed
+        "test/layer_x_channel": wandb.Table(columns=columns, data=by_channel),
+        "test/scores": wandb.Table(columns=list[Any](rows[0]), data=[list(row.values()) for row in rows]),
+    })  # fmt: skip
     for layer, metrics in means.items():
         run.log({"layer": layer, **metrics} if isinstance(layer, int) else metrics)  # several have no place on an axis
     run.summary.update({f"layers/r/{layer}": metrics.get("test/r/mean") for layer, metrics in means.items()})
     if chosen is not None:
         best = {name.removeprefix("test/"): value for name, value in means[chosen].items()}
         run.summary.update({"best/layer": chosen, **{f"best/{name}": value for name, value in best.items()}})
-    channels = dict.fromkeys(row["channel"] for row in rows)
-    names = {name: name.rpartition("/")[2] for metrics in means.values() for name in metrics if "/r/" in name}
-    scored = {name: short for name, short in names.items() if short == "mean" or short in channels}
-    columns: list[Any] = ["layer", *scored.values()]
-    by_channel = [[layer, *(metrics.get(name) for name in scored)] for layer, metrics in means.items()]
-    run.log({
-        "test/layer_x_channel": wandb.Table(columns=columns, data=by_channel),
-        "test/scores": wandb.Table(columns=list[Any](rows[0]), data=[list(row.values()) for row in rows]),
-    })  # fmt: skip
-
-
-def sync_command(runs: Path) -> list[str]:
-    """Return the W&B command that uploads all runs below a folder that have not been uploaded."""
-    folders = sorted({file.parents[1] for file in runs.rglob("wandb/offline-run-*/*.wandb")})
-    if not folders:
-        raise RunError(f"no offline runs of W&B below {runs}")
-    return [sys.executable, "-m", "wandb", "sync", *map(str, folders)]
+    if estimate is not None:
+        run.summary.update({f"best/r/{name}": getattr(estimate, name) for name in ("low", "high", "n")})

@@ -1,16 +1,19 @@
 """Lightning's trainer, whose checkpoints lie in a run's folder."""
 
 import logging
+import os
 import sys
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tractprobe.runs.building import build
 from tractprobe.runs.settings import Node, Settings
-from tractprobe.system.errors import ConfigError
+from tractprobe.system.errors import ConfigError, first_line
 from tractprobe.system.registry import place_of
 
 if TYPE_CHECKING:
@@ -29,6 +32,7 @@ _EXPECTED_WARNINGS = (
     "Checkpoint directory .* exists and is not empty.*",  # it is the one we resume from
     "It is recommended to use .self.log.*sync_dist=True.*",  # what we log is the same on all ranks
     "You defined a `validation_step` but have no `val_dataloader`.*",  # a corpus too small to be divided
+    "The `srun` command is available.*",  # one process needs none
 )
 
 
@@ -43,41 +47,67 @@ def trainer_of(settings: Settings, folder: Path, logger: Any) -> "pl.Trainer":
     from pytorch_lightning.callbacks import ModelCheckpoint
 
     from tractprobe.runs.checkpoint import AtomicCheckpoints, WithinEpochs
+    from tractprobe.runs.ranks import check_environment, cluster_plugins
+    from tractprobe.runs.signals import OwnSignals
     from tractprobe.runs.tracking import lightning_loggers
 
-    _check_trainer(settings.trainer.arguments)
-    if not settings.closed_form:
-        _check_training(settings.trainer.arguments)
+    check_environment()
+    check_trainer(settings)
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
     for message in _EXPECTED_WARNINGS:
         warnings.filterwarnings("ignore", message)
     last = {"dirpath": folder / CHECKPOINTS, "filename": "last", "enable_version_counter": False}
     within_epochs = WithinEpochs(**last, train_time_interval=timedelta(seconds=settings.checkpoint_s))
     every_epoch = ModelCheckpoint(**last, every_n_epochs=1, save_on_train_epoch_end=True)
+    arguments = {"enable_progress_bar": sys.stderr.isatty(), **settings.trainer.arguments}
     return build(
-        settings.trainer,
+        replace(settings.trainer, arguments=arguments),
         logger=lightning_loggers(logger) or False,
-        callbacks=[*_callbacks(settings, logger), within_epochs, every_epoch],
-        plugins=[AtomicCheckpoints()],
+        callbacks=[OwnSignals(), *_callbacks(settings, logger), within_epochs, every_epoch],
+        plugins=[AtomicCheckpoints(), *cluster_plugins(settings)],
         num_sanity_val_steps=0,
         log_every_n_steps=1,
         enable_model_summary=False,
-        enable_progress_bar=sys.stderr.isatty(),
         use_distributed_sampler=False,
         limit_test_batches=1.0,
-        default_root_dir=folder,
+        default_root_dir=os.devnull,  # whatever lies in a root is loaded unasked: hpc_ckpt_<n>.ckpt, also to test
     )
 
 
+@contextmanager
+def complaints() -> Iterator[None]:
+    """Let what Lightning says of settings be an error of the settings."""
+    from pytorch_lightning.utilities.exceptions import MisconfigurationException
+
+    try:
+        yield
+    except MisconfigurationException as error:
+        raise ConfigError(f"trainer: {first_line(error)}") from error
+
+
 def _callbacks(settings: Settings, logger: Any) -> "list[pl.Callback]":
-    """Build what ``callbacks`` names; ConfigError if one would have nothing to log to."""
+    """Build what ``callbacks`` names; ConfigError for one with nothing to log to, or that joins what is held apart."""
+    from pytorch_lightning.callbacks import EarlyStopping
+
     nodes = {f"callbacks.{name}": Node.of(f"callbacks.{name}", node) for name, node in settings.callbacks.items()}
     for key, node in nodes.items():
         if (kind := place_of(node.target).kind) != "callback":
             raise ConfigError(f"{key}._target_={node.target} is not a callback but of the kind {kind}")
+        if settings.together and issubclass(place_of(node.target).load(), EarlyStopping):
+            raise ConfigError(
+                f"{key} would end the heads of all held-out values by the mean of their r, which each must not know: "
+                "leave it out; patience=<epochs> ends each head by its own"
+            )
         if not logger and node.target.rpartition(".")[2] in _LOGGING:
             raise ConfigError(f"{key} only logs, and tracking is off: give tracking=csv or another, or leave it out")
     return [build(node) for node in nodes.values()]
+
+
+def check_trainer(settings: Settings) -> None:
+    """Raise ConfigError for settings of the trainer under which a run would not be what it says it is."""
+    _check_trainer(settings.trainer.arguments)
+    if not settings.closed_form:
+        _check_training(settings.trainer.arguments)
 
 
 def _check_trainer(settings: Mapping[str, Any]) -> None:

@@ -3,7 +3,7 @@
 import os
 import sys
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,9 @@ import soundfile
 import soxr
 from jaxtyping import Float, Int16
 
+from tractprobe.signals.completeness import check_complete, check_decoded
+from tractprobe.signals.sphere import MAGIC, opened_sphere
+from tractprobe.system.contents import kind_of_content
 from tractprobe.system.errors import CorpusError, EncoderError
 from tractprobe.system.files import check_regular
 
@@ -29,13 +32,25 @@ _BLOCK, _GROWTH = 1 << 18, 1 << 22  # samples
 Block = Float[np.ndarray, " _sample"]
 
 
-def read_audio(path: Path, channel: int | None = None) -> tuple[Float[np.ndarray, " sample"], int]:
-    """Read the samples (full scale 1) and rate (Hz) of one channel of a WAV or FLAC file.
+def read_audio(
+    path: Path, channel: int | None = None, setting: str | None = None
+) -> tuple[Float[np.ndarray, " sample"], int]:
+    """Read the samples (full scale 1) and rate (Hz) of one channel of a WAV, FLAC, SPHERE or other audio file.
 
     If there are several channels, ``channel`` must say which, counted from 0. The file is decoded block by block into
     the array that is returned, so a header that promises more than the file contains allocates nothing.
+
+    Parameters
+    ----------
+    setting
+        What chooses the channel, for the error if none is chosen: ``corpus.audio_channel=`` or ``--channel ``.
+
+    Raises
+    ------
+    CorpusError
+        The file is no audio, has other channels, or is shorter than its header says.
     """
-    with opened_audio(path, channel) as audio:
+    with opened_audio(path, channel, setting) as audio:
         limit = min(MAX_DURATION_S * audio.rate_hz, MAX_SAMPLES)
         samples, count = np.empty(0, np.float32), 0
         for block in audio.blocks:
@@ -67,24 +82,44 @@ class AudioBlocks:
 
 
 @contextmanager
-def opened_audio(path: Path, channel: int | None = None) -> Iterator[AudioBlocks]:
+def opened_audio(path: Path, channel: int | None = None, setting: str | None = None) -> Iterator[AudioBlocks]:
     """Yield one channel of an audio file, to be read block by block; parameters and errors are ``read_audio``'s."""
     check_regular(path)
-    with _naming(path):
-        name: Any = path if sys.platform == "win32" else os.fsencode(path)  # bytes: names need not be UTF-8
-        file = soundfile.SoundFile(name)
-    with file:
-        _check(path, file, channel)
+    with _opened(path) as file:
+        _check(path, file, channel, setting)
         yield AudioBlocks(_blocks(path, file, channel or 0), int(file.samplerate), file.frames)
 
 
-def _blocks(path: Path, file: soundfile.SoundFile, channel: int) -> Iterator[Float[np.ndarray, " sample"]]:
+@contextmanager
+def _opened(path: Path) -> Iterator[soundfile.SoundFile]:
+    name: Any = path if sys.platform == "win32" else os.fsencode(path)  # bytes: names need not be UTF-8
+    with ExitStack() as stack:
+        with _naming(path):
+            content = stack.enter_context(open(name, "rb"))
+            if content.read(len(MAGIC)) == MAGIC:
+                sphere = opened_sphere(path, content)
+                samples: Any = sphere.samples
+                file = soundfile.SoundFile(
+                    samples, "r", sphere.rate_hz, sphere.channels, sphere.subtype, sphere.endian, "RAW"
+                )
+            else:
+                file = soundfile.SoundFile(name)
+        stack.enter_context(file)
+        if file.format != "RAW":
+            check_complete(path, file)
+        yield file
+
+
+def _blocks(path: Path, file: soundfile.SoundFile, channel: int) -> Iterator[Block]:
+    count = 0
     while True:
         with _naming(path):
             block = file.read(_BLOCK, dtype="float32", always_2d=True)
         if not len(block):
-            return
+            break
+        count += len(block)
         yield block[:, channel]
+    check_decoded(path, file, count)
 
 
 @contextmanager
@@ -92,14 +127,20 @@ def _naming(path: Path) -> Iterator[None]:
     try:
         yield
     except (soundfile.SoundFileError, OSError, RuntimeError) as error:
-        raise CorpusError(path, f"not readable as audio: {getattr(error, 'error_string', error)}") from None
+        problem = f"not readable as audio: {getattr(error, 'error_string', error)}"
+        kind = kind_of_content(path)
+        raise CorpusError(path, f"{problem} It holds {kind}" if kind else problem) from None
 
 
-def _check(path: Path, file: soundfile.SoundFile, channel: int | None) -> None:
+def _check(path: Path, file: soundfile.SoundFile, channel: int | None, setting: str | None) -> None:
     if file.channels != 1 and channel is None:
-        raise CorpusError(path, f"has {file.channels} audio channels; say which of them holds the speech")
+        problem = f"has {file.channels} audio channels"
+        keep = "expected one; keep the speech: sox IN OUT remix 1"
+        choice = f"say which of them holds the speech, from 0: {setting}0" if setting else keep
+        raise CorpusError(path, f"{problem}; {choice}")
     if not 0 <= (channel or 0) < file.channels:
-        raise CorpusError(path, f"no audio channel {channel}; there are {file.channels}, counted from 0")
+        chosen = f" ({setting}{channel})" if setting else ""
+        raise CorpusError(path, f"no audio channel {channel}{chosen}; there are {file.channels}, counted from 0")
     if file.samplerate > MAX_RATE_HZ:
         raise CorpusError(path, f"a rate of {file.samplerate} Hz; the highest supported is {MAX_RATE_HZ} Hz")
 

@@ -139,15 +139,20 @@ def unknown(name: Any) -> str:
     )
 
 
-def did_you_mean(name: str, names: Iterable[str], *, listed: bool = True) -> str:
+def did_you_mean(name: str, names: Iterable[str], *, listed: bool = True, written: str = "{}") -> str:
     """Return the end of a message about an unknown name: the nearest of the names, or all of them.
 
-    >>> did_you_mean("target", ["targets", "seed"])
-    '; did you mean targets?'
+    Parameters
+    ----------
+    written
+        How the nearest one is written out, with the name in place of ``{}``.
+
+    >>> did_you_mean("target", ["targets", "seed"]), did_you_mean("chache", ["cache"], written="features.{}=true")
+    ('; did you mean targets?', '; did you mean features.cache=true?')
     """
     names = sorted(names)
     if close := difflib.get_close_matches(name, names, n=1):
-        return f"; did you mean {close[0]}?"
+        return f"; did you mean {written.replace('{}', close[0])}?"
     return f"; there are {', '.join(names)}" if listed else ""
 
 

@@ -21,7 +21,7 @@ m2ci-msp/artk, and were checked on real files of both devices.
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -64,12 +64,15 @@ class Sweep:
         Error of the position fit, in the device's units; None if the file does not contain it.
     rate_hz
         Frames per second; None if the file does not say.
+    is_head_corrected
+        The header says that the maker's ``normpos`` has removed the head's movement.
     """
 
     device: Literal["AG500", "AG501", "text"]
     positions: Float[np.ndarray, "time channel 3"]
     rms: Float[np.ndarray, "time channel"] | None
     rate_hz: float | None
+    is_head_corrected: bool = False
 
     def channel(self, path: Path, number: int, max_rms: float | None = None) -> Float[np.ndarray, "time 3"]:
         """Return the positions (mm) of a channel, counted from 1; NaN where its rms error is above ``max_rms``.
@@ -116,7 +119,8 @@ def _read_ag501(path: Path, content: bytes) -> Sweep:
     rate_hz = _number(path, header, "SamplingFrequencyHz", MAX_RATE_HZ)
     if channels < 1 or channels % 1:
         raise CorpusError(path, f"expected a whole number of channels, not {channels}", place="NumberOfChannels")
-    return _sweep(path, "AG501", _records(path, content, length, int(channels)), _RMS, rate_hz)
+    sweep = _sweep(path, "AG501", _records(path, content, length, int(channels)), _RMS, rate_hz)
+    return replace(sweep, is_head_corrected=any(key.startswith("normpos.") for key in header))
 
 
 def _parse_header(header: bytes) -> dict[str, str]:

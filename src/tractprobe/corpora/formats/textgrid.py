@@ -1,9 +1,10 @@
-"""Praat's TextGrid files: intervals of labelled speech on named tiers, in seconds.
+r"""Praat's TextGrid files: intervals of labelled speech on named tiers, in seconds.
 
 There is a long text form (``xmin = 0.1``) and a short one (bare values). Both are read as Praat reads them: only
 free-standing numbers, texts between ``"`` (doubled within) and the flag ``<exists>`` count; everything else, and the
 rest of a line after ``!``, is for human readers. The encoding is UTF-8, or UTF-16 if the file starts with its byte
-order mark. Tiers of points are skipped.
+order mark; Praat's trigraphs (``\sh``) become the symbols that they stand for. Tiers of points are skipped. Praat also
+has a binary and a chronological form, which are refused.
 """
 
 import codecs
@@ -12,7 +13,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from tractprobe.corpora.utterance import Phone
+from tractprobe.corpora.formats.trigraphs import without_trigraphs
+from tractprobe.corpora.utterance import MAX_OVERHANG_S, Phone
 from tractprobe.system.errors import CorpusError
 from tractprobe.system.files import read_bytes
 
@@ -20,6 +22,7 @@ MAX_BYTES = 1 << 25
 PAUSES = frozenset({"", "sp", "sil", "ns", "<sil>", "<p:>", "<p>", "#", "_", "{SL}", "{NS}", "{LG}", "{CG}", "{BR}"})
 """Labels on a tier of words that are not words."""
 
+_SAVE = "open it in Praat and choose Save > Save as text file"
 _TOKEN = re.compile(
     r'"(?P<text>[^"]*+(?:""[^"]*+)*+)"'
     r"|(?<!\S)(?P<number>[-+]?[0-9]++(?:\.[0-9]*+)?+(?:[eE][-+]?[0-9]++)?+)(?!\S)"
@@ -31,10 +34,28 @@ _TOKEN = re.compile(
 
 @dataclass(frozen=True)
 class TextGrid:
-    """The interval tiers of a file, in its order; labels are stripped of white space."""
+    """The interval tiers of a file, in its order; labels are stripped of white space.
+
+    Attributes
+    ----------
+    start_s, end_s
+        The time that the file is about.
+    """
 
     path: Path
     tiers: tuple[tuple[str, tuple[Phone, ...]], ...]
+    start_s: float
+    end_s: float
+
+    def check_times(self, duration_s: float) -> "TextGrid":
+        """Return the grid; CorpusError if its times cannot be those of audio of this length."""
+        if abs(self.start_s) > MAX_OVERHANG_S:
+            problem = f"begins at {self.start_s:.2f} s, its audio at 0: cut from a longer recording with its times?"
+            raise CorpusError(self.path, f"{problem} In Praat: Modify times > Shift to zero")
+        if self.end_s > duration_s + MAX_OVERHANG_S:
+            problem = f"ends at {self.end_s:.2f} s, its audio at {duration_s:.2f} s: labels of another recording?"
+            raise CorpusError(self.path, problem)
+        return self
 
     def intervals(self, tier: str) -> tuple[Phone, ...]:
         """Return the labelled intervals of a tier; CorpusError unless exactly one tier has that name."""
@@ -51,10 +72,13 @@ class TextGrid:
 
 def read_textgrid(path: Path) -> TextGrid:
     """Read a TextGrid; CorpusError names the line where it ends early or is invalid."""
-    tokens = _Tokens(path, _decoded(path))
+    content = _decoded(path)
+    if "chronological TextGrid" in content[:200]:
+        raise CorpusError(path, f"a chronological TextGrid; {_SAVE}", place="line 1")
+    tokens = _Tokens(path, content)
     if not tokens.text().startswith("ooTextFile") or tokens.text() != "TextGrid":
-        raise CorpusError(path, "not a TextGrid saved as text", place="line 1")
-    tokens.skip("number", "number")
+        raise CorpusError(path, f"not a TextGrid saved as text; {_SAVE}", place="line 1")
+    start_s, end_s = tokens.number(), tokens.number()
     tiers = []
     if tokens.flag() == "<exists>":
         for _ in range(tokens.count()):
@@ -67,7 +91,7 @@ def read_textgrid(path: Path) -> TextGrid:
                     tokens.skip("number", "text")
             else:
                 raise tokens.error(f"a tier of class {kind!r:.40}")
-    return TextGrid(path, tuple(tiers))
+    return TextGrid(path, tuple(tiers), start_s, end_s)
 
 
 class _Tokens:
@@ -112,13 +136,17 @@ class _Tokens:
         start_s, end_s = self.number(), self.number()
         if not start_s <= end_s < float("inf"):
             raise self.error(f"an interval from {start_s} to {end_s} s")
-        return Phone(self.text().strip(), start_s, end_s)
+        return Phone(without_trigraphs(self.text()).strip(), start_s, end_s)
 
 
 def _decoded(path: Path) -> str:
     content = read_bytes(path, MAX_BYTES)
+    if content.startswith(b"ooBinaryFile"):
+        raise CorpusError(path, f"a binary TextGrid; {_SAVE}", place="byte 0")
     encoding = "utf-16" if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8-sig"
     try:
         return content.decode(encoding).replace("\r\n", "\n").replace("\r", "\n")
     except UnicodeDecodeError as error:
-        raise CorpusError(path, f"not {encoding} text", place=f"byte {error.start}") from None
+        expected = f"not text in {'UTF-16' if encoding == 'utf-16' else 'UTF-8'}"
+        problem = f"{expected}; in Praat, choose it in the text writing settings, then Save > Save as text file"
+        raise CorpusError(path, problem, place=f"byte {error.start}") from None

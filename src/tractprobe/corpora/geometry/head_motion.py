@@ -12,6 +12,7 @@ Letters in einsum: t frame, s sensor, x and y coordinates.
 """
 
 from dataclasses import dataclass
+from itertools import combinations
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -89,6 +90,23 @@ def mean_configuration(points: Float[np.ndarray, "time sensor 3"]) -> Float[np.n
         configuration = np.median(moved, axis=0)
     pose = rigid_motion(configuration[None], np.median(points, axis=0))
     return pose.apply(configuration[None])[0] if np.isfinite(pose.error_mm[0]) else configuration
+
+
+def distance_deviations(points: Float[np.ndarray, "time sensor 3"]) -> Float[np.ndarray, "sensor sensor"]:
+    """Return within how many mm of its median each distance stays in 95 % of the frames that have both sensors.
+
+    Sensors on bone keep their distances, whatever the head does: to 0.2 mm in three real AG501 recordings. Lips, jaw
+    and tongue of the same recordings do not: by 2 to 11 mm.
+    """
+    distances = np.linalg.norm(points[:, :, None] - points[:, None], axis=-1)
+    deviations = np.zeros(distances.shape[1:])
+    for pair in combinations(range(points.shape[1]), 2):
+        measured = distances[(slice(None), *pair)]
+        measured = measured[np.isfinite(measured)]
+        if len(measured):
+            low, middle, high = np.percentile(measured, [2.5, 50, 97.5])
+            deviations[pair] = deviations[pair[::-1]] = max(high - middle, middle - low)
+    return deviations
 
 
 def midsagittal_axes(

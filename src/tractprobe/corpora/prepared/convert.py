@@ -16,8 +16,9 @@ import numpy as np
 import soundfile
 
 from tractprobe.corpora.ipa import UNKNOWN, to_ipa
+from tractprobe.corpora.names import checked_original
 from tractprobe.corpora.prepared.manifest import AUDIO, EMA, EXTRA, LARYNX, SOURCE, PreparedPhone, PreparedUtterance
-from tractprobe.corpora.utterance import Reader, Utterance, checked_labels
+from tractprobe.corpora.utterance import HeadFit, Reader, Utterance, checked_labels, naming
 from tractprobe.signals.audio import RATE_HZ, to_pcm16
 from tractprobe.signals.voicing import Origin, source_track
 from tractprobe.system.errors import ConfigError, CorpusError, StorageError
@@ -39,6 +40,7 @@ class Converted:
     source: str
     written: list[Written] = field(default_factory=list)
     skipped: list[dict[str, str]] = field(default_factory=list)
+    heads: list[HeadFit] = field(default_factory=list)
 
     def skip(self, error: CorpusError) -> None:
         """Note what could not be read."""
@@ -54,7 +56,11 @@ def convert(reader: Reader, source: str, staging: Path, with_source: bool = Fals
                 converted.skip(utterance)
                 continue
             with _skipping(converted, reader.root / source, f"utterance {number}"):
+                with naming(reader.root / source):
+                    utterance.check_times()
                 converted.written.append(_files_of(utterance, staging, with_source))
+                if utterance.head is not None:
+                    converted.heads.append(utterance.head)
     return converted
 
 
@@ -132,4 +138,5 @@ def _prepared(
         source_origin=source_origin,
         sha256=sha256,
         labels=checked_labels(utterance.labels),
+        original=checked_original(utterance.original),
     )

@@ -165,6 +165,7 @@ class PreparedCorpus:
             larynx=larynx,
             larynx_rate_hz=0 if larynx is None else RATE_HZ,
             labels=prepared.labels,
+            original=prepared.original,
         )
 
     def _sound(self, row: ManifestRow, kind: str) -> Float[np.ndarray, " sample"]:

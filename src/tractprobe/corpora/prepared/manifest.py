@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple, get_args
 
+from tractprobe.corpora.names import checked_original
 from tractprobe.corpora.utterance import MIN_EMA_RATE_HZ, Frame, checked_labels
 from tractprobe.signals.audio import MAX_DURATION_S, MAX_RATE_HZ, MAX_SAMPLES, RATE_HZ
 from tractprobe.signals.voicing import Origin
@@ -20,7 +21,7 @@ _CUT = {"id", "start", "duration", "channel", "supervisions", "recording", "cust
 _RECORDING = {"id", "sources", "sampling_rate", "num_samples", "duration", "channel_ids"}
 _SOURCE = {"type", "channels", "source"}
 _SUPERVISION = {"id", "recording_id", "start", "duration", "channel", "text", "language", "speaker", "alignment"}
-_CUSTOM = {"ema", "ema_rate_hz", "extra", "sha256", "frame", "source_origin", "phone_set", "labels"}
+_CUSTOM = {"ema", "ema_rate_hz", "extra", "sha256", "frame", "source_origin", "phone_set", "labels", "original"}
 _EMA = {"array", "temporal_dim", "frame_shift", "start"}
 _ARRAY = {"storage_type", "storage_path", "storage_key", "shape"}
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
@@ -81,6 +82,8 @@ class PreparedUtterance:
         Checksum of the audio and of each array, by kind.
     labels
         What else utterances may be grouped by.
+    original
+        The corpus's own id and speaker, where they had to be changed.
     """
 
     id: str
@@ -98,6 +101,7 @@ class PreparedUtterance:
     source_origin: Origin | None
     sha256: Mapping[str, str]
     labels: Mapping[str, str] = field(default_factory=dict)
+    original: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def from_plain(cls, plain: Mapping[str, Any]) -> "PreparedUtterance":
@@ -130,6 +134,7 @@ class PreparedUtterance:
             source_origin=custom["source_origin"],
             sha256={str(kind): str(value) for kind, value in custom["sha256"].items()},
             labels=checked_labels(custom.get("labels", {})),
+            original=checked_original(custom.get("original", {})),
         )
         if own != corpus or not utterance._is_possible:
             raise ValueError("impossible length, rate, start, speaker or frame")
@@ -199,7 +204,8 @@ class PreparedUtterance:
             "source_origin": self.source_origin,
             "phone_set": self.phone_set,
         }
-        return custom | ({"labels": dict(self.labels)} if self.labels else {})
+        named = {"labels": dict(self.labels), "original": dict(self.original)}
+        return custom | {name: value for name, value in named.items() if value}
 
     def entry(self, corpus: str) -> Entry:
         """Return what a split needs to know."""

@@ -2,14 +2,14 @@
 
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from tractprobe.corpora.prepared.convert import Converted
 from tractprobe.corpora.prepared.manifest import PreparedUtterance
-from tractprobe.corpora.utterance import Reader
+from tractprobe.corpora.utterance import HeadFit, Reader
 from tractprobe.system.errors import CorpusError
 from tractprobe.system.printable import printable
 
@@ -23,12 +23,14 @@ class Placed:
     source: str
     utterances: list[PreparedUtterance] = field(default_factory=list)
     skipped: list[dict[str, str]] = field(default_factory=list)
+    heads: list[HeadFit] = field(default_factory=list)
 
     @classmethod
     def from_plain(cls, plain: Mapping[str, Any]) -> "Placed":
         """Return an entry as it was before ``dataclasses.asdict`` and JSON."""
         utterances = [PreparedUtterance.from_plain(utterance) for utterance in plain["utterances"]]
-        return cls(plain["source"], utterances, plain["skipped"])
+        heads = [HeadFit(**head) for head in plain.get("heads", [])]
+        return cls(plain["source"], utterances, plain["skipped"], heads)
 
 
 def placed(converted: Converted, staging: Path, names: set[str], reader: Reader) -> Placed:
@@ -50,4 +52,21 @@ def placed(converted: Converted, staging: Path, names: set[str], reader: Reader)
             converted.skip(CorpusError(reader.root, f"a second utterance named {id_}"))
     for skipped in converted.skipped:
         log.warning("skipped: %s", printable(skipped["problem"]))
-    return Placed(converted.source, utterances, converted.skipped)
+    return Placed(converted.source, utterances, converted.skipped, converted.heads)
+
+
+def sessions(done: Sequence[Placed]) -> list[dict[str, Any]]:
+    """Return for each session how well its head movement was removed: means over its sources, worst distances."""
+    heads: dict[str, list[HeadFit]] = {}
+    for head in (head for placed in done for head in placed.heads):
+        heads.setdefault(head.session, []).append(head)
+    return [
+        {
+            "session": name,
+            "deviation_mm": {pair: max(fit.deviation_mm[pair] for fit in fits) for pair in fits[0].deviation_mm},
+            "error_mm": round(sum(fit.error_mm for fit in fits) / len(fits), 3),
+            "lost": round(sum(fit.lost for fit in fits) / len(fits), 4),
+            "is_corrected": all(fit.is_corrected for fit in fits),
+        }
+        for name, fits in sorted(heads.items())
+    ]

@@ -15,11 +15,12 @@ import re
 import shutil
 import time
 from collections import Counter, defaultdict
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -27,8 +28,8 @@ from tractprobe.corpora.ipa import UNKNOWN
 from tractprobe.corpora.prepared.convert import Converted, convert
 from tractprobe.corpora.prepared.corpus import PreparedCorpus
 from tractprobe.corpora.prepared.manifest import AUDIO, DESCRIPTION, EMA, FORMAT, MANIFEST, content_hash
-from tractprobe.corpora.prepared.placing import Placed, placed
-from tractprobe.corpora.utterance import Reader
+from tractprobe.corpora.prepared.placing import Placed, placed, sessions
+from tractprobe.corpora.utterance import Reader, settings_of
 from tractprobe.signals.audio import RATE_HZ
 from tractprobe.signals.channels import CHANNELS, UNIT
 from tractprobe.system.errors import CorpusError
@@ -70,6 +71,8 @@ def prepare(reader: Reader, data: Path, workers: int = 1, source_channels: bool 
     _check_places(reader, folder)
     sources = reader.sources()
     fingerprint = _fingerprint(reader, source_channels)
+    if not _is_done(reader, folder, fingerprint):
+        reader.check_speakers(sources)
     with staged_folder(folder, lambda: _is_done(reader, folder, fingerprint), resume=fingerprint[:16]) as staging:
         if staging is not None:
             _write(reader, sources, staging, fingerprint, workers, source_channels)
@@ -104,7 +107,7 @@ def _is_done(reader: Reader, folder: Path, fingerprint: str) -> bool:
 
 def _fingerprint(reader: Reader, source_channels: bool) -> str:
     """Hash what the result depends on: the reader with its settings, and the raw files by name, size and time."""
-    settings = {key: value for key, value in vars(reader).items() if key != "root"}
+    settings = settings_of(reader)
     stats = [_stats(place) for place in (reader.root, *_named_by(reader))]
     return digest(
         [
@@ -194,13 +197,17 @@ def _describe(reader: Reader, done: Sequence[Placed], staging: Path, fingerprint
     """Write manifest and description."""
     for leftover in staging.glob(".*"):  # from sources that were converted but not placed when the run was killed
         leftover.unlink()
-    hashes, seconds, unknown = [], defaultdict[tuple[str, str, str], float](float), Counter[tuple[str, str]]()
+    hashes, unknown = [], Counter[tuple[str, str]]()
+    seconds = defaultdict[tuple[str, str, str], list[float]](list)
+    recordings = defaultdict[str, list[str]](list)
     with open(staging / MANIFEST, "w", encoding="utf-8") as manifest:
         for utterance in (one for part in done for one in part.utterances):
             cut, entry = utterance.to_cut(reader.name), utterance.entry(reader.name)
             hashes.append(digest(cut))
             manifest.write(json.dumps(cut, ensure_ascii=False) + "\n")
-            seconds[entry.language, entry.speaker, utterance.frame] += entry.duration_s
+            seconds[entry.language, entry.speaker, utterance.frame].append(entry.duration_s)
+            for kind in (AUDIO, EMA):
+                recordings[utterance.sha256[kind]].append(utterance.id)
             symbols = [phone.symbol for phone in utterance.phones if phone.ipa == UNKNOWN]
             unknown.update((utterance.phone_set, symbol) for symbol in symbols)
     palates, lost = _palates(reader)
@@ -214,12 +221,20 @@ def _describe(reader: Reader, done: Sequence[Placed], staging: Path, fingerprint
         "channels": list(CHANNELS),
         "unit": UNIT,
         "utterances": len(hashes),
-        "hours": sum(seconds.values()) / 3600,
+        "hours": sum(map(sum, seconds.values())) / 3600,
         "minutes": [
-            {"language": language, "speaker": speaker, "frame": frame, "minutes": total / 60}
-            for (language, speaker, frame), total in sorted(seconds.items())
+            {
+                "language": language,
+                "speaker": speaker,
+                "frame": frame,
+                "minutes": sum(lengths) / 60,
+                "utterances": len(lengths),
+            }
+            for (language, speaker, frame), lengths in sorted(seconds.items())
         ],
+        "twice": sorted({tuple(ids) for ids in recordings.values() if len(ids) > 1}),
         "palates": palates,
+        **({"head_references": heads} if (heads := sessions(done)) else {}),
         "unknown_phones": [[phone_set, label, count] for (phone_set, label), count in sorted(unknown.items())],
         "skipped": [*(skipped for converted in done for skipped in converted.skipped), *lost],
         "tractprobe": __version__,
@@ -252,6 +267,22 @@ def _log_speed(reader: Reader, done: Sequence[Placed], elapsed_s: float) -> None
     log.info("%s: prepared in %.1f s (%s)", reader.name, elapsed_s, speed)
 
 
+def _group(group: Mapping[str, Any]) -> str:
+    """Return the line of a speaker, language and frame; corpora prepared before have no number of utterances."""
+    count = f"{group['utterances']:5d} utterances " if "utterances" in group else ""
+    return f"  {group['language']}  {group['speaker']:<24} {count}{group['minutes']:6.2f} min  {group['frame']}"
+
+
+def _session(session: Mapping[str, Any]) -> str:
+    """Return the line of a session's references on the head."""
+    if not session["deviation_mm"]:
+        return f"{session['session']}: head-corrected already, say its headers (normpos): corpus.head_corrected=true"
+    pair, worst_mm = max(session["deviation_mm"].items(), key=lambda item: item[1])
+    line = f"{session['session']}: head references keep their distances to {worst_mm:.2f} mm ({pair})"
+    line += f", fit to {session['error_mm']:.2f} mm, {session['lost']:.1%} of frames without"
+    return f"{line}; they were head-corrected already" if session["is_corrected"] else line
+
+
 def describe(corpus: PreparedCorpus) -> str:
     """Return a summary by speaker and language, with skipped utterances and phone symbols that have no IPA.
 
@@ -266,11 +297,12 @@ def describe(corpus: PreparedCorpus) -> str:
 
 def _described(corpus: PreparedCorpus) -> list[str]:
     description = corpus.description
-    lines = [f"{corpus.folder}: {description['utterances']} utterances, {description['hours'] * 60:.1f} min"]
-    lines += [
-        f"  {group['language']}  {group['speaker']:<24} {group['minutes']:6.2f} min  {group['frame']}"
-        for group in description["minutes"]
-    ]
+    speakers = len({group["speaker"] for group in description["minutes"]})
+    count = f"{description['utterances']} utterances, {description['hours'] * 60:.1f} min"
+    lines = [f"{corpus.folder}: {count}, {speakers} speaker{'s' * (speakers != 1)}"]
+    lines += map(_group, description["minutes"])
+    lines += [f"the same recording {len(ids)} times: {', '.join(ids[:5])}" for ids in description.get("twice", [])]
+    lines += map(_session, description.get("head_references", []))
     if unknown := description["unknown_phones"]:
         symbols = ", ".join(f"{label} ({phone_set}, {count})" for phone_set, label, count in unknown)
         lines.append(f"phones without IPA: {symbols}")

@@ -10,35 +10,46 @@ so that x runs from between the ears to the nose, with the origin at the nose.
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float
 
 from tractprobe.corpora.formats.carstens import AG500_RATE_HZ, Sweep, read_sweep
-from tractprobe.corpora.geometry.head_motion import MIN_REFERENCES, mean_configuration, midsagittal_axes, rigid_motion
+from tractprobe.corpora.geometry.head_motion import MIN_REFERENCES, midsagittal_axes, rigid_motion
+from tractprobe.corpora.names import file_safe, originals
 from tractprobe.corpora.readers.options import (
+    AUDIO_CHANNEL,
     check_articulators,
+    check_audio_channel,
     check_axes,
+    check_default_speakers,
     check_pattern,
     direction,
     in_plane,
     speaker_of,
 )
-from tractprobe.corpora.utterance import Frame, Reader, Utterance, found, naming
+from tractprobe.corpora.readers.sessions import (
+    MAX_DEVIATION_MM,
+    MAX_REFERENCE_ERROR_MM,
+    MAX_RMS,
+    STILL_MM,
+    Positions,
+    Session,
+    channels_of,
+    session_name,
+    session_of,
+)
+from tractprobe.corpora.utterance import Frame, HeadFit, Reader, Utterance, added, found, naming
 from tractprobe.signals.audio import read_audio
 from tractprobe.signals.channels import ARTICULATORS, in_canonical_order, named_columns
 from tractprobe.signals.track import Track
 from tractprobe.system.errors import ConfigError, CorpusError
 from tractprobe.system.files import read_text
 
-MAX_REFERENCE_ERROR_MM = 10.0
-MAX_RMS = 30.0
-_SWEEPS_PER_SESSION, _FRAMES_PER_SWEEP = 50, 40
+_SPEAKER = r"^(?P<speaker>[^/_]+)"
 _TURNED_BY = ("left_ear", "right_ear", "nose")
 
-Positions = Float[np.ndarray, "time sensor 3"]
 Plane = Float[np.ndarray, "time sensor 2"]
 
 
@@ -76,10 +87,14 @@ class Articulograph(Reader):
         Alternatively, a file of lines ``<stem> <text>``, relative to the corpus's folder.
     speaker_pattern
         Regular expression searched for in the sweep's path; its group ``speaker`` is the speaker.
+    speaker
+        The speaker of a corpus that has only one; ``speaker_pattern`` is not used.
     rate_hz
         Frames per second if the file does not say; null: 200 for the AG500, and an error for text.
     max_rms
         A sensor counts as lost where its rms error is above this; null: nowhere.
+    max_reference_deviation_mm
+        A session is refused if the distances between its references deviate by more than this; null: never.
     """
 
     name: str
@@ -97,10 +112,12 @@ class Articulograph(Reader):
     audio_folder: str = "."
     prompt_folder: str | None = None
     prompt_file: str | None = None
-    speaker_pattern: str = r"^(?P<speaker>[^/_]+)"
+    speaker_pattern: str = _SPEAKER
     rate_hz: float | None = None
     max_rms: float | None = MAX_RMS
     audio_channel: int | None = None
+    speaker: str | None = added(None)
+    max_reference_deviation_mm: float | None = added(MAX_DEVIATION_MM)
 
     def __post_init__(self):
         self.root = Path(self.root).expanduser()
@@ -115,6 +132,7 @@ class Articulograph(Reader):
             raise ConfigError(f"corpus.tracks={self.tracks}: expected a pattern below the corpus, such as **/*.pos")
         check_pattern("corpus.speaker_pattern", self.speaker_pattern, "speaker")
         check_axes(self.front, self.up)
+        check_audio_channel(self.audio_channel)
         self._check_references()
 
     def _check_references(self) -> None:
@@ -136,16 +154,23 @@ class Articulograph(Reader):
         paths = [path for path in self.root.glob(self.tracks) if path.is_file()] if self.root.is_dir() else []
         return found(self.root, paths, f"sweep {self.tracks}")
 
+    def check_speakers(self, sources: Sequence[str]) -> None:
+        names = [str(Path(source).with_suffix("")) for source in sources]
+        check_default_speakers(self.root, names, self.speaker, self.speaker_pattern, _SPEAKER)
+
     def read(self, source: str) -> list[Utterance]:
         path = self.root / source
-        speaker = speaker_of(path, source, self.speaker_pattern)
-        audio, audio_rate_hz = read_audio(path.parent / self.audio_folder / f"{path.stem}.wav", self.audio_channel)
+        speaker = self.speaker or speaker_of(path, source, self.speaker_pattern)
+        id_ = "_".join(Path(source).with_suffix("").parts)
+        audio, audio_rate_hz = read_audio(
+            path.parent / self.audio_folder / f"{path.stem}.wav", self.audio_channel, AUDIO_CHANNEL
+        )
         with naming(path):
-            track, extra = self._movements(path, speaker)
+            track, extra, head = self._movements(path, speaker)
             return [
                 Utterance(
-                    id="_".join(Path(source).with_suffix("").parts),
-                    speaker=speaker,
+                    id=file_safe(id_),
+                    speaker=file_safe(speaker),
                     language=self.language,
                     text=self._text(path),
                     audio=audio,
@@ -153,6 +178,8 @@ class Articulograph(Reader):
                     track=track,
                     extra=extra,
                     frame=self.frame,
+                    original=originals(id=id_, speaker=speaker),
+                    head=head,
                 )
             ]
 
@@ -168,20 +195,24 @@ class Articulograph(Reader):
                     return text.strip()
         raise CorpusError(prompt_path, f"has no text for {path.stem}")
 
-    def _movements(self, path: Path, speaker: str) -> tuple[Track, dict[str, np.ndarray]]:
+    def _movements(self, path: Path, speaker: str) -> tuple[Track, dict[str, np.ndarray], HeadFit | None]:
         sweep = read_sweep(path)
         rate_hz = sweep.rate_hz or self.rate_hz or (AG500_RATE_HZ if sweep.device == "AG500" else None)
         if rate_hz is None:
             raise CorpusError(path, "does not state its rate; give corpus.rate_hz")
         sensors = self._channels(path, speaker, {**self.sensors, **self.extra}, ARTICULATORS)
         positions = channels_of(path, sweep, list(sensors.values()), self.max_rms)
+        head = None
         if self.references:
-            plane = self._corrected(path, speaker, sweep, positions)
+            plane, head = self._corrected(path, speaker, sweep, positions)
         else:
             plane = in_plane(positions, self.front, self.up)
+            if sweep.is_head_corrected and not self.head_corrected:
+                head = HeadFit(session_name(self.root, path, speaker), {}, 0.0, 0.0, is_corrected=True)
         columns = named_columns(list(sensors), plane)
         extra = {name: column for name, column in columns.items() if name[:-2] in self.extra}
-        return Track(in_canonical_order({name: columns[name] for name in columns if name not in extra}), rate_hz), extra
+        canonical = {name: columns[name] for name in columns if name not in extra}
+        return Track(in_canonical_order(canonical), rate_hz), extra, head
 
     def _channels(
         self, path: Path, speaker: str, sensors: Mapping[str, int], more: Sequence[str] = ()
@@ -192,53 +223,42 @@ class Articulograph(Reader):
         merged = {**sensors, **{sensor: own[sensor] for sensor in own if sensor in {*sensors, *more}}}
         return {sensor: channel for sensor, channel in merged.items() if channel is not None}
 
-    def _corrected(self, path: Path, speaker: str, sweep: Sweep, positions: Positions) -> Plane:
+    def _corrected(self, path: Path, speaker: str, sweep: Sweep, positions: Positions) -> tuple[Plane, HeadFit | None]:
         channels = self._channels(path, speaker, self.references)
-        session = session_configuration(self._session(path, speaker), list(channels.values()), self.max_rms)
+        session = session_of(self._session(path, speaker), list(channels.values()), self.max_rms)
         references = channels_of(path, sweep, list(channels.values()), self.max_rms)
-        positions = rigid_motion(references, session, MAX_REFERENCE_ERROR_MM).apply(positions)
+        is_corrected = sweep.is_head_corrected or session.movement_mm < STILL_MM
+        self._check_deviation(path, session, channels, is_corrected)
+        motion = rigid_motion(references, session.configuration, MAX_REFERENCE_ERROR_MM)
+        head = session.fit(session_name(self.root, path, speaker), list(channels), motion, is_corrected)
+        positions = motion.apply(positions)
         if not self.turn_axes:
-            return in_plane(positions, self.front, self.up)
+            return in_plane(positions, self.front, self.up), head
         if lacking := sorted({*_TURNED_BY} - set(channels)):
             raise CorpusError(path, f"corpus.turn_axes needs {', '.join(lacking)}, which corpus.overrides removes")
-        left, right, nose = (session[list(channels).index(reference)] for reference in _TURNED_BY)
+        left, right, nose = (session.configuration[list(channels).index(reference)] for reference in _TURNED_BY)
         axes = midsagittal_axes(left, right, nose, up=direction(self.up))
-        return (positions - nose) @ axes[:2].T
+        return (positions - nose) @ axes[:2].T, head
+
+    def _check_deviation(self, path: Path, session: Session, channels: Mapping[str, int], is_corrected: bool) -> None:
+        """Raise CorpusError if one of the references is not fixed to the head."""
+        limit_mm, deviation_mm = self.max_reference_deviation_mm, session.deviation_mm
+        if limit_mm is None or deviation_mm.max() <= limit_mm:
+            return
+        loose = int(deviation_mm.sum(axis=0).argmax())
+        name, channel = list(channels.items())[loose]
+        problem = (
+            f"reference {name} (channel {channel}) moves against the others, by {deviation_mm[loose].max():.1f} mm"
+        )
+        advice = f"is it on lip, jaw or tongue? (corpus.max_reference_deviation_mm={limit_mm:g})"
+        again = " These sweeps are head-corrected already: give corpus.head_corrected=true and no references"
+        raise CorpusError(path, f"{problem} in its session: {advice}{again if is_corrected else ''}")
 
     def _session(self, path: Path, speaker: str) -> list[Path]:
         """Return the sweeps of the same speaker in the same folder."""
         paths = [candidate for candidate in path.parent.glob(Path(self.tracks).name) if candidate.is_file()]
+        if self.speaker is not None:
+            return paths
         sources = {candidate: candidate.relative_to(self.root).as_posix() for candidate in paths}
         matches = {candidate: re.search(self.speaker_pattern, source) for candidate, source in sources.items()}
         return [candidate for candidate, match in matches.items() if match and match["speaker"] == speaker]
-
-
-def channels_of(path: Path, sweep: Sweep, numbers: Sequence[int], max_rms: float | None) -> Positions:
-    """Return the positions (mm) of channels, which are counted from 1."""
-    return np.stack([sweep.channel(path, number, max_rms) for number in numbers], axis=1)
-
-
-def session_configuration(
-    paths: Sequence[Path], references: Sequence[int], max_rms: float | None
-) -> Float[np.ndarray, "sensor 3"]:
-    """Return the mean configuration (mm) of references over a session's sweeps; unreadable sweeps are left out."""
-    paths = sorted(paths)
-    chosen = np.unique(np.linspace(0, len(paths) - 1, min(len(paths), _SWEEPS_PER_SESSION)).round().astype(int))
-    stats = [(paths[index], paths[index].stat()) for index in chosen]
-    return _configuration(
-        tuple((path, stat.st_mtime_ns, stat.st_size) for path, stat in stats), tuple(references), max_rms
-    )
-
-
-@lru_cache(maxsize=64)
-def _configuration(
-    files: tuple[tuple[Path, int, int], ...], references: tuple[int, ...], max_rms: float | None
-) -> Float[np.ndarray, "sensor 3"]:
-    points = [np.empty((0, len(references), 3))]
-    for path, *_ in files:
-        try:
-            positions = channels_of(path, read_sweep(path), references, max_rms)
-        except CorpusError:
-            continue  # reported when this sweep itself is read
-        points.append(positions[:: max(1, len(positions) // _FRAMES_PER_SWEEP)])
-    return mean_configuration(np.concatenate(points))

@@ -6,7 +6,7 @@ databases and is set by ``sensors``. Times in the annotation are samples at the 
 differ from that of the WAV file; they are converted to seconds.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,8 +14,16 @@ from typing import Any
 import numpy as np
 
 from tractprobe.corpora.formats.ssff import SignalFile, read_ssff
-from tractprobe.corpora.readers.options import check_articulators, check_pattern, speaker_of
-from tractprobe.corpora.utterance import Phone, Reader, Utterance, found, naming
+from tractprobe.corpora.names import file_safe, originals
+from tractprobe.corpora.readers.options import (
+    AUDIO_CHANNEL,
+    check_articulators,
+    check_audio_channel,
+    check_default_speakers,
+    check_pattern,
+    speaker_of,
+)
+from tractprobe.corpora.utterance import Phone, Reader, Utterance, added, found, naming
 from tractprobe.signals.audio import read_audio
 from tractprobe.signals.channels import in_canonical_order
 from tractprobe.signals.track import Track
@@ -23,6 +31,7 @@ from tractprobe.system.errors import CorpusError
 from tractprobe.system.files import read_json
 
 _ANNOTATION = "_annot.json"
+_SPEAKER = r"^(?P<speaker>[^_]+)"
 SENSORS = {"td": "t_back", "tb": "t_mid", "tt": "t_tip", "li": "jaw", "ul": "upper_lip", "ll": "lower_lip"}
 
 
@@ -42,36 +51,47 @@ class Emu(Reader):
         Annotation levels with the words and the phones; ``None`` if there are none.
     phone_set
         The set of the phone symbols, see ``corpora.ipa``.
+    audio_channel
+        Channel of the audio, counted from 0, if it has several.
+    speaker
+        The speaker of a database that has only one; ``speaker_pattern`` is not used.
     """
 
     name: str
     root: Path
     language: str
     sensors: Mapping[str, str] = field(default_factory=lambda: dict(SENSORS))
-    speaker_pattern: str = r"^(?P<speaker>[^_]+)"
+    speaker_pattern: str = _SPEAKER
     text_level: str | None = "Word"
     phone_level: str | None = "Segment"
     phone_set: str = "maus"
+    audio_channel: int | None = added(None)
+    speaker: str | None = added(None)
 
     def __post_init__(self):
         self.root = Path(self.root).expanduser()
         check_articulators("corpus.sensors", self.sensors)
         check_pattern("corpus.speaker_pattern", self.speaker_pattern, "speaker")
+        check_audio_channel(self.audio_channel)
 
     def sources(self) -> list[str]:
         return found(self.root, list(self.root.rglob(f"*{_ANNOTATION}")), f"bundle with an annotation *{_ANNOTATION}")
 
+    def check_speakers(self, sources: Sequence[str]) -> None:
+        names = [Path(source).name.removesuffix(_ANNOTATION) for source in sources]
+        check_default_speakers(self.root, names, self.speaker, self.speaker_pattern, _SPEAKER)
+
     def read(self, source: str) -> list[Utterance]:
         path = self.root / source
         bundle = path.name.removesuffix(_ANNOTATION)
-        speaker = speaker_of(path, bundle, self.speaker_pattern)
+        speaker = self.speaker or speaker_of(path, bundle, self.speaker_pattern)
         annotation = _annotation(path)
-        audio, rate_hz = read_audio(path.with_name(f"{bundle}.wav"))
+        audio, rate_hz = read_audio(path.with_name(f"{bundle}.wav"), self.audio_channel, AUDIO_CHANNEL)
         with naming(path):
             return [
                 Utterance(
-                    id=bundle,
-                    speaker=speaker,
+                    id=file_safe(bundle),
+                    speaker=file_safe(speaker),
                     language=self.language,
                     text=" ".join(_labels(path, annotation, self.text_level)),
                     audio=audio,
@@ -79,6 +99,7 @@ class Emu(Reader):
                     track=self._track(path, bundle),
                     phones=_phones(path, annotation, self.phone_level),
                     phone_set=self.phone_set,
+                    original=originals(id=bundle, speaker=speaker),
                 )
             ]
 

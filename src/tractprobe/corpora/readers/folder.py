@@ -1,6 +1,6 @@
 """The plain corpus folder: for the built-in corpus, and for a laboratory's own data.
 
-Each utterance has three files of one name: audio ``<id>.wav`` or ``<id>.flac`` (one channel, any rate), movements
+Each utterance has three files of one name: audio ``<id>.wav``, ``.flac`` or ``.sph`` (any rate), movements
 ``<id>.ema.npy`` (array of numbers, time x channel, mm; NaN = missing) and ``<id>.json``. If the
 fundamental frequency is known, as it is to a synthesiser, there is a fourth, ``<id>.f0.npy``: in Hz, from the start of
 the audio, 0 where the vocal folds do not vibrate.
@@ -34,7 +34,17 @@ from typing import Any
 
 import numpy as np
 
-from tractprobe.corpora.utterance import Phone, Reader, Utterance, checked_labels, found, naming
+from tractprobe.corpora.names import file_safe, originals
+from tractprobe.corpora.readers.options import AUDIO_CHANNEL, check_audio_channel
+from tractprobe.corpora.utterance import (
+    Phone,
+    Reader,
+    Utterance,
+    added,
+    checked_labels,
+    found,
+    naming,
+)
 from tractprobe.signals.audio import read_audio
 from tractprobe.signals.channels import CHANNELS, UNIT, in_canonical_order
 from tractprobe.signals.track import Track
@@ -56,13 +66,21 @@ _MAX_DURATION_ERROR_S = 0.01
 
 @dataclass
 class Folder(Reader):
-    """Reader of the plain corpus folder (see the module's documentation for the layout)."""
+    """Reader of the plain corpus folder (see the module's documentation for the layout).
+
+    Attributes
+    ----------
+    audio_channel
+        Channel of the audio, counted from 0, if it has several.
+    """
 
     name: str
     root: Path
+    audio_channel: int | None = added(None)
 
     def __post_init__(self):
         self.root = Path(self.root).expanduser()
+        check_audio_channel(self.audio_channel)
 
     def sources(self) -> list[str]:
         return found(self.root, list(self.root.rglob("*.json")), "<id>.json, the description of an utterance")
@@ -70,13 +88,13 @@ class Folder(Reader):
     def read(self, source: str) -> list[Utterance]:
         path = self.root / source
         fields = _fields(path)
-        audio, rate_hz = read_audio(_audio_path(path))
+        audio, rate_hz = read_audio(_audio_path(path), self.audio_channel, AUDIO_CHANNEL)
         _check_audio(path, fields, len(audio), rate_hz)
         f0_hz, f0_rate_hz = _f0(path, fields)
         with naming(path):
             return [
                 Utterance(
-                    id=path.stem,
+                    id=file_safe(path.stem),
                     speaker=fields["speaker"],
                     language=fields["language"],
                     text=fields["text"],
@@ -87,6 +105,7 @@ class Folder(Reader):
                     f0_hz=f0_hz,
                     f0_rate_hz=f0_rate_hz,
                     labels=checked_labels(fields.get("labels", {})),
+                    original=originals(id=path.stem),
                 )
             ]
 
@@ -118,10 +137,10 @@ def _is_number(value: Any) -> bool:
 
 
 def _audio_path(path: Path) -> Path:
-    candidates = [path.with_suffix(suffix) for suffix in (".wav", ".flac")]
+    candidates = [path.with_suffix(suffix) for suffix in (".wav", ".flac", ".sph")]
     present = [candidate for candidate in candidates if candidate.exists()]
     if len(present) != 1:
-        raise CorpusError(path, f"expected {path.stem}.wav or {path.stem}.flac beside it, found {len(present)}")
+        raise CorpusError(path, f"expected {path.stem}.wav, .flac or .sph beside it, found {len(present)}")
     return present[0]
 
 

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from tractprobe.corpora.formats.carstens import read_sweep
 from tractprobe.corpora.readers.articulograph import channels_of
-from tractprobe.corpora.readers.options import check_axes, check_pattern, in_plane
+from tractprobe.corpora.readers.options import AUDIO_CHANNEL, check_audio_channel, check_axes, check_pattern, in_plane
 from tractprobe.corpora.utterance import Reader, Utterance, found, naming
 from tractprobe.signals.audio import read_audio
 from tractprobe.signals.channels import in_canonical_order, named_columns
@@ -62,6 +62,7 @@ class FrostEma(Reader):
         self.root = Path(self.root).expanduser()
         check_pattern("corpus.task_pattern", self.task_pattern, "task")
         check_axes(self.front, self.up)
+        check_audio_channel(self.audio_channel)
         if not set(self.tasks.values()) <= {"first", "second"}:
             raise ConfigError("corpus.tasks: expected 'first' or 'second', the speaker's language in each task")
 
@@ -83,7 +84,9 @@ class FrostEma(Reader):
         path = self.root / source
         speaker = path.parent.parent.name
         language = self._language(path, speaker)
-        audio, audio_rate_hz = read_audio(path.parent.with_name("wav") / f"{path.stem}.wav", self.audio_channel)
+        audio, audio_rate_hz = read_audio(
+            path.parent.with_name("wav") / f"{path.stem}.wav", self.audio_channel, AUDIO_CHANNEL
+        )
         with naming(path):
             return [
                 Utterance(

@@ -26,8 +26,8 @@ from jaxtyping import Float
 
 from tractprobe.corpora.formats.esps import read_labels
 from tractprobe.corpora.formats.est import EstTrack, read_est
-from tractprobe.corpora.formats.sphere import read_recording
 from tractprobe.corpora.utterance import Phone, Reader, Utterance, found, naming
+from tractprobe.signals.audio import read_audio
 from tractprobe.signals.channels import ARTICULATORS, in_canonical_order
 from tractprobe.signals.track import Track
 from tractprobe.system.errors import ConfigError, CorpusError
@@ -89,7 +89,7 @@ class Mngu0(Reader):
         if ema.duration_s < _MIN_EMA_S:
             raise CorpusError(path, f"{ema.duration_s:.3f} s of movements; expected at least {_MIN_EMA_S} s")
         phones = read_labels(_file(self.root, "mngu0_s1_lab", f"{path.stem}.lab"))
-        audio, audio_rate_hz = read_recording(_file(self.root, "mngu0_s1_wav_16kHz", f"{path.stem}.wav"))
+        audio, audio_rate_hz = read_audio(_file(self.root, "mngu0_s1_wav_16kHz", f"{path.stem}.wav"))
         with naming(path):
             return [
                 Utterance(

@@ -22,9 +22,9 @@ from jaxtyping import Float
 
 from tractprobe.corpora.formats.est import EstTrack, read_est
 from tractprobe.corpora.formats.prompts import numbered_sentence
-from tractprobe.corpora.formats.sphere import read_recording
 from tractprobe.corpora.formats.tables import parse_rows
 from tractprobe.corpora.utterance import Phone, Reader, Utterance, found, naming
+from tractprobe.signals.audio import read_audio
 from tractprobe.signals.channels import ARTICULATORS, in_canonical_order
 from tractprobe.signals.track import Track
 from tractprobe.system.errors import CorpusError
@@ -74,9 +74,9 @@ class Mocha(Reader):
         if parsed is None or not _is_utterance(path):
             raise CorpusError(path, "not named as an utterance of MOCHA-TIMIT is")
         ema = read_est(path, _HEADERLESS)
-        audio, audio_rate_hz = read_recording(path.with_suffix(".wav"))
+        audio, audio_rate_hz = read_audio(path.with_suffix(".wav"))
         larynx_path = path.with_suffix(".lar")
-        larynx, larynx_rate_hz = read_recording(larynx_path) if larynx_path.exists() else (None, 0)
+        larynx, larynx_rate_hz = read_audio(larynx_path) if larynx_path.exists() else (None, 0)
         with naming(path):
             return [
                 Utterance(

@@ -7,7 +7,7 @@ Labels are read from ``<id>.TextGrid`` if it exists.
 
 import glob
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import cast, get_args
@@ -17,12 +17,24 @@ from jaxtyping import Float
 
 from tractprobe.corpora.formats.ndi import WaveRecording, read_wave
 from tractprobe.corpora.formats.textgrid import read_textgrid
-from tractprobe.corpora.readers.options import check_articulators, check_axes, check_pattern, in_plane, speaker_of
-from tractprobe.corpora.utterance import Frame, Reader, Utterance, found, naming
+from tractprobe.corpora.names import file_safe, originals
+from tractprobe.corpora.readers.options import (
+    AUDIO_CHANNEL,
+    check_articulators,
+    check_audio_channel,
+    check_axes,
+    check_default_speakers,
+    check_pattern,
+    in_plane,
+    speaker_of,
+)
+from tractprobe.corpora.utterance import Frame, Reader, Utterance, added, found, naming
 from tractprobe.signals.audio import read_audio
 from tractprobe.signals.channels import CHANNELS, in_canonical_order, named_columns
 from tractprobe.signals.track import Track
 from tractprobe.system.errors import ConfigError, CorpusError
+
+_SPEAKER = r"^(?P<speaker>[^_]+)"
 
 
 @dataclass
@@ -52,6 +64,8 @@ class NdiWave(Reader):
         The reference frame: what positions are relative to.
     audio_channel
         Channel of the audio, counted from 0, if it has several.
+    speaker
+        The speaker of a corpus that has only one; ``speaker_pattern`` is not used.
     word_tier, phone_tier, phone_set
         Tiers of the TextGrids, ``None`` if there are none, and the set of the phone symbols.
     """
@@ -64,7 +78,7 @@ class NdiWave(Reader):
     up: str
     speaker_sensors: Mapping[str, Mapping[str, int | str | None]] = field(default_factory=dict)
     extra: Mapping[str, int | str] = field(default_factory=dict)
-    speaker_pattern: str = r"^(?P<speaker>[^_]+)"
+    speaker_pattern: str = _SPEAKER
     suffix: str = ".tsv"
     exclude: str | None = None
     frame: str = "unknown"
@@ -72,12 +86,14 @@ class NdiWave(Reader):
     word_tier: str | None = None
     phone_tier: str | None = None
     phone_set: str = "ipa"
+    speaker: str | None = added(None)
 
     def __post_init__(self):
         self.root = Path(self.root).expanduser()
         named = {*self.sensors, *(name for own in self.speaker_sensors.values() for name in own)} - set(self.extra)
         check_articulators("corpus.sensors", named)
         check_axes(self.front, self.up)
+        check_audio_channel(self.audio_channel)
         if self.frame not in get_args(Frame):
             raise ConfigError(f"corpus.frame {self.frame!r}: expected one of {', '.join(get_args(Frame))}")
         check_pattern("corpus.speaker_pattern", self.speaker_pattern, "speaker")
@@ -88,21 +104,26 @@ class NdiWave(Reader):
         paths = [path for path in self.root.rglob(f"*{glob.escape(self.suffix)}") if not self._is_excluded(path)]
         return found(self.root, paths, f"recording *{self.suffix}")
 
+    def check_speakers(self, sources: Sequence[str]) -> None:
+        names = [Path(source).name.removesuffix(self.suffix) for source in sources]
+        check_default_speakers(self.root, names, self.speaker, self.speaker_pattern, _SPEAKER)
+
     def read(self, source: str) -> list[Utterance]:
         path = self.root / source
         id_ = path.name.removesuffix(self.suffix)
-        speaker = speaker_of(path, id_, self.speaker_pattern)
+        speaker = self.speaker or speaker_of(path, id_, self.speaker_pattern)
         recording = read_wave(path)
         columns = self._columns(path, recording, speaker)
         canonical = {name: column for name, column in columns.items() if name in CHANNELS}
-        audio, audio_rate_hz = read_audio(_nearest(self.root, path, f"{id_}.wav"), self.audio_channel)
+        audio, audio_rate_hz = read_audio(_nearest(self.root, path, f"{id_}.wav"), self.audio_channel, AUDIO_CHANNEL)
         grid_path = path.with_name(f"{id_}.TextGrid")
-        grid = read_textgrid(grid_path) if (self.word_tier or self.phone_tier) and grid_path.exists() else None
+        has_grid = (self.word_tier or self.phone_tier) and grid_path.exists()
+        grid = read_textgrid(grid_path).check_times(len(audio) / audio_rate_hz) if has_grid else None
         with naming(path):
             return [
                 Utterance(
-                    id=id_,
-                    speaker=speaker,
+                    id=file_safe(id_),
+                    speaker=file_safe(speaker),
                     language=self.language,
                     text=grid.text(self.word_tier) if grid and self.word_tier else "",
                     audio=audio,
@@ -112,6 +133,7 @@ class NdiWave(Reader):
                     phone_set=self.phone_set,
                     extra={name: column for name, column in columns.items() if name[:-2] in self.extra},
                     frame=cast(Frame, self.frame),
+                    original=originals(id=id_, speaker=speaker),
                 )
             ]
 

@@ -10,6 +10,9 @@ from jaxtyping import Float
 from tractprobe.signals.channels import ARTICULATORS
 from tractprobe.system.errors import ConfigError, CorpusError
 
+AUDIO_CHANNEL = "corpus.audio_channel="
+"""The setting that chooses a channel of the audio, as messages name it."""
+
 _AXES = {
     f"{sign}{axis}": (column, -1 if sign == "-" else 1) for sign in ("", "+", "-") for column, axis in enumerate("xyz")
 }
@@ -19,6 +22,12 @@ def check_articulators(setting: str, names: Iterable[str]) -> None:
     """Raise ConfigError unless all names that a setting maps from are articulators."""
     if unknown := sorted(set(names) - set(ARTICULATORS)):
         raise ConfigError(f"{setting} names {', '.join(unknown)}; articulators are {' '.join(ARTICULATORS)}")
+
+
+def check_audio_channel(channel: object) -> None:
+    """Raise ConfigError unless ``corpus.audio_channel`` is a number from 0, or not given."""
+    if channel is not None and (isinstance(channel, bool) or not isinstance(channel, int) or channel < 0):
+        raise ConfigError(f"{AUDIO_CHANNEL}{channel}: expected the number of a channel, counted from 0")
 
 
 def check_pattern(setting: str, pattern: str, group: str | None = None) -> None:
@@ -43,6 +52,30 @@ def speaker_of(path: Path, name: str, pattern: str) -> str:
     if match is None or not match["speaker"]:
         raise CorpusError(path, f"corpus.speaker_pattern {pattern!r} finds no speaker in {name}")
     return match["speaker"]
+
+
+def check_default_speakers(root: Path, names: Iterable[str], speaker: str | None, pattern: str, default: str) -> None:
+    """Raise ConfigError if nobody said where names hold the speaker, and the default finds what is hardly one.
+
+    Speakers are the unit of standardisation, splits and intervals: a wrong guess changes every number.
+
+    Parameters
+    ----------
+    names
+        Names in which ``pattern`` is searched for, without the endings of files.
+    """
+    names = list(names)
+    if speaker is not None or pattern != default:
+        return
+    matches = {name: match["speaker"] for name in names if (match := re.search(pattern, name))}
+    files = [name for name, found in matches.items() if found == name.rpartition("/")[2]]
+    ask = "corpus.speaker=<name> if there is one, or corpus.speaker_pattern, a regular expression with a group"
+    ask = f"{ask} (?P<speaker>...), searched for in names such as {', '.join(names[:2])}"
+    if files:
+        raise ConfigError(f"{root}: each file would be a speaker, such as {files[0]}; give {ask}")
+    if len(names) > 1 and len(set(matches.values())) == 1:
+        problem = f"all {len(names)} recordings would be of one speaker, {matches[names[0]]}"
+        raise ConfigError(f"{root}: {problem}; give {ask}")
 
 
 def check_axes(front: str, up: str) -> None:

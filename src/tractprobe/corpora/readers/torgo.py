@@ -23,8 +23,8 @@ import numpy as np
 
 from tractprobe.corpora.formats.carstens import AG500_RATE_HZ, read_sweep
 from tractprobe.corpora.geometry.head_motion import midsagittal_axes, rigid_motion
-from tractprobe.corpora.readers.articulograph import MAX_REFERENCE_ERROR_MM, MAX_RMS, channels_of, session_configuration
-from tractprobe.corpora.utterance import Reader, Utterance, found, naming
+from tractprobe.corpora.readers.sessions import MAX_REFERENCE_ERROR_MM, MAX_RMS, channels_of, session_name, session_of
+from tractprobe.corpora.utterance import HeadFit, Reader, Utterance, found, naming
 from tractprobe.signals.audio import read_audio
 from tractprobe.signals.channels import in_canonical_order, named_columns
 from tractprobe.signals.track import Track
@@ -35,7 +35,7 @@ DYSARTHRIC = ("F01", "F03", "F04", "M01", "M02", "M03", "M04", "M05")
 CONTROLS = ("FC01", "FC02", "FC03", "MC01", "MC02", "MC03", "MC04")
 COILS = {"td": 1, "tb": 2, "tt": 3, "ul": 6, "ll": 7, "li": 8}
 _BRIDGE = 5
-_REFERENCES = (4, _BRIDGE, 11, 12)  # forehead, bridge of the nose, left and right ear
+_REFERENCES = {"forehead": 4, "bridge": _BRIDGE, "left_ear": 11, "right_ear": 12}
 _MAX_PROMPT_BYTES = 1 << 16
 _REMARK = re.compile(r"\[[^\]]*\]?")
 _IMAGE = re.compile(r"\.jpe?g\b", re.IGNORECASE)
@@ -92,7 +92,7 @@ class Torgo(Reader):
         text = _prompt(session / "prompts" / f"{path.stem}.txt")
         audio, audio_rate_hz = read_audio(session / self._audio_folder / f"{path.stem}.wav")
         with naming(path):
-            track, extra = self._movements(path)
+            track, extra, head = self._movements(path)
             return [
                 Utterance(
                     id=f"{session.parent.name}_{session.name}_{path.stem}",
@@ -104,20 +104,24 @@ class Torgo(Reader):
                     track=track,
                     extra=extra,
                     frame="head",
+                    head=head,
                 )
             ]
 
-    def _movements(self, path: Path) -> tuple[Track, dict[str, np.ndarray]]:
+    def _movements(self, path: Path) -> tuple[Track, dict[str, np.ndarray], HeadFit | None]:
         sweep = read_sweep(path)
-        session = session_configuration(list(path.parent.glob("*.pos")), _REFERENCES, self.max_rms)
-        references = channels_of(path, sweep, _REFERENCES, self.max_rms)
+        session = session_of(list(path.parent.glob("*.pos")), list(_REFERENCES.values()), self.max_rms)
+        references = channels_of(path, sweep, list(_REFERENCES.values()), self.max_rms)
         positions = channels_of(path, sweep, [*COILS.values(), _BRIDGE], self.max_rms)
-        positions = rigid_motion(references, session, MAX_REFERENCE_ERROR_MM).apply(positions)
-        forehead, bridge, left, right = session
+        motion = rigid_motion(references, session.configuration, MAX_REFERENCE_ERROR_MM)
+        positions = motion.apply(positions)
+        forehead, bridge, left, right = session.configuration
         axes = midsagittal_axes(left, right, bridge, up=forehead - bridge, pitch_deg=self.pitch_deg)
         plane = (positions - bridge) @ axes[:2].T
         track = Track(in_canonical_order(named_columns(list(COILS), plane[:, :-1])), sweep.rate_hz or AG500_RATE_HZ)
-        return track, named_columns(["bn"], plane[:, -1:])
+        name = session_name(self.root, path, path.parents[2].name)
+        head = session.fit(name, list(_REFERENCES), motion, sweep.is_head_corrected)
+        return track, named_columns(["bn"], plane[:, -1:]), head
 
 
 def _prompt(path: Path) -> str:

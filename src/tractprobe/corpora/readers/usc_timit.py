@@ -25,7 +25,7 @@ import numpy as np
 from jaxtyping import Float
 
 from tractprobe.corpora.formats.mview import Recording, midsagittal, read_mview, speech_stretches
-from tractprobe.corpora.utterance import Phone, Reader, Utterance, found, naming
+from tractprobe.corpora.utterance import MAX_OVERHANG_S, Phone, Reader, Utterance, found, naming
 from tractprobe.signals.track import Track
 from tractprobe.system.errors import ConfigError, CorpusError
 from tractprobe.system.files import read_text
@@ -221,6 +221,8 @@ def _problem(sentence: Sentence, ordered: Sequence[Sentence], duration_s: float)
             return f"sentence {later.number} starts before sentence {earlier.number} ends"
     if sentence.start_s >= duration_s:
         return f"starts after the audio's end, {duration_s:.3f} s"
+    if sentence.end_s > duration_s + MAX_OVERHANG_S:
+        return f"ends at {sentence.end_s:.3f} s, after the audio's end, {duration_s:.3f} s"
     return None if sentence.text else "has no text"
 
 

@@ -84,7 +84,7 @@ class Xrmb(Reader):
             raise CorpusError(path, "not named as a recording of the X-ray microbeam database is")
         track, pellets = _read_movements(path, {**_FIXED, "tb": self.tb})
         audio, audio_rate_hz = read_audio(_beside(path, f"{path.stem}.wav"))
-        grid = self._textgrid(path)
+        grid = self._textgrid(path, len(audio) / audio_rate_hz)
         with naming(path):
             return [
                 Utterance(
@@ -114,12 +114,14 @@ class Xrmb(Reader):
         paths = {folder.name: _beside(folder / name, name) for folder in folders}
         return {speaker: _read_trace(path) for speaker, path in paths.items() if path.exists()}
 
-    def _textgrid(self, path: Path) -> TextGrid | None:
+    def _textgrid(self, path: Path, duration_s: float) -> TextGrid | None:
         if self.textgrids is None:
             return None
         folder = self.root / Path(self.textgrids).expanduser() / path.parent.relative_to(self.root)
         grid_path = folder / f"{path.stem}.TextGrid"
-        return read_textgrid(grid_path) if grid_path.exists() else None  # not every recording is annotated
+        if not grid_path.exists():
+            return None  # not every recording is annotated
+        return read_textgrid(grid_path).check_times(duration_s)
 
     def _text(self, task: str) -> str:
         # Not the TextGrid's words: only some speakers have them, and they include slips of the tongue; the same task

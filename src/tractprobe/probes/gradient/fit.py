@@ -5,24 +5,29 @@ utterances alone: whatever else a batch holds is masked for them.
 """
 
 import logging
+import math
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import torch
+
 from tractprobe.data.datamodule import EmaData
 from tractprobe.data.splits import Fold, Split
 from tractprobe.probes.fitted import Fitted, new_head
-from tractprobe.probes.gradient.inversion import Inversion, TrainingPolicy
+from tractprobe.probes.gradient.inversion import Inversion, TrainingPolicy, defined
 from tractprobe.probes.gradient.truth import Truths, View
 from tractprobe.probes.heads import Bank, Head, Weighted
 from tractprobe.probes.problem import Problem
 from tractprobe.probes.states import HiddenStates
 from tractprobe.runs.building import build
+from tractprobe.runs.checkpoint import remove_others
 from tractprobe.runs.result import FitReport, ScoreRow
 from tractprobe.runs.settings import Settings
+from tractprobe.runs.signals import interruptible
 from tractprobe.runs.trainer import CHECKPOINTS
-from tractprobe.system.errors import ConfigError, RunError
+from tractprobe.system.errors import ConfigError
 from tractprobe.system.files import digest
 
 if TYPE_CHECKING:
@@ -114,6 +119,8 @@ def _policy(settings: Settings) -> TrainingPolicy:
 def _train(module: Inversion, data: EmaData, trainer: "pl.Trainer", folder: Path) -> FitReport:
     """Train heads, or resume their training; return what was chosen on the validation part."""
     data.trainer = trainer  # whose ranks share the batches
+    if trainer.is_global_zero:
+        remove_others(folder)
     last, head = folder / CHECKPOINTS / "last.ckpt", module.head
     assert isinstance(head, Bank)
     if last.exists():
@@ -123,15 +130,14 @@ def _train(module: Inversion, data: EmaData, trainer: "pl.Trainer", folder: Path
         module.to(device)
         batches = (batch.to(device) for batch in data.standardisation_dataloader())
         head.standardise((module.read(batch), module.truth(batch, "train").valid) for batch in batches)
-    trainer.fit(
-        module,
-        train_dataloaders=data.train_dataloader(),
-        val_dataloaders=data.val_dataloader() if data.split.validation else None,
-        ckpt_path=last if last.exists() else None,
-        weights_only=True,
-    )
-    if trainer.interrupted:
-        raise RunError("interrupted; the same command resumes the run")
+    with interruptible():
+        trainer.fit(
+            module,
+            train_dataloaders=data.train_dataloader(),
+            val_dataloaders=data.val_dataloader() if data.split.validation else None,
+            ckpt_path=last if last.exists() else None,
+            weights_only=True,
+        )
     module.restore_best()
     best_r = [r if r > -1 else None for r in module.best_r.tolist()]
     if data.split.validation and None in best_r:
@@ -150,8 +156,25 @@ def _of_one(
     if len(module.inputs) > len(problem.inputs):
         head = new_head(problem)
         head.load_state_dict({name: value[own] for name, value in module.head.state_dict().items()})
-    own_report: FitReport = {**report, "best_validation_r": report["best_validation_r"][own]}
+    own_report: FitReport = {
+        **report,
+        "best_validation_r": report["best_validation_r"][own],
+        "history": _own_history(module, own, _names(problem)),
+    }
     return fitted(problem, module.states, head, view, own_report, trainer)
+
+
+def _own_history(module: Inversion, own: slice, names: Sequence[str]) -> list[dict[str, float | None]]:
+    """Return the curves of one problem's heads, and their mean: those of others hold what it holds out."""
+    if len(names) == len(module.names):
+        return module.history
+    history = []
+    for epoch in module.history:
+        r = [epoch.get(f"val/r/{name}") for name in module.names[own]]  # earlier versions noted the bank's mean alone
+        mean = torch.tensor([math.nan if value is None else value for value in r], dtype=torch.float64).nanmean()
+        of_heads = {f"val/r/{name}": value for name, value in zip(names, r, strict=True)}
+        history.append({"epoch": epoch["epoch"], "val/r/mean": defined(mean[None])[0], **of_heads})
+    return history
 
 
 def fitted(
@@ -177,6 +200,7 @@ def _tested(problem: Problem, states: HiddenStates, head: Head, view: View, trai
         groups=data.groups,
         targets=problem.targets,
     )
-    trainer.test(module, datamodule=data, verbose=False)
+    with interruptible():
+        trainer.test(module, datamodule=data, verbose=False)
     assert module.scores is not None
     return module.scores.rows(problem.labels, data.groups, problem.targets.channels)

@@ -216,13 +216,15 @@ class SavedMoments:
         return FrameScatter(frames, torch.cat([lost.new_ones(1, len(frames)), lost]))
 
     def is_complete(self, inputs: Sequence[str]) -> bool:
-        """Return whether every tensor is there and as it was written."""
+        """Return whether every tensor is there, as it was written and finite."""
         try:
             names = set(self._checks())
-            self.read(*names)
+            tensors = self.read(*names)
         except EncoderError:
             log.warning("%s: damaged or incomplete; making it again", self.path)
             return False
+        if not all(bool(tensor.isfinite().all()) for tensor in tensors):
+            return False  # of an encoder that fails: the pass over its frames says at which layer
         of_inputs = {f"{kind} {name}" for name in inputs for kind in ("x", "xy")}
         expected = {"count", "y", "yy", "lost", "frames"} | of_inputs
         return expected <= names and all(names & {f"xx {name}", f"frames {name}"} for name in inputs)

@@ -1,0 +1,40 @@
+"""Options of the command line, with what may have been meant by one that there is not."""
+
+import argparse
+import re
+import sys
+from difflib import get_close_matches
+from typing import Any, NoReturn
+
+_QUOTED = re.compile(r"'([^']*)'")
+
+
+class Parser(argparse.ArgumentParser):
+    """One that ends the message about an unknown option or command with the most similar one."""
+
+    def error(self, message: str) -> NoReturn:
+        """Print one line, and exit with status 2."""
+        print(f"{self.prog}: {message}{self._meant(message)}\n{self.prog} --help lists what there is", file=sys.stderr)
+        sys.exit(2)
+
+    def _meant(self, message: str) -> str:
+        if message.startswith("unrecognized arguments: "):
+            typed = message.removeprefix("unrecognized arguments: ").split()[0].partition("=")[0]
+            names = list(self._option_string_actions)
+        elif "invalid choice: " in message:
+            typed, *names = _QUOTED.findall(message.partition("invalid choice: ")[2])
+        else:
+            return ""
+        close = get_close_matches(typed, names, n=1)
+        return f"; did you mean {close[0]}?" if close else ""
+
+
+class CommandParser(Parser):
+    """Of one command among several; its own options are what may have been meant, not those of all commands."""
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """Parse, and exit at an option that the command does not have."""
+        known, others = super().parse_known_args(args, namespace)
+        if others:
+            self.error(f"unrecognized arguments: {' '.join(others)}")
+        return known, others
