@@ -70,6 +70,7 @@ def test_a_sweep_that_is_ended_says_so_and_what_is_missing(places: list[str], tm
     printed, complained = process.communicate()
     assert process.returncode == 143, complained
     assert complained.count("stopped by SIGTERM") == 1 and "Traceback" not in complained
+    assert "sweep: 1 of 3 runs done, about " in printed
     assert "sweep: 1 done, 0 running, 0 failed, 2 missing" in printed
     again = warm.run(line, tmp_path)
     assert again.returncode == 0 and "sweep: 3 done" in again.stdout

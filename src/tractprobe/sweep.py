@@ -5,7 +5,9 @@ is killed leaves nothing but its run directory. So the list at the end is made f
 """
 
 import atexit
+import logging
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,9 +22,13 @@ from omegaconf import DictConfig
 from tractprobe.runs.building import build
 from tractprobe.runs.configuration import Plain, plain
 from tractprobe.runs.identity import RunId
+from tractprobe.runs.result import RESULT
 from tractprobe.runs.status import ask_for, statuses, summary, table
 from tractprobe.system.errors import ConfigError, StorageError, TractprobeError, first_line
 from tractprobe.system.files import digest, writing
+from tractprobe.system.progress import time_left
+
+log = logging.getLogger(__name__)
 
 
 class Sweep(Callback):
@@ -31,6 +37,7 @@ class Sweep(Callback):
     def __init__(self) -> None:
         self.names: dict[Path, list[str]] = {}
         self.unclear: list[str] = []
+        self.began_s, self.done_before = 0.0, 0
 
     def on_run_start(self, config: DictConfig, **_: Any) -> None:
         """Exit with one line if the run's directory cannot be written to, before Hydra fails at it."""
@@ -45,8 +52,19 @@ class Sweep(Callback):
         for runs, names in self.names.items():
             ask_for(runs, names, sweep=line)
             atexit.register(_print_end, runs, names)
+        self.began_s, self.done_before = time.time(), self._done()
         if self.unclear:
             atexit.register(print, *self.unclear, sep="\n", flush=True)
+
+    def on_job_end(self, config: DictConfig, **_: Any) -> None:
+        """Say how many runs of the sweep are done, by whichever process, and how long the others will take."""
+        total, done = sum(map(len, self.names.values())), self._done()
+        if done < total and done > self.done_before:
+            left = time_left(done - self.done_before, total - done, time.time() - self.began_s)
+            log.info("sweep: %d of %d runs done, %s", done, total, left)
+
+    def _done(self) -> int:
+        return sum((runs / name / RESULT).is_file() for runs, names in self.names.items() for name in names)
 
     def on_multirun_end(self, config: DictConfig, **_: Any) -> None:
         """Compare all models of a completed study, in a table, pictures and a W&B run of its own."""

@@ -29,8 +29,8 @@ def check_ranks(settings: Settings) -> None:
     asked = f"trainer.devices x num_nodes = {settings.num_ranks}"
     if settings.closed_form:
         raise ConfigError(
-            f"{asked}: head=ridge is fitted by one process: give trainer=cpu, or trainer=gpu trainer.devices=1; several "
-            "fit nonlinear heads, one held-out value at a time: head=mlp held_out=<value> trainer=ddp"
+            f"{asked}: head=ridge is fitted by one process: give trainer=cpu, or trainer=gpu trainer.devices=1; "
+            "several fit nonlinear heads, one held-out value at a time: head=mlp held_out=<value> trainer=ddp"
         )
     if settings.held_out == ALL:
         raise ConfigError(

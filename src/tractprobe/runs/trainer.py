@@ -2,7 +2,6 @@
 
 import logging
 import os
-import sys
 import warnings
 from collections.abc import Mapping
 from datetime import timedelta
@@ -45,6 +44,7 @@ def trainer_of(settings: Settings, folder: Path, logger: Any) -> "pl.Trainer":
     from pytorch_lightning.callbacks import ModelCheckpoint
 
     from tractprobe.runs.checkpoint import AtomicCheckpoints, WithinEpochs
+    from tractprobe.runs.fit_progress import FitProgress
     from tractprobe.runs.ranks import check_environment, cluster_plugins
     from tractprobe.runs.signals import OwnSignals
     from tractprobe.runs.tracking import lightning_loggers
@@ -62,12 +62,12 @@ def trainer_of(settings: Settings, folder: Path, logger: Any) -> "pl.Trainer":
     return build(
         settings.trainer,
         logger=lightning_loggers(logger) or False,
-        callbacks=[OwnSignals(), *_callbacks(settings, logger), within_epochs, every_epoch],
+        callbacks=[OwnSignals(), FitProgress(), *_callbacks(settings, logger), within_epochs, every_epoch],
         plugins=[AtomicCheckpoints(), *cluster_plugins(settings)],
         num_sanity_val_steps=0,
         log_every_n_steps=1,
         enable_model_summary=False,
-        enable_progress_bar=sys.stderr.isatty(),
+        enable_progress_bar=False,  # one for each epoch and each validation
         use_distributed_sampler=False,
         limit_test_batches=1.0,
         default_root_dir=os.devnull,  # whatever lies in a root is loaded unasked: hpc_ckpt_<n>.ckpt, also to test
