@@ -162,5 +162,5 @@ def test_what_handles_failures_does_not_handle_the_end():
 def test_processes_that_slurm_did_not_start_are_one_error(configure: Configure, monkeypatch: pytest.MonkeyPatch):
     for name, value in {**SLURM, "SLURM_NTASKS": "4", "SLURM_NTASKS_PER_NODE": "4"}.items():
         monkeypatch.setenv(name, value)
-    with pytest.raises(ConfigError, match=r"2 processes .* give srun --nodes=<trainer\.num_nodes>"):
+    with pytest.raises(ConfigError, match=r"2 processes .* give srun --nodes=1 --ntasks-per-node=2"):
         train(configure(*FIT, "trainer=ddp"))
