@@ -9,6 +9,7 @@ import atexit
 import logging
 import os
 import sys
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -37,6 +38,7 @@ from tractprobe.runs.status import Status, ask_for, statuses, summary, table
 from tractprobe.system.errors import ConfigError, RunError, StorageError, TractprobeError, first_line
 from tractprobe.system.files import digest, writing
 from tractprobe.system.printable import printable
+from tractprobe.system.progress import time_left
 
 log = logging.getLogger(__name__)
 
@@ -44,7 +46,16 @@ Check = Callable[[DictConfig], Any]
 
 
 class Sweep(Callback):
-    """What Hydra calls before a run of its own."""
+    """What Hydra calls before a run of its own, and around the jobs of a sweep."""
+
+    def __init__(self) -> None:
+        self.names: dict[Path, list[str]] = {}
+        self.began_s, self.done_before = 0.0, 0
+
+    def expect(self, names: dict[Path, list[str]]) -> None:
+        """Note the runs that a sweep is about to start, by the folder of runs."""
+        self.names, self.began_s = names, time.time()
+        self.done_before = self._done()
 
     def on_run_start(self, config: DictConfig, **_: Any) -> None:
         """Exit with one line if the run's directory cannot be written to, before Hydra fails at it."""
@@ -53,6 +64,16 @@ class Sweep(Callback):
             _check_writable(folder)
         elif not os.access(folder, os.W_OK):  # reading what is finished needs no permission to write
             _write_nothing(config)
+
+    def on_job_end(self, config: DictConfig, **_: Any) -> None:
+        """Say how many runs of the sweep are done, by whichever process, and how long the others will take."""
+        total, done = sum(map(len, self.names.values())), self._done()
+        if done < total and done > self.done_before:
+            left = time_left(done - self.done_before, total - done, time.time() - self.began_s)
+            log.info("sweep: %d of %d runs done, %s", done, total, left)
+
+    def _done(self) -> int:
+        return sum((runs / name / RESULT).is_file() for runs, names in self.names.items() for name in names)
 
 
 @dataclass(frozen=True)
