@@ -58,7 +58,7 @@ class Job:
     arguments
         Its own, among those of the line.
     runs, name
-        Where its run lies, if its settings can be resolved.
+        Where its run lies, if its settings can be resolved; nowhere if it evaluates or prepares.
     names
         Of its runs: with ``held_out=all`` one for each value, where the corpora are there to tell.
     problem
@@ -90,7 +90,8 @@ def sweep(hydra: Hydra, config: DictConfig, task: Callable[[DictConfig], Any], c
         sys.exit(1)
     names: dict[Path, list[str]] = {}
     for job in started:
-        names.setdefault(job.runs, []).append(job.name)
+        if job.name:
+            names.setdefault(job.runs, []).append(job.name)
     for runs, own in names.items():
         ask_for(runs, own, sweep=[*_parameters(config), *config.hydra.overrides.task])
         atexit.register(_print_end, runs, own)
@@ -170,6 +171,8 @@ def _job(arguments: Sequence[str], composed: Callable[[], DictConfig], check: Ch
         config = composed()
         settings = plain(config)
         check(config)
+        if "model" not in settings:  # an evaluation or preparation, which is no run
+            return Job(tuple(arguments))
         name = RunId.of(settings).name
         return Job(tuple(arguments), Path(settings["paths"]["runs"]), name, names_of_runs(Settings.of(settings)))
     except TractprobeError as error:
