@@ -134,7 +134,9 @@ def plan(hydra: Hydra, config: DictConfig, check: Check) -> str:
             found = {one.run: one for one in statuses(job.runs, only=set(job.names))} if known else {}
             every = [found.get(name, Status(name, "missing", "")) for name in job.names]
             each += [replace(one, note=f"{one.note}  {notes}".strip()) for one in every]
-    lines = [*_problems(jobs), table(each), f"\n{len(jobs)} job{'s' * (len(jobs) != 1)}: {summary(each)}"]
+    unnamed = [f"job      {' '.join(job.arguments)}" for job in jobs if job.problem is None and not job.name]
+    count = f"{len(jobs)} job{'s' * (len(jobs) != 1)}"
+    lines = [*_problems(jobs), *unnamed, table(each), f"\n{count}: {summary(each)}" if each else f"\n{count}"]
     return printable("\n".join(line for line in lines if line))
 
 
