@@ -42,7 +42,14 @@ Check = Callable[[DictConfig], Any]
 
 
 class Sweep(Callback):
-    """What Hydra calls before a run of its own."""
+    """What Hydra calls before a run of its own, and around the jobs of a sweep."""
+
+    def __init__(self) -> None:
+        self.names: dict[Path, list[str]] = {}
+
+    def expect(self, names: dict[Path, list[str]]) -> None:
+        """Note the runs that a sweep is about to start, by the folder of runs."""
+        self.names = names
 
     def on_run_start(self, config: DictConfig, **_: Any) -> None:
         """Exit with one line if the run's directory cannot be written to, before Hydra fails at it."""
@@ -95,7 +102,7 @@ def sweep(hydra: Hydra, config: DictConfig, task: Callable[[DictConfig], Any], c
     for runs, own in names.items():
         ask_for(runs, own, sweep=[*_parameters(config), *config.hydra.overrides.task])
         atexit.register(_print_end, runs, own)
-    returned = _launched(hydra, config, task, started)
+    returned = _launched(hydra, config, task, started, names)
     if any(one.status != JobStatus.COMPLETED for one in returned) or len(started) < len(jobs):
         sys.exit(1)
     study = config.hydra.runtime.choices.get("study")
@@ -104,9 +111,18 @@ def sweep(hydra: Hydra, config: DictConfig, task: Callable[[DictConfig], Any], c
             _compare(study, plain(config), runs, own)
 
 
-def _launched(hydra: Hydra, config: DictConfig, task: Callable[[DictConfig], Any], jobs: Sequence[Job]) -> list[Any]:
+def _launched(
+    hydra: Hydra,
+    config: DictConfig,
+    task: Callable[[DictConfig], Any],
+    jobs: Sequence[Job],
+    names: dict[Path, list[str]],
+) -> list[Any]:
     """Give jobs to the launcher; unlike Hydra's own sweeper, whatever becomes of them."""
     callbacks = Callbacks(config)
+    for own in callbacks.callbacks:
+        if isinstance(own, Sweep):
+            own.expect(names)
     callbacks.on_multirun_start(config=config, config_name=config.hydra.job.config_name)
     OmegaConf.save(config, Path(config.hydra.sweep.dir) / "multirun.yaml")
     context = HydraContext(config_loader=hydra.config_loader, callbacks=callbacks)
