@@ -85,7 +85,7 @@ class Job:
     arguments
         Its own, among those of the line.
     runs, name
-        Where its run lies, if its settings can be resolved.
+        Where its run lies, if its settings can be resolved; nowhere if it evaluates or prepares.
     names
         Of its runs: with ``held_out=all`` one for each value, where the corpora are there to tell.
     problem
@@ -117,11 +117,12 @@ def sweep(hydra: Hydra, config: DictConfig, task: Callable[[DictConfig], Any], c
         sys.exit(1)
     names: dict[Path, list[str]] = {}
     for job in started:
-        names.setdefault(job.runs, []).append(job.name)
+        if job.name:
+            names.setdefault(job.runs, []).append(job.name)
     for runs, own in names.items():
         ask_for(runs, own, sweep=[*_parameters(config), *config.hydra.overrides.task])
         atexit.register(_print_end, runs, own)
-    returned = _launched(hydra, config, task, started)
+    returned = _launched(hydra, config, task, started, names)
     if any(one.status != JobStatus.COMPLETED for one in returned) or len(started) < len(jobs):
         sys.exit(1)
     study = config.hydra.runtime.choices.get("study")
@@ -130,9 +131,18 @@ def sweep(hydra: Hydra, config: DictConfig, task: Callable[[DictConfig], Any], c
             _compare(study, plain(config), runs, own)
 
 
-def _launched(hydra: Hydra, config: DictConfig, task: Callable[[DictConfig], Any], jobs: Sequence[Job]) -> list[Any]:
+def _launched(
+    hydra: Hydra,
+    config: DictConfig,
+    task: Callable[[DictConfig], Any],
+    jobs: Sequence[Job],
+    names: dict[Path, list[str]],
+) -> list[Any]:
     """Give jobs to the launcher; unlike Hydra's own sweeper, whatever becomes of them."""
     callbacks = Callbacks(config)
+    for own in callbacks.callbacks:
+        if isinstance(own, Sweep):
+            own.expect(names)
     callbacks.on_multirun_start(config=config, config_name=config.hydra.job.config_name)
     OmegaConf.save(config, Path(config.hydra.sweep.dir) / "multirun.yaml")
     context = HydraContext(config_loader=hydra.config_loader, callbacks=callbacks)
@@ -160,7 +170,9 @@ def plan(hydra: Hydra, config: DictConfig, check: Check) -> str:
             found = {one.run: one for one in statuses(job.runs, only=set(job.names))} if known else {}
             every = [found.get(name, Status(name, "missing", "")) for name in job.names]
             each += [replace(one, note=f"{one.note}  {notes}".strip()) for one in every]
-    lines = [*_problems(jobs), table(each), f"\n{len(jobs)} job{'s' * (len(jobs) != 1)}: {summary(each)}"]
+    unnamed = [f"job      {' '.join(job.arguments)}" for job in jobs if job.problem is None and not job.name]
+    count = f"{len(jobs)} job{'s' * (len(jobs) != 1)}"
+    lines = [*_problems(jobs), *unnamed, table(each), f"\n{count}: {summary(each)}" if each else f"\n{count}"]
     return printable("\n".join(line for line in lines if line))
 
 
@@ -197,6 +209,8 @@ def _job(arguments: Sequence[str], composed: Callable[[], DictConfig], check: Ch
         config = composed()
         settings = plain(config)
         check(config)
+        if "model" not in settings:  # an evaluation or preparation, which is no run
+            return Job(tuple(arguments))
         name = RunId.of(settings).name
         return Job(tuple(arguments), Path(settings["paths"]["runs"]), name, names_of_runs(Settings.of(settings)))
     except TractprobeError as error:
