@@ -2,6 +2,7 @@
 # make test    fresh machine: installs, then runs the tests
 # make fuzz    2,000 damaged files for each corpus reader; minutes
 # make chaos   50 runs killed at random moments, all the same in the end; minutes
+# make services    real services on 127.0.0.1, one by one, and the tests that need them; minutes
 # make lint    style, types and the order of imports
 PYTHON ?= python3
 VENV ?= .venv
@@ -9,7 +10,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 DEMO := paths.runs=runs/demo
 
-.PHONY: demo test fuzz chaos lint clean
+.PHONY: demo test fuzz chaos services lint clean
 
 demo: $(VENV)/.installed
 	@echo "Two encoders x six held-out languages, every layer; about a minute on 2 cores."
@@ -27,6 +28,10 @@ fuzz: $(VENV)/.installed-dev
 
 chaos: $(VENV)/.installed-dev
 	$(BIN)/python tests/chaos.py
+	$(BIN)/python tests/faults.py
+
+services: $(VENV)/.installed-dev
+	for script in tests/services/*.sh; do PYTHON=$(BIN)/python bash $$script || exit 1; done
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .

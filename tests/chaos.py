@@ -42,7 +42,7 @@ import tractprobe.probes.gradient.fit
 import tractprobe.probes.linear.fit
 import tractprobe.probes.states
 from tractprobe.corpora.readers.folder import Folder
-from tractprobe.evidence.table import collect, write_csv
+from tractprobe.evidence.rows import collect, write_csv
 from tractprobe.runs.checkpoint import AtomicCheckpoints
 from tractprobe.runs.configuration import conf_dir
 from tractprobe.runs.hydra import register_resolvers

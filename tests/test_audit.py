@@ -1,6 +1,7 @@
 """Every public mistake, made on good data, is caught; and good data pass."""
 
 import html.parser
+import json
 import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -13,14 +14,15 @@ from conftest import real
 from scipy.signal import butter, resample, sosfiltfilt
 
 from tractprobe.cli import main
-from tractprobe.corpora.audit import VERDICTS, Audit, Check, audit, gather, is_bilabial, is_silence, lag
+from tractprobe.commands.audit import REFERENCES
+from tractprobe.corpora.audit import VERDICTS, Audit, Check, audit, gather, is_bilabial, is_silence, lag, pictures
 from tractprobe.corpora.audit import page as html_page
 from tractprobe.corpora.audit.calibration import calibrated
 from tractprobe.corpora.audit.gather import SAMPLE, Sample
 from tractprobe.corpora.audit.lag import LAGS_MS, log_bands, peak_ms
 from tractprobe.corpora.audit.limits import Limits, own_limits, read_limits
 from tractprobe.corpora.audit.page import page, write_page
-from tractprobe.corpora.audit.pictures import example_picture, positions_picture
+from tractprobe.corpora.audit.pictures import example_picture, lags_picture, positions_picture
 from tractprobe.corpora.audit.result import Measured
 from tractprobe.corpora.audit.stuck import filled
 from tractprobe.corpora.audit.timing import LAG_GROWTH
@@ -33,6 +35,7 @@ from tractprobe.corpora.readers.hprc import Hprc
 from tractprobe.corpora.readers.mocha import Mocha
 from tractprobe.corpora.readers.xrmb import Xrmb
 from tractprobe.corpora.utterance import Phone, Reader, Utterance
+from tractprobe.inversion import reference
 from tractprobe.signals.channels import CHANNELS
 from tractprobe.signals.figures import png
 from tractprobe.signals.track import Track
@@ -505,7 +508,12 @@ def test_odd_recordings_are_judged_and_drawn_but_never_crash(odd: str, monkeypat
     assert {check.verdict for check in result.speakers[0].checks} <= set(VERDICTS)
     if odd in ("enormous", "one measurement", "one sample of audio"):
         example = result.speakers[0].example
-        figures = positions_picture(result.speakers[0]), example_picture(replace(example, phones=example.phones[:5]))
+        speaker = result.speakers[0]
+        figures = (
+            positions_picture(speaker),
+            lags_picture(speaker),
+            example_picture(replace(example, phones=example.phones[:5])),
+        )
         assert all(png(figure).startswith(b"\x89PNG") for figure in figures)
     if odd in ("enormous", "tiny", "constant"):
         assert "spread of channels" in failures(result)
@@ -534,7 +542,7 @@ class Tags(html.parser.HTMLParser):
 
 
 def test_the_page_is_self_contained_and_escapes_what_files_say(tmp_path: Path):
-    nasty = "<script>alert(1)</script> $\\frac{ & \x07"
+    nasty = "<script>alert(1)</script> $\\frac{ & \x07 \x1b[2J \u202e"
     utterance = replace(
         spoken("m1")[0], text=nasty, phones=(Phone(nasty, 0.1, 0.3), Phone("漢$", 0.3, 0.5), Phone("$x_{$", 0.5, 0.6))
     )
@@ -544,9 +552,56 @@ def test_the_page_is_self_contained_and_escapes_what_files_say(tmp_path: Path):
     text = path.read_text(encoding="utf-8")
     reader = Tags()
     reader.feed(text)
-    assert "script" not in reader.tags and reader.tags.count("img") == 2
+    assert "script" not in reader.tags and reader.tags.count("img") == 3
     assert all(source.startswith(("data:image/png;base64,", "#")) for source in reader.sources)
     assert "http" not in text.replace("data:", "") and "&lt;script&gt;" in text
+    assert not set(text) & {"\x07", "\x1b", "\u202e"} and r"\x1b[2J" in text
+
+
+def luminance(colour: np.ndarray) -> float:
+    """WCAG 2's relative luminance of sRGB."""
+    linear = np.where(colour <= 0.04045, colour / 12.92, ((colour + 0.055) / 1.055) ** 2.4)
+    return float(linear @ [0.2126, 0.7152, 0.0722])
+
+
+def contrast(one: np.ndarray, other: np.ndarray) -> float:
+    dark, light = sorted((luminance(one), luminance(other)))
+    return (light + 0.05) / (dark + 0.05)
+
+
+def rgb(colour: str) -> np.ndarray:
+    return np.array([int(colour[place : place + 2], 16) for place in (1, 3, 5)]) / 255
+
+
+def by_night(colour: np.ndarray) -> np.ndarray:
+    """What ``invert(.92) hue-rotate(180deg)`` makes of a colour (CSS Filter Effects)."""
+    turn = np.array([[-0.574, 1.43, 0.144], [0.426, 0.43, 0.144], [0.426, 1.43, -0.856]])
+    return np.clip(turn @ (0.92 + colour * (1 - 2 * 0.92)), 0, 1)
+
+
+@pytest.mark.parametrize("mode", html_page.COLOURS)
+def test_letters_of_the_page_can_be_read_by_day_and_by_night(mode: str):
+    colours = {name: rgb(colour) for name, colour in html_page.COLOURS[mode].items()}
+    assert all(contrast(colours[ink], colours["paper"]) >= 4.5 for ink in ("ink", "soft", "link"))
+    verdicts = [name for name in colours if f"on-{name}" in colours]
+    assert set(verdicts) == {"fail", "look", "pass", "na"}
+    assert all(contrast(colours[name], colours[f"on-{name}"]) >= 4.5 for name in verdicts)
+
+
+@pytest.mark.parametrize("night", [False, True])
+def test_letters_in_pictures_can_be_read_by_day_and_by_night(night: bool):
+    assert "prefers-color-scheme: dark" in html_page._STYLE and "invert(.92) hue-rotate(180deg)" in html_page._STYLE
+    for ink in (*pictures.INKS.values(), pictures.EXTRA_INK, "#000000"):
+        colours = [rgb(ink), np.ones(3)]
+        assert contrast(*(map(by_night, colours) if night else colours)) >= 4.5
+
+
+def test_on_a_phone_cells_say_what_they_are(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(html_page, "PICTURED", 0)
+    text = page(audit(spoken("m1")[:1]))
+    assert 'name="viewport"' in text and "@media (max-width: 700px)" in text
+    assert all(f'data-label="{name}"' in text for name in ("utterances", "measured", "limits", "details"))
+    assert "LIGHT" not in text and "DARK" not in text and "--on-look: #4a3500;" in text
 
 
 def test_the_worst_speaker_comes_first_in_words_and_on_the_page(monkeypatch: pytest.MonkeyPatch):
@@ -691,7 +746,7 @@ def test_what_is_rare_is_to_be_looked_at_and_no_failure():
 
 def test_every_limit_has_its_reason_and_every_check_its_limits():
     (speaker,) = audit(spoken("m1")[:1]).speakers
-    assert [check.name for check in speaker.checks] == list(own_limits())
+    assert [*(check.name for check in speaker.checks), REFERENCES, *reference.NAMES] == list(own_limits())
     for limits in own_limits().values():
         assert limits.why_fail and limits.cause and limits.seen and limits.mistakes
         assert limits.fail[0] <= limits.look[0] < limits.look[1] <= limits.fail[1]
@@ -737,6 +792,27 @@ def test_a_table_of_limits_that_is_none_is_refused_in_one_line(bad: str, tmp_pat
     with pytest.raises(CorpusError, match=r"mine\.toml: not a table of limits: ") as caught:
         read_limits(path)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(("deviation_mm", "flag"), [(0.2, "pass"), (0.7, "LOOK"), (2.1, "FAIL")])
+def test_what_a_reader_says_of_head_references_is_judged(
+    deviation_mm: float, flag: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    for path in sorted(BUILTIN.glob("m1_*"))[:6]:
+        (tmp_path / "raw").mkdir(exist_ok=True)
+        shutil.copy(path, tmp_path / "raw")
+    folder = prepare(Folder("lab", tmp_path / "raw"), tmp_path / "data").folder
+    fit = {"error_mm": 0.1, "lost": 0.0, "is_corrected": False}
+    sessions = [
+        {"session": f"m1 in day{day}", "deviation_mm": {"ear nose": deviation_mm / day}} | fit for day in (1, 2)
+    ]
+    description = json.loads((folder / "corpus.json").read_text()) | {"head_references": sessions}
+    (folder / "corpus.json").write_text(json.dumps(description))
+    assert main(["audit", str(folder)]) == (flag == "FAIL")
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if REFERENCES in line]
+    assert line.startswith(f"  {flag}") and f"{deviation_mm} mm" in line and (flag == "pass" or "in day1" in line)
+    (folder / "corpus.json").write_text(json.dumps(description | {"head_references": [{"session": 3}]}))
+    assert main(["audit", str(folder)]) == 1 and "head_references" in capsys.readouterr().err
 
 
 def test_the_command_tells_what_is_wrong_by_its_words_and_its_exit_status(

@@ -1,7 +1,9 @@
 import inspect
+import json
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,8 @@ from hydra._internal.utils import create_config_search_path
 from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import HydraException
 from hydra.types import RunMode
+from hypothesis import given
+from hypothesis import strategies as st
 from omegaconf import OmegaConf
 
 from tractprobe.commands.prepare import without_nulls
@@ -20,7 +24,7 @@ from tractprobe.runs.composition import Loader
 from tractprobe.runs.configuration import conf_dir, plain
 from tractprobe.runs.hydra import register_resolvers
 from tractprobe.runs.identity import RunId, head_label, model_label
-from tractprobe.runs.settings import Node
+from tractprobe.runs.settings import Node, Settings
 from tractprobe.system.errors import ConfigError
 from tractprobe.system.registry import PUBLIC, place_of
 
@@ -325,3 +329,45 @@ def test_configuration_files_hold_targets_and_their_arguments_only():
         assert "_target_" in node and "defaults" not in node, (root, group, option)
         first = (conf_dir() / group / f"{option}.yaml").read_text().splitlines()[0]
         assert first.startswith("# ") or group == "optimizer", (group, option)
+
+
+@given(
+    st.dictionaries(
+        st.from_regex(r"[ab][ab-]{0,3}", fullmatch=True),
+        st.sets(st.from_regex(r"[ab][ab-]{0,3}", fullmatch=True), min_size=1, max_size=3),
+        min_size=2,
+        max_size=3,
+    )
+)
+def test_no_two_speakers_share_a_run(speakers: dict[str, set[str]]):
+    """Neither by full names nor by those without the corpus; a hyphen joins both and may be in either."""
+    run = RunId("mel", "all", "ridge", None, 0, "speaker", {}, tuple(speakers))
+    full = [f"{corpus}/{name}" for corpus, names in speakers.items() for name in names]
+    alone = {name for names in speakers.values() for name in names}
+    assert len({replace(run, held_out=name).name for name in [*full, *alone]}) == len(full) + len(alone)
+    for corpus, names in speakers.items():
+        by_itself = replace(run, corpora=(corpus,))
+        for name in names:
+            assert replace(by_itself, held_out=f"{corpus}/{name}").name == f"mel/all/ridge/{corpus}-{name}/s0"
+
+
+FROM_FILES = {
+    "held_out": lambda raw: {"held_out": "${watched:1}"},
+    "name": lambda raw: {"model": raw["model"] | {"name": "${watched:1}"}},
+    "label": lambda raw: {"model": raw["model"] | {"label": "${watched:1}"}},
+    "root": lambda raw: {"model": {"_target_": "tractprobe.encoders.precomputed.Precomputed", "root": "${watched:1}"}},
+    "another's file of settings": lambda raw: {"model": raw["model"] | {"label": "EVIL"}},
+}
+
+
+@pytest.mark.parametrize("case", FROM_FILES)
+def test_nothing_that_came_from_a_file_is_interpolated(configure: Any, tmp_path: Path, case: str):
+    """Another's result.json may say anything; resolving it would read the environment, or call a plug-in's resolver."""
+    resolved = []
+    OmegaConf.register_new_resolver("watched", lambda *given: resolved.append(given) or "x", replace=True)
+    (tmp_path / "evil.yaml").write_text("label: ${watched:2}\n")
+    raw = plain(configure("model=hub", "model.name=some/model", "held_out=it"))
+    changed = json.loads(json.dumps(FROM_FILES[case](raw)).replace("EVIL", str(tmp_path / "evil")))
+    identity = Settings.of(raw | changed).id
+    assert identity.name and identity.differences is not None and not resolved
+    assert identity.held_out == changed.get("held_out", "it")

@@ -6,7 +6,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ import torch
 from conftest import REPOSITORY
 from inversions import inversion
 from safetensors.torch import load_file
+from signalled import IN_FIT, as_signalled
 from warm import Process, Warm
 
 from tractprobe.corpora.prepared.corpus import PreparedCorpus
@@ -123,7 +123,7 @@ def together(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The directory of a run that two processes did."""
     folder = tmp_path_factory.mktemp("together")
     line = [sys.executable, *training(folder, data)]
-    subprocess.run(line, check=True, capture_output=True, timeout=300, cwd=folder)
+    subprocess.run(line, check=True, capture_output=True, cwd=folder)
     (path,) = folder.rglob("result.json")
     return path.parent
 
@@ -152,14 +152,9 @@ AS_LIGHTNING_STARTS_THEM = ("hydra.job.name=train_ddp_process_1", "hydra.output_
 
 
 def test_ranks_that_were_killed_go_on_to_the_same_bits(together: Path, data: Path, tmp_path: Path, warm: Warm):
-    processes = ranks(warm, training(tmp_path, data), tmp_path, *AS_LIGHTNING_STARTS_THEM)
-    deadline = time.monotonic() + 120
-    while not list(tmp_path.rglob("last.ckpt")) and time.monotonic() < deadline:
-        time.sleep(0.01)
-    for process in processes:
-        os.killpg(process.pid, signal.SIGKILL)
-    for process in processes:
-        process.wait()
+    line = as_signalled(IN_FIT, 4, signal.SIGKILL, training(tmp_path, data))
+    for process in ranks(warm, line, tmp_path, *AS_LIGHTNING_STARTS_THEM):
+        assert process.wait() == -signal.SIGKILL
     (checkpoint,) = tmp_path.rglob("last.ckpt")
     assert torch.load(checkpoint, weights_only=True)["epoch"] < 5 and not list(tmp_path.rglob("result.json"))
     assert_end_well(ranks(warm, training(tmp_path, data), tmp_path, *AS_LIGHTNING_STARTS_THEM))
@@ -175,7 +170,7 @@ def test_ranks_started_by_torchrun_score_what_one_process_scores(
     own = together / "evaluations/own.json"
     line = script("evaluate.py", tmp_path, data, f"run={together}", "trainer=ddp", "data.batch_size=3")
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
-    subprocess.run([*torchrun, *line], check=True, capture_output=True, timeout=300, cwd=tmp_path)
+    subprocess.run([*torchrun, *line], check=True, capture_output=True, cwd=tmp_path)
     found = json.loads(own.read_text())["scores"]
     expected = evaluate(configure(f"run={together}", "data.batch_size=5", name="evaluate"))
     for one, other in zip(found, expected, strict=True):

@@ -63,6 +63,11 @@ ANSWERS: dict[str, tuple[list[str], int, str]] = {
     "status": (["status", "runs"], 0, "2 done, 0 running"),
     "table": (["table", "runs", "--csv", "scores.csv"], 0, "mean"),
     "comparison": (["table", "runs", "--against", "ridge"], 1, "no other head was run"),
+    "no such baseline": (
+        ["table", "runs", "--against", "mpl"],
+        1,
+        "--against mpl: these runs have no such head; there are ",
+    ),
     "no run": (["export", "nosuch"], 1, "nosuch holds no result.json"),
     "no head in the run": (["export", "runs/mel/all/ridge/it/s0"], 1, "head.safetensors: not the heads of this run"),
     "no head": (["invert", "a.wav", "--head", "nosuch.safetensors"], 1, "nosuch.safetensors: no such file"),
@@ -220,6 +225,8 @@ IMPOSSIBLE = {
     "+head.width=3": "head.width: remove it; it follows from encoder and targets",
     "+trainer.logger=false": "trainer.logger: remove it; tracking=<option> says where runs are logged",
     "model=hub": "model.name: this setting has no default; give model.name=<value>",
+    "model=hub model.name=/nosuch": "model.name=/nosuch: no such folder",
+    "model=features model.root=nosuch": "model.root=nosuch: no such folder in ",
     "trainer.devices=auto": "trainer.devices=auto: expected 1 or more",
 }
 

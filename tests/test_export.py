@@ -25,9 +25,10 @@ from tractprobe.inversion.head_file import read_head
 from tractprobe.inversion.inverter import load_head
 from tractprobe.jobs import train
 from tractprobe.probes.gradient.score_sums import ScoreSums
-from tractprobe.runs.configuration import conf_dir
+from tractprobe.runs.configuration import conf_dir, plain
 from tractprobe.runs.head_store import packed, read_checked
 from tractprobe.runs.result import read_result
+from tractprobe.runs.settings import Settings
 from tractprobe.signals.channels import CHANNELS
 from tractprobe.system.errors import HeadError, RunError
 from tractprobe.system.files import file_sha256, write_json
@@ -37,9 +38,10 @@ Configure = Callable[..., Any]
 
 def a_run(configure: Configure, *overrides: str) -> Path:
     """Train a cell and return its directory."""
-    settings = train(configure("held_out=it", *overrides))["settings"]
-    (path,) = Path(settings["paths"]["runs"]).rglob("result.json")
-    return path.parent
+    config = configure("held_out=it", *overrides)
+    train(config)
+    settings = Settings.of(plain(config))
+    return settings.folder
 
 
 @pytest.fixture(scope="module")
@@ -106,6 +108,16 @@ def test_the_layer_is_the_best_by_validation_and_never_by_test(configure: Config
         export(run)
     with pytest.raises(RunError, match="no layer 3; it has 0, 1, 2"):
         export(run, layer=3)
+
+
+def test_a_run_with_one_alpha_has_a_layer_to_export(configure: Configure):
+    """Its validation r is that of a run that could have chosen among several and chose this one."""
+    runs = [a_run(configure, *SMALL, f"head.alphas={alphas}") for alphas in ("[100]", "[100,100]")]
+    one, several = map(read_result, runs)
+    assert several["fit"]["alpha"] == one["fit"]["alpha"] == [[100.0] * 12] * 3
+    assert one["fit"]["best_validation_r"] == pytest.approx(several["fit"]["best_validation_r"], abs=1e-12)
+    r = one["fit"]["best_validation_r"]
+    assert read_head(export(runs[0])).layer == r.index(max(r))
 
 
 def test_a_head_file_says_what_it_is(run: Path, toy: PreparedCorpus):

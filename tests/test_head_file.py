@@ -70,6 +70,12 @@ BAD_FILES: dict[str, tuple[Callable[[Path], Any], str]] = {
     ),
     "somebody's safetensors": (lambda path: save_file(load_file(path), path), "not a head file of tractprobe"),
     "a newer format": (set_about(format=2), "format 2; this version reads 1"),
+    "an interpolation for an encoder's name": (
+        set_encoder(_target_="tractprobe.encoders.pretrained.pretrained", name="${oc.env:HOME}"), "yet to be resolved",
+    ),
+    "an interpolation for a size": (
+        set_about(head={"_target_": "tractprobe.heads.Mlp", "hidden": "${oc.decode:60000}"}), "yet to be resolved",
+    ),
     "a program for a head": (set_about(head={"_target_": "os.system", "command": "false"}), "not ours to build"),
     "a corpus for a head": (set_about(head={"_target_": "tractprobe.corpora.folder.Folder"}), "not ours to build"),
     "a head for an encoder": (set_encoder(_target_="tractprobe.ridge.Ridge"), "not ours to build"),

@@ -78,6 +78,17 @@ def test_memory_does_not_grow_with_the_audio(head: Path, mel: LogMel):
     assert max(seen) < 2.1 * RATE_HZ and len(seen) > 35
 
 
+def test_what_is_freed_of_a_piece_is_given_back(head: Path, mel: LogMel, monkeypatch: pytest.MonkeyPatch):
+    """Otherwise resident memory grows by 1.2 GB an hour with ``model=mel`` (``benchmarks/long.py`` measures it)."""
+    given: list[bool] = []
+    monkeypatch.setattr("tractprobe.inversion.inverter.give_back", lambda: given.append(True))
+    inverter = load_head(head, encoder=mel, chunk_s=1.0)
+    inverter(noise(20), RATE_HZ)
+    assert len(given) == 19
+    inverter(noise(0.5), RATE_HZ)  # of a wave in one piece nothing stays behind
+    assert len(given) == 19
+
+
 def test_attention_gets_context_and_short_audio_is_one_piece(tmp_path: Path):
     encoder = untrained(layers=2, width=48, channels=16)
     about = about_of(encoder)

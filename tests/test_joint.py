@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
-from test_run import NARROW, NONLINEAR
+from test_run import NARROW, NONLINEAR, SMALL
 
 from tractprobe.corpora.prepared.prepare import prepare
 from tractprobe.corpora.readers.folder import Folder
 from tractprobe.evaluation import evaluate
-from tractprobe.evidence.table import collect
+from tractprobe.evidence.rows import collect
 from tractprobe.jobs import train
 from tractprobe.probes.gradient.truth import Truths
 from tractprobe.runs.result import read_result
@@ -94,3 +94,24 @@ def test_what_cannot_be_trained_together_says_so(configure: Configure, tmp_path:
         train(configure("held_out=all", "together=true", NARROW, "head=weighted"))
     failures = [json.loads(path.read_text()) for path in (tmp_path / "runs").rglob("failure.json")]
     assert failures
+
+
+def test_the_curve_of_a_cell_is_that_of_its_own_heads(configure: Configure):
+    """Not the mean of the bank, whose other cells are validated on what this one holds out."""
+    curves = []
+    for result in train(
+        configure("held_out=all", "together=true", *NONLINEAR, *SMALL, "model.layers=1", "patience=100")
+    ):
+        history, best = result["fit"]["history"], result["fit"]["best_validation_r"]
+        for layer in (0, 1):
+            assert max(epoch[f"val/r/layer{layer}"] for epoch in history) == best[layer]
+        for epoch in history:
+            assert set(epoch) == {"epoch", "val/r/mean", "val/r/layer0", "val/r/layer1"}
+            assert epoch["val/r/mean"] == pytest.approx((epoch["val/r/layer0"] + epoch["val/r/layer1"]) / 2)
+        curves.append(tuple(epoch["val/r/mean"] for epoch in history))
+    assert len(set(curves)) == 3
+
+
+def test_a_bank_of_held_out_values_does_not_stop_by_their_mean(configure: Configure):
+    with pytest.raises((ConfigError, RunError), match=r"callbacks\.early_stopping .* patience=<epochs>"):
+        train(configure(*TOGETHER, "callbacks=early_stopping"))

@@ -131,6 +131,23 @@ def test_a_page_that_exists_is_replaced_only_if_asked(play: Play, tmp_path: Path
     assert (tmp_path / "played/toy-s0_de_0.html").stat().st_size > 10_000
 
 
+def test_the_built_in_corpus_is_prepared_if_it_has_not_been(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("TRACTPROBE_DATA", raising=False)
+    assert main(["play", "virtual", "c2_it_004"]) == 0
+    assert (tmp_path / "data/virtual/corpus.json").is_file() and (tmp_path / "played/virtual-c2_it_004.html").is_file()
+    assert capsys.readouterr().out == "played/virtual-c2_it_004.html\n"
+
+
+def test_a_run_given_as_a_head_is_told_how_to_become_one(play: Play, tmp_path: Path, capsys: pytest.CaptureFixture):
+    (tmp_path / "s0").mkdir()
+    for command in (["play", "toy"], ["invert", "a.wav"]):
+        assert main([*command, "--head", "s0"]) == 1
+        assert "`tractprobe export s0` makes one" in capsys.readouterr().err
+
+
 def test_a_video_without_ffmpeg_says_what_to_install(
     play: Play, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
 ):

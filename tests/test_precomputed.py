@@ -183,6 +183,15 @@ def test_hashes_are_computed_once(own: Path, monkeypatch: pytest.MonkeyPatch):
     assert content_sha256(own, "toy") != first and hashed == [path]
 
 
+def test_a_file_of_the_same_size_and_date_is_hashed_again(own: Path):
+    first = content_sha256(own, "toy")
+    path = utterance(own, ".npy")
+    status = path.stat()
+    np.save(path, np.load(path) + 1)
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+    assert path.stat().st_size == status.st_size and content_sha256(own, "toy") != first
+
+
 def test_hashes_that_cannot_be_kept_are_computed_again(own: Path, monkeypatch: pytest.MonkeyPatch):
     first = content_sha256(own, "toy")
     (own / feature_files.HASHES).write_text("{")

@@ -5,9 +5,9 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 import tracemalloc
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ import soundfile
 import soxr
 from broken import Crashing, Several
 from conftest import real, write_corpus, write_utterance
+from waiting import wait_until
 
 from tractprobe.corpora.prepared import convert as convert_module
 from tractprobe.corpora.prepared import prepare as prepare_module
@@ -472,22 +473,26 @@ def test_killed_in_the_middle_the_next_time_goes_on_with_nothing_lost_or_doubled
     raw = write_corpus(tmp_path / "raw", sentences=30)
     reader, data = Folder("lab", raw), tmp_path / "data"
     script = f"""
+import signal
 from pathlib import Path
 from tractprobe.corpora.readers.folder import Folder
 from tractprobe.corpora.prepared.prepare import prepare
-print("go", flush=True)
+
+read = Folder.read
+
+def read_one_speaker(self, source):
+    if "s1_" in str(source):
+        signal.pause()
+    return read(self, source)
+
+Folder.read = read_one_speaker
 if __name__ == "__main__":
     prepare(Folder("lab", Path({str(raw)!r})), Path({str(data)!r}), 2)
 """
     (tmp_path / "script.py").write_text(script)
-    process = subprocess.Popen([sys.executable, str(tmp_path / "script.py")], stdout=subprocess.PIPE)
-    assert process.stdout is not None and process.stdout.readline() == b"go\n"
-    deadline = time.monotonic() + 60
-    while len(list(data.glob(".lab.*.partial/audio/*.flac"))) < 20 and time.monotonic() < deadline:
-        time.sleep(0.01)
-    os.kill(process.pid, signal.SIGKILL)
-    process.wait()
-    process.stdout.close()
+    with subprocess.Popen([sys.executable, str(tmp_path / "script.py")]) as process:
+        wait_until(lambda: len(list(data.glob(".lab.*.partial/audio/*.flac"))) >= 20, process)
+        process.kill()
     assert list(data.glob(".lab.*.partial")) and not (data / "lab").exists()
     with caplog.at_level("INFO"):
         corpus = prepare(reader, data, 2)
@@ -529,36 +534,37 @@ def test_the_result_does_not_depend_on_the_number_of_processes(tmp_path: Path):
 
 def test_processes_end_with_the_one_that_started_them(tmp_path: Path):
     """Otherwise they would go on writing into a folder that another run has taken over."""
+    told = tmp_path / "told"
     script = f"""
-import os, signal, time
+import os, signal
 from pathlib import Path
-from tractprobe.corpora.prepared.convert import Converted
 from tractprobe.corpora.readers.folder import Folder
 from tractprobe.corpora.prepared.prepare import prepare
 
 class Slow(Folder):
     def read(self, source):
-        Path({str(tmp_path)!r}, f"{{os.getpid()}}.pid").touch()
-        time.sleep(60)
-        return []
+        os.write(os.open({str(told)!r}, os.O_WRONLY), b"reading\\n")
+        signal.pause()
 
 if __name__ == "__main__":
     prepare(Slow("lab", Path({str(tmp_path / "raw")!r})), Path({str(tmp_path / "data")!r}), 2)
 """
     small(tmp_path / "raw")
     (tmp_path / "script.py").write_text(script)
-    process = subprocess.Popen([sys.executable, str(tmp_path / "script.py")])
-    wait_until(lambda: len(list(tmp_path.glob("*.pid"))) == 2)
-    process.kill()
-    process.wait()
-    wait_until(lambda: not any(Path("/proc", path.stem).exists() for path in tmp_path.glob("*.pid")))
+    os.mkfifo(told)
+    pipe, lines = os.open(told, os.O_RDONLY | os.O_NONBLOCK), bytearray()
 
+    def both_are_reading() -> bool:
+        with suppress(BlockingIOError):
+            lines.extend(os.read(pipe, 100))
+        return lines.count(b"\n") == 2
 
-def wait_until(condition: Callable[[], bool], seconds: float = 60) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+    with subprocess.Popen([sys.executable, str(tmp_path / "script.py")]) as process:
+        wait_until(both_are_reading, process)
+        process.kill()
+    os.set_blocking(pipe, True)
+    assert os.read(pipe, 1) == b""  # returns when no process that could write is left
+    os.close(pipe)
 
 
 def test_a_file_that_kills_its_process_is_skipped_and_all_else_is_as_without_it(

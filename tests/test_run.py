@@ -4,8 +4,6 @@ import json
 import os
 import shutil
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -14,12 +12,14 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from conftest import REPOSITORY, real, write_corpus
+from conftest import REPOSITORY, real, write_corpus, write_utterance
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
+from signalled import as_signalled
 from sklearn.linear_model import Ridge
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from waiting import wait_until
 from warm import Warm
 
 from tractprobe.corpora.prepared.prepare import prepare
@@ -28,7 +28,8 @@ from tractprobe.corpora.readers.folder import Folder
 from tractprobe.corpora.readers.hprc import Hprc
 from tractprobe.evaluation import evaluate
 from tractprobe.evidence.figures import write_pictures
-from tractprobe.evidence.table import collect, layer_tables
+from tractprobe.evidence.rows import collect
+from tractprobe.evidence.table import layer_tables
 from tractprobe.jobs import train
 from tractprobe.probes.gradient.fit import data_of
 from tractprobe.probes.gradient.inversion import Inversion
@@ -269,26 +270,22 @@ def edit(path: Path, change: Callable[[dict[str, Any]], Any]) -> None:
     path.write_text(json.dumps(result))
 
 
-def test_two_processes_on_one_run_do_it_once(
-    places: list[str], tmp_path: Path, configure: Configure, caplog: pytest.LogCaptureFixture
-):
+WRITING = ("tractprobe.jobs", "", "write_result")
+
+
+def test_two_processes_on_one_run_do_it_once(places: list[str], tmp_path: Path, warm: Warm):
     """The second asks while the first has the run's folder to itself."""
-    line = [sys.executable, TRAIN, "held_out=it", NARROW, *places]
-    process = subprocess.Popen(line, stdout=subprocess.PIPE, text=True, cwd=tmp_path)
-    wait_for(tmp_path / "runs", "*.lock")
+    line = [TRAIN, "held_out=it", NARROW, *places]
+    first = warm.start(as_signalled(WRITING, 1, signal.SIGSTOP, line), tmp_path)
+    wait_until(lambda: bool(list((tmp_path / "runs").rglob("*.lock"))), first)
+    second = warm.start(line, tmp_path)
+    wait_until(lambda: "waiting for" in second.printed(), second)
     assert not list((tmp_path / "runs").rglob("result.json"))
-    with caplog.at_level("INFO"):
-        result = train(configure("held_out=it", NARROW, *places))
-    printed = process.communicate()[0]
-    assert process.returncode == 0
-    assert "finished already" not in printed and "finished already" in caplog.text
-    assert result == read_result(next((tmp_path / "runs").rglob("result.json")).parent)
-
-
-def wait_for(root: Path, name: str) -> None:
-    deadline = time.monotonic() + 120
-    while not list(root.rglob(name)) and time.monotonic() < deadline:
+    while first.poll() is None:
+        os.kill(first.pid, signal.SIGCONT)
         time.sleep(0.01)
+    assert first.wait() == 0 and second.wait() == 0
+    assert "finished already" not in first.printed() and "finished already" in second.printed()
 
 
 WRONG: list[tuple[list[str], str]] = [
@@ -296,7 +293,10 @@ WRONG: list[tuple[list[str], str]] = [
     (["corpora=[]"], "names of prepared corpora"),
     (["corpora=[toy,toy]"], "each once"),
     (["trainer.devices=2"], r"trainer\.devices=1"),
-    (["trainer=ddp", "head=mlp", "held_out=all"], "held_out=all uses one device"),
+    (["trainer=ddp", "head=mlp", "held_out=all"], "held_out=all uses one device.*held_out=<value> trainer=ddp"),
+    (["trainer=ddp", "head=mlp", "held_out=all", "together=true"], "together=true or without: give trainer=cpu"),
+    (["head=mlp", "together=true", "held_out=it"], "give held_out=all .*or together=false"),
+    (["trainer=ddp", "held_out=it"], "2: head=ridge is fitted by one process.*head=mlp held_out=<value> trainer=ddp"),
     (["trainer.devices=auto"], r"trainer\.devices=auto: expected 1 or more"),
     (["trainer=ddp", "trainer.num_nodes=0"], r"trainer\.num_nodes=0: expected 1 or more"),
     (["trainer=ddp", "trainer.strategy=fsdp"], r"trainer\.strategy=fsdp: several devices can only train by ddp"),
@@ -428,6 +428,17 @@ def test_heads_name_their_channels_and_units(configure: Configure, tmp_path: Pat
     with safe_open(path, "pt") as file:
         about = json.loads(file.metadata()["tractprobe"])
     assert about["channels"] == list(CHANNELS) and about["units"] == ["mm"] * 12 and about["layers"] == [0, 1, 2]
+
+
+def test_speakers_whose_names_join_alike_have_runs_of_their_own(configure: Configure, tmp_path: Path):
+    for name, speaker in (("a", "b-c"), ("a-b", "c")):
+        for sentence in range(4):
+            about = {"speaker": speaker, "language": "en", "text": f"sentence {sentence}", "seed": sentence}
+            write_utterance(tmp_path / "raw" / name, f"u{sentence}", **about)
+        prepare(Folder(name, tmp_path / "raw" / name), tmp_path / "data")
+    line = ["corpora=[a,a-b]", "split=speaker", "split.disjoint_text=false", "held_out=all", NARROW]
+    train(configure(*line, f"paths.data={tmp_path / 'data'}"))
+    assert sorted(path.parents[1].name for path in (tmp_path / "runs").rglob("result.json")) == ["a+b-c", "a-b-c"]
 
 
 def test_an_unprepared_corpus_tells_what_to_do(configure: Configure):

@@ -31,7 +31,8 @@ def test_arguments_read_off_the_source_are_those_of_the_object(name: str):
 def test_nothing_is_imported_for_it():
     code = (
         "import sys; from tractprobe.system.signatures import parameters as p;"
-        "assert p('torch.optim', 'AdamW') and p('pytorch_lightning', 'Trainer') and p('tractprobe.encoders.mel', 'Mfcc');"
+        "assert p('torch.optim', 'AdamW') and p('pytorch_lightning', 'Trainer');"
+        "assert p('tractprobe.encoders.mel', 'Mfcc');"
         "assert not {'torch', 'pytorch_lightning', 'tractprobe.encoders'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -16,6 +16,7 @@ from test_results import write_run
 
 from tractprobe.cli import main
 from tractprobe.jobs import train
+from tractprobe.runs.estimate import mean_over_speakers
 from tractprobe.runs.status import FAILURE, TRACEBACK, ask_for, failure_noted, statuses
 from tractprobe.system.errors import CorpusError, RunError
 from tractprobe.system.files import held_by, locked
@@ -58,13 +59,14 @@ def test_a_lock_says_who_holds_it_and_a_holder_that_is_killed_gives_it_back(
     assert held_by(folder) is None and "waiting" not in caplog.text
 
 
-def test_who_waits_for_a_lock_is_told_for_whom(tmp_path: Path, caplog: pytest.LogCaptureFixture):
-    process = holder_of(tmp_path / "s0")
+def test_who_waits_for_a_lock_is_told_for_whom(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+):
+    process, emit = holder_of(tmp_path / "s0"), caplog.handler.emit
     caplog.set_level("INFO")
-    killer = subprocess.Popen(["sh", "-c", f"sleep 1; kill -9 {process.pid}"])
+    monkeypatch.setattr(caplog.handler, "emit", lambda record: (emit(record), process.kill()))
     with locked(tmp_path / "s0"):
         pass
-    killer.wait()
     process.communicate()
     assert f"waiting for {tmp_path / 's0'}, held by process {process.pid} on " in caplog.text
 
@@ -195,3 +197,26 @@ def test_looking_needs_no_right_to_write_and_is_not_seen_by_who_else_looks(
     with open(tmp_path / ".s0.lock") as looking:
         fcntl.flock(looking, fcntl.LOCK_SH)
         assert held_by(tmp_path / "s0") is None
+
+
+def test_only_the_interval_that_is_printed_is_drawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Each takes 10,000 draws; a run of many layers shows one, or none."""
+    for held_out, r in (("it", [0.2, 0.1]), ("en", [])):
+        write_run(tmp_path, held_out=held_out, fit={"best_validation_r": r})
+    drawn = []
+    monkeypatch.setattr(
+        "tractprobe.runs.result.mean_over_speakers", lambda values: drawn.append(values) or mean_over_speakers(values)
+    )
+    en, it = statuses(tmp_path)
+    assert len(drawn) == 1 and "at layer 0 of 1" in it.note and en.note.endswith("over 2 layers")
+
+
+def test_undefined_r_is_counted(tmp_path: Path):
+    path = write_run(tmp_path, fit={"best_validation_r": [0.1, 0.2]}) / "result.json"
+    result = json.loads(path.read_text())
+    for row in result["scores"]:
+        row["r"] = None if row["layer"] == 0 or row["channel"] != "tt_x" else row["r"]
+    path.write_text(json.dumps(result))
+    assert statuses(tmp_path)[0].note.endswith("at layer 1 of 1, 33 of 36 undefined")
+    path.write_text(json.dumps(result | {"fit": {}}))
+    assert statuses(tmp_path)[0].note.endswith("over 2 layers, undefined in 1")

@@ -2,12 +2,13 @@
 
 import os
 import signal
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from signalled import IN_FIT, as_signalled
 from test_run import NARROW, NONLINEAR, TRAIN, places  # noqa: F401
 from warm import Process, Warm
 
@@ -18,27 +19,6 @@ from tractprobe.system.errors import ConfigError
 from tractprobe.system.stopping import Stopped
 
 Configure = Callable[..., Any]
-# Runs a script that gets a signal from itself when it calls a function for the n-th time.
-SIGNALLED = """
-import importlib, os, runpy, signal, sys
-
-_, module, owner, name, count, signum = sys.argv[:6]
-del sys.argv[:6]
-place = importlib.import_module(module)
-for part in filter(None, owner.split(".")):
-    place = getattr(place, part)
-called, left = getattr(place, name), [int(count)]
-
-def signalled(*arguments, **more):
-    left[0] -= 1
-    if left[0] == 0:
-        os.kill(os.getpid(), int(signum))
-    return called(*arguments, **more)
-
-setattr(place, name, signalled)
-runpy.run_path(sys.argv[0], run_name="__main__")
-"""
-IN_FIT = ("tractprobe.probes.gradient.inversion", "Inversion", "training_step")
 FIT = [*NONLINEAR, NARROW, "trainer.max_epochs=6", "checkpoint_s=0.001", "data.batch_size=4", "held_out=it"]
 SLURM = {
     "SLURM_JOB_ID": "1", "SLURM_JOB_NAME": "fit", "SLURM_NTASKS": "1", "SLURM_PROCID": "0", "SLURM_LOCALID": "0",
@@ -47,12 +27,10 @@ SLURM = {
 
 
 def signalled(
-    warm: Warm, folder: Path, where: Sequence[str], count: int, signum: int, line: Sequence[str], **more: str
+    warm: Warm, folder: Path, where: tuple[str, str, str], count: int, signum: int, line: list[str], **more: str
 ) -> Process:
     """Start a line that gets a signal at its n-th call of a function."""
-    (folder / "signalled.py").write_text(SIGNALLED)
-    script = [str(folder / "signalled.py"), *where, str(count), str(int(signum))]
-    return warm.start([*script, *line], folder, {**os.environ, **more})
+    return warm.start(as_signalled(where, count, signum, line), folder, {**os.environ, **more})
 
 
 def fit_of(runs: Path) -> dict[str, Any]:
@@ -178,3 +156,10 @@ def test_settings_hidden_in_lightnings_variables_are_refused(configure: Configur
 
 def test_what_handles_failures_does_not_handle_the_end():
     assert not issubclass(Stopped, Exception | SystemExit)
+
+
+def test_processes_that_slurm_did_not_start_are_one_error(configure: Configure, monkeypatch: pytest.MonkeyPatch):
+    for name, value in {**SLURM, "SLURM_NTASKS": "4", "SLURM_NTASKS_PER_NODE": "4"}.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(ConfigError, match=r"2 processes .* give srun --nodes=<trainer\.num_nodes>"):
+        train(configure(*FIT, "trainer=ddp"))

@@ -2,9 +2,13 @@
 
 import errno
 import os
+import re
+import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +17,7 @@ from conftest import REPOSITORY, write_corpus
 
 from tractprobe.corpora.prepared.prepare import prepare
 from tractprobe.corpora.readers.folder import Folder
+from tractprobe.encoders.wav2vec2 import Wav2Vec2
 from tractprobe.jobs import train
 from tractprobe.system.errors import StorageError
 from tractprobe.system.files import atomic
@@ -88,6 +93,78 @@ def test_a_run_directory_that_is_none_is_one_line(tmp_path: Path):
     """A file in its place; what a read-only disk gives is the same, but for the reason."""
     (tmp_path / "runs").write_text("")
     command = [sys.executable, str(REPOSITORY / "train.py"), f"paths.runs={tmp_path / 'runs'}", "model=mel_frame"]
-    process = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False)
+    process = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert process.returncode == 1 and process.stderr.count("\n") == 1
-    assert "Not a directory. Make room or choose another folder" in process.stderr
+    assert "Not a directory. Move away what is in its place, or choose another folder" in process.stderr
+
+
+@contextmanager
+def another_user(*folders: Path) -> Iterator[None]:
+    """Within the block, be a user who may read these folders and write nowhere but below /tmp."""
+    paths = [path for folder in folders for path in (folder, *folder.rglob("*"))]
+    modes = {path: path.stat().st_mode for path in paths}
+    root = os.geteuid() == 0
+    for path, mode in modes.items():
+        path.chmod(mode | 0o055 if root and path.is_dir() else mode | 0o044 if root else mode & ~0o222)
+    if root:
+        for folder in folders:
+            for parent in folder.parents[: -len(Path(tempfile.gettempdir()).parts)]:
+                parent.chmod(parent.stat().st_mode | 0o011)
+        os.seteuid(65534)
+    try:
+        yield
+    finally:
+        if root:
+            os.seteuid(0)
+        for path, mode in modes.items():
+            path.chmod(mode)
+
+
+LINEAR = [*TRAINED[:-1], "head=ridge", "features.cache=true"]
+
+
+@pytest.mark.parametrize("options", [LINEAR, [*TRAINED, "features.cache=true", "trainer.max_epochs=1"]])
+def test_another_user_reads_what_is_finished(
+    configure: Callable[..., Any], data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: list[str]
+):
+    """A run, states and moments: nothing is made again, and nothing is written."""
+    theirs, own = configure(*options), Path(tempfile.mkdtemp())
+    mine = configure(*options, f"paths.runs={own / 'runs'}")
+    expected = train(theirs)
+    own.chmod(0o777)
+    before = sorted(tmp_path.rglob("*"))
+    monkeypatch.setattr(Wav2Vec2, "encode", None)
+    with another_user(tmp_path, data):
+        assert train(theirs)["scores"] == expected["scores"]
+        assert train(mine)["scores"] == expected["scores"]
+    assert sorted(tmp_path.rglob("*")) == before
+    shutil.rmtree(own)
+
+
+def test_another_user_who_would_have_to_write_is_told_so(configure: Callable[..., Any], data: Path, tmp_path: Path):
+    train(configure(*LINEAR))
+    with another_user(tmp_path, data), pytest.raises(StorageError) as caught:
+        train(configure(*LINEAR, "seed=1"))
+    assert re.search(
+        r"Permission denied\. \w+ may not write there; ask its owner, or choose another", str(caught.value)
+    )
+    assert "room" not in str(caught.value)
+
+
+def test_a_prepared_corpus_is_found_finished_by_another_user(raw_corpus: Path, tmp_path: Path):
+    expected = prepare(Folder("toy", raw_corpus), tmp_path).content_hash
+    with another_user(tmp_path, raw_corpus):
+        assert prepare(Folder("toy", raw_corpus), tmp_path).content_hash == expected
+
+
+def test_what_is_finished_is_read_from_a_full_disk(
+    configure: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
+    """Where not even the note of who has the lock finds room."""
+    expected = train(configure(*LINEAR))
+
+    def full(path: Path, *given: Any, **options: Any) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+
+    monkeypatch.setattr(Path, "write_text", full)
+    assert train(configure(*LINEAR))["scores"] == expected["scores"]

@@ -81,10 +81,25 @@ def test_what_was_removed_is_made_again(rows: list[Any], tracking: Counting, tmp
     assert {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()} == content
 
 
+@pytest.mark.parametrize("name", ["scores.csv", "models.csv", "layers.png", "models.png"])
+def test_what_was_changed_or_drawn_by_another_version_is_made_again(
+    rows: list[Any], tracking: Counting, tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+):
+    folder = tmp_path / "study"
+    summarise("s", folder, {}, tracking, rows)
+    content, before = (folder / name).read_bytes(), times(folder)
+    (folder / name).write_bytes(content[:-1])
+    summarise("s", folder, {}, tracking, rows)
+    assert (folder / name).read_bytes() == content
+    monkeypatch.setattr("tractprobe.evidence.summary.__version__", "another")
+    summarise("s", folder, {}, tracking, rows)
+    assert all(time > before[file] for file, time in times(folder).items())
+
+
 def test_one_interrupted_is_made_again(
     rows: list[Any], tracking: Counting, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    """Old pictures go first: beside a new table they would pass for its own."""
+    """The note of what was made comes last: stale pictures beside a new table would pass for its own."""
     folder = tmp_path / "study"
     summarise("s", folder, {}, tracking, rows)
     before = times(folder)
@@ -105,7 +120,7 @@ def test_a_picture_that_cannot_be_drawn_leaves_the_tables_and_is_tried_again(
     with monkeypatch.context() as broken:
         broken.setattr("tractprobe.evidence.summary.model_matrix", lambda *_: (_ for _ in ()).throw(OSError("no font")))
         summarise("s", folder, {}, tracking, rows)
-    assert "models.png: no font; everything else goes on" in caplog.text
+    assert "models.png: no font; the rest continues" in caplog.text
     assert {"scores.csv", "models.csv", "layers.png"} <= set(times(folder)) and not (folder / "models.png").exists()
     summarise("s", folder, {}, tracking, rows)
     assert (folder / "models.png").is_file()
@@ -134,7 +149,7 @@ def test_a_log_that_fails_is_tried_again(
     with monkeypatch.context() as broken:
         broken.setattr("tractprobe.runs.tracking.log_study", lambda *_: (_ for _ in ()).throw(OSError("no room")))
         summarise("s", folder, {}, tracking, rows)
-    assert "logging s: no room; everything else goes on" in caplog.text
+    assert "logging s: no room; the rest continues" in caplog.text
     summarise("s", folder, {}, tracking, rows)
     assert tracking.logged == ["s", "s"]
 

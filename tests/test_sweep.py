@@ -148,6 +148,10 @@ def test_a_dry_run_lists_the_runs_of_a_line_and_makes_nothing(
     assert not (tmp_path / "runs").exists()
     tractprobe.commands.run("train", ["held_out=it", FRAME, "corpora=[toy]", *places, "--dry-run"])
     assert capsys.readouterr().out.startswith("missing  mel_frame/all/ridge/it/s0-")
+    tractprobe.commands.run("train", ["held_out=all", FRAME, "corpora=[toy]", *places, "--dry-run"])
+    assert capsys.readouterr().out.endswith("\n\n1 job: 0 done, 0 running, 0 failed, 3 missing\n")
+    tractprobe.commands.run("train", ["held_out=xx", "corpora=[virtual]", *places, "--dry-run"])
+    assert "held_out" not in capsys.readouterr().out and not (tmp_path / "data/virtual").exists()
 
 
 def test_a_sweep_over_nothing_is_refused(places: list[str], capsys: pytest.CaptureFixture[str]):

@@ -308,7 +308,7 @@ def test_a_bomb_is_an_error_in_little_time_and_memory(tmp_path: Path, monkeypatc
     assert MAX_STEPS <= 100_000
     monkeypatch.setattr(pickles, "MAX_STEPS", STEPS)
     path = write_archive(tmp_path / "bomb.pt", BOMBS[case], k0=struct.pack("<2f", 1, 2))
-    started = time.monotonic()
+    started = time.process_time()
     tracemalloc.start()
     try:
         with pytest.raises(CorpusError, match=r"bomb\.pt"):
@@ -317,7 +317,7 @@ def test_a_bomb_is_an_error_in_little_time_and_memory(tmp_path: Path, monkeypatc
     finally:
         tracemalloc.stop()
     assert peak < MAX_FILE_BYTES + 1_000_000 + 40 * path.stat().st_size
-    assert time.monotonic() - started < 10
+    assert time.process_time() - started < 10
 
 
 @pytest.mark.parametrize("case", ["lists", "tuples"])

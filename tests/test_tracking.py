@@ -15,10 +15,12 @@ import wandb
 from tractprobe.cli import main
 from tractprobe.evidence.figures import prediction_curves
 from tractprobe.jobs import train
-from tractprobe.runs.result import mean_r
-from tractprobe.runs.wandb_runs import run_id
+from tractprobe.runs.result import chosen_layer, mean_r
+from tractprobe.runs.tracking import Tracking
+from tractprobe.runs.wandb_runs import mode_here, run_id
 from tractprobe.signals.channels import CHANNELS
 from tractprobe.system.errors import ConfigError, RunError
+from tractprobe.system.files import digest
 
 SMALL = ["model=random", "model.layers=2", "model.width=48", "model.channels=16", "tracking=offline"]
 NONLINEAR = [*SMALL, "head=mlp", "head.hidden=16", "trainer.max_epochs=2"]
@@ -273,3 +275,113 @@ def test_a_loggers_fault_warns_once_and_the_run_goes_on(
     assert len(list(tmp_path.rglob("result.json"))) == 1
     (line,) = [record.getMessage() for record in caplog.records if "disk full" in record.getMessage()]
     assert line == "tracking.loggers.csv: disk full; the run goes on without it"
+
+
+def test_two_encoders_of_one_name_are_two_runs_and_ids_of_before_stay(tmp_path: Path):
+    """Two folders called checkpoint-1000 give runs of one name below two folders of runs."""
+    ids, corpora = [], {"toy": "0"}
+    for encoder in ({"weights_sha256": "a"}, {"weights_sha256": "b"}):
+        with Tracking("offline").run(
+            "m/it/s0", tmp_path / str(encoder), {}, "fit", {"corpora": corpora, "encoder": encoder}
+        ) as run:
+            ids.append(run.experiment.id)
+    assert len(set(ids)) == 2
+    earlier = digest(["fit", "m/it/s0", corpora])[:16]
+    (tmp_path / f"logged/wandb/offline-run-20260101_000000-{earlier}").mkdir(parents=True)
+    with Tracking("offline").run(
+        "m/it/s0", tmp_path / "logged", {}, "fit", {"corpora": corpora, "encoder": "c"}
+    ) as run:
+        assert run.experiment.id == earlier
+
+
+def test_runs_and_studies_say_what_they_are_made_of(configure: Configure, tmp_path: Path):
+    results = train(configure("held_out=all", *SMALL))
+    corpus = results[0]["identity"]["corpora"]["toy"]
+    *fits, study = sorted(offline_runs(tmp_path), key=lambda run: run["job_type"])
+    names = sorted(path.parent.relative_to(tmp_path / "runs").as_posix() for path in tmp_path.rglob("result.json"))
+    assert study["job_type"] == "study" and study["config"]["cells"] == names
+    for run in (*fits, study):
+        assert run["config"]["corpus_hash/toy"] == corpus and run["config"]["encoder_hash"]
+    best = [chosen_layer(result) for result in results]
+    for result, layer in zip(results, best, strict=True):
+        r = mean_r(result, layer)
+        (run,) = [run for run in fits if run["config"]["held_out"] == result["identity"]["held_out"]]
+        assert [run["summary"][f"best/r/{key}"] for key in ("low", "high", "n")] == pytest.approx([r.low, r.high, r.n])
+    (n,) = [key for key in study["summary"] if key.startswith("random, ridge, by language") and key.endswith("/it/n")]
+    low, r, high = (study["summary"][f"{n.removesuffix('n')}{key}"] for key in ("low", "r", "high"))
+    assert study["summary"][n] == 3 and low <= r <= high
+
+
+ENVIRONMENTS: dict[str, tuple[dict[str, str], dict[str, Any], dict[str, Any]]] = {
+    "nothing": ({}, {}, {"project": "tractprobe", "group": None, "tags": (), "notes": None}),
+    "variables": (
+        {"PROJECT": "p", "RUN_GROUP": "g", "TAGS": "a,b", "NOTES": "n", "ENTITY": "e"}, {},
+        {"project": "p", "group": "g", "tags": ("a", "b"), "notes": "n", "entity": "e"},
+    ),
+    "settings win": (
+        {"PROJECT": "p", "RUN_GROUP": "g", "TAGS": "a", "NOTES": "n", "ENTITY": "e"},
+        {"project": "q", "group": "h", "tags": ["c"], "notes": "m", "entity": "f"},
+        {"project": "q", "group": "h", "tags": ("c",), "notes": "m", "entity": "f"},
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", ENVIRONMENTS)
+def test_variables_of_wandb_stand_for_settings_that_are_not_given(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, case: str
+):
+    variables, settings, expected = ENVIRONMENTS[case]
+    for name in ("PROJECT", "RUN_GROUP", "TAGS", "NOTES", "ENTITY", "DIR"):
+        monkeypatch.delenv(f"WANDB_{name}", raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(f"WANDB_{name}", value)
+    monkeypatch.setenv("WANDB_DIR", str(tmp_path / "elsewhere"))
+    wandb.teardown()  # it reads the environment once
+    with Tracking("offline", **settings).run("m/it/s0", tmp_path / "run", {}, "fit") as run:
+        found = run.experiment.settings
+        assert {"project": found.project, "group": found.run_group, "tags": found.run_tags or (),
+                "notes": found.run_notes, "entity": found.entity} == {"entity": None, **expected}  # fmt: skip
+    wandb.teardown()
+    assert list(tmp_path.glob("elsewhere/wandb/offline-run-*")) and not (tmp_path / "run/wandb").exists()
+
+
+@pytest.mark.parametrize(("variable", "asked", "expected"), [
+    ("disabled", "offline", "off"), ("disabled", "online", "off"), ("offline", "online", "offline"),
+    ("dryrun", "online", "offline"), ("offline", "offline", "offline"), ("online", "offline", "offline"),
+    ("online", "off", "off"), (None, "online", "online"), (None, "offline", "offline"),
+])  # fmt: skip
+def test_wandb_mode_makes_less_of_what_is_asked_for(
+    monkeypatch: pytest.MonkeyPatch, variable: str | None, asked: Any, expected: str
+):
+    monkeypatch.delenv("WANDB_MODE") if variable is None else monkeypatch.setenv("WANDB_MODE", variable)
+    assert mode_here(asked) == expected
+
+
+def test_online_without_a_key_is_one_line_before_anything_is_trained(
+    configure: Configure, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    for name in ("WANDB_MODE", "WANDB_API_KEY", "WANDB_IDENTITY_TOKEN_FILE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("WANDB_CONFIG_DIR", str(tmp_path))
+    monkeypatch.setenv("WANDB_BASE_URL", "http://127.0.0.1:9")
+    wandb.teardown()
+    for overrides in (["held_out=it"], ["held_out=all"]):
+        with pytest.raises(
+            ConfigError, match=r"^tracking=online: there is no W&B key for http://127\.0\.0\.1:9; run `w.*$"
+        ):
+            train(configure(*overrides, *SMALL[:-1], "tracking=online"))
+    assert not (tmp_path / "cache").exists() and not list(tmp_path.rglob("failure.json"))
+    (tmp_path / "netrc").write_text(f"machine 127.0.0.1:9\n  login user\n  password {'k' * 40}\n")
+    Tracking("online").check()
+    wandb.teardown()
+    monkeypatch.setenv("NETRC", str(tmp_path / "none"))
+    monkeypatch.setenv("WANDB_API_KEY", "k" * 40)
+    Tracking("online").check()
+    wandb.teardown()
+
+
+def test_tags_are_a_list(configure: Configure):
+    with pytest.raises(ConfigError, match=r"tracking\.tags=pilot: expected a list, such as tracking\.tags=\[pilot\]"):
+        train(configure("held_out=it", *SMALL, "tracking.tags=pilot"))

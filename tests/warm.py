@@ -41,6 +41,16 @@ class Process:
             self.returncode = self._warm.ask(wait=self.pid)
         return self.returncode
 
+    def poll(self) -> int | None:
+        """Return the exit code, or None while the process runs."""
+        if self.returncode is None:
+            self.returncode = self._warm.ask(poll=self.pid)
+        return self.returncode
+
+    def printed(self) -> str:
+        """Return what was written to standard output so far."""
+        return (self._output / "stdout").read_text()
+
     def communicate(self) -> tuple[str, str]:
         """Wait, and return what was written to standard output and standard error."""
         self.wait()
@@ -64,6 +74,7 @@ class Warm:
     def start(self, line: Sequence[str], cwd: Path, environment: Mapping[str, str] | None = None) -> Process:
         """Start a line without its interpreter: a script and its arguments."""
         output = Path(tempfile.mkdtemp(dir=self._outputs.name))
+        (output / "stdout").touch()
         environment = dict(os.environ if environment is None else environment)
         request = {"line": list(map(str, line)), "cwd": str(cwd), "environment": environment, "output": str(output)}
         return Process(self, self.ask(start=request), output)
@@ -88,10 +99,13 @@ def serve() -> dict[str, Any] | None:
             case {"wait": pid}:
                 _, status = os.waitpid(pid, 0)
                 answer = os.waitstatus_to_exitcode(status)
+            case {"poll": pid}:
+                ended, status = os.waitpid(pid, os.WNOHANG)
+                answer = os.waitstatus_to_exitcode(status) if ended else None
             case {"start": request}:
                 if not (answer := os.fork()):
                     return request
-        print(answer, flush=True)
+        print(json.dumps(answer), flush=True)
     return None
 
 

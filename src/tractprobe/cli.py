@@ -96,27 +96,40 @@ def _label(text: str) -> "int | str":
 
 
 def _add_inversion(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    export = commands.add_parser("export", help="finished run -> head file: one layer with all that inversion takes")
-    export.add_argument("directory", type=_run_directory, metavar="RUN", help="its directory, also as run=DIRECTORY")
+    export = commands.add_parser(
+        "export",
+        help="finished run -> head file: one layer with all that inversion takes",
+        description="Write one layer's head of a finished run to a file that `tractprobe invert` turns audio into "
+        "movements with, here or at somebody else's: it needs neither the run nor the corpora.",
+    )
+    export.add_argument("directory", type=_run_directory, metavar="RUN", help="the directory of a finished run, such "
+                        "as runs/mel/all/ridge/it/s0")  # fmt: skip
     export.add_argument("--layer", type=_label, metavar="N", help="which layer (the best by validation)")
-    export.add_argument("--output", type=Path, metavar="FILE", help="head-layer<N>.safetensors in the run's directory")
+    export.add_argument("--output", type=Path, metavar="FILE", help="where to write it (head-layer<N>.safetensors in "
+                        "the run's directory)")  # fmt: skip
     export.set_defaults(run=_export)
-    invert = commands.add_parser("invert", help="audio -> movements of tongue, lips and jaw in mm, also as pictures")
+    invert = commands.add_parser(
+        "invert",
+        help="audio -> movements of tongue, lips and jaw in mm, also as pictures",
+        description="Infer from sound alone how tongue, lips and jaw moved; write a table in mm for each recording. "
+        "Example: tractprobe invert recordings/ --head my-head.safetensors --html",
+    )
     add = invert.add_argument
-    add("audio", type=Path, nargs="+", help="files, or folders, whose structure the output keeps")
+    add("audio", type=Path, nargs="+", help="recordings, or folders of them, whose structure the output keeps")
     add("--head", type=Path, required=True, metavar="FILE", help="a file written by `tractprobe export`")
     add("--output", type=Path, default=Path("inverted"), metavar="FOLDER", help="where files go (inverted/)")
     add(
         "--format",
         default="csv",
         metavar="F[,F...]",
-        help="csv, npz, phones (made by itself of audio with a TextGrid beside it)",
+        help="tables: csv (by default), npz (for numpy), phones (a row per phone, made anyway where a TextGrid lies "
+        "beside the audio)",
     )
     add("--html", action="store_true", help="also a page per file: the midsagittal plane moving, with the sound")
     add("--video", action="store_true", help='also an MP4 per file; needs pip install "tractprobe[video]"')
-    add("--rate", type=float, metavar="HZ", help="rate of the tracks (that of the encoder's frames)")
+    add("--rate", type=float, metavar="HZ", help="rows per second (as many as the encoder has frames, mostly 50)")
     add("--lowpass", type=float, metavar="HZ", help="remove faster movements first; heads learn those below 10 Hz")
-    add("--speaker", metavar="NAME", help="training speaker in whose mm movements are given (the average of all)")
+    add("--speaker", metavar="NAME", help="in whose mouth: a speaker that the head was trained on (the average of all)")
     add("--encoder", metavar="NAME", help="Hub id or folder of the encoder, if it has moved")
     add("--device", default="cpu", help="cpu, cuda, cuda:1 ... (cpu)")
     add("--existing", choices=["refuse", "skip", "replace"], default="refuse", help="outputs that exist (refuse)")
@@ -127,11 +140,22 @@ def _add_inversion(commands: "argparse._SubParsersAction[argparse.ArgumentParser
 
 
 def _add_play(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    play = commands.add_parser("play", help="an utterance of a prepared corpus as a page: the moving mouth, with sound")
+    play = commands.add_parser(
+        "play",
+        help="an utterance of a prepared corpus as a page: the moving mouth, with sound",
+        description="Write a page, for any browser, of how tongue, lips and jaw moved in a recording of a prepared "
+        "corpus, and of what a head makes of its sound. "
+        "Example: tractprobe play virtual c2_it_004 --head my-head.safetensors",
+    )
     add = play.add_argument
-    add("corpus", help="its name below TRACTPROBE_DATA (data/), or its folder")
+    add("corpus", help="its name below TRACTPROBE_DATA (data/), or its folder; virtual is the built-in one")
     add("utterance", nargs="?", help="its id in the corpus (the first)")
-    add("--head", type=Path, metavar="FILE", help="also what a head predicts from the sound, and r of each channel")
+    add(
+        "--head",
+        type=Path,
+        metavar="FILE",
+        help="also what a head, written by `tractprobe export`, predicts from the sound, and r of each channel",
+    )
     add("--video", action="store_true", help='also an MP4; needs pip install "tractprobe[video]"')
     add("--output", type=Path, default=Path("played"), metavar="FOLDER", help="where the page goes (played/)")
     add("--encoder", metavar="NAME", help="Hub id or folder of the head's encoder, if it has moved")
@@ -179,13 +203,16 @@ def _wandb_sync(arguments: argparse.Namespace) -> int:
     import shlex
     import subprocess
 
-    from tractprobe.runs.wandb_runs import sync_command
+    from tractprobe.runs.wandb_runs import note_uploaded, sync_command
 
     command = sync_command(arguments.runs)
     if arguments.dry_run:
         print(shlex.join(command))
         return 0
-    return subprocess.run(command, check=False).returncode
+    status = subprocess.run(command, check=False).returncode
+    if status == 0:
+        note_uploaded(arguments.runs)
+    return status
 
 
 def _audit(arguments: argparse.Namespace) -> int:
@@ -250,9 +277,9 @@ def _invert(arguments: argparse.Namespace) -> int:
 
 
 def _play(arguments: argparse.Namespace) -> int:
-    from tractprobe.commands.play import play
+    from tractprobe.commands.play import opened_or_built_in, play
 
-    return play(arguments, _opened(arguments.corpus))
+    return play(arguments, opened_or_built_in(arguments.corpus, _opened))
 
 
 def _completion(arguments: argparse.Namespace) -> int:

@@ -15,7 +15,7 @@ What a directory holds::
 
 import logging
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig
 
+from tractprobe.evidence.backwards import read_backwards
 from tractprobe.evidence.rows import tidy
 from tractprobe.evidence.table import layer_means, layer_tables, printed
 from tractprobe.probes.opening import each_held_out
@@ -30,11 +31,21 @@ from tractprobe.runs.building import build
 from tractprobe.runs.configuration import plain
 from tractprobe.runs.finished import finished, model_files
 from tractprobe.runs.ranks import check_ranks, is_first
-from tractprobe.runs.result import HEADS, RESULT, RunResult, ScoreRow, chosen_layer, mean_r, write_result, write_tested
+from tractprobe.runs.result import (
+    HEADS,
+    RESULT,
+    Row,
+    RunResult,
+    ScoreRow,
+    chosen_layer,
+    mean_r,
+    write_result,
+    write_tested,
+)
 from tractprobe.runs.settings import ALL, Settings
 from tractprobe.runs.status import ask_for, failure_noted
 from tractprobe.system.errors import ConfigError, RunError, first_line, optional
-from tractprobe.system.files import clear_temporaries, locked
+from tractprobe.system.files import clear_temporaries, locked_or_done
 
 if TYPE_CHECKING:
     from tractprobe.data.splits import Split
@@ -68,7 +79,10 @@ def train(config: DictConfig) -> RunResult | list[RunResult]:
 
 def _check_together(settings: Settings) -> None:
     if settings.together and not settings.closed_form:
-        raise ConfigError("together=true trains the heads of all held-out values in one bank: give held_out=all")
+        raise ConfigError(
+            "together=true trains the heads of all held-out values in one bank: give held_out=all (with trainer=cpu, or "
+            "trainer=gpu trainer.devices=1), or together=false for this held-out value alone"
+        )
 
 
 def _each(jobs: Mapping[str, Callable[[], Any]]) -> list[Any]:
@@ -100,8 +114,9 @@ def _finish(runs: Sequence[Settings], study: Settings | None = None) -> list[Run
         return [_take_part(first)]
     with ExitStack() as locks:
         for folder in sorted(run.folder for run in runs):  # in one order, so that two processes never block each other
-            locks.enter_context(locked(folder))  # whoever waited for the lock finds the run finished
-            clear_temporaries(folder)
+            # Whoever waited for the lock finds the run finished.
+            if locks.enter_context(locked_or_done(folder, (folder / RESULT).is_file)):
+                clear_temporaries(folder)
         missing = [run for run in runs if not (run.folder / RESULT).is_file()]
         if study is None:
             with failure_noted([first.folder]):
@@ -146,6 +161,7 @@ def _done_alone(settings: Settings) -> RunResult:
         result = _recorded(fit, rows, timing_s)
         _show(fit, result, logger)
     log.info("finished %s\n%s", settings.folder / RESULT, printed(settings.folder, result))
+    _warn_of_mistakes(rows)
     return result
 
 
@@ -271,8 +287,14 @@ def _summarise(settings: Settings, runs: Sequence[Settings], results: Sequence[R
 
     rows = [row for run, result in zip(runs, results, strict=True) for row in tidy(run.name, result)]
     log.info("%d runs, %s\n%s", len(runs), settings.folder, "\n".join(map(str, layer_tables(rows))))
+    _warn_of_mistakes(row for result in results for row in result["scores"])
     cells = {run.name: result["identity"] for run, result in zip(runs, results, strict=True)}
     summarise(settings.name, settings.folder, settings.raw, build(settings.tracking), rows, cells)
+
+
+def _warn_of_mistakes(rows: Iterable[Row]) -> None:
+    for line in read_backwards(rows):
+        log.warning("%s", line)
 
 
 @contextmanager

@@ -7,6 +7,7 @@ the list at the end is made from directories.
 
 import atexit
 import logging
+import os
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -22,12 +23,15 @@ from hydra.core.plugins import Plugins
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.experimental.callback import Callback
 from hydra.types import HydraContext, RunMode
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf, open_dict
 
+from tractprobe.probes.opening import names_of_runs
 from tractprobe.runs.building import build
 from tractprobe.runs.composition import options_of
 from tractprobe.runs.configuration import Plain, plain
 from tractprobe.runs.identity import RunId
+from tractprobe.runs.result import RESULT
+from tractprobe.runs.settings import Settings
 from tractprobe.runs.slurm import prepare_launcher
 from tractprobe.runs.status import Status, ask_for, statuses, summary, table
 from tractprobe.system.errors import ConfigError, RunError, StorageError, TractprobeError, first_line
@@ -44,7 +48,11 @@ class Sweep(Callback):
 
     def on_run_start(self, config: DictConfig, **_: Any) -> None:
         """Exit with one line if the run's directory cannot be written to, before Hydra fails at it."""
-        _check_writable(Path(config.hydra.run.dir))
+        folder = Path(config.hydra.run.dir)
+        if not (folder / RESULT).is_file():
+            _check_writable(folder)
+        elif not os.access(folder, os.W_OK):  # reading what is finished needs no permission to write
+            _write_nothing(config)
 
 
 @dataclass(frozen=True)
@@ -57,6 +65,8 @@ class Job:
         Its own, among those of the line.
     runs, name
         Where its run lies, if its settings can be resolved.
+    names
+        Of its runs: with ``held_out=all`` one for each value, where the corpora are there to tell.
     problem
         Why it cannot start, if it cannot.
     """
@@ -64,6 +74,7 @@ class Job:
     arguments: tuple[str, ...]
     runs: Path = Path()
     name: str = ""
+    names: tuple[str, ...] = ()
     problem: str | None = None
 
 
@@ -124,11 +135,10 @@ def plan(hydra: Hydra, config: DictConfig, check: Check) -> str:
     jobs, each = jobs_of(hydra, config, check), list[Status]()
     for job in jobs:
         if job.problem is None:
-            found = statuses(job.runs, only={job.name}) if job.runs.is_dir() else []
-            notes = ", ".join(_own_arguments(job, jobs))
-            each += [
-                replace(one, note=f"{one.note}  {notes}".strip()) for one in found or [Status(job.name, "missing", "")]
-            ]
+            notes, known = ", ".join(_own_arguments(job, jobs)), job.runs.is_dir()
+            found = {one.run: one for one in statuses(job.runs, only=set(job.names))} if known else {}
+            every = [found.get(name, Status(name, "missing", "")) for name in job.names]
+            each += [replace(one, note=f"{one.note}  {notes}".strip()) for one in every]
     lines = [*_problems(jobs), table(each), f"\n{len(jobs)} job{'s' * (len(jobs) != 1)}: {summary(each)}"]
     return printable("\n".join(line for line in lines if line))
 
@@ -166,7 +176,8 @@ def _job(arguments: Sequence[str], composed: Callable[[], DictConfig], check: Ch
         config = composed()
         settings = plain(config)
         check(config)
-        return Job(tuple(arguments), Path(settings["paths"]["runs"]), RunId.of(settings).name)
+        name = RunId.of(settings).name
+        return Job(tuple(arguments), Path(settings["paths"]["runs"]), name, names_of_runs(Settings.of(settings)))
     except TractprobeError as error:
         return Job(tuple(arguments), problem=first_line(error))
 
@@ -184,6 +195,15 @@ def _which(some: Sequence[Job], jobs: Sequence[Job]) -> str:
     return (
         " ".join(_own_arguments(some[0], jobs)) if len(some) == 1 < len(jobs) else f"({len(some)} of {len(jobs)} jobs)"
     )
+
+
+def _write_nothing(config: DictConfig) -> None:
+    """Keep Hydra from writing its log and its copy of the configuration into the run's directory."""
+    logging = config.hydra.job_logging
+    with open_dict(config.hydra):
+        config.hydra.output_subdir = None
+        logging.handlers.pop("file", None)
+        logging.root.handlers = [name for name in logging.root.handlers if name != "file"]
 
 
 def _check_writable(folder: Path) -> None:

@@ -6,6 +6,7 @@
 import sys
 from argparse import Namespace
 from collections.abc import Callable, Sequence
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
@@ -116,11 +117,11 @@ def _do(hydra: Door, parsed: Namespace, overrides: list[str], task: ModuleType) 
     config = hydra.compose_config(
         hydra.config_name, [*overrides, f"hydra.mode={mode.name}"], mode, with_log_configuration=True
     )
-    check: Callable[[DictConfig], Any] = getattr(task, "check", lambda config: None)
+    check: Callable[..., Any] = getattr(task, "check", lambda config, **_: None)
     if parsed.dry_run or parsed.cfg:
         from tractprobe.sweep import plan
 
-        print(plan(hydra, config, check))
+        print(plan(hydra, config, partial(check, writes=False)))
     elif sweeps:
         from tractprobe.sweep import sweep
 

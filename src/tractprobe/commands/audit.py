@@ -6,14 +6,18 @@ from pathlib import Path
 from tractprobe.corpora.audit import Audit, Measured, audit
 from tractprobe.corpora.audit.limits import Table, own_limits, read_limits
 from tractprobe.corpora.prepared.corpus import PreparedCorpus
-from tractprobe.system.errors import ConfigError
+from tractprobe.system.errors import ConfigError, CorpusError
 from tractprobe.system.printable import printable
 from tractprobe.system.progress import progress
+
+REFERENCES = "head references keep their distances"
 
 
 def audit_corpus(corpus: PreparedCorpus, page: Path | None, limits: Path | None, against: Path | None = None) -> int:
     """Print the audit of a corpus, and write its page; return the exit status: 1 if something failed."""
-    table, also = _table(limits), _against(corpus, against) if against else {}
+    table, also = _table(limits), _references(corpus)
+    for speaker, measured in (_against(corpus, against) if against else {}).items():
+        also.setdefault(speaker, []).extend(measured)
     result = _audited(corpus, table, also)
     print(printable(str(result)))
     if page:
@@ -31,7 +35,7 @@ def calibrate(corpora: Sequence[PreparedCorpus], limits: Path | None) -> int:
     if len({corpus.name for corpus in corpora}) < len(corpora):
         raise ConfigError(f"{', '.join(str(corpus.folder) for corpus in corpora)}: give corpora of different names")
     table = _table(limits)
-    print(calibrated({corpus.name: _audited(corpus, table) for corpus in corpora}, table))
+    print(calibrated({corpus.name: _audited(corpus, table, _references(corpus)) for corpus in corpora}, table))
     return 0
 
 
@@ -50,10 +54,26 @@ def _against(corpus: PreparedCorpus, head: Path) -> dict[str, list[Measured]]:
     return {speaker: of.measured() for speaker, of in speakers.items()}
 
 
+def _references(corpus: PreparedCorpus) -> dict[str, list[Measured]]:
+    """Return how well each speaker's head references kept their distances, in the worst session, where readers tell."""
+    worst: dict[str, Measured] = {}
+    try:
+        for session in corpus.description.get("head_references", []):
+            speaker = str(session["session"]).partition(" in ")[0]
+            for pair, deviation_mm in session["deviation_mm"].items():
+                before = worst.get(speaker)
+                if before is None or float(deviation_mm) > (before.number or 0.0):
+                    detail = f"{pair}, in 95 % of frames; {session['session']}"
+                    worst[speaker] = Measured(REFERENCES, float(deviation_mm), detail)
+    except (LookupError, TypeError, ValueError, AttributeError):
+        raise CorpusError(corpus.folder / "corpus.json", "head_references are not those of sessions") from None
+    return {speaker: [measured] for speaker, measured in worst.items()}
+
+
 def _table(limits: Path | None) -> Table:
     return read_limits(limits) if limits else own_limits()
 
 
-def _audited(corpus: PreparedCorpus, limits: Table, also: Mapping[str, Sequence[Measured]] | None = None) -> Audit:
+def _audited(corpus: PreparedCorpus, limits: Table, also: Mapping[str, Sequence[Measured]]) -> Audit:
     entries = progress(corpus.entries, f"auditing {corpus.name}", unit="utterance")
     return audit((corpus.utterance(entry.id) for entry in entries), corpus.palates, limits=limits, also=also)

@@ -2,6 +2,7 @@
 
 import argparse
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,15 @@ from tractprobe.system.printable import one_line, printable
 
 if TYPE_CHECKING:
     from tractprobe.corpora.prepared.corpus import PreparedCorpus
+
+
+def opened_or_built_in(name: str, opened: Callable[[str], "PreparedCorpus"]) -> "PreparedCorpus":
+    """Return a prepared corpus; the built-in one is prepared first if it has not been, as for training."""
+    from tractprobe.probes.opening import BUILTIN, open_corpora
+
+    if name != BUILTIN or Path(name, "corpus.json").is_file():
+        return opened(name)
+    return open_corpora([name], Path(os.environ.get("TRACTPROBE_DATA", "data")))[0]
 
 
 def play(arguments: argparse.Namespace, corpus: "PreparedCorpus") -> int:

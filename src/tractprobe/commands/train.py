@@ -5,13 +5,19 @@ from omegaconf import DictConfig
 from tractprobe.runs.hydra import job
 
 
-def check(config: DictConfig) -> None:
-    """Raise what is wrong with a job's configuration, before anything slow is imported or any file is written."""
+def check(config: DictConfig, *, writes: bool = True) -> None:
+    """Raise what is wrong with a job's configuration, before anything slow is imported or any run directory is made.
+
+    Parameters
+    ----------
+    writes
+        Whether the built-in corpus may be prepared for it.
+    """
     from tractprobe.probes.opening import check
     from tractprobe.runs.configuration import plain
     from tractprobe.runs.settings import Settings
 
-    check(Settings.of(plain(config)))
+    check(Settings.of(plain(config)), writes=writes)
 
 
 def main(config: DictConfig) -> None:

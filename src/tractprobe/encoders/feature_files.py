@@ -162,26 +162,28 @@ def any_file(root: Path) -> FeatureFile | None:
 def content_sha256(root: Path, corpus: str) -> str:
     """Return a hash of all of a corpus's feature files.
 
-    Each file's is noted beside ``features.json`` with its size and time of change, and computed once; where nothing can
-    be written there, each time.
+    Each file's is noted beside ``features.json`` with its size and times of change, and computed once; where nothing
+    can be written there, each time. One of the times is the inode's, which no copy keeps and no program can set. By it
+    a changed file of the same size and date is noticed, and a note that came with files from elsewhere does not count.
     """
     known, now = _noted(root), {}
     for path in sorted((root / corpus).rglob("*")):
         if path.name.endswith(SUFFIXES):
             status = path.stat()
-            seen, name = [status.st_size, status.st_mtime_ns], path.relative_to(root).as_posix()
+            seen = [status.st_size, status.st_mtime_ns, status.st_ctime_ns]
+            name = path.relative_to(root).as_posix()
             before = known.get(name)
-            now[name] = before if before and before[:2] == seen else [*seen, file_sha256(path)]
+            now[name] = before if before and before[:3] == seen else [*seen, file_sha256(path)]
     own = {name: row for name, row in known.items() if name.startswith(f"{corpus}/")}
     if now != own:
         _note(root, {name: row for name, row in known.items() if name not in own} | now)
-    return digest({name: sha256 for name, (_, _, sha256) in now.items()})
+    return digest({name: sha256 for name, (*_, sha256) in now.items()})
 
 
 def _noted(root: Path) -> dict[str, list[Any]]:
     try:
         rows = json.loads((root / HASHES).read_text(encoding="utf-8"))
-        return {name: [int(size), int(changed), str(sha256)] for name, (size, changed, sha256) in rows.items()}
+        return {name: [*map(int, seen), str(sha256)] for name, (*seen, sha256) in rows.items()}
     except (OSError, ValueError, TypeError, AttributeError):
         return {}
 

@@ -12,6 +12,7 @@ from tractprobe.runs.estimate import Estimate, mean_over_speakers
 from tractprobe.runs.result import MOMENTS, Row, speaker_means
 from tractprobe.system.errors import RunError
 from tractprobe.system.printable import one_line
+from tractprobe.system.registry import did_you_mean
 
 _OF_GRADIENTS = ("together", "objective", "optimizer", "schedule", "trainer", "patience", "data", "head")
 _PAIRED = ("held_out", "language", "speaker", "channel")
@@ -43,6 +44,9 @@ def differences(rows: Sequence[Row], baseline: str) -> list[Difference]:
     which a closed-form head does not have, may differ between the two; nothing else may. A baseline under the same
     settings takes precedence over one under the shipped settings.
     """
+    heads = {row["head"] for row in rows}
+    if baseline not in heads:
+        raise RunError(f"--against {baseline}: these runs have no such head{did_you_mean(baseline, heads)}")
     kinds: dict[tuple[Any, ...], list[Row]] = {}
     for row in rows:
         if row["target"] == "ema":

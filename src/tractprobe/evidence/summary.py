@@ -12,7 +12,7 @@ from tractprobe.evidence.table import layer_tables, transfer
 from tractprobe.runs.configuration import Plain
 from tractprobe.runs.result import Row
 from tractprobe.system.errors import CorpusError, optional
-from tractprobe.system.files import atomic, digest, read_json, write_json
+from tractprobe.system.files import atomic, digest, file_sha256, read_json, write_json
 from tractprobe.system.version import __version__
 
 if TYPE_CHECKING:
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from tractprobe.runs.tracking import Tracking
 
 SCORES, MODELS = "scores.csv", "models.csv"
+MADE = ".made.json"
+"""Which tables and pictures were made of what, with their checksums."""
 LOGGED = "wandb/summary.json"
 """A hash of what was logged of a summary; removed with the folder that W&B writes to."""
 
@@ -38,7 +40,7 @@ def summarise(
 ) -> None:
     """Write, draw and log tables of runs: layers x held-out values, and models x held-out values if there are several.
 
-    Files that were made of the same rows are not made again, unless one was removed.
+    Files that were made of the same rows by the same version are not made again, unless one was removed or changed.
 
     Parameters
     ----------
@@ -61,27 +63,32 @@ def summarise(
 
 
 def _write(folder: Path, texts: dict[str, str], pictures: "Mapping[str, Callable[[], Figure]]") -> bool:
-    """Write tables, then pictures, unless all exist; return whether they were written.
+    """Write tables, then pictures, unless all are what was made of these tables; return whether they were written.
 
-    Old pictures are removed first: where they exist beside the same tables, they were made of the same rows. A picture
-    that cannot be drawn is one line, and the next time it is tried again.
+    The note of what was made is removed first and written last: if it holds, so do all files. A picture that cannot be
+    drawn is one line, none of another table stays in its place, and the next time it is tried again.
     """
-    drawn = all((folder / picture).is_file() for picture in pictures)
-    if drawn and all(_holds(folder / file, text) for file, text in texts.items()):
-        return False
-    for picture in pictures:
-        (folder / picture).unlink(missing_ok=True)
+    made_of = digest([texts, sorted(pictures), __version__])
+    match _noted(folder / MADE):
+        case {"of": of, "files": dict(files)} if of == made_of:
+            if all(_is(folder / name, files.get(name)) for name in (*texts, *pictures)):
+                return False
+    for name in (MADE, *pictures):
+        (folder / name).unlink(missing_ok=True)
     for file, text in texts.items():
         with atomic(folder / file) as temporary:
             temporary.write_text(text, encoding="utf-8", newline="")
     for picture, draw in pictures.items():
         with optional(f"drawing {folder / picture}"):
             write_picture(folder / picture, draw())
+    if all((folder / picture).is_file() for picture in pictures):
+        files = {name: file_sha256(folder / name) for name in (*texts, *pictures)}
+        write_json(folder / MADE, {"of": made_of, "files": files})
     return True
 
 
-def _holds(file: Path, text: str) -> bool:
-    return file.is_file() and file.read_bytes() == text.encode("utf-8")
+def _is(file: Path, sha256: str | None) -> bool:
+    return file.is_file() and file_sha256(file) == sha256
 
 
 def _log(

@@ -120,9 +120,19 @@ class LayerTable:
         return {(row["language"], row["speaker"]) for row in self.score_rows}
 
     @property
+    def name(self) -> str:
+        """The title without what its last line counts."""
+        return self.title.removesuffix(", n speakers")
+
+    @property
+    def model(self) -> str:
+        """The encoder's short name."""
+        return self.score_rows[0]["model"]
+
+    @property
     def probe(self) -> str:
         """Model and head, with what else distinguishes them."""
-        return self.title.removesuffix(", n speakers").replace(": r by held-out ", ", by ")
+        return self.name.replace(": r by held-out ", ", by ")
 
     @property
     def layers(self) -> list[Label]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
-from tractprobe.inversion.outline import TONGUE, Outline, Points, outline_of
+from tractprobe.inversion.outline import TONGUE, Outline, Points, outline_of, usual
 from tractprobe.signals.channels import ARTICULATORS
 from tractprobe.signals.track import Track
 from tractprobe.system.errors import CorpusError
@@ -18,7 +18,7 @@ EDGE_S = 0.03
 MAX_SHOWN_S = 1200.0
 """Longer audio would make pages of more than 50 MB."""
 
-_MARGIN_MM, _LEAST_MM, _RARE = 6.0, 20.0, 0.001
+_MARGIN_MM, _LEAST_MM = 6.0, 20.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,15 +128,9 @@ def _points(
 def _bounds(
     several: Sequence[Float[np.ndarray, "time point 2"]], outline: Outline
 ) -> tuple[float, float, float, float]:
-    """Return the box around all but the wildest points, with a margin, never so small that rounding would fill it."""
-    corners = [outline.still]
-    for points in several:
-        for number in range(points.shape[1]):
-            of_point = points[:, number]
-            of_point = of_point[np.isfinite(of_point).all(axis=1)]
-            if len(of_point):
-                corners.append(np.quantile(of_point, [_RARE, 1 - _RARE], axis=0))
-    corners = np.concatenate(corners)
+    """Return the box around all but wild samples, with a margin, never so small that rounding would fill it."""
+    each = [usual(points[:, number]) for points in several for number in range(points.shape[1])]
+    corners = np.concatenate([outline.still, *each])
     low, high = corners.min(axis=0), corners.max(axis=0)
     spare = np.maximum(_LEAST_MM - (high - low), 0) / 2 + _MARGIN_MM
     (left, bottom), (right, top) = low - spare, high + spare

@@ -195,6 +195,7 @@ def _check_settings(settings: Any, targets: frozenset[str]) -> None:
         require(len(several) <= _MAX_LAYERS, f"a setting {key} of more than {_MAX_LAYERS} numbers")
         for part in several:
             require(part is None or isinstance(part, (str, int, float)), f"a setting {key} that is not of numbers")
+            require(not isinstance(part, str) or "${" not in part, f"a setting {key} that is yet to be resolved")
             if isinstance(part, (int, float)) and name not in _WITHOUT_SIZE:
                 require(math.isfinite(part) and abs(part) <= limit, f"a setting {key} beyond {limit}")
 

@@ -63,6 +63,8 @@ def check_header(path: Path) -> None:
 
 def read_content(path: Path) -> bytes:
     """Return all of a file, of bounded size."""
+    if path.is_dir():
+        raise HeadError(f"{path}: a folder, not a head file; `tractprobe export {path}` makes one of a finished run")
     try:
         return read_bytes(path, MAX_BYTES)
     except CorpusError as error:

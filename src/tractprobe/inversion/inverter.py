@@ -27,6 +27,7 @@ from tractprobe.signals.audio import RATE_HZ, Block, resampled
 from tractprobe.signals.pieces import Samples, overlapping
 from tractprobe.signals.track import Track
 from tractprobe.system.errors import ConfigError, EncoderError, HeadError, first_line
+from tractprobe.system.threads import give_back
 
 CHUNK_S, CONTEXT_S = 30.0, 5.0
 _BLOCK = 1 << 18
@@ -101,16 +102,23 @@ class Inverter:
             Starts the wave again on each call: pieces of a long wave may need statistics of all of it.
         """
         states = self._states(lambda: map(torch.from_numpy, resampled(blocks(), rate_hz)))
-        predicted = [part.cpu().numpy() for part in self._predicted(states)]
-        if not predicted:
+        parts = []
+        for predicted in self._predicted(states):
+            parts.append(self._in_units(predicted.cpu().double().numpy()))
+            if len(parts) > 1:  # what stays of pieces lies between what was freed, which would not be used again
+                give_back()
+        if not parts:
             raise EncoderError(f"audio shorter than one frame of {self.file.geometry.field / RATE_HZ * 1000:g} ms")
-        standardised = np.concatenate(predicted).astype(np.float64)
+        values = np.concatenate(parts)
+        geometry = self.file.geometry
+        return Track(values, geometry.rate_hz, geometry.first / RATE_HZ, self.channels)
+
+    def _in_units(self, standardised: Float[np.ndarray, "_time channel"]) -> Float[np.ndarray, "_time channel"]:
         with np.errstate(over="ignore", invalid="ignore"):
             values = standardised * self.scale.sd + self.scale.mean
         if np.isinf(values).any() or np.isnan(standardised[:, self._predictable]).any():
             raise HeadError(f"{self.file.path} predicts infinite positions; the head or its scale is wrong")
-        geometry = self.file.geometry
-        return Track(values, geometry.rate_hz, geometry.first / RATE_HZ, self.channels)
+        return values
 
     @property
     def _predictable(self) -> Bool[np.ndarray, " channel"]:

@@ -27,6 +27,7 @@ _UPPER_LIP = np.array([[-6, 15], [-1.5, 11], [-2, 5], [0, 0], [-2.5, -3.5], [-6,
 _LOWER_LIP = _UPPER_LIP * [1, -1]
 _BEHIND_LIP_MM, _CLEARANCE_MM, _BEHIND_TONGUE_MM = 9.0, 2.0, 6.0
 _SCALES = (0.7, 1.4)
+_WILD_MM, _WILD_RANGES = 20.0, 6.0  # beyond the median: this, and so many interquartile ranges
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,7 +68,7 @@ def outline_of(
     """Return the palate that was measured, or a schematic profile that fits the points (mm)."""
     if palate is not None and np.isfinite(palate).all() and len(palate) > 1:
         return Outline(palate)
-    places = {name: of_point for number, name in enumerate(names) if len(of_point := _finite(points[:, number]))}
+    places = {name: of_point for number, name in enumerate(names) if len(of_point := usual(points[:, number]))}
     tongue = [places[name] for name in TONGUE if name in places]
     if not tongue:
         return Outline(np.zeros((0, 2)))
@@ -81,10 +82,13 @@ def outline_of(
     return Outline(edge + scale * _ARCH, schematic=True, shapes=tuple(shapes))
 
 
-def _finite(points: Points) -> Float[np.ndarray, "kept 2"]:
-    """Return the points that were measured, without the few highest, which may be errors."""
+def usual(points: Points) -> Float[np.ndarray, "kept 2"]:
+    """Return the places of a point where it was measured, without samples far from all others, which are errors."""
     points = points[np.isfinite(points).all(axis=1)]
-    return points[points[:, 1] <= np.quantile(points[:, 1], 0.995)] if len(points) else points
+    if not len(points):
+        return points
+    low, middle, high = np.quantile(points, [0.25, 0.5, 0.75], axis=0)
+    return points[(abs(points - middle) <= _WILD_MM + _WILD_RANGES * (high - low)).all(axis=1)]
 
 
 def _incisor_x(places: dict[str, Points]) -> float:

@@ -19,7 +19,7 @@ const [plane, wave, whole, play, seek, clock, speed, flip, theme] =
 const root = document.documentElement, prefersDark = window.matchMedia("(prefers-color-scheme: dark)");
 const STEP_S = 0.02, LONG_STEP_S = 0.1, PAGE_S = 1;
 
-let flipped = false, fromS = 0, shownS = 0, detail = {}, all = [], sides = {}, colours = {};
+let flipped = false, beginS = 0, shownS = 0, detail = {}, all = [], sides = {}, colours = {};
 const loudest = samples.reduce((greatest, one) => Math.max(greatest, Math.abs(one)), 1);
 
 /** Return a colour by the name that it has in the page's style. */
@@ -50,7 +50,8 @@ function draw() {
   drawPlane(timeS);
   drawWave(timeS);
   seek.value = timeS;
-  seek.setAttribute("aria-valuetext", `${timeS.toFixed(audio.paused ? 2 : 0)} seconds${phone?.[0] ? `, ${phone[0]}` : ""}`);
+  const spoken = audio.paused ? `${timeS.toFixed(2)} seconds` : `${Math.floor(timeS)} seconds`;  // not at every picture
+  seek.setAttribute("aria-valuetext", audio.paused && phone?.[0] ? `${spoken}, ${phone[0]}` : spoken);
   clock.textContent = `${timeS.toFixed(2)} / ${film.durationS.toFixed(2)} s`;
   play.textContent = audio.paused ? "play" : "pause";
   flip.setAttribute("aria-pressed", `${flipped}`);
@@ -108,7 +109,7 @@ speed.addEventListener("change", () => { audio.playbackRate = Number(speed.value
 flip.addEventListener("click", () => { flipped = !flipped; sides = {}; writeAddress(); draw(); });
 theme.addEventListener("click", () => { root.dataset.theme = isDark() ? "light" : "dark"; writeAddress(); repaint(); });
 prefersDark.addEventListener("change", repaint);
-scrubs(wave, (share) => fromS + share * shownS);
+scrubs(wave, (share) => beginS + share * shownS);
 scrubs(whole, (share) => share * film.durationS);
 document.addEventListener("keydown", onKey);
 // A control that was used by mouse gives the keyboard back: Space after it plays, and does not press it again.

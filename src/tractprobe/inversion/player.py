@@ -90,18 +90,19 @@ def _data(film: Film, duration_s: float, phones: Sequence[Phone]) -> dict[str, A
 
 
 def _grid(film: Film) -> tuple[Float[np.ndarray, "2"], float]:
-    """Return the middle of all points, in mm, and the step in which they are counted from there: at least .01 mm."""
-    points = film.points if film.predicted is None else np.concatenate([film.points, film.predicted])
-    points = points[np.isfinite(points).all(axis=2)]
-    low, high = points.min(axis=0), points.max(axis=0)
-    return (low + high) / 2, float(max(_STEP_MM, (high - low).max() / 2 / _GREATEST))
+    """Return the middle of the picture, in mm, and the step in which points are counted from there: .01 mm or more."""
+    left, right, bottom, top = film.bounds
+    furthest = max(right - left, top - bottom)  # points that far from the middle are not in the picture
+    return np.array([left + right, bottom + top]) / 2, max(_STEP_MM, furthest / _GREATEST)
 
 
 def _on_grid(
     points: Float[np.ndarray, "time point 2"], origin: Float[np.ndarray, "2"], step: float
 ) -> Int16[np.ndarray, "time point 2"]:
+    """Return points in steps; those that are far outside the picture are moved to its surroundings."""
     known = np.isfinite(points).all(axis=2, keepdims=True)
-    return np.where(known, np.round((np.where(known, points, origin) - origin) / step), _MISSING).astype("<i2")
+    steps = np.round((np.where(known, points, origin) - origin) / step)
+    return np.where(known, steps.clip(-_GREATEST, _GREATEST), _MISSING).astype("<i2")
 
 
 def _legend() -> str:
@@ -129,7 +130,7 @@ def _table(scores: Sequence[ScoreRow]) -> str:
 
 
 def _number(r: float | None) -> str:
-    return "–" if r is None else f"{r:.2f}".replace("0.", ".", 1)
+    return "–" if r is None else f"{round(r, 2) + 0.0:.2f}".replace("0.", ".", 1)  # no -.00
 
 
 def _colours() -> str:

@@ -1,7 +1,7 @@
 // The midsagittal plane and the waveform, drawn for a moment. Lengths in mm become CSS pixels by the view's map.
 const HEAD = 40, LEFT = 40, RIGHT = 10, BOTTOM = 38, LANE = 22, WAVE = 84, AXIS = 34, WHOLE = 30;
 const TRAIL_S = 0.1, EDGE_S = 0.03, MISSING = -32768, PX_PER_S = 160, LEAST_S = 1;
-const MM_STEPS = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000], S_STEPS = [0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60, 300];
+const S_STEPS = [0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60, 300];
 const SIDES = [[0, -13, "center"], [0, 21, "center"], [11, 4, "left"], [-11, 4, "right"], [0, -28, "center"],
   [0, 36, "center"], [11, -12, "left"], [-11, -12, "right"], [11, 20, "left"], [-11, 20, "right"], [0, -43, "center"],
   [0, 51, "center"]];
@@ -35,8 +35,11 @@ function place(set, number, timeS) {
   return x === null || y === null ? null : [x, y];
 }
 
-/** Return the smallest of some steps that keeps marks a distance in pixels apart. */
-const stepOf = (steps, pixelsPerUnit, least) => steps.find((step) => step * pixelsPerUnit >= least) || steps.at(-1);
+/** Return the smallest of 1, 2, 5, 10, 20 ... mm that keeps marks a distance in pixels apart. */
+function stepOf(pixelsPerMm, least) {
+  const decade = 10 ** Math.max(Math.floor(Math.log10(least / pixelsPerMm)), 0);
+  return decade * [1, 2, 5, 10].find((step) => decade * step * pixelsPerMm >= least);
+}
 
 /** Return the part of the plane that is shown in a canvas of some width, and the map from mm to pixels, one scale for both axes. */
 function view(width) {
@@ -86,7 +89,7 @@ function drawPlane(timeS) {
 
 function drawAxes(context, { width, inner, height, scale, of, halves, middle }) {
   const marks = (axis, least) => {
-    const step = stepOf(MM_STEPS, scale, least), found = [];
+    const step = stepOf(scale, least), found = [];
     for (let k = Math.ceil((middle[axis] - halves[axis]) / step); k * step <= middle[axis] + halves[axis]; k++) found.push(k * step);
     return found;
   };
@@ -127,7 +130,8 @@ function drawOutline(context, { of, width }, timeS) {
   curve(context, palate.map(of));
   context.stroke();
   const text = schematic ? "schematic, not measured" : "palate, measured";
-  write(context, text, flipped ? width - RIGHT - 4 : LEFT + 4, HEAD + 14, { font: SMALL, textAlign: flipped ? "right" : "left", fillStyle: colour("quiet") });
+  const style = { font: SMALL, textAlign: flipped ? "right" : "left", fillStyle: colour("quiet") };
+  write(context, text, flipped ? width - RIGHT - 4 : LEFT + 4, HEAD + 14, style);
 }
 
 function drawTongue(context, { of }, set, timeS, dash) {
@@ -232,13 +236,15 @@ function drawEnvelope(context, columns, top_, height) {
 
 function drawWave(timeS) {
   const width = wave.clientWidth, lane = film.phones.length ? LANE : 0, context = sized(wave, lane + WAVE + AXIS);
-  const pageS = Math.max(width / PX_PER_S, LEAST_S), spanS = film.durationS < 1.3 * pageS ? film.durationS : pageS, last = film.durationS - spanS;
-  if (timeS < fromS || timeS > fromS + 0.95 * spanS || spanS !== shownS) fromS = Math.min(Math.max(timeS - 0.1 * spanS, 0), last);
+  const pageS = Math.max(width / PX_PER_S, LEAST_S), spanS = film.durationS < 1.3 * pageS ? film.durationS : pageS;
+  if (timeS < beginS || timeS > beginS + 0.95 * spanS || spanS !== shownS) {
+    beginS = Math.min(Math.max(timeS - 0.1 * spanS, 0), film.durationS - spanS);
+  }
   shownS = spanS;
-  const at = (time) => (time - fromS) / spanS * width;
+  const at = (time) => (time - beginS) / spanS * width;
   drawPhones(context, width, lane, at, timeS);
-  if (detail.width !== width || detail.fromS !== fromS) {
-    detail = { width, fromS, columns: envelope(width, fromS * samplesPerS, (fromS + spanS) * samplesPerS) };
+  if (detail.width !== width || detail.beginS !== beginS) {
+    detail = { width, beginS, columns: envelope(width, beginS * samplesPerS, (beginS + spanS) * samplesPerS) };
   }
   drawEnvelope(context, detail.columns, lane, WAVE);
   drawTimes(context, width, lane + WAVE, at, spanS);
@@ -266,9 +272,10 @@ function drawPhones(context, width, lane, at, timeS) {
 }
 
 function drawTimes(context, width, top_, at, spanS) {
-  const step = stepOf(S_STEPS, width / spanS, 56), title = "time (s)", digits = step < 0.1 ? 2 : step < 1 ? 1 : 0;
+  const step = S_STEPS.find((each) => each * width / spanS >= 56) ?? S_STEPS.at(-1);
+  const title = "time (s)", digits = step < 0.1 ? 2 : step < 1 ? 1 : 0;
   Object.assign(context, { fillStyle: colour("quiet"), font: SMALL });
-  for (let k = Math.ceil(fromS / step); k * step <= fromS + spanS; k++) {
+  for (let k = Math.ceil(beginS / step); k * step <= beginS + spanS; k++) {
     const x = at(k * step), text = (k * step).toFixed(digits), half = context.measureText(text).width / 2;
     context.fillRect(x - 0.5, top_, 1, 4);
     write(context, text, Math.min(Math.max(x, half), width - half), top_ + 17, { font: SMALL, textAlign: "center" });
@@ -283,7 +290,7 @@ function drawWhole(timeS, spanS) {
   const width = whole.clientWidth, context = sized(whole, WHOLE), at = (time) => time / film.durationS * width;
   if (all.length !== width) all = envelope(width, 0, samples.length);
   context.fillStyle = colour("band");
-  context.fillRect(at(fromS), 0, Math.max(at(spanS), 2), WHOLE);
+  context.fillRect(at(beginS), 0, Math.max(at(spanS), 2), WHOLE);
   drawEnvelope(context, all, 0, WHOLE);
   context.fillStyle = colour("cursor");
   context.fillRect(at(timeS) - 1, 0, 2, WHOLE);

@@ -27,8 +27,14 @@ ENOUGH_S = 120.0
 REACH_S = 0.2
 """Movements are compared up to this much earlier and later."""
 
-READABLE_R = 0.3
-"""A head that reads no channel of a speaker with this r, or with its negative, tells nothing about the speaker."""
+LEAST_S, READABLE_R = 10.0, 0.3
+"""Less speech of a speaker, or a head that reads no channel with this r or with its negative, tell nothing."""
+
+IN_TIME_MS = 40.0
+"""Sensors are not told from each other in movements that are later or earlier than this."""
+
+_AGAINST = "against the head"
+NAMES = tuple(f"{what} {_AGAINST}" for what in ("time", "x", "y", "sensors", "channels", "places"))
 
 Head = Callable[[np.ndarray, float], Track]
 """Takes a wave and its rate, and returns the movements in it, as an ``Inverter`` does."""
@@ -61,8 +67,9 @@ class Sums:
     def compared(self) -> "Compared":
         """Return the correlations."""
         lags_ms = np.arange(-self.reach, self.reach + 1) * 1000 / self.rate_hz
-        r = _r(self.lagged.transpose(1, 0, 2))
-        return Compared(tuple(self.names), self.seconds, r[self.reach], _r(self.crossed), lags_ms, r)
+        lagged = _r(self.lagged.transpose(1, 0, 2))
+        best = int(np.argmax(np.nan_to_num(lagged**2).sum(axis=1)))
+        return Compared(tuple(self.names), self.seconds, lagged, float(lags_ms[best]), lagged[best], _r(self.crossed))
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,44 +80,40 @@ class Compared:
     ----------
     channels
         Those that the head reads, in canonical order.
-    r
-        Of each channel with itself.
+    lagged
+        r of each channel at each lag (rows), from movements early to movements late.
+    lag_ms, r
+        The lag at which all channels fit best, and r of each channel there.
     crossed
-        Of each measured channel (rows) with each channel that was read (columns).
-    lags_ms, lagged
-        How much later movements are taken, and r of each channel at each of these lags (rows).
+        r of each measured channel (rows) with each channel that was read (columns), at no lag.
     """
 
     channels: tuple[str, ...]
     seconds: float
+    lagged: Float[np.ndarray, "lag channel"]
+    lag_ms: float
     r: Float[np.ndarray, " channel"]
     crossed: Float[np.ndarray, "channel channel"]
-    lags_ms: Float[np.ndarray, " lag"]
-    lagged: Float[np.ndarray, "lag channel"]
 
     def measured(self) -> list[Measured]:
         """Return the numbers for the audit."""
-        reason = self._unreadable()
-        if reason is not None:
-            return [Measured(name, None, reason) for name in NAMES]
-        return [
-            self._axis("x"), self._axis("y"), self._sensors(), self._channels(), self._places(), self._lag(),
-        ]  # fmt: skip
-
-    def _unreadable(self) -> str | None:
-        known = np.abs(self.r[np.isfinite(self.r)])
-        best = known.max(initial=0.0)
-        if len(known) and best >= READABLE_R:
-            return None
-        return f"the head reads none of this speaker's channels: |r| up to {best:.2f}, {READABLE_R} needed"
+        best = max((abs(r) for _, r in self._known()), default=0.0)
+        if self.seconds < LEAST_S:
+            reason = f"{self.seconds:.1f} s of speech were compared; {LEAST_S:.0f} s needed"
+        elif best < READABLE_R:
+            reason = f"the head reads none of this speaker's channels: |r| up to {best:.2f}, {READABLE_R} needed"
+        else:
+            of_axes = (self._axis("x"), self._axis("y"))
+            return [self._lag(), *of_axes, self._sensors(), self._channels(), self._places()]
+        return [Measured(name, None, reason) for name in NAMES]
 
     def _axis(self, axis: str) -> Measured:
-        """Return the best r of an axis: if even that is negative, the axis is mirrored."""
-        name = NAMES["xy".index(axis)]
+        """Return the mean r of an axis; a single channel may be read badly, or be the only one that is mirrored."""
+        name = f"{axis} {_AGAINST}"
         r = {channel: value for channel, value in self._known() if channel.endswith(axis)}
         if len(r) < 2:
             return Measured(name, None, f"fewer than two channels in {axis}")
-        return Measured(name, max(r.values()), f"best of {_listed(r)}")
+        return Measured(name, sum(r.values()) / len(r), f"mean of {_listed(r)}")
 
     def _sensors(self) -> Measured:
         """Return the sensor that is read worst, by the better one of its axes."""
@@ -123,15 +126,18 @@ class Compared:
         worst = min(r, key=r.__getitem__)
         median = float(np.median([value for _, value in self._known()]))
         detail = f"{worst}, r of its better axis; median of all channels {median:.2f}"
-        return Measured(NAMES[2], r[worst], detail)
+        return Measured(f"sensors {_AGAINST}", r[worst], detail)
 
     def _channels(self) -> Measured:
         r = dict(self._known())
         worst = min(r, key=r.__getitem__)
-        return Measured(NAMES[3], r[worst], f"{worst}; all: {_listed(r)}")
+        return Measured(f"channels {_AGAINST}", r[worst], f"least: {worst}")
 
     def _places(self) -> Measured:
         """Return by how much each sensor follows its own place in the head better than any other's."""
+        name = f"places {_AGAINST}"
+        if abs(self.lag_ms) > IN_TIME_MS:
+            return Measured(name, None, f"movements fit best {self.lag_ms:.0f} ms later; mend their clock first")
         places = [sensor for sensor in ARTICULATORS if {f"{sensor}_x", f"{sensor}_y"} <= set(self.channels)]
         columns = {sensor: [self.channels.index(f"{sensor}_{axis}") for axis in "xy"] for sensor in places}
         margins = {}
@@ -143,26 +149,17 @@ class Compared:
                 detail = f"{sensor}: |r| {score[sensor]:.2f} in its own place, {score[other]:.2f} in that of {other}"
                 margins[detail] = score[sensor] - score[other]
         if not margins:
-            return Measured(NAMES[4], None, "fewer than two sensors with both axes")
+            return Measured(name, None, "fewer than two sensors with both axes")
         worst = min(margins, key=margins.__getitem__)
-        return Measured(NAMES[4], margins[worst], worst)
+        return Measured(name, margins[worst], worst)
 
     def _lag(self) -> Measured:
-        """Return the lag at which the channels that are read well fit best together."""
-        good = np.flatnonzero(np.nan_to_num(np.abs(self.lagged).max(axis=0)) >= READABLE_R)
-        curve = np.abs(self.lagged[:, good]).mean(axis=1)
-        best = int(np.argmax(curve))
-        detail = f"|r| {curve[best]:.2f} there, {curve[len(curve) // 2]:.2f} as prepared; positive: movements are late"
-        return Measured(NAMES[5], float(self.lags_ms[best]), f"{detail}; {len(good)} channels")
+        there, here = (float(np.nanmean(np.abs(r))) for r in (self.r, self.lagged[len(self.lagged) // 2]))
+        detail = f"mean |r| {there:.2f} there and {here:.2f} as prepared; positive: movements are late"
+        return Measured(f"time {_AGAINST}", self.lag_ms, detail)
 
     def _known(self) -> Iterable[tuple[str, float]]:
         return [(name, float(r)) for name, r in zip(self.channels, self.r, strict=True) if np.isfinite(r)]
-
-
-NAMES = (
-    "x against the head", "y against the head", "sensors against the head", "channels against the head",
-    "places against the head", "time against the head",
-)  # fmt: skip
 
 
 def compared(head: Head, corpus: PreparedCorpus, entries: Iterable[Entry]) -> dict[str, Compared]:
@@ -192,7 +189,7 @@ def table(speakers: dict[str, Compared]) -> str:
     """Return r of each speaker's channels as text."""
     lines = [["speaker", "s", *CHANNELS]]
     for name, of in sorted(speakers.items()):
-        r = dict(zip(of.channels, of.r, strict=True))
+        r = dict(zip(of.channels, of.lagged[len(of.lagged) // 2], strict=True))
         cells = [f"{r[channel]:.2f}" if np.isfinite(r.get(channel, np.nan)) else "" for channel in CHANNELS]
         lines.append([name, f"{of.seconds:.0f}", *cells])
     widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]

@@ -103,6 +103,10 @@ def phones_at(times_s: np.ndarray, phones: Sequence[Phone]) -> list[str]:
     return labels.tolist()
 
 
+def _times(phone: Phone) -> list[str]:
+    return [f"{phone.start_s:.6f}", f"{phone.end_s:.6f}"]
+
+
 def _mean(track: Track, phone: Phone) -> np.ndarray:
     start, stop = np.searchsorted(track.times_s, [phone.start_s, phone.end_s])
     return track.values[start:stop].mean(axis=0) if stop > start else np.full(track.values.shape[1], np.nan)

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 FRAMES_PER_S, CODEC = 25, "libx264"
-_SIZE_INCHES, _ENVELOPE, _LETTERS, _TITLE_LETTERS = (6.4, 5.12), 1000, 12, 66
+_SIZE_INCHES, _ENVELOPE, _LETTERS, _TITLE_LETTERS, _LEAST_SHARE = (6.4, 5.12), 1000, 12, 66, 1 / 200
 
 
 def require_video() -> Any:
@@ -183,14 +183,15 @@ class _Frames:
 
     def _draw_phones(self, axes: "Axes") -> None:
         """Write the phones along the wave, where there is room for their names."""
+        edges = [edge for phone in self.phones for edge in (phone.start_s, phone.end_s)]
+        axes.vlines(edges, 0.8, 1, color=LIGHT["outline"], lw=0.5, transform=axes.get_xaxis_transform())
         for phone in self.phones:
-            for edge in (phone.start_s, phone.end_s):
-                axes.axvline(edge, 0.8, 1, color=LIGHT["outline"], lw=0.5)
-            middle = (phone.start_s + phone.end_s) / 2
+            middle, long = (phone.start_s + phone.end_s) / 2, phone.end_s - phone.start_s
+            if long < self.duration_s * _LEAST_SHARE or not 0 <= middle <= self.duration_s:
+                continue  # narrower than a letter
             text = axes.text(middle, 0.97, _short(phone.label), transform=axes.get_xaxis_transform(), fontsize=7,
                              ha="center", va="top", parse_math=False)  # fmt: skip
-            box = text.get_window_extent().transformed(axes.transData.inverted())
-            if box.width > phone.end_s - phone.start_s or not 0 <= middle <= self.duration_s:
+            if text.get_window_extent().transformed(axes.transData.inverted()).width > long:
                 text.remove()
 
 

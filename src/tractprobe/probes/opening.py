@@ -18,23 +18,46 @@ from tractprobe.runs.settings import ALL, Node, Settings
 from tractprobe.runs.trainer import check_trainer
 from tractprobe.system.errors import ConfigError
 from tractprobe.system.files import read_json
+from tractprobe.system.registry import names_of
 
 BUILTIN = "virtual"
 
+_PRETRAINED = "tractprobe.encoders.pretrained.pretrained"
 
-def check(settings: Settings) -> None:
-    """Raise what is wrong with the settings of a run that is still to be done, as far as can be told in a moment."""
+
+def check(settings: Settings, *, writes: bool = True) -> None:
+    """Raise what is wrong with the settings of a run that is still to be done, as far as can be told in a moment.
+
+    Parameters
+    ----------
+    writes
+        Whether the built-in corpus may be prepared for it; otherwise what follows from it is not checked.
+    """
     if settings.held_out != ALL and (settings.folder / RESULT).is_file():
         return
     check_nodes(settings)
     check_trainer(settings)
     build(settings.tracking)
+    _check_model_folder(settings)
     _check_targets(settings)
     _check_layers(settings)
+    if not writes and BUILTIN in settings.corpora and not (settings.paths.data / BUILTIN).exists():
+        return
     _check_division(
         json.dumps(settings.corpora), settings.paths.data.absolute(), json.dumps(settings.split.plain),
         settings.held_out, settings.seed,
     )  # fmt: skip
+
+
+def _check_model_folder(settings: Settings) -> None:
+    of_states = settings.model.target in names_of("states")
+    key = "root" if of_states else "name"
+    given = str(settings.model.arguments.get(key, ""))
+    is_place = of_states or given.startswith((".", "/", "~")) or given.count("/") > 1  # and no id on the Hub
+    folder = Path(given).expanduser()
+    if settings.model.target in (_PRETRAINED, *names_of("states")) and is_place and not folder.is_dir():
+        where = "" if folder.is_absolute() else f" in {Path.cwd()}"
+        raise ConfigError(f"model.{key}={given}: no such folder{where}")
 
 
 def _check_targets(settings: Settings) -> None:
@@ -65,7 +88,7 @@ _NUM_LAYERS: Mapping[str, Callable[[Settings], int | None]] = {  # of encoders t
     "tractprobe.encoders.mel.Mfcc": lambda _: 1,
     "tractprobe.encoders.voice.Voice": lambda _: 1,
     "tractprobe.encoders.untrained.untrained": lambda settings: settings.model.arguments.get("layers", 4) + 1,
-    "tractprobe.encoders.pretrained.pretrained": _of_folder,
+    _PRETRAINED: _of_folder,
 }
 
 
@@ -110,3 +133,10 @@ def each_held_out(settings: Settings) -> list[Settings]:
     corpora = open_corpora(settings.corpora, settings.paths.data)
     entries = [entry for corpus in corpora for entry in corpus.entries]
     return [settings.holding_out(value) for value in build(settings.split).values(entries)]
+
+
+def names_of_runs(settings: Settings) -> tuple[str, ...]:
+    """Return the names of the runs that settings ask for; of all values the study's, if a corpus is missing."""
+    if settings.held_out != ALL or not all((settings.paths.data / name).is_dir() for name in settings.corpora):
+        return (settings.name,)
+    return tuple(own.name for own in each_held_out(settings))

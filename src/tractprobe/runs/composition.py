@@ -38,8 +38,7 @@ class Loader(ConfigLoaderImpl):
         """Compose; ConfigError names the argument that is wrong, and what may have been meant."""
         try:
             parsed = OverridesParser.create().parse_overrides(overrides)
-            # Of a mapping without defaults, Hydra would demand a plus.
-            lines = [f"++{own.input_line.lstrip('+')}" if _is_mapping(own) else own.input_line for own in parsed]
+            lines = list(map(_with_pluses, overrides, parsed))
             config = super().load_configuration(config_name, lines, run_mode, from_shell, validate_sweep_overrides)
             _replace_mappings(config, parsed)
         except (HydraException, OmegaConfBaseException) as error:
@@ -51,6 +50,11 @@ def _is_mapping(override: Override) -> bool:
     """Whether an argument gives a mapping. Sections such as ``data={batch_size: 4}`` are none: their keys are fixed."""
     is_plain = not (override.is_sweep_override() or override.is_hydra_override() or override.is_delete())
     return is_plain and "." in override.key_or_group and isinstance(override.value(), dict)
+
+
+def _with_pluses(line: str, override: Override) -> str:
+    """Return an argument as Hydra takes it: it demands a plus of a mapping that had no entry."""
+    return f"++{line.lstrip('+')}" if _is_mapping(override) else line
 
 
 def _replace_mappings(config: DictConfig, overrides: Sequence[Override]) -> None:

@@ -46,6 +46,8 @@ class RunId:
         What ``held_out`` names: a language, speaker, sentence fold or corpus.
     differences
         What can change a number and differs from the shipped configuration, as ``{dotted key: value}``.
+    corpora
+        What the run is about; they decide which names of speakers have to be told apart.
     """
 
     model: str
@@ -55,6 +57,7 @@ class RunId:
     seed: int
     split: str
     differences: Mapping[str, Any]
+    corpora: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, settings: Plain) -> "RunId":
@@ -67,6 +70,7 @@ class RunId:
             settings["seed"],
             settings["split"]["by"],
             _differences(settings),
+            tuple(settings.get("corpora") or ()),
         )
 
     @cached_property
@@ -74,9 +78,27 @@ class RunId:
         """The run's directory below ``paths.runs``: ``<model>/<layer>/<head>/<held_out>/s<seed>[-<hash>]``."""
         layer = "+".join(map(str, self.layer)) if isinstance(self.layer, list) else self.layer
         layer = layer if layer == "all" else f"L{layer}"
-        held_out = str(self.held_out).replace("/", "-")
+        held_out = _as_folder(str(self.held_out), self.split, self.corpora)
         suffix = f"-{digest(dict(self.differences))[:6]}" if self.differences else ""
         return f"{self.model}/{layer}/{self.head}/{held_out}/s{self.seed}{suffix}"
+
+
+def _as_folder(held_out: str, split: str, corpora: Sequence[str]) -> str:
+    """Return what is held out as the name of a folder, no two alike: a speaker's corpus is joined to it by a hyphen.
+
+    Where the name could be read as a speaker of another corpus, the corpus's own hyphens are written as ``+``.
+
+    >>> _as_folder("a/b-c", "speaker", ["a", "a-b"]), _as_folder("a-b/c", "speaker", ["a", "a-b"])
+    ('a-b-c', 'a+b-c')
+    >>> _as_folder("a-b/c", "speaker", ["a-b"])
+    'a-b-c'
+    """
+    corpus, slash, speaker = held_out.partition("/")
+    joined = f"{corpus}-{speaker.replace('/', '-')}" if slash else corpus
+    own = corpus if slash else None
+    if split == "speaker" and any(other != own and joined.startswith(f"{other}-") for other in corpora):
+        return joined.replace("-", "+", corpus.count("-"))
+    return joined
 
 
 def _differences(settings: Plain) -> Plain:
@@ -147,10 +169,13 @@ def _stock(settings: Plain) -> Plain:
         if file is not None:
             root[group] = _loaded(file)
     root.pop("hydra")
-    named = {"seed": settings["seed"], "held_out": settings["held_out"]}
+    named: Plain = {}
     if _model_option(settings["model"]) in ("hub", "features"):  # the label then comes from the name or folder
-        named["model"] = {key: settings["model"][key] for key in ("name", "root", "label") if key in settings["model"]}
-    return plain(OmegaConf.merge(root, named))  # type: ignore[arg-type]
+        named = {key: settings["model"][key] for key in ("name", "root", "label") if key in settings["model"]}
+    # A run's own texts may come from anybody's result.json: they are put in afterwards, so that nothing resolves them.
+    places = {"seed": settings["seed"], "held_out": None} | ({"model": dict.fromkeys(named, "")} if named else {})
+    stock = plain(OmegaConf.merge(root, places))  # type: ignore[arg-type]
+    return stock | {"held_out": settings["held_out"], "model": {**stock.get("model", {}), **named}}
 
 
 def shipped_layers(settings: Plain) -> int | None:
@@ -169,7 +194,7 @@ def _model_option(model: Plain) -> str:
 
 def _option_file(settings: Plain, group: str, option: str | None) -> Path | None:
     """Return the file of an option; a plug-in's only for what the plug-in adds, so that it renames no other run."""
-    if option is None or group not in settings:
+    if option is None or group not in settings or Path(option).name != option:  # not a file that lies elsewhere
         return None
     if (file := conf_dir() / group / f"{option}.yaml").is_file():
         return file

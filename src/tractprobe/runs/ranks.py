@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from tractprobe.runs.settings import ALL, Settings
-from tractprobe.system.errors import ConfigError
+from tractprobe.system.errors import ConfigError, first_line
 
 if TYPE_CHECKING:
     from lightning_fabric.plugins.environments.cluster_environment import ClusterEnvironment
@@ -23,17 +23,25 @@ def is_first(settings: Settings) -> bool:
 
 
 def check_ranks(settings: Settings) -> None:
-    """Raise ConfigError for what several processes cannot do together."""
+    """Raise ConfigError for what several processes cannot do together; it says which combination works."""
     if settings.num_ranks == 1:
         return
+    asked = f"trainer.devices x num_nodes = {settings.num_ranks}"
     if settings.closed_form:
-        raise ConfigError("head=ridge is fitted by one process: give trainer=cpu, or trainer=gpu trainer.devices=1")
+        raise ConfigError(
+            f"{asked}: head=ridge is fitted by one process: give trainer=cpu, or trainer=gpu trainer.devices=1; several "
+            "fit nonlinear heads, one held-out value at a time: head=mlp held_out=<value> trainer=ddp"
+        )
     if settings.held_out == ALL:
-        raise ConfigError("held_out=all uses one device: give trainer.devices=1, or run each held-out value by itself")
+        raise ConfigError(
+            f"{asked}: held_out=all uses one device, with together=true or without: give trainer=cpu, or trainer=gpu "
+            "trainer.devices=1; several devices fit one held-out value at a time: held_out=<value> trainer=ddp"
+        )
     if _in_sweep() and not _environment(settings).creates_processes_externally:
         raise ConfigError(
-            "a sweep on one machine uses one device per job: give trainer.devices=1, or run the jobs one by one "
-            "without -m; with launcher=slurm, hydra.launcher.tasks_per_node has to be trainer.devices"
+            f"{asked}: a sweep on one machine uses one device per job: give trainer.devices=1 (jobs side by side: "
+            "launcher=joblib), or run the jobs one by one without -m; with launcher=slurm, "
+            "hydra.launcher.tasks_per_node has to be trainer.devices"
         )
 
 
@@ -82,15 +90,21 @@ def _environment(settings: Settings) -> "ClusterEnvironment":
     check_environment()
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
     with warnings.catch_warnings(action="ignore"):  # that there are GPUs, too
-        trainer = pl.Trainer(
-            accelerator="cpu",
-            devices=settings.trainer.arguments["devices"],
-            num_nodes=settings.trainer.arguments.get("num_nodes", 1),
-            strategy="ddp",
-            logger=False,
-            enable_checkpointing=False,
-            plugins=cluster_plugins(settings),
-        )
+        try:
+            trainer = pl.Trainer(
+                accelerator="cpu",
+                devices=settings.trainer.arguments["devices"],
+                num_nodes=settings.trainer.arguments.get("num_nodes", 1),
+                strategy="ddp",
+                logger=False,
+                enable_checkpointing=False,
+                plugins=cluster_plugins(settings),
+            )
+        except (RuntimeError, ValueError) as error:
+            raise ConfigError(
+                f"{settings.num_ranks} processes are asked for, which does not fit what Slurm started "
+                f"({first_line(error)}): give srun --nodes=<trainer.num_nodes> --ntasks-per-node=<trainer.devices>"
+            ) from None
     assert isinstance(trainer.strategy, DDPStrategy) and trainer.strategy.cluster_environment is not None
     return trainer.strategy.cluster_environment
 

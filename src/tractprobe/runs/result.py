@@ -2,24 +2,27 @@
 
 import hashlib
 import math
+import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, NotRequired, TypedDict
 
 from tractprobe.encoders.layers import Label, is_label
-from tractprobe.runs.estimate import Estimate, mean_over_speakers
+from tractprobe.runs.estimate import Estimate, mean_over_speakers, point_over_speakers
 from tractprobe.system.errors import CorpusError, RunError
 from tractprobe.system.files import atomic, read_json, write_json
 
 RESULT, HEADS, TESTED = "result.json", "head.safetensors", "test_utterances.txt"
 METRICS = ("r", "rmse", "r2", "ccc")
 MOMENTS = ("mean_predicted", "mean_measured", "sd_predicted", "sd_measured")
-_RANGES = {"r": (-1.0, 1.0), "rmse": (0.0, math.inf), "r2": (-math.inf, 1.0), "ccc": (-1.0, 1.0)}
-_RANGES |= {"sd_predicted": (0.0, math.inf), "sd_measured": (0.0, math.inf)}
-_ROUNDING = 1e-9
+_LARGEST, _ROUNDING = sys.float_info.max, 1e-9  # NaN and infinity are beyond every bound
+_BOUNDS = {name: (-_LARGEST, _LARGEST) for name in (*METRICS, *MOMENTS)}
+_BOUNDS |= {name: (0.0, _LARGEST) for name in ("rmse", "sd_predicted", "sd_measured")}
+_BOUNDS |= {"r2": (-_LARGEST, 1 + _ROUNDING)} | {name: (-1 - _ROUNDING, 1 + _ROUNDING) for name in ("r", "ccc")}
 _MOST = 1 << 64  # of integers: Python reads 10^400 as one, but no float can hold it
 _TEXTS = ("corpus", "language", "speaker", "target", "channel", "unit")
-_KEY = ("layer", *_TEXTS[:-1])
+_KEY = itemgetter("layer", *_TEXTS[:-1])
 SCORE_FIELDS = ("layer", *_TEXTS, "n_frames", *METRICS)
 RUN_FIELDS = ("run", "model", "head", "split", "held_out", "seed")
 Row = Mapping[str, Any]
@@ -55,7 +58,7 @@ class FitReport(TypedDict):
 
     best_validation_r: list[float | None]
     alpha: NotRequired[list[list[float | None]]]
-    history: NotRequired[list[dict[str, float]]]
+    history: NotRequired[list[dict[str, float | None]]]
     layer_weights: NotRequired[list[float]]
 
 
@@ -114,7 +117,9 @@ def _problem(result: Any) -> str | None:
             broken = next((number for number, row in enumerate(scores) if not _is_row(row)), None)
             if broken is not None:
                 return f"scores[{broken}] is not a row of scores{_out_of_range(scores[broken])}"
-            if len({tuple(row[name] for name in _KEY) for row in scores}) < len(scores):
+            if not all(map(_can_be_kept, {row[name] for row in scores for name in _TEXTS})):
+                return "a label of its scores is no text"
+            if len({_KEY(row) for row in scores}) < len(scores):
                 return "two rows of its scores are of the same layer, speaker, language and channel"
             speakers = result.get("scaled_by_own_test_frames", [])
             if not isinstance(speakers, list) or not all(isinstance(name, str) for name in speakers):
@@ -163,35 +168,34 @@ def _is_number(value: int | float) -> bool:
 
 
 def _is_row(row: Any) -> bool:
-    if not isinstance(row, dict) or not set(SCORE_FIELDS) <= set(row):
+    if not isinstance(row, dict) or not all(name in row for name in SCORE_FIELDS):
         return False
-    return (
-        all(isinstance(row[name], str) and _can_be_kept(row[name]) for name in _TEXTS)
-        and is_label(row["layer"])
-        and type(row["n_frames"]) is int
-        and 0 < row["n_frames"] <= _MOST
-        and all(row[name] is None or _is_score(name, row[name]) for name in (*METRICS, *MOMENTS) if name in row)
-    )
+    if not all(type(row[name]) is str for name in _TEXTS) or not is_label(row["layer"]):
+        return False
+    frames = row["n_frames"]
+    return type(frames) is int and 0 < frames <= _MOST and all(_is_score(row, name) for name in _BOUNDS)
 
 
-def _is_score(name: str, value: Any) -> bool:
-    low, high = _RANGES.get(name, (-math.inf, math.inf))
-    return type(value) in (int, float) and _is_number(value) and low - _ROUNDING <= value <= high + _ROUNDING
+def _is_score(row: Row, name: str) -> bool:
+    """Whether a number of a row can be: it is finite, and a correlation at most 1."""
+    value = row.get(name)
+    if type(value) is not float and type(value) is not int:
+        return value is None
+    low, high = _BOUNDS[name]
+    return low <= value <= high
 
 
 def _out_of_range(row: Any) -> str:
     """Return which number of a row cannot be, for the error's text."""
-    numbers = row if isinstance(row, dict) else {}
-    for name in (*METRICS, *MOMENTS):
-        value = numbers.get(name)
-        if type(value) in (int, float) and not _is_score(name, value):
-            return f": {name} cannot be {str(value) if _is_number(value) else 'infinite or no number'}"
-    return ""
+    wrong = next((name for name in _BOUNDS if isinstance(row, dict) and not _is_score(row, name)), None)
+    if wrong is None or type(value := row[wrong]) not in (int, float):
+        return ""
+    return f": {wrong} cannot be {value if _is_number(value) else 'infinite or no number'}"
 
 
 def _is_fit(fit: Any) -> bool:
     r = fit.get("best_validation_r") or [] if isinstance(fit, dict) else None
-    return isinstance(r, list) and all(value is None or _is_score("r", value) for value in r)
+    return isinstance(r, list) and all(_is_score({"r": value}, "r") for value in r)
 
 
 def speaker_means(rows: Iterable[Row], metric: str = "r") -> dict[tuple[str, str], float]:
@@ -220,7 +224,22 @@ def chosen_layer(result: Mapping[str, Any]) -> Label | None:
 
 def mean_r(result: Mapping[str, Any], layer: Label) -> Estimate | None:
     """Return the mean r of positions, or of the first targets there are, at one of a run's layers."""
-    target = result["scores"][0]["target"]
-    same = [row for row in result["scores"] if (row["layer"], row["target"]) == (layer, target)]
-    values = speaker_means(same)
+    values = speaker_means(_of_first_target(result, layer))
     return mean_over_speakers(values) if values else None
+
+
+def point_r(result: Mapping[str, Any], layer: Label) -> float | None:
+    """Return the mean of ``mean_r`` alone, which takes no draws."""
+    values = speaker_means(_of_first_target(result, layer))
+    return point_over_speakers(values) if values else None
+
+
+def undefined_r(result: Mapping[str, Any], layer: Label) -> tuple[int, int]:
+    """Return how many of the rows that ``mean_r`` is over have no r, and how many there are."""
+    rows = _of_first_target(result, layer)
+    return sum(row["r"] is None for row in rows), len(rows)
+
+
+def _of_first_target(result: Mapping[str, Any], layer: Label) -> list[Row]:
+    target = result["scores"][0]["target"]
+    return [row for row in result["scores"] if row["layer"] == layer and row["target"] == target]

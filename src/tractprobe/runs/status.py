@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Literal
 
 from tractprobe.encoders.layers import order
-from tractprobe.runs.result import RESULT, chosen_layer, mean_r, read_result
+from tractprobe.runs.result import RESULT, chosen_layer, mean_r, point_r, read_result, undefined_r
 from tractprobe.system.errors import CorpusError, RunError, TractprobeError, first_line
 from tractprobe.system.files import atomic, digest, held_by, now, read_json, write_json
 from tractprobe.system.printable import one_line
@@ -158,6 +158,9 @@ def _reached(folder: Path) -> str:
     layers = sorted({row["layer"] for row in result["scores"]}, key=order)
     chosen = chosen_layer(result)
     if chosen is not None and (reached := mean_r(result, chosen)) is not None:
-        return f"r {reached}" + (f" at layer {chosen} of {layers[-1]}" if len(layers) > 1 else "")
-    means = [reached.mean for layer in layers if (reached := mean_r(result, layer)) is not None]
-    return f"r {min(means):.3f} to {max(means):.3f} over {len(layers)} layers" if means else "r is undefined"
+        undefined, count = undefined_r(result, chosen)
+        left_out = f", {undefined} of {count} undefined" if undefined else ""
+        return f"r {reached}" + (f" at layer {chosen} of {layers[-1]}" if len(layers) > 1 else "") + left_out
+    means = [mean for layer in layers if (mean := point_r(result, layer)) is not None]
+    undefined = f", undefined in {len(layers) - len(means)}" if len(means) < len(layers) else ""
+    return f"r {min(means):.3f} to {max(means):.3f} over {len(layers)} layers{undefined}" if means else "r is undefined"

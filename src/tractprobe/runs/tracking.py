@@ -213,10 +213,19 @@ def log_study(
 
 def _tell(logger: Any, to_wandb: "Callable[[Run], Any]", to_other: Callable[[Any], Any] = lambda _: None) -> None:
     """Tell each of several loggers, also after one that failed; then raise the first failure."""
+
+    def tell(each: Any) -> None:
+        to_other(each) if (run := _wandb_run(each)) is None else to_wandb(run)
+
     failures = []
     for each in _each(logger):
         try:
-            to_other(each) if (run := _wandb_run(each)) is None else to_wandb(run)
+            try:
+                tell(each)
+            except Exception as error:
+                if not (isinstance(each, WandbRun) and each.go_offline(error)):
+                    raise
+                tell(each)
         except Exception as error:
             failures.append(error)
     if failures:
@@ -279,6 +288,15 @@ def _scores_to_wandb(
 ) -> None:
     import wandb
 
+    channels = dict.fromkeys(row["channel"] for row in rows)
+    names = {name: name.rpartition("/")[2] for metrics in means.values() for name in metrics if "/r/" in name}
+    scored = {name: short for name, short in names.items() if short == "mean" or short in channels}
+    columns: list[Any] = ["layer", *scored.values()]
+    by_channel = [[layer, *(metrics.get(name) for name in scored)] for layer, metrics in means.items()]
+    run.log({  # first: here a server that has gone is noticed
+        "test/layer_x_channel": wandb.Table(columns=columns, data=by_channel),
+        "test/scores": wandb.Table(columns=list[Any](rows[0]), data=[list(row.values()) for row in rows]),
+    })  # fmt: skip
     for layer, metrics in means.items():
         run.log({"layer": layer, **metrics} if isinstance(layer, int) else metrics)  # several have no place on an axis
     run.summary.update({f"layers/r/{layer}": metrics.get("test/r/mean") for layer, metrics in means.items()})
@@ -287,12 +305,3 @@ def _scores_to_wandb(
         run.summary.update({"best/layer": chosen, **{f"best/{name}": value for name, value in best.items()}})
     if estimate is not None:
         run.summary.update({f"best/r/{name}": getattr(estimate, name) for name in ("low", "high", "n")})
-    channels = dict.fromkeys(row["channel"] for row in rows)
-    names = {name: name.rpartition("/")[2] for metrics in means.values() for name in metrics if "/r/" in name}
-    scored = {name: short for name, short in names.items() if short == "mean" or short in channels}
-    columns: list[Any] = ["layer", *scored.values()]
-    by_channel = [[layer, *(metrics.get(name) for name in scored)] for layer, metrics in means.items()]
-    run.log({
-        "test/layer_x_channel": wandb.Table(columns=columns, data=by_channel),
-        "test/scores": wandb.Table(columns=list[Any](rows[0]), data=[list(row.values()) for row in rows]),
-    })  # fmt: skip

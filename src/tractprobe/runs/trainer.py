@@ -77,7 +77,7 @@ def trainer_of(settings: Settings, folder: Path, logger: Any) -> "pl.Trainer":
 @contextmanager
 def complaints() -> Iterator[None]:
     """Let what Lightning says of settings be an error of the settings."""
-    from pytorch_lightning.utilities.exceptions import MisconfigurationException
+    from lightning_fabric.utilities.exceptions import MisconfigurationException
 
     try:
         yield
@@ -86,11 +86,18 @@ def complaints() -> Iterator[None]:
 
 
 def _callbacks(settings: Settings, logger: Any) -> "list[pl.Callback]":
-    """Build what ``callbacks`` names; ConfigError if one would have nothing to log to."""
+    """Build what ``callbacks`` names; ConfigError for one with nothing to log to, or that joins what is held apart."""
+    from pytorch_lightning.callbacks import EarlyStopping
+
     nodes = {f"callbacks.{name}": Node.of(f"callbacks.{name}", node) for name, node in settings.callbacks.items()}
     for key, node in nodes.items():
         if (kind := place_of(node.target).kind) != "callback":
             raise ConfigError(f"{key}._target_={node.target} is not a callback but of the kind {kind}")
+        if settings.together and issubclass(place_of(node.target).load(), EarlyStopping):
+            raise ConfigError(
+                f"{key} would end the heads of all held-out values by the mean of their r, which each must not know: "
+                "leave it out; patience=<epochs> ends each head by its own"
+            )
         if not logger and node.target.rpartition(".")[2] in _LOGGING:
             raise ConfigError(f"{key} only logs, and tracking is off: give tracking=csv or another, or leave it out")
     return [build(node) for node in nodes.values()]

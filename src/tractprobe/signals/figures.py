@@ -1,6 +1,7 @@
 """Figures without a display. Only functions that draw import matplotlib, so everything else works without it."""
 
 import io
+import textwrap
 import warnings
 from typing import TYPE_CHECKING
 
@@ -8,6 +9,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _DPI = 110
+_LETTER = 0.0075  # width of a letter in inches, for each point of its size
 
 
 def new_figure(width: float, height: float) -> "Figure":
@@ -18,6 +20,11 @@ def new_figure(width: float, height: float) -> "Figure":
     figure = Figure(figsize=(width, height), layout="constrained")
     FigureCanvasAgg(figure)
     return figure
+
+
+def wrapped(text: str, width: float, fontsize: float = 9) -> str:
+    """Return a line of text broken where it would leave a figure of some inches."""
+    return textwrap.fill(text, max(20, int(width / (fontsize * _LETTER))), break_on_hyphens=False)
 
 
 def png(figure: "Figure") -> bytes:

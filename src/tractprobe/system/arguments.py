@@ -32,7 +32,7 @@ class Parser(argparse.ArgumentParser):
 class CommandParser(Parser):
     """Of one command among several; its own options are what may have been meant, not those of all commands."""
 
-    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
         """Parse, and exit at an option that the command does not have."""
         known, others = super().parse_known_args(args, namespace)
         if others:

@@ -13,8 +13,9 @@ class TractprobeError(ValueError):
     """Base of every error that a user can cause, as opposed to a bug of ours."""
 
 
-_STORAGE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR}
-_STORAGE |= {errno.EISDIR, errno.EEXIST}  # a folder where a file should be, or the other way round
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_NOT_ALLOWED = {errno.EACCES, errno.EPERM, errno.EROFS}
+_NOT_A_PLACE = {errno.ENOTDIR, errno.EISDIR, errno.EEXIST}  # a folder where a file should be, or the other way round
 
 
 class StorageError(TractprobeError):
@@ -23,10 +24,25 @@ class StorageError(TractprobeError):
     @classmethod
     def of(cls, error: OSError, place: Path) -> "OSError | StorageError":
         """Return the error to raise for a system error that occurred while writing."""
-        if error.errno not in _STORAGE:
+        where = error.filename2 or error.filename or place
+        if error.errno in _FULL:
+            advice = "Make room or choose another folder"
+        elif error.errno in _NOT_ALLOWED:
+            advice = f"{_may_not_write()} choose another folder (paths.data, paths.cache, paths.runs or --output)"
+        elif error.errno in _NOT_A_PLACE:
+            advice = "Move away what is in its place, or choose another folder"
+        else:
             return error
-        advice = "Make room or choose another folder, then run the same command again: finished work is kept"
-        return cls(f"{error.filename2 or error.filename or place}: {error.strerror}. {advice}")
+        return cls(f"{where}: {error.strerror}. {advice}, then run the same command again: finished work is kept")
+
+
+def _may_not_write() -> str:
+    import getpass
+
+    try:
+        return f"{getpass.getuser()} may not write there; ask its owner, or"
+    except (OSError, KeyError, ImportError):  # a user id without a name
+        return "It may not be written to by this user; ask its owner, or"
 
 
 class CorpusError(TractprobeError):

@@ -9,8 +9,8 @@ import re
 import socket
 import stat
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +76,23 @@ def locked(folder: Path) -> Iterator[None]:
             with writing(file):
                 file.write_text(json.dumps({"process": os.getpid(), "host": socket.gethostname(), "since": now()}))
         yield
+
+
+@contextmanager
+def locked_or_done(folder: Path, is_done: Callable[[], bool]) -> Iterator[bool]:
+    """Lock a folder; where that is not allowed, as on a disk that one may only read, a finished one needs no lock.
+
+    Yields whether it is locked. StorageError if it is neither locked nor done.
+    """
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(locked(folder))
+        except StorageError:
+            if not is_done():
+                raise
+            yield False
+        else:
+            yield True
 
 
 def held_by(folder: Path) -> str | None:

@@ -190,7 +190,7 @@ class _Work(Generic[Item, Result]):
 
     def _check_deaths(self) -> None:
         if len(self._deaths) == MAX_DEATHS_IN_A_ROW:
-            deaths = ", ".join(f"{self._items[index]} {death}" for index, death in self._deaths.items())
+            deaths = ", ".join(f"{self._items[index]} {self._deaths[index]}" for index in sorted(self._deaths))
             advice = "If memory was short, try again when it is not; if it was not, move these files out of the corpus"
             raise ProcessError(f"in a row, each alone and at its second attempt: {deaths}. {advice}")
 

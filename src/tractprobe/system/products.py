@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from tractprobe.system.errors import CorpusError, first_line
-from tractprobe.system.files import clear_temporaries, is_there, locked, read_json, write_json, writing
+from tractprobe.system.files import clear_temporaries, is_there, locked_or_done, read_json, write_json, writing
 
 log = logging.getLogger(__name__)
 
@@ -31,10 +31,14 @@ def staged_folder(folder: Path, is_done: Callable[[], bool], *, resume: str | No
     An old folder is moved aside before it is removed, and leftovers of killed processes are cleared. With ``resume``, a
     name for what is being made, an unfinished folder is kept and yielded again to the next process that makes the same.
     Where ``folder`` is a symbolic link, what it points to is replaced, and the link stays.
+    Reading what is finished needs no permission to write.
     """
     folder = folder.resolve()
     staging = folder.with_name(f".{folder.name}.{resume or 'new'}.partial")
-    with locked(folder), writing(folder):
+    with locked_or_done(folder, is_done) as may_write, writing(folder):
+        if not may_write:
+            yield None
+            return
         _clear_leftovers(folder, keep=staging if resume else None)
         if is_done():
             shutil.rmtree(staging, ignore_errors=True)

@@ -28,7 +28,8 @@ from tractprobe.corpora.audit.tongue import tongue
 from tractprobe.corpora.utterance import Utterance
 
 __all__ = [
-    "VERDICTS", "Audit", "Check", "Example", "Measured", "SpeakerAudit", "Verdict", "audit", "is_bilabial", "is_silence",
+    "VERDICTS", "Audit", "Check", "Example", "Measured", "SpeakerAudit", "Verdict",
+    "audit", "is_bilabial", "is_silence",
 ]  # fmt: skip
 
 

@@ -24,6 +24,10 @@ if TYPE_CHECKING:
 # Okabe and Ito's colours, which colour-blind readers can distinguish; sensors are also labelled.
 _COLOURS = {"td": "#0072B2", "tb": "#56B4E9", "tt": "#009E73", "li": "#555555", "ul": "#CC79A7", "ll": "#D55E00"}
 _EXTRA_COLOUR, _GREY = "#B8860B", "#666666"
+INKS = {"td": "#0067A3", "tb": "#1B6F9E", "tt": "#00724F", "li": "#555555", "ul": "#A0417A", "ll": "#B04B00"}
+"""The same hues for letters: contrast of 4.5 at least, by day and as the page inverts them by night."""
+EXTRA_INK = "#7D5A00"
+_HALF = 4.8, 4.4  # inches, which a phone shows at two thirds
 _NAMES = {"td": "dorsum", "tb": "blade", "tt": "tip", "li": "lower incisor", "ul": "upper lip", "ll": "lower lip"}
 _TRACES = ("tt", "td", "ll", "li")
 _CHI2_95 = 5.991
@@ -32,15 +36,20 @@ _LABEL_LENGTH, _MAX_LABELS = 8, 120
 
 
 def positions_picture(speaker: SpeakerAudit) -> "Figure":
-    """Draw the positions of each sensor, with 95 % ellipses and the palate, and R² as a function of the audio's lag."""
-    figure = new_figure(9.6, 4.6)
-    plane, lags = figure.subplots(1, 2, width_ratios=[1.55, 1])
-    _draw_plane(plane, speaker)
+    """Draw the positions of each sensor, with 95 % ellipses and the palate."""
+    figure = new_figure(*_HALF)
+    _draw_plane(figure.subplots(), speaker)
+    return figure
+
+
+def lags_picture(speaker: SpeakerAudit) -> "Figure":
+    """Draw R² as a function of the audio's lag."""
+    figure = new_figure(*_HALF)
     # With few utterances, the thirds are too short for a peak and are not drawn.
     thirds = speaker.check(LAG_GROWTH).measured is not None
     curves = {name: curve for name, curve in speaker.lag_curves.items() if name == "all" or thirds}
     low, high = speaker.check(LAG).limits.look
-    _draw_lags(lags, curves, (max(low, LAGS_MS[0]), min(high, LAGS_MS[-1])))
+    _draw_lags(figure.subplots(), curves, (max(low, LAGS_MS[0]), min(high, LAGS_MS[-1])))
     return figure
 
 
@@ -78,8 +87,8 @@ def _draw_sensor(axes: "Axes", sensor: str, points: np.ndarray) -> None:
     axes.add_patch(Ellipse(tuple(middle), width, height, angle=angle, fill=False, color=colour, lw=1.4))
     top = max(middle[1] + 1.1 * np.sqrt(_CHI2_95 * points[:, 1].var()), np.quantile(points[:, 1], 0.995))
     text = axes.annotate(
-        sensor, (middle[0], top), (0, 2), textcoords="offset points", ha="center", va="bottom", color=colour,
-        fontsize=10, fontweight="bold",
+        sensor, (middle[0], top), (0, 2), textcoords="offset points", ha="center", va="bottom",
+        color=INKS.get(sensor, EXTRA_INK), fontsize=10, fontweight="bold",
     )  # fmt: skip
     _halo(text)
 
@@ -160,7 +169,7 @@ def _draw_movements(axes: "Axes", example: Example, duration_s: float) -> None:
         height = np.nanmax(values) - np.nanmin(values)
         offset -= np.nanmax(values)
         axes.plot(times_s, values + offset, color=_COLOURS[sensor], lw=1.6)
-        ticks.append((offset, f"{_NAMES[sensor]} ({sensor})", _COLOURS[sensor]))
+        ticks.append((offset, f"{_NAMES[sensor]} ({sensor})", INKS[sensor]))
         offset += np.nanmin(values) - 0.12 * height - 1.0
     axes.set_yticks([place for place, _, _ in ticks], [name for _, name, _ in ticks])
     for label, (_, _, colour) in zip(axes.get_yticklabels(), ticks, strict=True):

@@ -39,8 +39,13 @@ def letters(text: str) -> str:
     (True, '12iv', '')
     """
     folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
-    kept = "".join(letter for letter in folded if unicodedata.category(letter)[0] in "LNM")
+    kept = "".join(_digit(letter) for letter in folded if unicodedata.category(letter)[0] in "LNM")
     return _DOTTED_I.sub("i", _UNSEEN.sub("", kept))
+
+
+def _digit(letter: str) -> str:
+    """Return a digit of any script as 0 to 9, and every other letter as it is."""
+    return str(unicodedata.decimal(letter, letter))
 
 
 @lru_cache(maxsize=1 << 17)

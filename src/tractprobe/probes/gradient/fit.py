@@ -5,15 +5,18 @@ utterances alone: whatever else a batch holds is masked for them.
 """
 
 import logging
+import math
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import torch
+
 from tractprobe.data.datamodule import EmaData
 from tractprobe.data.splits import Fold, Split
 from tractprobe.probes.fitted import Fitted, new_head
-from tractprobe.probes.gradient.inversion import Inversion, TrainingPolicy
+from tractprobe.probes.gradient.inversion import Inversion, TrainingPolicy, defined
 from tractprobe.probes.gradient.truth import Truths, View
 from tractprobe.probes.heads import Bank, Head, Weighted
 from tractprobe.probes.problem import Problem
@@ -43,7 +46,10 @@ def fit(problems: Sequence[Problem], states: HiddenStates, trainer: "pl.Trainer"
     """
     first, alone = problems[0], len(problems) == 1
     if first.combines_layers and not alone:
-        raise ConfigError("together=true trains a head for each layer; head=weighted reads several: together=false")
+        raise ConfigError(
+            "together=true trains a head for each layer, and head=weighted reads several: give together=false, "
+            "which trains one held-out value after another"
+        )
     data = data_of(first, union([problem.split for problem in problems]), states)
     views = [View(problem.split, data.scales(problem.split)) for problem in problems]
     module = Inversion(
@@ -153,8 +159,25 @@ def _of_one(
     if len(module.inputs) > len(problem.inputs):
         head = new_head(problem)
         head.load_state_dict({name: value[own] for name, value in module.head.state_dict().items()})
-    own_report: FitReport = {**report, "best_validation_r": report["best_validation_r"][own]}
+    own_report: FitReport = {
+        **report,
+        "best_validation_r": report["best_validation_r"][own],
+        "history": _own_history(module, own, _names(problem)),
+    }
     return fitted(problem, module.states, head, view, own_report, trainer)
+
+
+def _own_history(module: Inversion, own: slice, names: Sequence[str]) -> list[dict[str, float | None]]:
+    """Return the curves of one problem's heads, and their mean: those of others hold what it holds out."""
+    if len(names) == len(module.names):
+        return module.history
+    history = []
+    for epoch in module.history:
+        r = [epoch.get(f"val/r/{name}") for name in module.names[own]]  # earlier versions noted the bank's mean alone
+        mean = torch.tensor([math.nan if value is None else value for value in r], dtype=torch.float64).nanmean()
+        of_heads = {f"val/r/{name}": value for name, value in zip(names, r, strict=True)}
+        history.append({"epoch": epoch["epoch"], "val/r/mean": defined(mean[None])[0], **of_heads})
+    return history
 
 
 def fitted(

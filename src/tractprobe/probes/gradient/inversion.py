@@ -101,16 +101,17 @@ class Inversion(pl.LightningModule):
         self.names = tuple(names or (f"layer{read.label}" for read in inputs))
         self.groups, self.targets, self.training_policy = tuple(groups), targets, training or TrainingPolicy()
         self.identity = identity
-        self.history: list[dict[str, float]] = []
+        self.history: list[dict[str, float | None]] = []
         self.score_sums = ScoreSums(len(self.inputs), len(self.groups), len(targets.channels))
         self.scores: Scores | None = None
         self.best_r: Tensor
         self.epochs_without_gain: Tensor
         self.register_buffer("best_r", torch.full((len(self.inputs),), -torch.inf, dtype=torch.float64))
         self.register_buffer("epochs_without_gain", torch.zeros(len(self.inputs), dtype=torch.long))
+        self._keys = _keys([name for name, _ in head.named_parameters()])
         self.best = nn.ParameterDict(
             {
-                _key(name): nn.Parameter(value.detach().clone(), requires_grad=False)
+                self._keys[name]: nn.Parameter(value.detach().clone(), requires_grad=False)
                 for name, value in head.named_parameters()
             }
         )
@@ -150,7 +151,8 @@ class Inversion(pl.LightningModule):
         for name, value in zip(self.names, r.tolist(), strict=True):
             self.log(f"val/r/{name}", value)
         self.log("val/r/mean", r.nanmean(), prog_bar=True)
-        self.history.append({"epoch": self.current_epoch, "val/r/mean": float(r.nanmean())})
+        of_heads = {f"val/r/{name}": value for name, value in zip(self.names, defined(r), strict=True)}
+        self.history.append({"epoch": self.current_epoch, "val/r/mean": defined(r.nanmean()[None])[0], **of_heads})
         self._keep_best(r)
         self._stop_if_stale()
 
@@ -184,14 +186,14 @@ class Inversion(pl.LightningModule):
         """Give each layer's head the weights of its best validation epoch, where there was a validation."""
         chosen = torch.isfinite(self.best_r)
         for name, value in self.head.named_parameters():
-            value[chosen] = self.best[_key(name)][chosen]
+            value[chosen] = self.best[self._keys[name]][chosen]
 
     @torch.no_grad()
     def _keep_best(self, r: Float[Tensor, " layer"]) -> None:
         better = (r > self.best_r) & (self.epochs_without_gain < self.training_policy.patience)
         self.best_r[better] = r[better]
         for name, value in self.head.named_parameters():
-            self.best[_key(name)][better] = value[better]
+            self.best[self._keys[name]][better] = value[better]
         self.epochs_without_gain += 1
         self.epochs_without_gain[better] = 0
 
@@ -212,5 +214,21 @@ def mean_r(r: Float[Tensor, "layer group channel"], groups: Sequence[GroupKey]) 
     return torch.stack([by_group[:, index].nanmean(dim=1) for index in members], dim=1).nanmean(dim=1)
 
 
-def _key(name: str) -> str:
-    return name.replace(".", "_")
+def defined(values: Float[Tensor, " value"]) -> list[float | None]:
+    """Return values as plain numbers, ``None`` for each that is undefined."""
+    return [None if value != value else value for value in values.tolist()]
+
+
+def _keys(names: Sequence[str]) -> dict[str, str]:
+    """Return a key without dots for each name, no two alike.
+
+    >>> _keys(["a.b", "a_b"])
+    {'a.b': 'a_b', 'a_b': 'a_b_'}
+    """
+    keys: dict[str, str] = {}
+    for name in names:
+        key = name.replace(".", "_")
+        while key in keys.values():
+            key += "_"
+        keys[name] = key
+    return keys

@@ -155,17 +155,15 @@ def fit_head(moments: LayerMoments, rule: Ridge, triangles: Float[np.ndarray, "s
 def _choose(
     moments: LayerMoments, folds: Sequence[ChannelMoments], rule: Ridge
 ) -> tuple[Float[Tensor, " channel"], Float[Tensor, " channel"]]:
-    """Return an alpha for each channel, and the validation r that it was chosen for."""
+    """Return an alpha for each channel, the only one or the best, and its validation r, by which layers compare."""
     alphas = torch.tensor(rule.alphas, dtype=torch.float64, device=moments.device)
-    if len(alphas) == 1:
-        alpha = alphas.repeat(moments.num_channels)
-        return alpha, torch.full_like(alpha, torch.nan)
     r = validation_r(moments, folds, rule.alphas)
     if not rule.per_channel:
         r = r.nanmean(dim=1, keepdim=True).expand_as(r)
     reached, which = r.nan_to_num(-2).max(dim=0)
     chosen = torch.isfinite(r).any(dim=0)
-    alpha = torch.where(chosen, alphas[which], rule.alpha_without_validation)
+    otherwise = rule.alphas[0] if len(alphas) == 1 else rule.alpha_without_validation
+    alpha = torch.where(chosen, alphas[which], otherwise)
     return alpha, reached.masked_fill(~chosen, torch.nan)
 
 

@@ -14,7 +14,7 @@ from functools import cached_property
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from tractprobe.data.groups import GroupKey
@@ -102,11 +102,12 @@ class LayerMoments:
 
     def of(self, selection: Selection) -> list[tuple[list[int], RowMoments]]:
         """Return (channels, their moments) of a selection, for each set of channels that have the same frames."""
-        weights, which = np.unique(self._row_weights(selection), axis=0, return_inverse=True)
-        parts = []
-        for index, row_weights in enumerate(weights):
+        rows = np.flatnonzero(selection[self.store.group_of])
+        weights, which = np.unique(self._row_weights(rows), axis=0, return_inverse=True)
+        groups, parts = np.flatnonzero(selection), []
+        for index, of_rows in enumerate(weights):
             channels = np.flatnonzero(which.reshape(-1) == index)
-            part = self._row_moments(selection, channels, row_weights)
+            part = self._row_moments(groups, channels, rows, of_rows)
             if part.n > 0:
                 parts.append((channels.tolist(), part))
         return parts
@@ -137,24 +138,32 @@ class LayerMoments:
         xx = unpacked(torch.from_numpy(triangle).to(self.device), self.width)
         return FullMoments(part.n, part.x, part.y, part.xy, part.yy, xx)
 
-    def _row_weights(self, selection: Selection) -> Float[np.ndarray, "channel row"]:
+    def _row_weights(self, rows: Int[np.ndarray, " row"]) -> Float[np.ndarray, "channel row"]:
         """Return 1 for the frames of a group that has a channel, -1 for those of them in which the channel was lost."""
-        store = self.store
-        used = (selection[:, None] & self._usable)[store.group_of]
-        all_frames = ~store.lost.any(axis=1, keepdims=True)
-        return np.where(all_frames, used, -(used & store.lost).astype(float)).T
+        used, lost = self._usable[self.store.group_of[rows]], self.store.lost[rows]
+        all_frames = ~lost.any(axis=1, keepdims=True)
+        return np.where(all_frames, used, -(used & lost).astype(float)).T
 
-    def _row_moments(self, selection: Selection, channels: np.ndarray, row_weights: np.ndarray) -> RowMoments:
-        store, division = self.store, self.division
-        chosen = (selection[:, None] & self._usable)[:, channels]
-        scale = np.where(chosen, 1 / division.sd[:, channels], 0)
-        shift = np.where(chosen, division.mean[:, channels] / division.sd[:, channels], 0)
-        count, y, yy = (values[:, channels] for values in (store.count, store.y, store.yy))
-        xy = np.einsum("gc,gwc->wc", scale, self.rows.xy[:, :, channels])
-        xy -= ((row_weights[:, None] * shift[store.group_of]).T @ self.rows.x).T
+    def _row_moments(
+        self,
+        groups: Int[np.ndarray, " group"],
+        channels: Int[np.ndarray, " channel"],
+        rows: Int[np.ndarray, " row"],
+        of_rows: Float[np.ndarray, " row"],
+    ) -> RowMoments:
+        """Return the moments of some groups' channels, at a cost that grows with these groups, not with all there are."""
+        store, division, chosen = self.store, self.division, np.ix_(groups, channels)
+        mean, sd, usable = division.mean[chosen], division.sd[chosen], self._usable[chosen]
+        scale, shift = np.where(usable, 1 / sd, 0), np.where(usable, mean / sd, 0)
+        count, y, yy = (values[chosen] for values in (store.count, store.y, store.yy))
+        x = self.rows.x[rows]
+        xy = np.einsum("gc,gwc->wc", scale, self.rows.xy[groups][:, :, channels])
+        xy -= ((of_rows[:, None] * shift[np.searchsorted(groups, store.group_of[rows])]).T @ x).T
+        row_weights = np.zeros(len(store.group_of))
+        row_weights[rows] = of_rows
         return RowMoments(
-            int(row_weights @ store.frames),
-            self._tensor(row_weights @ self.rows.x),
+            int(of_rows @ store.frames[rows]),
+            self._tensor(of_rows @ x),
             self._tensor((y * scale - count * shift).sum(axis=0)),
             self._tensor(xy),
             self._tensor((yy * scale**2 - 2 * y * scale * shift + count * shift**2).sum(axis=0)),
