@@ -68,7 +68,7 @@ ANSWERS: dict[str, tuple[list[str], int, str]] = {
         1,
         "--against mpl: these runs have no such head; there are ",
     ),
-    "no run": (["export", "nosuch"], 1, "nosuch holds no result.json"),
+    "no run": (["export", "nosuch"], 1, "nosuch: no such run"),
     "no head in the run": (["export", "runs/mel/all/ridge/it/s0"], 1, "head.safetensors: not the heads of this run"),
     "no head": (["invert", "a.wav", "--head", "nosuch.safetensors"], 1, "nosuch.safetensors: no such file"),
     "no head file": (["invert", "a.wav", "--head", "scores.txt"], 1, "scores.txt: not a head file"),
@@ -202,7 +202,7 @@ def test_a_name_that_is_mistyped_is_answered_by_one_line_with_what_was_meant(
 
 
 IMPOSSIBLE = {
-    "~held_out": "held_out: this setting is missing",
+    "~held_out": "held_out: this setting is missing; give held_out=<value>",
     "layer=7": "layer=7: mel has no layer 7; it has layer 0 only",
     "layer=x": "layer=x: expected the number of a layer, all, or a list",
     "layer=[0,0]": "layer=[0,0]: name each layer once",
@@ -247,7 +247,7 @@ def test_what_could_never_start_is_told_before_anything_slow_is_imported(data: P
         assert process.returncode == 1 and process.stderr.count("\n") == 1 and not process.stdout
         assert not modules & (HEAVY - {"scipy.signal"}), line
     process, modules = imported_by("evaluate", "run=nothing", cwd=tmp_path)
-    assert "nothing holds no result.json" in process.stderr and not modules & HEAVY
+    assert "nothing: no such run" in process.stderr and not modules & HEAVY
 
 
 def test_every_shipped_model_says_how_many_layers_it_has():
@@ -260,7 +260,7 @@ def test_every_shipped_model_says_how_many_layers_it_has():
 
 
 REFUSED = {
-    "evaluate run=nothing": "nothing holds no result.json",
+    "evaluate run=nothing": "nothing: no such run",
     "evaluate +foo=1 run=nothing": "foo: no such setting",
     "evaluate": "run: this setting has no default",
     "evaluate run=nothing data.batch_size=x": "data.batch_size=x: expected a whole number",
@@ -284,6 +284,9 @@ def test_an_option_that_is_mistyped_is_answered_by_the_one_that_was_meant(
     with pytest.raises(SystemExit) as end:
         tractprobe.commands.run("train", ["--mulitrun", "model=mel"])
     assert end.value.code == 2 and "--mulitrun; did you mean --multirun?" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        tractprobe.commands.run("train", ["--held_out=it"])
+    assert "settings are written without dashes: held_out=..." in capsys.readouterr().err
     with pytest.raises(SystemExit) as end:
         main(["tabel", "runs"])
     assert end.value.code == 2 and "did you mean table?" in capsys.readouterr().err

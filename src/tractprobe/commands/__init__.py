@@ -63,6 +63,7 @@ def run(command: str, arguments: Sequence[str] | None = None) -> None:
 def parser(command: str) -> Parser:
     """Return the parser of a command whose arguments are Hydra's: Hydra's options and ours."""
     own = Parser(prog=f"tractprobe {command}", parents=[get_args_parser()], add_help=False)
+    own.takes_settings = True
     own.add_argument(
         "--dry-run", action="store_true", help="only list the runs that the line asks for, and what has become of them"
     )

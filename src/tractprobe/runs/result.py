@@ -95,11 +95,17 @@ def write_tested(folder: Path, ids: Iterable[str]) -> dict[str, str]:
     return {"file": TESTED, "sha256": hashlib.sha256(content).hexdigest()}
 
 
+def _not_there(folder: Path) -> str:
+    if not folder.is_dir():
+        return f"{folder}: no such run; tractprobe status <folder> lists those of a folder"
+    return f"{folder} holds no {RESULT}: it is no run, or has not finished (type its command again)"
+
+
 def read_result(folder: Path) -> RunResult:
     """Read a finished run's result; RunError if there is none, or if it is not one of tractprobe's."""
     path = folder / RESULT
     if not path.is_file():
-        raise RunError(f"{folder} holds no {RESULT}: no such run, or it has not finished (run its command again)")
+        raise RunError(_not_there(folder))
     try:
         result = read_json(path)
     except CorpusError as error:

@@ -184,7 +184,7 @@ def typed(cls: type[Section], values: Any, key: str = "") -> Section:
         close = did_you_mean(unknown[0], set(kinds) - {"raw"}, written=f"{prefix}{{}}")
         raise ConfigError(f"{prefix}{unknown[0]}: no such setting{close}")
     if missing := [name for name in kinds if name not in values]:
-        raise ConfigError(f"{prefix}{missing[0]}: this setting is missing")
+        raise ConfigError(f"{prefix}{missing[0]}: this setting is missing; give {prefix}{missing[0]}=<value>")
     return cls(**{name: _value(kind, values[name], f"{prefix}{name}") for name, kind in kinds.items()})
 
 

@@ -12,6 +12,9 @@ _QUOTED = re.compile(r"'([^']*)'")
 class Parser(argparse.ArgumentParser):
     """One that ends the message about an unknown option or command with the most similar one."""
 
+    takes_settings = False
+    """Whether there are settings (name=value) besides options, which many a user writes like options."""
+
     def error(self, message: str) -> NoReturn:
         """Print one line, and exit with status 2."""
         print(f"{self.prog}: {message}{self._meant(message)}\n{self.prog} --help lists what there is", file=sys.stderr)
@@ -19,8 +22,10 @@ class Parser(argparse.ArgumentParser):
 
     def _meant(self, message: str) -> str:
         if message.startswith("unrecognized arguments: "):
-            typed = message.removeprefix("unrecognized arguments: ").split()[0].partition("=")[0]
+            typed, sign, _ = message.removeprefix("unrecognized arguments: ").split()[0].partition("=")
             names = list(self._option_string_actions)
+            if sign and self.takes_settings and not get_close_matches(typed, names, n=1, cutoff=0.8):
+                return f"; settings are written without dashes: {typed.lstrip('-')}=..."
         elif "invalid choice: " in message:
             typed, *names = _QUOTED.findall(message.partition("invalid choice: ")[2])
         else:

@@ -197,9 +197,13 @@ def _log_speed(reader: Reader, done: Sequence[Placed], elapsed_s: float) -> None
     log.info("%s: prepared in %.1f s (%s)", reader.name, elapsed_s, speed)
 
 
+def _counted(number: int, what: str = "utterance") -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"
+
+
 def _group(group: Mapping[str, Any]) -> str:
     """Return the line of a speaker, language and frame; corpora prepared before have no number of utterances."""
-    count = f"{group['utterances']:5d} utterances " if "utterances" in group else ""
+    count = f"{_counted(group['utterances']):>17} " if "utterances" in group else ""
     return f"  {group['language']}  {group['speaker']:<24} {count}{group['minutes']:6.2f} min  {group['frame']}"
 
 
@@ -228,11 +232,11 @@ def describe(corpus: PreparedCorpus) -> str:
 def _described(corpus: PreparedCorpus) -> list[str]:
     description = corpus.description
     speakers = len({group["speaker"] for group in description["minutes"]})
-    count = f"{description['utterances']} utterances, {description['hours'] * 60:.1f} min"
-    lines = [f"{corpus.folder}: {count}, {speakers} speaker{'s' * (speakers != 1)}"]
+    count = f"{_counted(description['utterances'])}, {description['hours'] * 60:.1f} min"
+    lines = [f"{corpus.folder}: {count}, {_counted(speakers, 'speaker')}"]
     lines += map(_group, description["minutes"])
     if description["utterances"] < _FEW:
-        few = f"{description['utterances']} utterance{'s' * (description['utterances'] != 1)}: too few to learn from;"
+        few = f"{_counted(description['utterances'])}: too few to learn from;"
         lines.append(
             f"{few} split=sentence needs {_FEW} different texts (2 with split.folds=2), split=speaker 2 speakers"
         )
