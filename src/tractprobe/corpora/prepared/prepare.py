@@ -63,9 +63,9 @@ def prepare(reader: Reader, data: Path, workers: int = 1, source_channels: bool 
     if not _NAME.fullmatch(reader.name):
         raise CorpusError(reader.root, f"corpus.name={reader.name!r}: use lower-case letters, digits, '_' and '-' only")
     folder = data / reader.name
-    _check_places(reader, folder)
-    sources = reader.sources()
     fingerprint = _fingerprint(reader, source_channels)
+    _check_places(reader, folder, fingerprint)
+    sources = reader.sources()
     if not _is_done(reader, folder, fingerprint):
         reader.check_speakers(sources)
     with staged_folder(folder, lambda: _is_done(reader, folder, fingerprint), resume=fingerprint[:16]) as staging:
@@ -74,21 +74,26 @@ def prepare(reader: Reader, data: Path, workers: int = 1, source_channels: bool 
     return PreparedCorpus(folder)
 
 
-def _check_places(reader: Reader, folder: Path) -> None:
-    """Raise CorpusError if preparing would touch anything but a prepared corpus."""
+def _check_places(reader: Reader, folder: Path, fingerprint: str) -> None:
+    """Raise CorpusError if preparing would touch anything but a prepared corpus of the same source.
+
+    A fingerprint contains the source's path; the source that is noted may be relative to a folder of long ago.
+    """
     root, target = reader.root.resolve(), folder.resolve()
     if root == target or root in target.parents or target in root.parents:
         problem = "the raw and the prepared corpus would be nested in each other; give paths.data=<another folder>"
         raise CorpusError(folder, problem)
     made_from = PreparedCorpus.source(folder)
-    if made_from is not None and made_from.resolve() != root:
+    if made_from is None or made_from.resolve() == root:
+        return
+    if PreparedCorpus(folder).description.get("fingerprint") != fingerprint:
         problem = f"holds a corpus made from {made_from}, not from {reader.root}; give corpus.name=<another name>"
         raise CorpusError(folder, f"{problem}, or move it away")
 
 
 def _is_done(reader: Reader, folder: Path, fingerprint: str) -> bool:
     """Return whether a folder holds what would be prepared; CorpusError if it holds what must not be replaced."""
-    _check_places(reader, folder)  # again: another process may have prepared it while this one waited for the lock
+    _check_places(reader, folder, fingerprint)  # again: another process may have prepared it meanwhile
     if not is_there(folder):
         return False
     try:
