@@ -15,6 +15,7 @@ from typing import Any
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.utils import JobReturn
 from hydra.errors import ConfigCompositionException
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
@@ -56,7 +57,7 @@ class Sweep(Callback):
         if self.unclear:
             atexit.register(print, *self.unclear, sep="\n", flush=True)
 
-    def on_job_end(self, config: DictConfig, **_: Any) -> None:
+    def on_job_end(self, config: DictConfig, job_return: JobReturn, **_: Any) -> None:
         """Say how many runs of the sweep are done, by whichever process, and how long the others will take."""
         total, done = sum(map(len, self.names.values())), self._done()
         if done < total and done > self.done_before:
