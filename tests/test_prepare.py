@@ -407,8 +407,8 @@ def test_what_another_process_has_prepared_meanwhile_is_not_replaced_either(
     """Both found nothing there; the second one waited for the lock."""
     check, calls = prepare_module._check_places, []
 
-    def and_prepare_another(reader: Folder, folder: Path, fingerprint: str) -> None:
-        check(reader, folder, fingerprint)
+    def and_prepare_another(reader: Folder, folder: Path) -> None:
+        check(reader, folder)
         if not calls:
             calls.append(reader)
             prepare(small(tmp_path / "raw"), tmp_path / "data")
