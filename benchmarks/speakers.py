@@ -1,13 +1,10 @@
 """How held_out=all grows with speakers: python benchmarks/speakers.py [speakers ...]
 
 For each number of speakers (25, 50, 100, 200 unless given): a corpus of two utterances of 1.2 s of each, in which
-everyone says sentences of their own, the linear table of log-mel with every speaker held out in turn, and the time
-that each stage took. Prepared corpora are kept below TMPDIR for the next time.
+everyone says sentences of their own, the linear table of log-mel with every speaker held out in turn, and the seconds
+of the processor that it took, which a busy machine changes little. Prepared corpora are kept below TMPDIR.
 """
 
-import cProfile
-import os
-import pstats
 import sys
 import tempfile
 import time
@@ -33,7 +30,7 @@ def prepared(root: Path, speakers: int) -> Path:
 
 
 def table(data: Path, runs: Path) -> float:
-    """Return the seconds that the table takes."""
+    """Return the processor's seconds for the table."""
     from hydra import compose, initialize_config_dir
 
     from tractprobe.jobs import train
@@ -45,20 +42,18 @@ def table(data: Path, runs: Path) -> float:
     line = ["corpora=[many]", "split=speaker", "held_out=all", "model=mel_frame", *paths]
     with initialize_config_dir(str(conf_dir()), version_base="1.3"):
         config = compose("train", line)
-    began = time.perf_counter()
+    began = time.process_time()
     train(config)
-    return time.perf_counter() - began
+    return time.process_time() - began
 
 
 def main() -> None:
     folder = Path(tempfile.gettempdir(), "tractprobe-speakers")
     for speakers in map(int, sys.argv[1:] or (25, 50, 100, 200)):
         data = prepared(folder / str(speakers), speakers)
-        with tempfile.TemporaryDirectory() as runs, cProfile.Profile() as profile:
+        with tempfile.TemporaryDirectory() as runs:
             seconds = table(data, Path(runs))
         print(f"{speakers:4} speakers: {seconds:7.1f} s, {seconds / speakers:.3f} s for each", flush=True)
-        if "PROFILE" in os.environ:
-            pstats.Stats(profile).sort_stats("cumulative").print_stats(45)
 
 
 if __name__ == "__main__":

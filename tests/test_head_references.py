@@ -17,8 +17,15 @@ from tractprobe.corpora.prepared.corpus import PreparedCorpus
 from tractprobe.corpora.prepared.placing import Placed, sessions
 from tractprobe.corpora.prepared.prepare import describe, prepare
 from tractprobe.corpora.readers.articulograph import Articulograph
-from tractprobe.corpora.utterance import HeadFit
+from tractprobe.corpora.utterance import HeadFit, Reader, Utterance
 from tractprobe.system.errors import CorpusError
+
+
+def read_one(reader: Reader, source: str) -> Utterance:
+    (utterance,) = reader.read(source)
+    assert isinstance(utterance, Utterance)
+    return utterance
+
 
 EARS = {"left_ear": CHANNEL["left_ear"], "right_ear": CHANNEL["right_ear"]}
 
@@ -31,9 +38,8 @@ def test_a_reference_that_moves_against_the_others_is_refused_by_name(tmp_path: 
         CorpusError, match=rf"0001\.pos: reference nose \(channel {CHANNEL[loose]}\) moves against the others, by \d"
     ):
         reader.read("anna/pos/0001.pos")
-    (utterance,) = write(
-        tmp_path, references=references, turn_axes=False, overrides={}, max_reference_deviation_mm=None
-    ).read("anna/pos/0001.pos")
+    told = {"references": references, "turn_axes": False, "overrides": {}, "max_reference_deviation_mm": None}
+    utterance = read_one(write(tmp_path, **told), "anna/pos/0001.pos")
     assert utterance.head is not None
     assert max(mm for pair, mm in utterance.head.deviation_mm.items() if "nose" in pair) > 1
     assert utterance.head.deviation_mm["left_ear right_ear"] < 0.01
@@ -77,11 +83,12 @@ def test_sweeps_that_are_head_corrected_already_are_noticed(tmp_path: Path):
 
 def test_references_that_do_not_move_at_all_are_noticed_without_a_header(tmp_path: Path):
     still = write(tmp_path, degrees=15)
-    assert not json.dumps([asdict(u.head) for u in still.read("anna/pos/0001.pos") if u.head]).count("true")
+    head = read_one(still, "anna/pos/0001.pos").head
+    assert head is not None and not head.is_corrected
     courses = {name: course[:, [0, 2, 1]] + 5 for name, course in in_head(0, REST).items()}
     for stem in ("0001", "0002"):
         (tmp_path / f"anna/pos/{stem}.pos").write_bytes(ag501_bytes(as_records(courses, CHANNEL, 16)))
-    (utterance,) = still.read("anna/pos/0001.pos")
+    utterance = read_one(still, "anna/pos/0001.pos")
     assert utterance.head is not None and utterance.head.is_corrected
 
 

@@ -83,7 +83,7 @@ def test_audio_goes_through_in_blocks_so_that_long_recordings_need_little_more_m
     tmp_path: Path,
 ):
     """Two minutes of silence are a file of 14 kB; all at once they took three times their samples."""
-    write_utterance(tmp_path / "raw", "u0", speaker="anna", language="it", text="", seed=0)
+    write_utterance(tmp_path / "raw", "u0", speaker="anna", language="it", text="", seed=0, duration_s=120)
     soundfile.write(tmp_path / "raw/u0.flac", np.zeros(120 * 48000, np.int16), 48000)
     np.save(tmp_path / "raw/u0.ema.npy", np.ones((120 * 100, 12), np.float32))
     (tmp_path / "staging").mkdir()

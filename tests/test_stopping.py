@@ -70,6 +70,7 @@ def test_a_sweep_that_is_ended_says_so_and_what_is_missing(places: list[str], tm
     printed, complained = process.communicate()
     assert process.returncode == 143, complained
     assert complained.count("stopped by SIGTERM") == 1 and "Traceback" not in complained
+    assert "sweep: 1 of 3 runs done, about " in printed
     assert "sweep: 1 done, 0 running, 0 failed, 2 missing" in printed
     again = warm.run(line, tmp_path)
     assert again.returncode == 0 and "sweep: 3 done" in again.stdout
@@ -161,5 +162,5 @@ def test_what_handles_failures_does_not_handle_the_end():
 def test_processes_that_slurm_did_not_start_are_one_error(configure: Configure, monkeypatch: pytest.MonkeyPatch):
     for name, value in {**SLURM, "SLURM_NTASKS": "4", "SLURM_NTASKS_PER_NODE": "4"}.items():
         monkeypatch.setenv(name, value)
-    with pytest.raises(ConfigError, match=r"2 processes .* give srun --nodes=<trainer\.num_nodes>"):
+    with pytest.raises(ConfigError, match=r"2 processes .* give srun --nodes=1 --ntasks-per-node=2"):
         train(configure(*FIT, "trainer=ddp"))

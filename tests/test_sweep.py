@@ -154,6 +154,11 @@ def test_a_dry_run_lists_the_runs_of_a_line_and_makes_nothing(
     assert "held_out" not in capsys.readouterr().out and not (tmp_path / "data/virtual").exists()
 
 
+def test_a_dry_run_of_evaluations_lists_them(capsys: pytest.CaptureFixture[str], tmp_path: Path):
+    tractprobe.commands.run("evaluate", ["-m", "run=a,b", f"hydra.sweep.dir={tmp_path / 'x'}", "--dry-run"])
+    assert capsys.readouterr().out == "job      run=a\njob      run=b\n\n2 jobs\n" and not (tmp_path / "x").exists()
+
+
 def test_a_sweep_over_nothing_is_refused(places: list[str], capsys: pytest.CaptureFixture[str]):
     with pytest.raises(SystemExit) as end:
         tractprobe.commands.run("train", ["-m", "model=glob(nosuch*)", *places])

@@ -104,6 +104,8 @@ def test_a_run_has_what_dashboards_draw_compare_and_trace(configure: Configure, 
     assert run["summary"]["best/r/mean"] == pytest.approx(means[r.index(max(r))])
     assert "test/r/mean" not in run["summary"]  # it would be the last layer's
     assert "memory_percent" in run["stats"]
+    names = [artifact["name"] for artifact in run["artifacts"]]
+    assert len(names) == len(set(names)) == 3  # two tables and the heads, each logged once
     (head,) = [artifact for artifact in run["artifacts"] if artifact["type"] == "head"]
     about = json.loads(head["metadata"])
     assert about["corpora/toy"] == result["identity"]["corpora"]["toy"] and about["held_out"] == "it"

@@ -80,8 +80,8 @@ def train(config: DictConfig) -> RunResult | list[RunResult]:
 def _check_together(settings: Settings) -> None:
     if settings.together and not settings.closed_form:
         raise ConfigError(
-            "together=true trains the heads of all held-out values in one bank: give held_out=all (with trainer=cpu, or "
-            "trainer=gpu trainer.devices=1), or together=false for this held-out value alone"
+            "together=true trains the heads of all held-out values in one bank: give held_out=all (on one device: "
+            "trainer=cpu, or trainer=gpu trainer.devices=1), or together=false for this held-out value alone"
         )
 
 

@@ -9,6 +9,7 @@ import atexit
 import logging
 import os
 import sys
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -37,6 +38,7 @@ from tractprobe.runs.status import Status, ask_for, statuses, summary, table
 from tractprobe.system.errors import ConfigError, RunError, StorageError, TractprobeError, first_line
 from tractprobe.system.files import digest, writing
 from tractprobe.system.printable import printable
+from tractprobe.system.progress import time_left
 
 log = logging.getLogger(__name__)
 
@@ -44,7 +46,16 @@ Check = Callable[[DictConfig], Any]
 
 
 class Sweep(Callback):
-    """What Hydra calls before a run of its own."""
+    """What Hydra calls before a run of its own, and around the jobs of a sweep."""
+
+    def __init__(self) -> None:
+        self.names: dict[Path, list[str]] = {}
+        self.began_s, self.done_before = 0.0, 0
+
+    def expect(self, names: dict[Path, list[str]]) -> None:
+        """Note the runs that a sweep is about to start, by the folder of runs."""
+        self.names, self.began_s = names, time.time()
+        self.done_before = self._done()
 
     def on_run_start(self, config: DictConfig, **_: Any) -> None:
         """Exit with one line if the run's directory cannot be written to, before Hydra fails at it."""
@@ -53,6 +64,16 @@ class Sweep(Callback):
             _check_writable(folder)
         elif not os.access(folder, os.W_OK):  # reading what is finished needs no permission to write
             _write_nothing(config)
+
+    def on_job_end(self, config: DictConfig, **_: Any) -> None:
+        """Say how many runs of the sweep are done, by whichever process, and how long the others will take."""
+        total, done = sum(map(len, self.names.values())), self._done()
+        if done < total and done > self.done_before:
+            left = time_left(done - self.done_before, total - done, time.time() - self.began_s)
+            log.info("sweep: %d of %d runs done, %s", done, total, left)
+
+    def _done(self) -> int:
+        return sum((runs / name / RESULT).is_file() for runs, names in self.names.items() for name in names)
 
 
 @dataclass(frozen=True)
@@ -64,7 +85,7 @@ class Job:
     arguments
         Its own, among those of the line.
     runs, name
-        Where its run lies, if its settings can be resolved.
+        Where its run lies, if its settings can be resolved; nowhere if it evaluates or prepares.
     names
         Of its runs: with ``held_out=all`` one for each value, where the corpora are there to tell.
     problem
@@ -96,11 +117,12 @@ def sweep(hydra: Hydra, config: DictConfig, task: Callable[[DictConfig], Any], c
         sys.exit(1)
     names: dict[Path, list[str]] = {}
     for job in started:
-        names.setdefault(job.runs, []).append(job.name)
+        if job.name:
+            names.setdefault(job.runs, []).append(job.name)
     for runs, own in names.items():
         ask_for(runs, own, sweep=[*_parameters(config), *config.hydra.overrides.task])
         atexit.register(_print_end, runs, own)
-    returned = _launched(hydra, config, task, started)
+    returned = _launched(hydra, config, task, started, names)
     if any(one.status != JobStatus.COMPLETED for one in returned) or len(started) < len(jobs):
         sys.exit(1)
     study = config.hydra.runtime.choices.get("study")
@@ -109,9 +131,18 @@ def sweep(hydra: Hydra, config: DictConfig, task: Callable[[DictConfig], Any], c
             _compare(study, plain(config), runs, own)
 
 
-def _launched(hydra: Hydra, config: DictConfig, task: Callable[[DictConfig], Any], jobs: Sequence[Job]) -> list[Any]:
+def _launched(
+    hydra: Hydra,
+    config: DictConfig,
+    task: Callable[[DictConfig], Any],
+    jobs: Sequence[Job],
+    names: dict[Path, list[str]],
+) -> list[Any]:
     """Give jobs to the launcher; unlike Hydra's own sweeper, whatever becomes of them."""
     callbacks = Callbacks(config)
+    for own in callbacks.callbacks:
+        if isinstance(own, Sweep):
+            own.expect(names)
     callbacks.on_multirun_start(config=config, config_name=config.hydra.job.config_name)
     OmegaConf.save(config, Path(config.hydra.sweep.dir) / "multirun.yaml")
     context = HydraContext(config_loader=hydra.config_loader, callbacks=callbacks)
@@ -139,7 +170,9 @@ def plan(hydra: Hydra, config: DictConfig, check: Check) -> str:
             found = {one.run: one for one in statuses(job.runs, only=set(job.names))} if known else {}
             every = [found.get(name, Status(name, "missing", "")) for name in job.names]
             each += [replace(one, note=f"{one.note}  {notes}".strip()) for one in every]
-    lines = [*_problems(jobs), table(each), f"\n{len(jobs)} job{'s' * (len(jobs) != 1)}: {summary(each)}"]
+    unnamed = [f"job      {' '.join(job.arguments)}" for job in jobs if job.problem is None and not job.name]
+    count = f"{len(jobs)} job{'s' * (len(jobs) != 1)}"
+    lines = [*_problems(jobs), *unnamed, table(each), f"\n{count}: {summary(each)}" if each else f"\n{count}"]
     return printable("\n".join(line for line in lines if line))
 
 
@@ -176,6 +209,8 @@ def _job(arguments: Sequence[str], composed: Callable[[], DictConfig], check: Ch
         config = composed()
         settings = plain(config)
         check(config)
+        if "model" not in settings:  # an evaluation or preparation, which is no run
+            return Job(tuple(arguments))
         name = RunId.of(settings).name
         return Job(tuple(arguments), Path(settings["paths"]["runs"]), name, names_of_runs(Settings.of(settings)))
     except TractprobeError as error:

@@ -81,7 +81,16 @@ def cluster_plugins(settings: Settings) -> "list[Any]":
         return [LightningEnvironment()]
     if TorchElasticEnvironment.detect() or not SLURMEnvironment.detect():
         return []
-    return [SLURMEnvironment(auto_requeue=False)]
+    devices, nodes = (settings.trainer.arguments.get(name, 1) for name in ("devices", "num_nodes"))
+    try:
+        cluster = SLURMEnvironment(auto_requeue=False)
+        cluster.validate_settings(devices, nodes)
+    except (RuntimeError, ValueError) as error:
+        raise ConfigError(
+            f"{devices * nodes} processes are asked for, which is not what Slurm has started ({first_line(error)}): "
+            f"give srun --nodes={nodes} --ntasks-per-node={devices}"
+        ) from None
+    return [cluster]
 
 
 def _in_sweep() -> bool:
@@ -99,21 +108,15 @@ def _environment(settings: Settings) -> "ClusterEnvironment":
     check_environment()
     logging.getLogger("pytorch_lightning").setLevel(logging.WARNING)
     with warnings.catch_warnings(action="ignore"):  # that there are GPUs, too
-        try:
-            trainer = pl.Trainer(
-                accelerator="cpu",
-                devices=settings.trainer.arguments["devices"],
-                num_nodes=settings.trainer.arguments.get("num_nodes", 1),
-                strategy="ddp",
-                logger=False,
-                enable_checkpointing=False,
-                plugins=cluster_plugins(settings),
-            )
-        except (RuntimeError, ValueError) as error:
-            raise ConfigError(
-                f"{settings.num_ranks} processes are asked for, which does not fit what Slurm started "
-                f"({first_line(error)}): give srun --nodes=<trainer.num_nodes> --ntasks-per-node=<trainer.devices>"
-            ) from None
+        trainer = pl.Trainer(
+            accelerator="cpu",
+            devices=settings.trainer.arguments["devices"],
+            num_nodes=settings.trainer.arguments.get("num_nodes", 1),
+            strategy="ddp",
+            logger=False,
+            enable_checkpointing=False,
+            plugins=cluster_plugins(settings),
+        )
     assert isinstance(trainer.strategy, DDPStrategy) and trainer.strategy.cluster_environment is not None
     return trainer.strategy.cluster_environment
 

@@ -2,7 +2,6 @@
 
 import logging
 import os
-import sys
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -47,6 +46,7 @@ def trainer_of(settings: Settings, folder: Path, logger: Any) -> "pl.Trainer":
     from pytorch_lightning.callbacks import ModelCheckpoint
 
     from tractprobe.runs.checkpoint import AtomicCheckpoints, WithinEpochs
+    from tractprobe.runs.fit_progress import FitProgress
     from tractprobe.runs.ranks import check_environment, cluster_plugins
     from tractprobe.runs.signals import OwnSignals
     from tractprobe.runs.tracking import lightning_loggers
@@ -59,15 +59,17 @@ def trainer_of(settings: Settings, folder: Path, logger: Any) -> "pl.Trainer":
     last = {"dirpath": folder / CHECKPOINTS, "filename": "last", "enable_version_counter": False}
     within_epochs = WithinEpochs(**last, train_time_interval=timedelta(seconds=settings.checkpoint_s))
     every_epoch = ModelCheckpoint(**last, every_n_epochs=1, save_on_train_epoch_end=True)
-    arguments = {"enable_progress_bar": sys.stderr.isatty(), **settings.trainer.arguments}
+    arguments = dict(settings.trainer.arguments)
+    progress = FitProgress(shown=arguments.pop("enable_progress_bar", True))
     return build(
         replace(settings.trainer, arguments=arguments),
         logger=lightning_loggers(logger) or False,
-        callbacks=[OwnSignals(), *_callbacks(settings, logger), within_epochs, every_epoch],
+        callbacks=[OwnSignals(), progress, *_callbacks(settings, logger), within_epochs, every_epoch],
         plugins=[AtomicCheckpoints(), *cluster_plugins(settings)],
         num_sanity_val_steps=0,
         log_every_n_steps=1,
         enable_model_summary=False,
+        enable_progress_bar=False,  # one for each epoch and each validation; FitProgress has one for all
         use_distributed_sampler=False,
         limit_test_batches=1.0,
         default_root_dir=os.devnull,  # whatever lies in a root is loaded unasked: hpc_ckpt_<n>.ckpt, also to test

@@ -240,7 +240,7 @@ def file_sha256(path: Path) -> str:
 def array_sha256(values: np.ndarray) -> str:
     """Return the SHA-256 of an array's type, shape and contents."""
     hashed = hashlib.sha256(f"{values.dtype.str} {values.shape} ".encode())
-    hashed.update(np.ascontiguousarray(values).reshape(-1).view(np.uint8))
+    hashed.update(np.ascontiguousarray(values).reshape(-1).view(np.uint8).data)
     return hashed.hexdigest()
 
 

@@ -51,7 +51,7 @@ Table = Mapping[str, Limits]
 @cache
 def own_limits() -> Table:
     """Return the table that is part of the package."""
-    text = (resources.files(__package__) / "limits.toml").read_text(encoding="utf-8")
+    text = (resources.files("tractprobe.corpora.audit") / "limits.toml").read_text(encoding="utf-8")
     return {name: Limits(**_checked(name, entry)) for name, entry in tomllib.loads(text).items()}
 
 
@@ -75,8 +75,10 @@ def read_limits(path: Path) -> Table:
 def _checked(name: str, entry: Any) -> dict[str, Any]:
     """Return an entry's fields; ValueError if one is unknown or of another kind."""
     known = {field.name: field.type for field in fields(Limits)}
-    if not isinstance(entry, dict) or (unknown := sorted(set(entry) - set(known))):
-        raise ValueError(f"[{name}]: " + (f"unknown field {unknown[0]}" if isinstance(entry, dict) else "no table"))
+    if not isinstance(entry, dict):
+        raise ValueError(f"[{name}]: no table")
+    if unknown := sorted(set(entry) - set(known)):
+        raise ValueError(f"[{name}]: unknown field {unknown[0]}")
     return {field: _value(f"[{name}] {field}", known[field], value) for field, value in entry.items()}
 
 

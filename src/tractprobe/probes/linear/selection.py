@@ -151,7 +151,7 @@ class LayerMoments:
         rows: Int[np.ndarray, " row"],
         of_rows: Float[np.ndarray, " row"],
     ) -> RowMoments:
-        """Return the moments of some groups' channels, at a cost that grows with these groups, not with all there are."""
+        """Return the moments of some groups' channels, at a cost that grows with these groups alone."""
         store, division, chosen = self.store, self.division, np.ix_(groups, channels)
         mean, sd, usable = division.mean[chosen], division.sd[chosen], self._usable[chosen]
         scale, shift = np.where(usable, 1 / sd, 0), np.where(usable, mean / sd, 0)
