@@ -112,7 +112,8 @@ def _compare(folder: Path, rows: Sequence[ScoreRow], before: Sequence[ScoreRow],
         what = "layer " + ", ".join(map(str, worst))
         scores_now, scores_then = (_in_words(each.get(worst)) for each in (now, then))
         raise RunError(
-            f"{folder}: its heads do not score what its {RESULT} records: {what} scores {scores_now}, recorded is {scores_then}. "
+            f"{folder}: its heads do not score what its {RESULT} records: {what} scores {scores_now}, "
+            f"recorded is {scores_then}. "
             "Heads, data, encoder or libraries have changed; remove the folder to run it again"
         )
 
