@@ -258,7 +258,7 @@ def test_runs_without_checksums_stay_readable_and_say_so(
 def test_evaluation_that_is_not_the_record_is_an_error(configure: Configure, run: Path):
     evaluate(configure(f"run={run}", name="evaluate"))
     edit(run, lambda result: result["scores"][7].update(r=result["scores"][7]["r"] - 0.01))
-    with pytest.raises(RunError, match=r"its heads do not score what its result\.json records: r of 0, toy, it, "):
+    with pytest.raises(RunError, match=r"its heads do not score what its result\.json records: layer 0, toy, it, "):
         evaluate(configure(f"run={run}", name="evaluate"))
     edit(run, lambda result: result["scores"].pop(7))
     with pytest.raises(RunError, match="missing then"):

@@ -115,7 +115,7 @@ def test_labels_of_another_recording_are_named_and_grids_can_be_ignored(
     assert invert(*line, "--output", tmp_path / "out") == 1
     said = capsys.readouterr()
     assert re.search(r"^tractprobe: \S*a\.TextGrid: ends at 7\.00 s, its audio at \d", said.err, re.MULTILINE)
-    assert "1 files, 1 with problems" in said.out and files_below(tmp_path / "out") == ["a.csv"]
+    assert "1 file, 1 with problems" in said.out and files_below(tmp_path / "out") == ["a.csv"]
     assert invert(*line, "--output", tmp_path / "out", "--format", "phones") == 1
     assert invert(*line, "--output", tmp_path / "out2", "--no-grids") == 0
     assert files_below(tmp_path / "out2") == ["a.csv"]

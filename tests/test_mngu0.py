@@ -368,7 +368,11 @@ BASIC_BROKEN: dict[str, tuple[str, Callable[[Path], Any], str]] = {
     "movements cut": (f"{EMA}/{IDS[0]}.ema", lambda path: path.write_bytes(path.read_bytes()[:-4]), "bytes of data"),
     "a coil lacks": (f"{EMA}/{IDS[0]}.ema", replaced(b"T1_pz", b"T9_pz"), "one channel 'T1_pz', not 0"),
     "no audio": (f"{WAV}/{IDS[0]}.wav", Path.unlink, "no such file"),
-    "audio empty": (f"{WAV}/{IDS[0]}.wav", lambda path: path.write_bytes(b""), "not readable as audio"),
+    "audio empty": (
+        f"{WAV}/{IDS[0]}.wav",
+        lambda path: path.write_bytes(b""),
+        "not readable as audio.*it holds nothing",
+    ),
     "no labels": (f"{LAB}/{IDS[0]}.lab", Path.unlink, "no such file"),
     "labels without a header": (
         f"{LAB}/{IDS[0]}.lab",

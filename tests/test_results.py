@@ -235,7 +235,9 @@ def test_a_broken_result_is_named(tmp_path: Path, case: str):
 
 def test_a_number_that_cannot_be_is_named(tmp_path: Path):
     edit(write_run(tmp_path) / "result.json", lambda result: result["scores"][3].update(r=7))
-    with pytest.raises(RunError, match=r"scores\[3\] is not a row of scores: r cannot be 7; remove the file and run"):
+    with pytest.raises(
+        RunError, match=r"scores\[3\] is not a row of scores: r=7 is out of range; remove the file and run"
+    ):
         collect(tmp_path)
 
 

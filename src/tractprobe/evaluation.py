@@ -109,10 +109,11 @@ def _compare(folder: Path, rows: Sequence[ScoreRow], before: Sequence[ScoreRow],
     worst = max(differences, key=lambda key: differences[key])
     log.info("largest difference from its %s: %.1e in r", RESULT, differences[worst])
     if differences[worst] > tolerance:
-        what = ", ".join(map(str, worst))
-        r_now, r_then = (_r_of(each.get(worst)) for each in (now, then))
+        what = "layer " + ", ".join(map(str, worst))
+        scores_now, scores_then = (_in_words(each.get(worst)) for each in (now, then))
         raise RunError(
-            f"{folder}: its heads do not score what its {RESULT} records: r of {what} is {r_now} now, {r_then} then. "
+            f"{folder}: its heads do not score what its {RESULT} records: {what} scores {scores_now}, "
+            f"recorded is {scores_then}. "
             "Heads, data, encoder or libraries have changed; remove the folder to run it again"
         )
 
@@ -128,5 +129,9 @@ def _difference(now: ScoreRow | None, then: ScoreRow | None) -> float:
     return max((abs(new - old) / max(1.0, abs(old)) for new, old in known), default=0.0)  # R² has no lower bound
 
 
-def _r_of(row: ScoreRow | None) -> str:
-    return "missing" if row is None else f"{row['r']} of {row['n_frames']} frames"
+def _in_words(row: ScoreRow | None) -> str:
+    if row is None:
+        return "nothing"
+    numbers = {"r": row["r"], "R²": row["r2"], "CCC": row["ccc"]}
+    known = ", ".join(f"{name} {'undefined' if value is None else f'{value:.4f}'}" for name, value in numbers.items())
+    return f"{known} over {row['n_frames']} frames"

@@ -38,7 +38,7 @@ def collect(runs: Path) -> list[Row]:
     """
     folders = sorted(path.parent for path in runs.rglob(RESULT)) if runs.is_dir() else []
     if not folders:
-        raise RunError(f"no finished run below {runs}")
+        raise RunError(f"no finished run below {runs}" if runs.is_dir() else f"{runs}: no such folder")
     results: dict[str, tuple[str, Mapping[str, Any]]] = {}
     for folder in folders:
         name, result = folder.relative_to(runs).as_posix(), read_result(folder)

@@ -36,10 +36,10 @@ class Report:
 
     def __str__(self) -> str:
         speed = self.seconds / self.elapsed_s
-        rate = f"{self.seconds:.0f} s of audio in {self.elapsed_s:.1f} s ({speed:.3g} x real time)"
+        rate = f"; {self.seconds:.0f} s of audio in {self.elapsed_s:.1f} s ({speed:.3g} x real time)" * bool(self.made)
         there = f", {self.skipped} there already" if self.skipped else ""
         wrong = f", {len(self.problems)} with problems" if self.problems else ""
-        return f"{self.made} files{there}{wrong}; {rate}"
+        return f"{self.made} file{'s' * (self.made != 1)}{there}{wrong}{rate}"
 
 
 def invert_files(inverter: Inverter, plan: Plan) -> Report:

@@ -13,6 +13,7 @@ from tractprobe.encoders.layers import as_layers, shown
 from tractprobe.runs.building import build, check_nodes
 from tractprobe.runs.hydra import builtin_corpus
 from tractprobe.runs.identity import shipped_layers
+from tractprobe.runs.ranks import check_devices
 from tractprobe.runs.result import RESULT
 from tractprobe.runs.settings import ALL, Node, Settings
 from tractprobe.runs.trainer import check_trainer
@@ -37,6 +38,7 @@ def check(settings: Settings, *, writes: bool = True) -> None:
         return
     check_nodes(settings)
     check_trainer(settings)
+    check_devices(settings)
     build(settings.tracking)
     _check_model_folder(settings)
     _check_targets(settings)

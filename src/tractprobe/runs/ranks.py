@@ -22,11 +22,11 @@ def is_first(settings: Settings) -> bool:
     return settings.num_ranks == 1 or _environment(settings).global_rank() == 0
 
 
-def check_ranks(settings: Settings) -> None:
-    """Raise ConfigError for what several processes cannot do together; it says which combination works."""
+def check_devices(settings: Settings) -> None:
+    """Raise ConfigError for what several processes never do together; it says which combination works."""
     if settings.num_ranks == 1:
         return
-    asked = f"trainer.devices x num_nodes = {settings.num_ranks}"
+    asked = _asked(settings)
     if settings.closed_form:
         raise ConfigError(
             f"{asked}: head=ridge is fitted by one process: give trainer=cpu, or trainer=gpu trainer.devices=1; "
@@ -37,12 +37,21 @@ def check_ranks(settings: Settings) -> None:
             f"{asked}: held_out=all uses one device, with together=true or without: give trainer=cpu, or trainer=gpu "
             "trainer.devices=1; several devices fit one held-out value at a time: held_out=<value> trainer=ddp"
         )
-    if _in_sweep() and not _environment(settings).creates_processes_externally:
+
+
+def check_ranks(settings: Settings) -> None:
+    """Raise ConfigError for what several processes cannot do together, here and now."""
+    check_devices(settings)
+    if settings.num_ranks > 1 and _in_sweep() and not _environment(settings).creates_processes_externally:
         raise ConfigError(
-            f"{asked}: a sweep on one machine uses one device per job: give trainer.devices=1 (jobs side by side: "
-            "launcher=joblib), or run the jobs one by one without -m; with launcher=slurm, "
+            f"{_asked(settings)}: a sweep on one machine uses one device per job: give trainer.devices=1 (jobs "
+            "side by side: launcher=joblib), or run the jobs one by one without -m; with launcher=slurm, "
             "hydra.launcher.tasks_per_node has to be trainer.devices"
         )
+
+
+def _asked(settings: Settings) -> str:
+    return f"trainer.devices x num_nodes = {settings.num_ranks}"
 
 
 def check_environment() -> None:

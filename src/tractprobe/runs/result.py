@@ -124,7 +124,7 @@ def _problem(result: Any) -> str | None:
             if broken is not None:
                 return f"scores[{broken}] is not a row of scores{_out_of_range(scores[broken])}"
             if not all(map(_can_be_kept, {row[name] for row in scores for name in _TEXTS})):
-                return "a label of its scores is no text"
+                return "a label of its scores is not valid text"
             if len({_KEY(row) for row in scores}) < len(scores):
                 return "two rows of its scores are of the same layer, speaker, language and channel"
             speakers = result.get("scaled_by_own_test_frames", [])
@@ -196,7 +196,7 @@ def _out_of_range(row: Any) -> str:
     wrong = next((name for name in _BOUNDS if isinstance(row, dict) and not _is_score(row, name)), None)
     if wrong is None or type(value := row[wrong]) not in (int, float):
         return ""
-    return f": {wrong} cannot be {value if _is_number(value) else 'infinite or no number'}"
+    return f": {wrong}={value} is out of range" if _is_number(value) else f": {wrong} is not a finite number"
 
 
 def _is_fit(fit: Any) -> bool:

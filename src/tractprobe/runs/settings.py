@@ -199,6 +199,9 @@ def _value(kind: Any, value: Any, key: str) -> Any:
         quoted = (
             f"; a text of digits is quoted twice: \"{key}='{value}'\"" if type(value) is int and _fits(kind, "") else ""
         )
+        if isinstance(value, list):
+            values = ",".join(map(str, value))
+            raise ConfigError(f"{key}=[{values}]: expected one value; for a run with each, give -m {key}={values}")
         raise ConfigError(f"{key}={value}: expected {_described(kind)}{quoted}")
     return value
 

@@ -38,6 +38,8 @@ def kind_of_content(path: Path) -> str | None:
             start = file.read(_NUM_BYTES)
     except OSError:
         return None
+    if not start:
+        return "nothing (0 bytes)"
     if start[4:8] == b"ftyp":
         return "MPEG-4 audio or film (.m4a, .mp4); convert it with ffmpeg"
     if start[512:520] == b"\x89HDF\r\n\x1a\n":  # MATLAB puts a text of 512 bytes first
