@@ -7,6 +7,7 @@ python docs/draw_architecture.py --check    exit with status 1 if the picture is
 import ast
 import sys
 from dataclasses import dataclass
+from functools import cache
 from html import escape
 from pathlib import Path
 
@@ -56,6 +57,7 @@ def modules() -> dict[str, Path]:
     return {".".join(path.relative_to(PACKAGE).with_suffix("").parts).removesuffix(".__init__"): path for path in paths}
 
 
+@cache
 def imports() -> set[tuple[str, str]]:
     """Return (importer, imported) of rooms, also where a function imports."""
     pairs = set()

@@ -95,7 +95,7 @@ def _label(text: str) -> "int | str":
     return int(text) if text.isdecimal() else text
 
 
-def _add_inversion(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+def _add_inversion(commands: "argparse._SubParsersAction[CommandParser]") -> None:
     export = commands.add_parser(
         "export",
         help="finished run -> head file: one layer with all that inversion takes",
@@ -139,7 +139,7 @@ def _add_inversion(commands: "argparse._SubParsersAction[argparse.ArgumentParser
     invert.set_defaults(run=_invert, continued="run the same command with --existing skip to continue")
 
 
-def _add_play(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+def _add_play(commands: "argparse._SubParsersAction[CommandParser]") -> None:
     play = commands.add_parser(
         "play",
         help="an utterance of a prepared corpus as a page: the moving mouth, with sound",
