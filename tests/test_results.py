@@ -417,6 +417,14 @@ def test_labels_of_others_move_no_cursor_and_forge_no_line(tmp_path: Path, capsy
         assert "\\x1b[2J" in printed
 
 
+def test_minutes_that_are_no_number_are_no_minutes(tmp_path: Path):
+    for number, minutes in enumerate(("=1", [1], -2, 0.5)):
+        write_run(tmp_path, suffix=f"-{number}", differences={"split.train_min": minutes})
+    tables = layer_tables(collect(tmp_path))
+    assert sorted((table.train_min or 0) for table in tables) == [0, 0, 0, 0.5]
+    assert len(write_pictures(tables, tmp_path / "pictures")) == 2
+
+
 def test_a_csv_holds_no_formulas_and_may_begin_with_a_mark_for_spreadsheets(tmp_path: Path):
     folder = write_run(tmp_path / "runs")
     edit(folder / "result.json", lambda result: [row.update(speaker="=cmd()") for row in result["scores"][:12]])

@@ -65,7 +65,7 @@ class Sweep(Callback):
         elif not os.access(folder, os.W_OK):  # reading what is finished needs no permission to write
             _write_nothing(config)
 
-    def on_job_end(self, config: DictConfig, **_: Any) -> None:
+    def on_job_end(self, config: DictConfig, job_return: JobReturn, **_: Any) -> None:
         """Say how many runs of the sweep are done, by whichever process, and how long the others will take."""
         total, done = sum(map(len, self.names.values())), self._done()
         if done < total and done > self.done_before:

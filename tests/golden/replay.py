@@ -74,6 +74,7 @@ def _prepare_known(do: Commands, name: str, overrides: dict[str, Any], kind: str
     description |= {"name": corpus, "fingerprint": fingerprint(kind, settings.replace("<root>", str(raw)), raw)}
     Path("known", name, corpus).mkdir(parents=True)
     Path("known", name, corpus, "corpus.json").write_text(json.dumps(description))
+    shutil.copyfile("prepared/old/cuts.jsonl", Path("known", name, corpus, "cuts.jsonl"))
     reader = place_of(OmegaConf.load(do.root / f"conf/corpus/{name}.yaml")._target_).load()
     sources, reader.sources = reader.sources, lambda self: ["not to be read"]
     values = [f"corpus.{key}={json.dumps(value).replace(chr(34), '')}" for key, value in overrides.items()]

@@ -77,7 +77,8 @@ def tidy(run: str, result: Mapping[str, Any]) -> list[Row]:
     labels = {"run": run, **{name: identity[name] for name in RUN_FIELDS[1:]}}
     labels["material"] = digest([identity[name] for name in ("encoder", "corpora", "texts") if name in identity])[:6]
     labels["settings"] = Condition.of(differences)
-    labels["train_min"] = differences.get(TRAIN_MIN)
+    minutes = differences.get(TRAIN_MIN)
+    labels["train_min"] = minutes if type(minutes) in (int, float) and minutes > 0 else None
     labels["variant"] = _variant(run, identity)
     labels["at_once"] = identity.get("layer", ALL) == ALL
     return [

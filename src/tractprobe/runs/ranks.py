@@ -69,15 +69,14 @@ def cluster_plugins(settings: Settings) -> "list[Any]":
 
     Under Slurm it would write checkpoints of its own at a signal and put the job into the queue again; ours suffice.
     """
+    from lightning_fabric.plugins.environments.lightning import LightningEnvironment
+    from lightning_fabric.plugins.environments.slurm import SLURMEnvironment
+    from lightning_fabric.plugins.environments.torchelastic import TorchElasticEnvironment
     from lightning_fabric.utilities.rank_zero import rank_zero_only
-    from pytorch_lightning.plugins.environments import (
-        LightningEnvironment,
-        SLURMEnvironment,
-        TorchElasticEnvironment,
-    )
 
     if settings.num_ranks == 1:
-        rank_zero_only.rank = 0  # Lightning takes it from SLURM_PROCID and the like, and loggers of others are silent
+        # Lightning takes it from SLURM_PROCID and the like, and loggers of all but rank 0 are silent.
+        setattr(rank_zero_only, "rank", 0)  # noqa: B010  # an attribute of a function
         return [LightningEnvironment()]
     if TorchElasticEnvironment.detect() or not SLURMEnvironment.detect():
         return []

@@ -29,7 +29,7 @@ from tractprobe.corpora.prepared.placing import Placed, placed
 from tractprobe.corpora.utterance import Reader, settings_of
 from tractprobe.signals.audio import RATE_HZ
 from tractprobe.system.errors import CorpusError
-from tractprobe.system.files import digest, is_there
+from tractprobe.system.files import digest, is_there, read_json
 from tractprobe.system.printable import one_line, printable
 from tractprobe.system.processes import Death, in_processes
 from tractprobe.system.products import Journal, staged_folder
@@ -69,6 +69,7 @@ def prepare(reader: Reader, data: Path, workers: int = 1, source_channels: bool 
     fingerprint = _fingerprint(reader, source_channels)
     if not _is_done(reader, folder, fingerprint):
         reader.check_speakers(sources)
+    # The lock's holder asks again: another process may have prepared the folder meanwhile.
     with staged_folder(folder, lambda: _is_done(reader, folder, fingerprint), resume=fingerprint[:16]) as staging:
         if staging is not None:
             _write(reader, sources, staging, fingerprint, workers, source_channels)
@@ -81,15 +82,21 @@ def _check_places(reader: Reader, folder: Path) -> None:
     if root == target or root in target.parents or target in root.parents:
         problem = "the raw and the prepared corpus would be nested in each other; give paths.data=<another folder>"
         raise CorpusError(folder, problem)
+
+
+def _check_source(reader: Reader, folder: Path, fingerprint: str) -> None:
+    """Raise CorpusError if a folder holds a corpus of another source, or one that does not say of which."""
     made_from = PreparedCorpus.source(folder)
-    if made_from is not None and made_from.resolve() != root:
+    if made_from is None or made_from.resolve() == reader.root.resolve():
+        return
+    if read_json(folder / DESCRIPTION).get("fingerprint") != fingerprint:  # which depends on the resolved source
         problem = f"holds a corpus made from {made_from}, not from {reader.root}; give corpus.name=<another name>"
         raise CorpusError(folder, f"{problem}, or move it away")
 
 
 def _is_done(reader: Reader, folder: Path, fingerprint: str) -> bool:
     """Return whether a folder holds what would be prepared; CorpusError if it holds what must not be replaced."""
-    _check_places(reader, folder)  # again: another process may have prepared it while this one waited for the lock
+    _check_source(reader, folder, fingerprint)
     if not is_there(folder):
         return False
     try:
