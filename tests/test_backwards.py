@@ -60,6 +60,8 @@ def test_few_frames_other_targets_and_layers_that_read_less_do_not_count():
 
 def test_languages_of_a_speaker_are_judged_together():
     assert read_backwards([*rows(GOOD | X, language="it"), *rows(GOOD, language="de")]) == []
+    languages = [rows(GOOD | X, language=language, n_frames=125) for language in ("de", "en", "it")]
+    assert read_backwards(languages[0]) == [] and len(read_backwards([row for each in languages for row in each])) == 1
 
 
 def test_a_run_names_them_under_its_table(

@@ -878,3 +878,11 @@ def test_corpora_too_small_to_learn_from_say_how_many_are_needed(tmp_path: Path)
         prepare(small(tmp_path / "raw", 1), tmp_path / "data")
     )
     assert "too few" not in describe(prepare(small(tmp_path / "more", 5), tmp_path / "data2"))
+
+
+def test_texts_that_cannot_be_what_was_said_are_told_when_a_corpus_is_prepared(tmp_path: Path):
+    for number, text in enumerate(["", "", "xxx", "xxx", "xxx"]):
+        write_utterance(tmp_path / "raw", f"u{number}", speaker="anna", language="it", text=text, seed=number)
+    said = describe(prepare(Folder("lab", tmp_path / "raw"), tmp_path / "data"))
+    assert "without a text: 2 of 5 utterances, such as lab/u0; splits need texts, or split.disjoint_text=false" in said
+    assert "3 of 5 utterances have a text that looks like a placeholder ('xxx')" in said

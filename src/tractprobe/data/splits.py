@@ -108,9 +108,10 @@ class SplitRule:
         chosen = self._held_out(entries, held_out, seed)
         test, development = self._apart(entries, chosen, self._tested(entries, chosen, seed))
         if not development:
-            shared = self.disjoint_text and len(chosen) < len(entries)
-            reason = ": every other utterance shares its sentence with the test (split.disjoint_text=false allows that)"
-            raise ConfigError(f"held_out={held_out} leaves nothing to learn from{reason if shared else ''}")
+            reason = "every other utterance shares its sentence with the test (split.disjoint_text=false allows that)"
+            if len(chosen) == len(entries):
+                reason = f"all there is, {len(entries)} utterance{'s' * (len(entries) != 1)}, would be tested"
+            raise ConfigError(f"held_out={held_out} leaves nothing to learn from: {reason}")
         development = self._limited(development, seed)
         split = Split(_ids(development), _ids(test), self._folds(development, seed))
         self._check(split, entries, chosen)

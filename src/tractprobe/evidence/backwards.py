@@ -15,7 +15,7 @@ STRONGLY = -0.2
 """r of channels that are read backwards; good recordings of other corpora are read at .3 and more in the mean."""
 
 LEAST_FRAMES = 250
-"""Fewer frames of a channel may have any r."""
+"""Fewer frames of a speaker's channel, of all languages together, may have any r."""
 
 
 def read_backwards(rows: Iterable[Row]) -> list[str]:
@@ -23,17 +23,20 @@ def read_backwards(rows: Iterable[Row]) -> list[str]:
 
     Positions are judged at the layer that reads most, whatever the sign.
     """
-    own = [row for row in rows if row["target"] == "ema" and row["r"] is not None and row["n_frames"] >= LEAST_FRAMES]
+    own = [row for row in rows if row["target"] == "ema" and row["r"] is not None]
     layers = dict.fromkeys(row["layer"] for row in own)
     if not layers:
         return []
-    best = max(layers, key=lambda layer: _mean([row["r"] ** 2 for row in own if row["layer"] == layer]))
-    scores: dict[str, dict[str, list[float]]] = {}
+    best = max(
+        layers, key=lambda layer: _mean((row["r"] ** 2, row["n_frames"]) for row in own if row["layer"] == layer)
+    )
+    scores: dict[str, dict[str, list[tuple[float, int]]]] = {}
     for row in (row for row in own if row["layer"] == best and row["channel"] in CHANNELS):
-        scores.setdefault(row["speaker"], {}).setdefault(row["channel"], []).append(row["r"])
+        scores.setdefault(row["speaker"], {}).setdefault(row["channel"], []).append((row["r"], row["n_frames"]))
     found = []
     for speaker, channels in sorted(scores.items()):
-        r = {channel: _mean(values) for channel, values in channels.items()}
+        known = {name: of for name, of in channels.items() if sum(frames for _, frames in of) >= LEAST_FRAMES}
+        r = {name: _mean(of) for name, of in known.items()}
         if told := _backwards(r):
             corpus = speaker.partition("/")[0]
             advice = f"tractprobe audit {corpus} --against <head of other corpora> tells more"
@@ -55,5 +58,7 @@ def _backwards(r: Mapping[str, float]) -> str:
     return ""
 
 
-def _mean(values: list[float]) -> float:
-    return math.fsum(values) / len(values)
+def _mean(weighted: Iterable[tuple[float, int]]) -> float:
+    """Return the mean of values, weighted by frames."""
+    each = list(weighted)
+    return math.fsum(value * frames for value, frames in each) / sum(frames for _, frames in each)

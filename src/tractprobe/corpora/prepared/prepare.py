@@ -20,10 +20,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from tractprobe.corpora.prepared import texts
 from tractprobe.corpora.prepared.convert import Converted, convert
 from tractprobe.corpora.prepared.corpus import PreparedCorpus
 from tractprobe.corpora.prepared.description import write_description
-from tractprobe.corpora.prepared.manifest import AUDIO, DESCRIPTION, EMA, FORMAT
+from tractprobe.corpora.prepared.manifest import AUDIO, DESCRIPTION, EMA, FORMAT, Entry
 from tractprobe.corpora.prepared.placing import Placed, placed
 from tractprobe.corpora.utterance import Reader, settings_of
 from tractprobe.signals.audio import RATE_HZ
@@ -224,6 +225,15 @@ def _session(session: Mapping[str, Any]) -> str:
     return f"{line}; they were head-corrected already" if session["is_corrected"] else line
 
 
+def _about_texts(entries: Sequence[Entry]) -> list[str]:
+    """Return why texts may not be what was said, or that there are none."""
+    silent = [entry.id for entry in entries if not texts.letters(entry.text)]
+    if silent:
+        lack = f"without a text: {len(silent)} of {len(entries)} utterances, such as {silent[0]}"
+        return [f"{lack}; splits need texts, or split.disjoint_text=false", *texts.doubts(entries)]
+    return texts.doubts(entries)
+
+
 def describe(corpus: PreparedCorpus) -> str:
     """Return a summary by speaker and language, with skipped utterances and phone symbols that have no IPA.
 
@@ -248,6 +258,7 @@ def _described(corpus: PreparedCorpus) -> list[str]:
             f"{few} split=sentence needs {_FEW} different texts (2 with split.folds=2), split=speaker 2 speakers"
         )
     lines += [f"the same recording {len(ids)} times: {', '.join(ids[:5])}" for ids in description.get("twice", [])]
+    lines += _about_texts(corpus.entries)
     lines += map(_session, description.get("head_references", []))
     if unknown := description["unknown_phones"]:
         symbols = ", ".join(f"{label} ({phone_set}, {count})" for phone_set, label, count in unknown)
