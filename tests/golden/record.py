@@ -265,7 +265,7 @@ def record_corpora(recording: Recording) -> None:
         description = json.loads((folder / "corpus.json").read_text())
         recording.exact(f"{folder}: keys", list(description))
         kept = {key: value for key, value in description.items() if key not in ("fingerprint", "tractprobe")}
-        kept["source"] = str(Path(kept["source"]).relative_to(Path.cwd()))
+        kept["source"] = os.path.relpath(kept["source"])  # absolute since 2026-11
         recording.plain(f"{folder}/corpus.json", kept)
         for path in _files(folder):
             if path.suffix == ".flac":
