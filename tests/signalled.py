@@ -3,6 +3,7 @@
 import importlib
 import os
 import runpy
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -24,6 +25,7 @@ def main() -> None:
     place = importlib.import_module(module)
     place = getattr(place, owner) if owner else place
     called, left = getattr(place, name), int(count)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored by whatever a shell has started with &
 
     def signalled(*arguments: Any, **more: Any) -> Any:
         nonlocal left

@@ -65,16 +65,22 @@ def _prepare_known(do: Commands, name: str, overrides: dict[str, Any], kind: str
     """Prepare what is prepared, under the fingerprint of then; the reader's source is not to be read."""
     from omegaconf import OmegaConf
 
+    from tractprobe.corpora.prepared.manifest import content_hash
+    from tractprobe.system.files import digest
     from tractprobe.system.registry import place_of
 
     raw, corpus = Path("raw", name), overrides.get("name", name)
     raw.mkdir(parents=True)
     (raw / "some.file").write_text("of a corpus")
     description = json.loads(Path("prepared/old/corpus.json").read_text())
-    description |= {"name": corpus, "fingerprint": fingerprint(kind, settings.replace("<root>", str(raw)), raw)}
+    cuts = Path("prepared/old/cuts.jsonl").read_bytes().replace(b'"old/', f'"{corpus}/'.encode())
+    content = content_hash([digest(json.loads(line)) for line in cuts.splitlines()], description["palates"])
+    manifest = hashlib.sha256(cuts).hexdigest()
+    description |= {"name": corpus, "manifest_sha256": manifest, "content_hash": content}
+    description |= {"fingerprint": fingerprint(kind, settings.replace("<root>", str(raw)), raw)}
     Path("known", name, corpus).mkdir(parents=True)
     Path("known", name, corpus, "corpus.json").write_text(json.dumps(description))
-    shutil.copyfile("prepared/old/cuts.jsonl", Path("known", name, corpus, "cuts.jsonl"))
+    Path("known", name, corpus, "cuts.jsonl").write_bytes(cuts)
     reader = place_of(OmegaConf.load(do.root / f"conf/corpus/{name}.yaml")._target_).load()
     sources, reader.sources = reader.sources, lambda self: ["not to be read"]
     values = [f"corpus.{key}={json.dumps(value).replace(chr(34), '')}" for key, value in overrides.items()]

@@ -241,6 +241,8 @@ def describe(corpus: PreparedCorpus) -> str:
     """
     try:
         return "\n".join(map(one_line, _described(corpus)))
+    except CorpusError:
+        raise
     except (LookupError, TypeError, ValueError, ArithmeticError):
         problem = f"lacks part of its summary; remove {corpus.folder} and prepare it again"
         raise CorpusError(corpus.folder / DESCRIPTION, problem) from None
