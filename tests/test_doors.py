@@ -132,7 +132,7 @@ def test_every_command_is_listed(tmp_path: Path):
 def test_lightning_can_start_the_same_line_again(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     """A process for each device is started from ``sys.argv``, or from the name of the main module."""
     script = str(tmp_path / "bin/tractprobe")
-    overrides = ["trainer=ddp", "held_out=it", f"paths.runs={tmp_path / 'runs'}"]
+    overrides = ["trainer=ddp", "head=mlp", "held_out=it", f"paths.runs={tmp_path / 'runs'}"]
     commands: dict[str, Sequence[str]] = {}
 
     def task(config: Any) -> None:
