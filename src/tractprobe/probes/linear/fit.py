@@ -21,7 +21,7 @@ from tractprobe.probes.heads import Head
 from tractprobe.probes.heads.ridge import Ridge
 from tractprobe.probes.linear.accumulate import partition, sum_groups
 from tractprobe.probes.linear.moment_store import MomentStore
-from tractprobe.probes.linear.selection import ChannelMoments, Division, LayerMoments
+from tractprobe.probes.linear.selection import ChannelMoments, Division, KeptMoments, LayerMoments
 from tractprobe.probes.linear.solver import Moments, correlation, solve
 from tractprobe.probes.problem import Problem
 from tractprobe.probes.scores import Scores, scores_from_sums
@@ -118,7 +118,8 @@ def fit_divisions(
         return solution, score(moments, solution)
 
     each = concurrently if torch.device(device).type == "cpu" else map
-    divided = [LayerMoments(store, name, division, device) for division in divisions]
+    kept = KeptMoments()
+    divided = [LayerMoments(store, name, division, device, kept) for division in divisions]
     return [result for part, triangles in _added_up(divided) for result in each(solved, part, triangles)]
 
 
@@ -172,19 +173,17 @@ def validation_r(
 ) -> Float[Tensor, "alpha channel"]:
     """Return the mean over folds and speakers of r under each alpha; NaN where there is none."""
     nothing = torch.full((len(alphas), moments.num_channels), torch.nan, dtype=torch.float64, device=moments.device)
-    of_speakers = [nothing]
+    of_speakers = [nothing[None]]
     for fitted, (_, speakers) in zip(folds, moments.division.folds, strict=True):
         weights = nothing.new_full((len(alphas), moments.width, moments.num_channels), torch.nan)
         for channels, part in fitted:
             if part.n > 1:
                 weights[:, :, channels], _ = solve(part, alphas)
-        for speaker in speakers:
-            r = nothing.clone()
-            for channels, part in moments.of(speaker):
-                if part.n > 1:
-                    r[:, channels] = correlation(part, weights[:, :, channels])
-            of_speakers.append(r)
-    return torch.stack(of_speakers).nanmean(dim=0)
+        r = nothing.repeat(len(speakers), 1, 1)
+        for channels, which, parts in moments.of_each(speakers):
+            r[np.ix_(which, range(len(alphas)), channels)] = correlation(parts, weights[:, :, channels])
+        of_speakers.append(r)
+    return torch.cat(of_speakers).nanmean(dim=0)
 
 
 def score(moments: LayerMoments, solution: Solution) -> Scores:

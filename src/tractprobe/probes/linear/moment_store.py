@@ -155,15 +155,20 @@ class LayerRows:
 
     def squares(
         self,
-        row_weights: Float[np.ndarray, " row"],
+        by_group: Mapping[int, Float[np.ndarray, " _row"]],
         weights: Float[Tensor, "*some width channel"],
         centre: Float[Tensor, "*some channel"],
     ) -> Float[Tensor, "*some channel"]:
-        """Return Σ(xw - c)² over the frames of a weighted sum of rows."""
+        """Return Σ(xw - c)² over the frames of a weighted sum of rows, which are given ``by_group``."""
         total = torch.zeros_like(centre)
-        for group in np.unique(self._group_of[row_weights != 0]):
-            total += self._scatter(int(group)).squares(row_weights[self._group_of == group], weights, centre)
+        for group, row_weights in by_group.items():
+            total += self._scatter(group).squares(row_weights, weights, centre)
         return total
+
+    def by_group(self, row_weights: Float[np.ndarray, " row"]) -> dict[int, Float[np.ndarray, " _row"]]:
+        """Return the weights of each group's rows, for the groups that a weighted sum needs."""
+        needed = np.unique(self._group_of[row_weights != 0])
+        return {int(group): row_weights[self._group_of == group] for group in needed}
 
 
 def _room(device: torch.device) -> int:

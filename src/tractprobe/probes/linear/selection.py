@@ -8,9 +8,9 @@ sums over its groups g. Channels that have the same frames share Σx and Σxxᵀ
 rows (1: a group's frames; -1: those that a lost sensor lacks).
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 
 import numpy as np
 import torch
@@ -23,6 +23,9 @@ from tractprobe.data.splits import Split
 from tractprobe.probes.linear.moment_store import LayerRows, MomentStore, Selection
 from tractprobe.probes.linear.scatter import unpacked
 from tractprobe.probes.linear.solver import FullMoments, Moments
+
+_KEPT_BYTES = 1 << 26  # of moments that divisions share; what goes beyond is added up again
+_TOGETHER_BYTES = 1 << 24  # of the moments that are scored together
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,6 +80,7 @@ class Division:
 class RowMoments(Moments):
     """Moments of a weighted sum of rows, whose Σxxᵀ is not added up."""
 
+    n: int
     rows: LayerRows
     row_weights: Float[np.ndarray, " row"]
 
@@ -84,18 +88,81 @@ class RowMoments(Moments):
         self, weights: Float[Tensor, "*some width channel"], centre: Float[Tensor, "*some channel"]
     ) -> Float[Tensor, "*some channel"]:
         """Return Σ(xw - c)²."""
-        return self.rows.squares(self.row_weights, weights, centre)
+        return self.rows.squares(self._by_group, weights, centre)
+
+    @cached_property
+    def _by_group(self) -> dict[int, Float[np.ndarray, " row"]]:
+        return self.rows.by_group(self.row_weights)
+
+    @property
+    def size_bytes(self) -> int:
+        """Memory that this takes."""
+        return self.x.nbytes + self.xy.nbytes + self.row_weights.nbytes
+
+
+@dataclass(frozen=True, eq=False)
+class Parts(Moments):
+    """Moments of several parts, as of a fold's speakers, which are scored together."""
+
+    each: Sequence[RowMoments]
+
+    @classmethod
+    def of(cls, each: Sequence[RowMoments]) -> "Parts":
+        """Put moments of the same channels side by side."""
+        n = each[0].x.new_tensor([part.n for part in each])[:, None]
+        return cls(n, *(torch.stack([getattr(part, name) for part in each]) for name in ("x", "y", "xy", "yy")), each)
+
+    def squares(
+        self, weights: Float[Tensor, "*some width channel"], centre: Float[Tensor, "part *some channel"]
+    ) -> Float[Tensor, "part *some channel"]:
+        """Return Σ(xw - c)² of each part."""
+        by_feature = weights.movedim(-2, 0).contiguous().movedim(0, -2)  # as a product takes it
+        return torch.stack([part.squares(by_feature, own) for part, own in zip(self.each, centre, strict=True)])
 
 
 ChannelMoments = list[tuple[list[int], FullMoments]]
 """Channels, and the moments that they are fitted to."""
 
 
-class LayerMoments:
-    """One input's moments under one division, with standardised targets."""
+class KeptMoments:
+    """Moments of an input's selections that several divisions ask for, as of speakers; bounded in bytes."""
 
-    def __init__(self, store: MomentStore, name: str, division: Division, device: torch.device | str = "cpu"):
-        self.store, self.division, self.device = store, division, device
+    def __init__(self):
+        self._found: dict[tuple[bytes, ...], list[tuple[list[int], RowMoments]]] = {}
+        self._bytes = 0
+
+    def get(
+        self, key: tuple[bytes, ...], make: Callable[[], list[tuple[list[int], RowMoments]]]
+    ) -> list[tuple[list[int], RowMoments]]:
+        """Return what a key stands for, made if it is not there."""
+        found = self._found.get(key)
+        if found is None:
+            found = make()
+            size = sum(part.size_bytes for _, part in found)
+            if self._bytes + size <= _KEPT_BYTES:
+                self._found[key] = found
+                self._bytes += size
+        return found
+
+
+class LayerMoments:
+    """One input's moments under one division, with standardised targets.
+
+    Parameters
+    ----------
+    kept
+        What divisions of the same input share.
+    """
+
+    def __init__(
+        self,
+        store: MomentStore,
+        name: str,
+        division: Division,
+        device: torch.device | str = "cpu",
+        kept: KeptMoments | None = None,
+    ):
+        self.store, self.division, self.device, self._kept = store, division, device, kept or KeptMoments()
         self.width, self.num_channels = store.widths[name], store.count.shape[1]
         self.rows = store.layer(name, torch.device(device))
         self._usable = (store.count > 0) & np.isfinite(division.mean)
@@ -111,6 +178,27 @@ class LayerMoments:
             if part.n > 0:
                 parts.append((channels.tolist(), part))
         return parts
+
+    def of_each(self, selections: Sequence[Selection]) -> Iterator[tuple[list[int], list[int], Parts]]:
+        """Yield (channels, indices of selections, their moments of more than one frame), as many as memory should hold.
+
+        Selections are small, as of single speakers.
+        """
+        alike: dict[tuple[int, ...], list[tuple[int, RowMoments]]] = {}
+        for number, selection in enumerate(selections):
+            for channels, part in self._kept.get(self._key(selection), partial(self.of, selection)):
+                if part.n > 1:
+                    alike.setdefault(tuple(channels), []).append((number, part))
+        for channels, parts in alike.items():
+            together = max(1, _TOGETHER_BYTES // parts[0][1].size_bytes)
+            for first in range(0, len(parts), together):
+                which, each = zip(*parts[first : first + together], strict=True)
+                yield list(channels), list(which), Parts.of(each)
+
+    def _key(self, selection: Selection) -> tuple[bytes, ...]:
+        """Return all that the moments of a selection depend on, by which divisions can differ."""
+        groups = np.flatnonzero(selection)
+        return tuple(values.tobytes() for values in (groups, self.division.mean[groups], self.division.sd[groups]))
 
     @cached_property
     def _to_fit(self) -> list[list[tuple[list[int], RowMoments]]]:

@@ -36,13 +36,16 @@ _sytrd, _ormqr = get_lapack_funcs(("sytrd", "ormqr"), dtype=np.float64)
 
 @dataclass(frozen=True, eq=False)
 class Moments(ABC):
-    """Moments of some frames' inputs x and targets y, float64, from which predictions are scored."""
+    """Moments of some frames' inputs x and targets y, float64, from which predictions are scored.
 
-    n: int
-    x: Float[Tensor, " width"]
-    y: Float[Tensor, " channel"]
-    xy: Float[Tensor, "width channel"]
-    yy: Float[Tensor, " channel"]
+    Those of several parts have an axis more, and ``n`` as a column.
+    """
+
+    n: int | Float[Tensor, "part 1"]
+    x: Float[Tensor, "*part width"]
+    y: Float[Tensor, "*part channel"]
+    xy: Float[Tensor, "*part width channel"]
+    yy: Float[Tensor, "*part channel"]
 
     @abstractmethod
     def squares(
@@ -55,6 +58,7 @@ class Moments(ABC):
 class FullMoments(Moments):
     """The same with Σxxᵀ, to which heads are fitted."""
 
+    n: int
     xx: Float[Tensor, "width width"]
 
     def squares(
@@ -153,13 +157,16 @@ def by_tridiagonal(
     return np.moveaxis(outside.reshape(width, len(alphas), channels), 1, 0)
 
 
-def correlation(moments: Moments, weights: Float[Tensor, "alpha width channel"]) -> Float[Tensor, "alpha channel"]:
+def correlation(
+    moments: Moments, weights: Float[Tensor, "alpha width channel"]
+) -> Float[Tensor, "*part alpha channel"]:
     """Return the correlation that linear predictions x·w reach on the frames of the moments; NaN without variance.
 
-    r = wᵀ Sxy / √(wᵀ Sxx w · Syy) with the centred moments S.
+    r = wᵀ Sxy / √(wᵀ Sxx w · Syy) with the centred moments S, for each part by itself.
     """
-    cross = moments.xy - torch.outer(moments.x, moments.y) / moments.n
+    mean_x = moments.x / moments.n
+    cross = moments.xy - mean_x[..., :, None] * moments.y[..., None, :]
     total = moments.yy - moments.y.square() / moments.n
-    covariance = torch.einsum("awc,wc->ac", weights, cross)
-    spread = moments.squares(weights, moments.x @ weights / moments.n)
-    return covariance / (spread * total).sqrt()
+    covariance = torch.einsum("awc,...wc->...ac", weights, cross)
+    spread = moments.squares(weights, torch.einsum("...w,awc->...ac", mean_x, weights))
+    return covariance / (spread * total[..., None, :]).sqrt()
