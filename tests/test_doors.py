@@ -231,6 +231,18 @@ IMPOSSIBLE = {
     "model=hub model.name=/nosuch": "model.name=/nosuch: no such folder",
     "model=features model.root=nosuch": "model.root=nosuch: no such folder in ",
     "trainer.devices=auto": "trainer.devices=auto: expected 1 or more",
+    "head=mlp head.hidden=-3": "head.hidden=-3: expected a whole number of 1 or more",
+    "head=mlp head.bottleneck=0": "head.bottleneck=0: expected a whole number of 1 or more, or null",
+    "head=weighted head.head.depth=null": "head.depth=None: expected a whole number",
+    "head=conv head.dilations=[1,0]": "head.dilations=[1, 0]: expected whole numbers of 1 or more",
+    "head=conv head.kernel=4": "head.kernel=4: expected an odd number",
+    "head=transformer head.hidden=10": "head.hidden=10: expected a multiple of head.heads (4)",
+    "head.alphas=[0]": "head.alphas and head.alpha_without_validation must be above 0",
+    "model.bands=-80": "model.bands must be 1 to 1024",
+    "model.hop=null": "model: ",
+    "model=mfcc model.cepstra=0": "model.cepstra=0: expected 1 to model.bands (40)",
+    "model=f0_energy model.every=0": "model.every and model.window_s must be positive",
+    "model=random model.width=0": "model.width must be a multiple of model.heads and of 16",
 }
 
 
@@ -244,6 +256,7 @@ def test_a_run_that_could_never_start_is_refused_in_one_line_and_leaves_nothing(
 
 def test_what_could_never_start_is_told_before_anything_slow_is_imported(data: Path, tmp_path: Path):
     lines = ["layer=7", "held_out=fr", "targets=[nosuch]", "head=mlp optimizer._target_=os.system", "+data.x=1"]
+    lines += ["head=mlp head.hidden=-3", "model=random model.width=0"]
     for line in lines:
         overrides = [f"paths.data={data}", "corpora=[toy]", *line.split()]
         process, modules = imported_by("train", *overrides, cwd=tmp_path)

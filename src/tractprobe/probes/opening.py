@@ -10,6 +10,8 @@ from tractprobe.corpora.prepared.corpus import PreparedCorpus
 from tractprobe.corpora.prepared.prepare import prepare
 from tractprobe.corpora.readers.folder import Folder
 from tractprobe.encoders.layers import as_layers, shown
+from tractprobe.encoders.sizes import check_blocks, check_context, check_mel, check_mfcc
+from tractprobe.probes.sizes import check_inner_sizes, check_penalties, check_sizes
 from tractprobe.runs.building import build, check_nodes
 from tractprobe.runs.hydra import builtin_corpus
 from tractprobe.runs.identity import shipped_layers
@@ -17,7 +19,7 @@ from tractprobe.runs.ranks import check_devices
 from tractprobe.runs.result import RESULT
 from tractprobe.runs.settings import ALL, Node, Settings
 from tractprobe.runs.trainer import check_trainer
-from tractprobe.system.errors import ConfigError
+from tractprobe.system.errors import ConfigError, first_line
 from tractprobe.system.files import read_json
 from tractprobe.system.registry import names_of
 
@@ -41,6 +43,7 @@ def check(settings: Settings, *, writes: bool = True) -> None:
     check_devices(settings)
     build(settings.tracking)
     _check_model_folder(settings)
+    _check_sizes(settings)
     _check_targets(settings)
     _check_layers(settings)
     if not writes and BUILTIN in settings.corpora and not (settings.paths.data / BUILTIN).exists():
@@ -60,6 +63,26 @@ def _check_model_folder(settings: Settings) -> None:
     if settings.model.target in (_PRETRAINED, *names_of("states")) and is_place and not folder.is_dir():
         where = "" if folder.is_absolute() else f" in {Path.cwd()}"
         raise ConfigError(f"model.{key}={given}: no such folder{where}")
+
+
+def _check_sizes(settings: Settings) -> None:
+    """Check head and encoder as building them would, which takes torch and, of an encoder, time."""
+    for node in (settings.head, settings.model):
+        try:
+            _SIZES.get(node.target, lambda **_: None)(**node.arguments)
+        except TypeError as error:
+            raise ConfigError(f"{node.key}: {first_line(error)}") from error
+
+
+_SIZES: Mapping[str, Callable[..., None]] = {
+    **dict.fromkeys((f"tractprobe.heads.{name}" for name in ("Conv", "Gru", "Mlp", "Transformer")), check_sizes),
+    "tractprobe.heads.Weighted": check_inner_sizes,
+    "tractprobe.ridge.Ridge": check_penalties,
+    "tractprobe.encoders.mel.LogMel": check_mel,
+    "tractprobe.encoders.mel.Mfcc": check_mfcc,
+    "tractprobe.encoders.voice.Voice": check_context,
+    "tractprobe.encoders.untrained.untrained": check_blocks,
+}
 
 
 def _check_targets(settings: Settings) -> None:
