@@ -8,11 +8,13 @@ import subprocess
 import sys
 import zipfile
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import pytest
 from conftest import REPOSITORY
+from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from lightning_fabric.strategies.launchers.subprocess_script import _hydra_subprocess_cmd
 from test_config import composed
@@ -26,6 +28,7 @@ from tractprobe.commands.completion import SCRIPTS, candidates
 from tractprobe.jobs import train
 from tractprobe.runs.configuration import conf_dir
 from tractprobe.runs.identity import shipped_layers
+from tractprobe.system.errors import ConfigError
 
 Configure = Callable[..., Any]
 HEAVY = {
@@ -231,6 +234,8 @@ IMPOSSIBLE = {
     "model=hub model.name=/nosuch": "model.name=/nosuch: no such folder",
     "model=features model.root=nosuch": "model.root=nosuch: no such folder in ",
     "trainer.devices=auto": "trainer.devices=auto: expected 1 or more",
+    "trainer.accelerator=gqu": "trainer.accelerator=gqu: expected one of cpu, gpu, auto",
+    "head=mlp trainer.limit_train_batches=0.001": "utterances this is not one batch; give a larger share",
     "head=mlp head.hidden=-3": "head.hidden=-3: expected a whole number of 1 or more",
     "head=mlp head.bottleneck=0": "head.bottleneck=0: expected a whole number of 1 or more, or null",
     "head=weighted head.head.depth=null": "head.depth=None: expected a whole number",
@@ -252,6 +257,27 @@ def test_a_run_that_could_never_start_is_refused_in_one_line_and_leaves_nothing(
 ):
     overrides = [f"paths.data={data}", "corpora=[toy]", *line.split()]
     assert IMPOSSIBLE[line] in refused(capsys, tmp_path, *overrides)
+
+
+def test_gpus_that_this_machine_lacks_are_told_once(
+    no_hydra: None, data: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """A task of Slurm's, which the line only submits, runs elsewhere."""
+    line = [f"paths.data={data}", "corpora=[toy]", "trainer=gpu"]
+    monkeypatch.setattr("torch.backends.mps.is_available", lambda: False)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 0)
+    told = "trainer.accelerator=gpu: PyTorch finds no GPU here; use trainer=cpu"
+    for more in (["held_out=all"], ["-m", "held_out=en,it"], ["head=mlp"]):
+        assert told in refused(capsys, tmp_path, *line, *more)
+    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+        for launcher in ("slurm", "joblib"):
+            asked = [*line, f"launcher={launcher}", "hydra.mode=MULTIRUN", f"paths.runs={tmp_path}"]
+            config = compose("train", asked, return_hydra_config=True)
+            with nullcontext() if launcher == "slurm" else pytest.raises(ConfigError, match="finds no GPU"):
+                tractprobe.commands.train.check(config)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 1)
+    line += ["head=mlp", "trainer=ddp", "trainer.accelerator=gpu", "trainer.devices=2"]
+    assert "trainer.devices=2: PyTorch finds 1 GPU here" in refused(capsys, tmp_path, *line)
 
 
 def test_what_could_never_start_is_told_before_anything_slow_is_imported(data: Path, tmp_path: Path):

@@ -18,7 +18,7 @@ from tractprobe.runs.identity import shipped_layers
 from tractprobe.runs.ranks import check_devices
 from tractprobe.runs.result import RESULT
 from tractprobe.runs.settings import ALL, Node, Settings
-from tractprobe.runs.trainer import check_trainer
+from tractprobe.runs.trainer import check_accelerator, check_trainer
 from tractprobe.system.errors import ConfigError, first_line
 from tractprobe.system.files import read_json
 from tractprobe.system.registry import names_of
@@ -28,19 +28,23 @@ BUILTIN = "virtual"
 _PRETRAINED = "tractprobe.encoders.pretrained.pretrained"
 
 
-def check(settings: Settings, *, writes: bool = True) -> None:
+def check(settings: Settings, *, writes: bool = True, here: bool = True) -> None:
     """Raise what is wrong with the settings of a run that is still to be done, as far as can be told in a moment.
 
     Parameters
     ----------
     writes
         Whether the built-in corpus may be prepared for it; otherwise what follows from it is not checked.
+    here
+        Whether this machine is to do it, and so must have the devices.
     """
     if settings.held_out != ALL and (settings.folder / RESULT).is_file():
         return
     check_nodes(settings)
     check_trainer(settings)
     check_devices(settings)
+    if here:
+        check_accelerator(settings)
     build(settings.tracking)
     _check_model_folder(settings)
     _check_sizes(settings)
@@ -48,10 +52,12 @@ def check(settings: Settings, *, writes: bool = True) -> None:
     _check_layers(settings)
     if not writes and BUILTIN in settings.corpora and not (settings.paths.data / BUILTIN).exists():
         return
-    _check_division(
+    utterances = _check_division(
         json.dumps(settings.corpora), settings.paths.data.absolute(), json.dumps(settings.split.plain),
         settings.held_out, settings.seed,
     )  # fmt: skip
+    if not settings.closed_form:
+        _check_limits(settings, utterances)
 
 
 def _check_model_folder(settings: Settings) -> None:
@@ -118,12 +124,24 @@ _NUM_LAYERS: Mapping[str, Callable[[Settings], int | None]] = {  # of encoders t
 
 
 @cache
-def _check_division(names: str, data: Path, split: str, held_out: str | None, seed: int) -> None:
-    """Divide the corpora once for all jobs of a sweep that divide them in the same way."""
+def _check_division(names: str, data: Path, split: str, held_out: str | None, seed: int) -> int:
+    """Divide the corpora once for all jobs of a sweep that divide them in the same way; return how many utterances."""
     entries = [entry for corpus in open_corpora(json.loads(names), data) for entry in corpus.entries]
     rule = build(Node.of("split", json.loads(split)))
     if held_out != ALL:
         rule(entries, held_out, seed)
+    return len(entries)
+
+
+def _check_limits(settings: Settings, utterances: int) -> None:
+    """Raise ConfigError for a share of the batches that is none, had each utterance a batch to itself."""
+    for name in ("limit_train_batches", "limit_val_batches"):
+        share = settings.trainer.arguments.get(name)
+        if isinstance(share, float) and share * utterances < 1:
+            raise ConfigError(
+                f"trainer.{name}={share}: of {utterances} utterances this is not one batch; give a larger share, a "
+                "whole number of batches, or null for all"
+            )
 
 
 def open_corpora(names: Any, data: Path) -> list[PreparedCorpus]:
