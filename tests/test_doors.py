@@ -8,11 +8,13 @@ import subprocess
 import sys
 import zipfile
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import pytest
 from conftest import REPOSITORY
+from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from lightning_fabric.strategies.launchers.subprocess_script import _hydra_subprocess_cmd
 from test_config import composed
@@ -26,6 +28,7 @@ from tractprobe.commands.completion import SCRIPTS, candidates
 from tractprobe.jobs import train
 from tractprobe.runs.configuration import conf_dir
 from tractprobe.runs.identity import shipped_layers
+from tractprobe.system.errors import ConfigError
 
 Configure = Callable[..., Any]
 HEAVY = {
@@ -231,6 +234,20 @@ IMPOSSIBLE = {
     "model=hub model.name=/nosuch": "model.name=/nosuch: no such folder",
     "model=features model.root=nosuch": "model.root=nosuch: no such folder in ",
     "trainer.devices=auto": "trainer.devices=auto: expected 1 or more",
+    "trainer.accelerator=gqu": "trainer.accelerator=gqu: expected one of cpu, gpu, auto",
+    "head=mlp trainer.limit_train_batches=0.001": "utterances this is not one batch; give a larger share",
+    "head=mlp head.hidden=-3": "head.hidden=-3: expected a whole number of 1 or more",
+    "head=mlp head.bottleneck=0": "head.bottleneck=0: expected a whole number of 1 or more, or null",
+    "head=weighted head.head.depth=null": "head.depth=None: expected a whole number",
+    "head=conv head.dilations=[1,0]": "head.dilations=[1, 0]: expected whole numbers of 1 or more",
+    "head=conv head.kernel=4": "head.kernel=4: expected an odd number",
+    "head=transformer head.hidden=10": "head.hidden=10: expected a multiple of head.heads (4)",
+    "head.alphas=[0]": "head.alphas and head.alpha_without_validation must be above 0",
+    "model.bands=-80": "model.bands must be 1 to 1024",
+    "model.hop=null": "model: ",
+    "model=mfcc model.cepstra=0": "model.cepstra=0: expected 1 to model.bands (40)",
+    "model=f0_energy model.every=0": "model.every and model.window_s must be positive",
+    "model=random model.width=0": "model.width must be a multiple of model.heads and of 16",
 }
 
 
@@ -242,8 +259,30 @@ def test_a_run_that_could_never_start_is_refused_in_one_line_and_leaves_nothing(
     assert IMPOSSIBLE[line] in refused(capsys, tmp_path, *overrides)
 
 
+def test_gpus_that_this_machine_lacks_are_told_once(
+    no_hydra: None, data: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """A task of Slurm's, which the line only submits, runs elsewhere."""
+    line = [f"paths.data={data}", "corpora=[toy]", "trainer=gpu"]
+    monkeypatch.setattr("torch.backends.mps.is_available", lambda: False)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 0)
+    told = "trainer.accelerator=gpu: PyTorch finds no GPU here; use trainer=cpu"
+    for more in (["held_out=all"], ["-m", "held_out=en,it"], ["head=mlp"]):
+        assert told in refused(capsys, tmp_path, *line, *more)
+    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+        for launcher in ("slurm", "joblib"):
+            asked = [*line, f"launcher={launcher}", "hydra.mode=MULTIRUN", f"paths.runs={tmp_path}"]
+            config = compose("train", asked, return_hydra_config=True)
+            with nullcontext() if launcher == "slurm" else pytest.raises(ConfigError, match="finds no GPU"):
+                tractprobe.commands.train.check(config)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 1)
+    line += ["head=mlp", "trainer=ddp", "trainer.accelerator=gpu", "trainer.devices=2"]
+    assert "trainer.devices=2: PyTorch finds 1 GPU here" in refused(capsys, tmp_path, *line)
+
+
 def test_what_could_never_start_is_told_before_anything_slow_is_imported(data: Path, tmp_path: Path):
     lines = ["layer=7", "held_out=fr", "targets=[nosuch]", "head=mlp optimizer._target_=os.system", "+data.x=1"]
+    lines += ["head=mlp head.hidden=-3", "model=random model.width=0"]
     for line in lines:
         overrides = [f"paths.data={data}", "corpora=[toy]", *line.split()]
         process, modules = imported_by("train", *overrides, cwd=tmp_path)

@@ -366,11 +366,11 @@ def test_a_member_without_a_training_frame_is_an_error():
 
 REFUSED: dict[str, Callable[[], Bank]] = {
     r"head\.bottleneck=0": lambda: Mlp(1, WIDTH, CHANNELS, bottleneck=0),
-    r"head\.kernel must be odd": lambda: Conv(1, WIDTH, CHANNELS, kernel=4),
-    r"each of head\.dilations": lambda: Conv(1, WIDTH, CHANNELS, dilations=[1, 0]),
-    r"head\.depth must": lambda: Gru(1, WIDTH, CHANNELS, depth=0),
+    r"head\.kernel=4: expected an odd": lambda: Conv(1, WIDTH, CHANNELS, kernel=4),
+    r"head\.dilations=\[1, 0\]": lambda: Conv(1, WIDTH, CHANNELS, dilations=[1, 0]),
+    r"head\.depth=0: expected": lambda: Gru(1, WIDTH, CHANNELS, depth=0),
     r"multiple of head\.heads": lambda: Transformer(1, WIDTH, CHANNELS, hidden=10, heads=4),
-    r"head\.window must": lambda: Transformer(1, WIDTH, CHANNELS, window=0),
+    r"head\.window=0": lambda: Transformer(1, WIDTH, CHANNELS, window=0),
     r"a nonlinear head of one layer": lambda: Weighted(
         2, WIDTH, CHANNELS, head={"_target_": "tractprobe.ridge.Ridge", "alphas": [1]}
     ),

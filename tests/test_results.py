@@ -365,6 +365,42 @@ def test_runs_are_told_apart_by_their_identity_and_not_by_their_directory(
     assert "ema.cutoff_hz=2" in second.title and first.cells[0, "it"] != second.cells[0, "it"]
 
 
+def test_a_speaker_that_is_held_out_under_two_names_counts_once(tmp_path: Path, caplog: pytest.LogCaptureFixture):
+    """A speaker may be named with its corpus or without; folds of sentences may test one speaker and are others."""
+    for held_out, folder in (("a", "a"), ("c/a", "c-a"), ("c/b", "c-b")):
+        own = write_run(tmp_path, held_out=folder)
+        edit(own / "result.json", lambda result, held_out=held_out: result["identity"].update(held_out=held_out))
+        edit(own / "result.json", lambda result: result["identity"].update(split="speaker"))
+        speaker = f"c/{held_out[-1]}"
+        edit(own / "result.json", lambda result, speaker=speaker: only(result, speaker))
+    (table,) = layer_tables(collect(tmp_path))
+    assert table.columns == ("a", "c/b", "mean") and len(table.means[0, "mean"].rows) == 24
+    (warning,) = caplog.messages
+    assert "/a/s0 (held_out=a)" in warning and "/c-a/s0 (held_out=c/a) is the same run" in warning
+
+    edit(tmp_path / "mel/all/ridge/c-a/s0/result.json", lambda result: result["scores"][0].update(r=0.9))
+    with pytest.raises(RunError, match=r"/a/s0 \(held_out=a\) and .*\(held_out=c/a\) are two results of one run"):
+        collect(tmp_path)
+    for path in tmp_path.rglob("result.json"):
+        edit(path, lambda result: result["identity"].update(split="sentence"))
+    (table,) = layer_tables(collect(tmp_path))
+    assert table.columns == ("a", "c/a", "c/b", "pooled")
+
+
+def only(result: dict[str, Any], speaker: str) -> None:
+    """Leave a speaker's rows, in one language."""
+    result["scores"] = [row | {"language": "it"} for row in result["scores"] if row["speaker"] == speaker]
+
+
+def test_a_copy_that_lacks_rows_is_refused(tmp_path: Path):
+    write_run(tmp_path)
+    other = tmp_path / "s0.old"
+    shutil.copytree(tmp_path / "mel/all/ridge/it/s0", other)
+    edit(other / "result.json", lambda result: only(result, "c/a"))
+    with pytest.raises(RunError, match="are two results of one run"):
+        collect(tmp_path)
+
+
 def test_a_renamed_directory_stays_with_the_runs_of_its_settings(tmp_path: Path):
     for held_out, name in (("it", "s0-abcdef"), ("en", "my best one")):
         folder = write_run(tmp_path, held_out=held_out, differences={"ema.cutoff_hz": 2})

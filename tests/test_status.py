@@ -4,6 +4,7 @@ import errno
 import fcntl
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -134,6 +135,30 @@ def test_a_list_of_what_is_asked_for_that_is_none_is_named(tmp_path: Path):
         statuses(tmp_path)
     with pytest.raises(RunError, match="no such folder"):
         statuses(tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize("place", ["mel/all/ridge/it/s0.old", "archive/mel/all/ridge/it/s0", "a"])
+def test_a_copy_of_a_run_is_named_and_not_counted(tmp_path: Path, place: str, capsys: pytest.CaptureFixture[str]):
+    run = write_run(tmp_path)
+    write_run(tmp_path, held_out="en")
+    shutil.copytree(run, tmp_path / place)
+    assert main(["status", str(tmp_path)]) == 0
+    printed = capsys.readouterr().out
+    assert printed.endswith("\n2 done, 0 running, 0 failed, 0 missing (1 copy not counted)\n")
+    (line,) = (line for line in printed.splitlines() if line.startswith("copy "))
+    assert line.split() == ["copy", place, "copy", "of", "mel/all/ridge/it/s0"]
+
+    file = tmp_path / place / "result.json"
+    result = json.loads(file.read_text())
+    result["scores"][0]["r"] = 0.9
+    file.write_text(json.dumps(result))
+    (copy,) = (one for one in statuses(tmp_path) if one.state == "copy")
+    assert copy.note.startswith("copy of mel/all/ridge/it/s0, with other scores: remove one")
+
+
+def test_a_run_that_was_moved_is_no_copy(tmp_path: Path):
+    shutil.move(write_run(tmp_path), tmp_path / "s0.old")
+    assert [(one.run, one.state) for one in statuses(tmp_path)] == [("s0.old", "done")]
 
 
 DAMAGED: dict[str, tuple[str, str]] = {

@@ -1,5 +1,6 @@
 """Train: heads on the layers of a frozen encoder, tested on a held-out language. See conf/train.yaml."""
 
+from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from tractprobe.runs.hydra import job
@@ -16,8 +17,10 @@ def check(config: DictConfig, *, writes: bool = True) -> None:
     from tractprobe.probes.opening import check
     from tractprobe.runs.configuration import plain
     from tractprobe.runs.settings import Settings
+    from tractprobe.runs.slurm import is_slurm
 
-    check(Settings.of(plain(config)), writes=writes)
+    elsewhere = config.hydra.mode == RunMode.MULTIRUN and is_slurm(config.hydra.launcher)
+    check(Settings.of(plain(config)), writes=writes, here=writes and not elsewhere)
 
 
 def main(config: DictConfig) -> None:

@@ -6,8 +6,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from tractprobe.encoders.sizes import check_context
 from tractprobe.signals.audio import RATE_HZ
-from tractprobe.system.errors import ConfigError
 
 DELTA_REACH = 2
 
@@ -32,8 +32,7 @@ class Context:
         field, hop
             Number of samples that a frame sees, and from one frame to the next.
         """
-        if context < 0 or every < 1 or (window_s is not None and window_s <= 0):
-            raise ConfigError("model.context must not be negative; model.every and model.window_s must be positive")
+        check_context(context, window_s, every)
         if window_s is not None:
             context = max(0, _quotient_up(round(window_s * RATE_HZ) - field, 2 * hop))
         return cls(every * _quotient_up(context, every), every)

@@ -10,12 +10,12 @@ from torch import Tensor
 from tractprobe.encoders.context import DELTA_REACH, Context, with_deltas
 from tractprobe.encoders.encoder import Encoder, States, Wave
 from tractprobe.encoders.frames import Convolution, FrameGeometry, count_frames
+from tractprobe.encoders.sizes import check_mel, check_mfcc
 from tractprobe.signals.audio import RATE_HZ
-from tractprobe.system.errors import ConfigError, EncoderError
+from tractprobe.system.errors import EncoderError
 
 _WINDOW = 400
 _FLOOR = 1e-10
-_MAX_BANDS = 1024
 
 
 class LogMel(Encoder):
@@ -45,10 +45,7 @@ class LogMel(Encoder):
         deltas: int = 0,
         about: Mapping[str, Any] | None = None,
     ):
-        if not 1 <= bands <= _MAX_BANDS or hop < 1 or deltas < 0:
-            raise ConfigError(
-                f"model.bands must be 1 to {_MAX_BANDS}, model.hop positive and model.deltas not negative"
-            )
+        check_mel(bands, hop, deltas)
         self.stack = [Convolution(_WINDOW, hop)]
         neighbours = Context.of(context, window_s, every, field=_WINDOW, hop=hop)
         identity = {"encoder": "log-mel", "bands": bands, "hop": hop, "context": neighbours.reach, "window": _WINDOW}
@@ -99,8 +96,7 @@ class Mfcc(LogMel):
         deltas: int = 0,
         about: Mapping[str, Any] | None = None,
     ):
-        if not 1 <= cepstra <= bands:
-            raise ConfigError(f"model.cepstra={cepstra}: expected 1 to model.bands ({bands})")
+        check_mfcc(cepstra, bands)
         super().__init__(label, bands, hop, context, window_s, every, deltas)
         self.identity = self.identity | {"encoder": "mfcc", "cepstra": cepstra}
         self.width = self.width // bands * cepstra

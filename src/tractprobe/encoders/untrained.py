@@ -8,6 +8,7 @@ from tractprobe.encoders.declared import check_instructions, check_no_methods, e
 from tractprobe.encoders.encoder import Encoder
 from tractprobe.encoders.execution import Execution
 from tractprobe.encoders.model_files import one_line
+from tractprobe.encoders.sizes import check_blocks
 from tractprobe.system.errors import ConfigError, EncoderError
 
 _ARCHITECTURE = "model.architecture"
@@ -29,9 +30,7 @@ def untrained(
     """
     from transformers import HubertConfig
 
-    if min(layers, width, heads, channels) < 1 or width % heads or width % 16:
-        expected = "model.width must be a multiple of model.heads and of 16; model.layers and model.channels positive"
-        raise ConfigError(expected)
+    check_blocks(layers, width, heads, channels)
     config = HubertConfig(
         hidden_size=width,
         num_hidden_layers=layers,

@@ -3,14 +3,24 @@
 import csv
 import io
 import logging
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from tractprobe.encoders.layers import ALL
 from tractprobe.evidence.condition import Condition
-from tractprobe.runs.result import MOMENTS, RESULT, RUN_FIELDS, SCORE_FIELDS, Row, read_result
+from tractprobe.runs.result import (
+    MOMENTS,
+    RESULT,
+    RUN_FIELDS,
+    SCORE_FIELDS,
+    Row,
+    RunResult,
+    key_of,
+    read_result,
+    same_scores,
+    variant,
+)
 from tractprobe.system.errors import RunError
 from tractprobe.system.files import atomic, digest
 from tractprobe.system.printable import csv_cell, one_line
@@ -19,8 +29,8 @@ TRAIN_MIN = "split.train_min"
 CSV_FIELDS = (*RUN_FIELDS, "material", "settings", "train_min", "own_scale", *SCORE_FIELDS, *MOMENTS)
 """Columns of the tidy table."""
 
-_SAME_RUN = 1e-6  # in r: what another machine or number of threads may change
-_SUFFIX = re.compile(r"s-?\d+-(.+)")
+_DISJOINT = ("language", "speaker", "corpus")  # splits whose values never test the same
+_TESTED = ("corpus", "speaker", "language", "channel", "target", "layer")
 
 log = logging.getLogger(__name__)
 
@@ -29,7 +39,7 @@ def collect(runs: Path) -> list[Row]:
     """Return the score rows of every finished run below a folder, each with what tells its run from others.
 
     ``material`` names encoder and corpora by their content; ``own_scale`` marks mm that rest on a speaker's test
-    frames. A copy of a run counts once.
+    frames. A copy of a run counts once, and so does a speaker that two runs hold out under two names.
 
     Raises
     ------
@@ -39,31 +49,47 @@ def collect(runs: Path) -> list[Row]:
     folders = sorted(path.parent for path in runs.rglob(RESULT)) if runs.is_dir() else []
     if not folders:
         raise RunError(f"no finished run below {runs}" if runs.is_dir() else f"{runs}: no such folder")
-    results: dict[str, tuple[str, Mapping[str, Any]]] = {}
-    for folder in folders:
-        name, result = folder.relative_to(runs).as_posix(), read_result(folder)
-        identity = {key: value for key, value in result["identity"].items() if key != "versions"}
-        first, other = results.setdefault(digest([identity, _variant(name, identity)]), (name, result))
+    results = [(name, read_result(runs / name)) for name in (folder.relative_to(runs).as_posix() for folder in folders)]
+    for key in (key_of, _what_is_tested):  # copies have one identity, whatever they say is tested
+        results = _once(runs, results, key)
+    return [row for name, result in results for row in tidy(name, result)]
+
+
+def _once(
+    runs: Path, results: Sequence[tuple[str, RunResult]], key: Callable[[str, RunResult], str]
+) -> list[tuple[str, RunResult]]:
+    """Return the first of the results that a key finds to be of one run."""
+    firsts: dict[str, tuple[str, RunResult]] = {}
+    for name, result in results:
+        first, other = firsts.setdefault(key(name, result), (name, result))
         if other is not result:
             _check_copy(runs / first, other, runs / name, result)
-    return [row for name, result in results.values() for row in tidy(name, result)]
+    return list(firsts.values())
+
+
+def _what_is_tested(name: str, result: RunResult) -> str:
+    """Return what two results share if they hold out the same under two names, such as m1 and corpus/m1.
+
+    Other values than folds of sentences never have a speaker, language and channel in common.
+    """
+    if result["identity"]["split"] not in _DISJOINT:
+        return key_of(name, result)
+    tested = sorted({tuple(str(row[field]) for field in _TESTED) for row in result["scores"]})
+    return digest([key_of(name, result, but=("held_out",)), tested])
 
 
 def _check_copy(first: Path, result: Mapping[str, Any], second: Path, other: Mapping[str, Any]) -> None:
     """Say that two results of one identity are the same; RunError if their scores are not."""
-    r, r_of_other = (
-        {tuple(row[name] for name in SCORE_FIELDS[:6]): row["r"] for row in each["scores"]} for each in (result, other)
-    )
-    if not all(_close(value, r_of_other.get(key)) for key, value in r.items()) or len(r) != len(r_of_other):
+    held_out = [each["identity"]["held_out"] for each in (result, other)]
+    both = [str(first), str(second)]
+    if held_out[0] != held_out[1]:
+        both = [f"{run} (held_out={value})" for run, value in zip(both, held_out, strict=True)]
+    if not same_scores(result, other):
         raise RunError(
-            f"{first} and {second} are two results of one run, with the same settings, data and seed but different "
+            f"{both[0]} and {both[1]} are two results of one run, with the same settings, data and seed but different "
             "scores: remove one, or move it out of the folder that is read"
         )
-    log.warning("%s", one_line(f"{second} is the same run as {first}, which is counted once"))
-
-
-def _close(one: float | None, other: float | None) -> bool:
-    return one is other if one is None or other is None else abs(one - other) <= _SAME_RUN
+    log.warning("%s", one_line(f"{both[1]} is the same run as {both[0]}, which is counted once"))
 
 
 def tidy(run: str, result: Mapping[str, Any]) -> list[Row]:
@@ -79,20 +105,12 @@ def tidy(run: str, result: Mapping[str, Any]) -> list[Row]:
     labels["settings"] = Condition.of(differences)
     minutes = differences.get(TRAIN_MIN)
     labels["train_min"] = minutes if type(minutes) in (int, float) and minutes > 0 else None
-    labels["variant"] = _variant(run, identity)
+    labels["variant"] = variant(run, identity)
     labels["at_once"] = identity.get("layer", ALL) == ALL
     return [
         labels | {"own_scale": row["speaker"] in own_scale} | {name: row.get(name) for name in SCORE_FIELDS + MOMENTS}
         for row in result["scores"]
     ]
-
-
-def _variant(run: str, identity: Mapping[str, Any]) -> str:
-    """Return the name of a run's settings: a hash of what differs from the shipped ones, or nothing."""
-    if "differences" in identity:
-        return digest(identity["differences"])[:6] if identity["differences"] else ""
-    suffix = _SUFFIX.fullmatch(run.rpartition("/")[2])  # early versions noted them in the directory's name alone
-    return suffix[1] if suffix else ""
 
 
 def write_csv(path: Path, rows: Sequence[Row], *, bom: bool = False) -> None:

@@ -10,14 +10,16 @@ from tractprobe.corpora.prepared.corpus import PreparedCorpus
 from tractprobe.corpora.prepared.prepare import prepare
 from tractprobe.corpora.readers.folder import Folder
 from tractprobe.encoders.layers import as_layers, shown
+from tractprobe.encoders.sizes import check_blocks, check_context, check_mel, check_mfcc
+from tractprobe.probes.sizes import check_inner_sizes, check_penalties, check_sizes
 from tractprobe.runs.building import build, check_nodes
 from tractprobe.runs.hydra import builtin_corpus
 from tractprobe.runs.identity import shipped_layers
 from tractprobe.runs.ranks import check_devices
 from tractprobe.runs.result import RESULT
 from tractprobe.runs.settings import ALL, Node, Settings
-from tractprobe.runs.trainer import check_trainer
-from tractprobe.system.errors import ConfigError
+from tractprobe.runs.trainer import check_accelerator, check_trainer
+from tractprobe.system.errors import ConfigError, first_line
 from tractprobe.system.files import read_json
 from tractprobe.system.registry import names_of
 
@@ -26,29 +28,36 @@ BUILTIN = "virtual"
 _PRETRAINED = "tractprobe.encoders.pretrained.pretrained"
 
 
-def check(settings: Settings, *, writes: bool = True) -> None:
+def check(settings: Settings, *, writes: bool = True, here: bool = True) -> None:
     """Raise what is wrong with the settings of a run that is still to be done, as far as can be told in a moment.
 
     Parameters
     ----------
     writes
         Whether the built-in corpus may be prepared for it; otherwise what follows from it is not checked.
+    here
+        Whether this machine is to do it, and so must have the devices.
     """
     if settings.held_out != ALL and (settings.folder / RESULT).is_file():
         return
     check_nodes(settings)
     check_trainer(settings)
     check_devices(settings)
+    if here:
+        check_accelerator(settings)
     build(settings.tracking)
     _check_model_folder(settings)
+    _check_sizes(settings)
     _check_targets(settings)
     _check_layers(settings)
     if not writes and BUILTIN in settings.corpora and not (settings.paths.data / BUILTIN).exists():
         return
-    _check_division(
+    utterances = _check_division(
         json.dumps(settings.corpora), settings.paths.data.absolute(), json.dumps(settings.split.plain),
         settings.held_out, settings.seed,
     )  # fmt: skip
+    if not settings.closed_form:
+        _check_limits(settings, utterances)
 
 
 def _check_model_folder(settings: Settings) -> None:
@@ -60,6 +69,26 @@ def _check_model_folder(settings: Settings) -> None:
     if settings.model.target in (_PRETRAINED, *names_of("states")) and is_place and not folder.is_dir():
         where = "" if folder.is_absolute() else f" in {Path.cwd()}"
         raise ConfigError(f"model.{key}={given}: no such folder{where}")
+
+
+def _check_sizes(settings: Settings) -> None:
+    """Check head and encoder as building them would, which takes torch and, of an encoder, time."""
+    for node in (settings.head, settings.model):
+        try:
+            _SIZES.get(node.target, lambda **_: None)(**node.arguments)
+        except TypeError as error:
+            raise ConfigError(f"{node.key}: {first_line(error)}") from error
+
+
+_SIZES: Mapping[str, Callable[..., None]] = {
+    **dict.fromkeys((f"tractprobe.heads.{name}" for name in ("Conv", "Gru", "Mlp", "Transformer")), check_sizes),
+    "tractprobe.heads.Weighted": check_inner_sizes,
+    "tractprobe.ridge.Ridge": check_penalties,
+    "tractprobe.encoders.mel.LogMel": check_mel,
+    "tractprobe.encoders.mel.Mfcc": check_mfcc,
+    "tractprobe.encoders.voice.Voice": check_context,
+    "tractprobe.encoders.untrained.untrained": check_blocks,
+}
 
 
 def _check_targets(settings: Settings) -> None:
@@ -95,12 +124,24 @@ _NUM_LAYERS: Mapping[str, Callable[[Settings], int | None]] = {  # of encoders t
 
 
 @cache
-def _check_division(names: str, data: Path, split: str, held_out: str | None, seed: int) -> None:
-    """Divide the corpora once for all jobs of a sweep that divide them in the same way."""
+def _check_division(names: str, data: Path, split: str, held_out: str | None, seed: int) -> int:
+    """Divide the corpora once for all jobs of a sweep that divide them in the same way; return how many utterances."""
     entries = [entry for corpus in open_corpora(json.loads(names), data) for entry in corpus.entries]
     rule = build(Node.of("split", json.loads(split)))
     if held_out != ALL:
         rule(entries, held_out, seed)
+    return len(entries)
+
+
+def _check_limits(settings: Settings, utterances: int) -> None:
+    """Raise ConfigError for a share of the batches that is none, had each utterance a batch to itself."""
+    for name in ("limit_train_batches", "limit_val_batches"):
+        share = settings.trainer.arguments.get(name)
+        if isinstance(share, float) and share * utterances < 1:
+            raise ConfigError(
+                f"trainer.{name}={share}: of {utterances} utterances this is not one batch; give a larger share, a "
+                "whole number of batches, or null for all"
+            )
 
 
 def open_corpora(names: Any, data: Path) -> list[PreparedCorpus]:

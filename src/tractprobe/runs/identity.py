@@ -70,7 +70,7 @@ class RunId:
             settings["seed"],
             settings["split"]["by"],
             _differences(settings),
-            tuple(corpora if isinstance(corpora := settings.get("corpora"), list) else ()),
+            tuple(corpora) if isinstance(corpora := settings.get("corpora"), list) else (),
         )
 
     @cached_property

@@ -2,8 +2,9 @@
 
 import hashlib
 import math
+import re
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from operator import itemgetter
 from pathlib import Path
 from typing import Any, NotRequired, TypedDict
@@ -11,7 +12,7 @@ from typing import Any, NotRequired, TypedDict
 from tractprobe.encoders.layers import Label, is_label
 from tractprobe.runs.estimate import Estimate, mean_over_speakers, point_over_speakers
 from tractprobe.system.errors import CorpusError, RunError
-from tractprobe.system.files import atomic, read_json, write_json
+from tractprobe.system.files import atomic, digest, read_json, write_json
 
 RESULT, HEADS, TESTED = "result.json", "head.safetensors", "test_utterances.txt"
 METRICS = ("r", "rmse", "r2", "ccc")
@@ -23,6 +24,8 @@ _BOUNDS |= {"r2": (-_LARGEST, 1 + _ROUNDING)} | {name: (-1 - _ROUNDING, 1 + _ROU
 _MOST = 1 << 64  # of integers: Python reads 10^400 as one, but no float can hold it
 _TEXTS = ("corpus", "language", "speaker", "target", "channel", "unit")
 _KEY = itemgetter("layer", *_TEXTS[:-1])
+_SAME_RUN = 1e-6  # in r: what another machine or number of threads may change
+_SUFFIX = re.compile(r"s-?\d+-(.+)")
 SCORE_FIELDS = ("layer", *_TEXTS, "n_frames", *METRICS)
 RUN_FIELDS = ("run", "model", "head", "split", "held_out", "seed")
 Row = Mapping[str, Any]
@@ -202,6 +205,37 @@ def _out_of_range(row: Any) -> str:
 def _is_fit(fit: Any) -> bool:
     r = fit.get("best_validation_r") or [] if isinstance(fit, dict) else None
     return isinstance(r, list) and all(_is_score({"r": value}, "r") for value in r)
+
+
+def variant(run: str, identity: Mapping[str, Any]) -> str:
+    """Return the name of a run's settings: a hash of what differs from the shipped ones, or nothing."""
+    if "differences" in identity:
+        return digest(identity["differences"])[:6] if identity["differences"] else ""
+    suffix = _SUFFIX.fullmatch(run.rpartition("/")[2])  # early versions noted them in the directory's name alone
+    return suffix[1] if suffix else ""
+
+
+def key_of(run: str, result: Mapping[str, Any], *, but: Container[str] = ()) -> str:
+    """Return what two results have in common if they are of one run, wherever they lie.
+
+    Parameters
+    ----------
+    but
+        Parts of the identity that may differ.
+    """
+    identity = result["identity"]
+    parts = {name: value for name, value in identity.items() if name != "versions" and name not in but}
+    return digest([parts, variant(run, identity)])
+
+
+def same_scores(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Whether two results have the same r in the same rows, but for what a machine or its threads may change."""
+    r, r_of_other = ({_KEY(row): row["r"] for row in each["scores"]} for each in (one, other))
+    return r.keys() == r_of_other.keys() and all(_close(value, r_of_other[key]) for key, value in r.items())
+
+
+def _close(one: float | None, other: float | None) -> bool:
+    return one is other if one is None or other is None else abs(one - other) <= _SAME_RUN
 
 
 def speaker_means(rows: Iterable[Row], metric: str = "r") -> dict[tuple[str, str], float]:

@@ -16,6 +16,11 @@ _SLURM = "SlurmLauncher"
 _APPEARS_S = 30.0  # after which a task that is not in the queue has ended
 
 
+def is_slurm(launcher: Any) -> bool:
+    """Return whether a launcher gives jobs to Slurm, so that they run on other machines."""
+    return str(launcher._target_).endswith(_SLURM)
+
+
 def prepare_launcher(launcher: Any) -> None:
     """Check what a launcher needs on this machine, and let Slurm's say what its tasks wait for.
 
@@ -24,7 +29,7 @@ def prepare_launcher(launcher: Any) -> None:
     ConfigError
         There is no Slurm here.
     """
-    if not str(launcher._target_).endswith(_SLURM):
+    if not is_slurm(launcher):
         return
     if missing := [name for name in ("sbatch", "srun", "squeue") if shutil.which(name) is None]:
         raise ConfigError(

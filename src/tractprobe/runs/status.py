@@ -1,4 +1,4 @@
-"""What has become of runs: done, running, failed or missing, as files and locks say.
+"""What has become of runs: done, running, failed or missing, as files and locks say; or copies of others.
 
 ::
 
@@ -12,24 +12,35 @@ import re
 import socket
 import traceback
 from collections import Counter
-from collections.abc import Container, Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from tractprobe.encoders.layers import order
-from tractprobe.runs.result import RESULT, chosen_layer, mean_r, point_r, read_result, undefined_r
+from tractprobe.runs.result import (
+    RESULT,
+    RunResult,
+    chosen_layer,
+    key_of,
+    mean_r,
+    point_r,
+    read_result,
+    same_scores,
+    undefined_r,
+    variant,
+)
 from tractprobe.system.errors import CorpusError, RunError, TractprobeError, first_line
 from tractprobe.system.files import atomic, digest, held_by, now, read_json, write_json
 from tractprobe.system.printable import one_line
 
 FAILURE, TRACEBACK, SWEEPS = "failure.json", "traceback.txt", ".sweeps"
-STATES = ("done", "running", "failed", "missing")
+STATES = ("done", "running", "failed", "missing", "copy")
 _NO_RUNS_WITHIN = {"wandb", "checkpoints", "evaluations", "predictions"}
 _LOCK_OF_RUN = re.compile(r"\.(s-?\d+(-[0-9a-f]{6})?)\.lock")  # corpora and caches have locks, too
 
-State = Literal["done", "running", "failed", "missing"]
+State = Literal["done", "running", "failed", "missing", "copy"]
 
 
 @dataclass(frozen=True)
@@ -85,18 +96,19 @@ def statuses(runs: Path, only: Container[str] | None = None) -> list[Status]:
     names = {name for name, _ in asked} | begun
     if only is not None:
         names = {name for name in names if name in only} | {name for name, study in asked if study and study in only}
-    each = [_status(runs / name, name) for name in sorted(names)]
+    each = _each_once(runs, sorted(names), {name for name, _ in asked})
     return [status for status in each if status.run not in studies or status.state in ("running", "failed")]
 
 
 def summary(runs: Sequence[Status]) -> str:
     """Return how many runs are in each state.
 
-    >>> summary([Status("a", "done", ""), Status("b", "missing", "")])
-    '1 done, 0 running, 0 failed, 1 missing'
+    >>> summary([Status("a", "done", ""), Status("b", "missing", ""), Status("a.old", "copy", "copy of a")])
+    '1 done, 0 running, 0 failed, 1 missing (1 copy not counted)'
     """
     count = Counter(status.state for status in runs)
-    return ", ".join(f"{count[state]} {state}" for state in STATES)
+    copies = f"{count['copy']} {'copy' if count['copy'] == 1 else 'copies'} not counted"
+    return ", ".join(f"{count[state]} {state}" for state in STATES[:-1]) + f" ({copies})" * (count["copy"] > 0)
 
 
 def table(runs: Sequence[Status]) -> str:
@@ -131,18 +143,52 @@ def _run_folders(runs: Path) -> Iterator[Path]:
         yield from (folder for folder in locked if folder.is_dir() or held_by(folder))
 
 
-def _status(folder: Path, name: str) -> Status:
+def _status(folder: Path, name: str) -> tuple[Status, RunResult | None]:
+    """Return a run's status, with its result if it is done."""
     if holder := held_by(folder):
-        return Status(name, "running", holder)
+        return Status(name, "running", holder), None
     try:
         if (folder / FAILURE).is_file():
-            return Status(name, "failed", _reason(folder / FAILURE))
+            return Status(name, "failed", _reason(folder / FAILURE)), None
         if (folder / RESULT).is_file():
-            return Status(name, "done", _reached(folder))
+            result = read_result(folder)
+            return Status(name, "done", _reached(result)), result
     except TractprobeError as error:  # a damaged file must not hide other runs
-        return Status(name, "failed", first_line(error))
+        return Status(name, "failed", first_line(error)), None
     begun = folder.is_dir()
-    return Status(name, "missing", "begun, then stopped" if begun else "")
+    return Status(name, "missing", "begun, then stopped" if begun else ""), None
+
+
+def _each_once(runs: Path, names: Iterable[str], asked: Container[str]) -> list[Status]:
+    """Return the status of each run; of finished ones with one identity, one is the run and the others its copies.
+
+    Tables see it so, too. The run itself was asked for, or lies where its identity says, nearest to the top.
+    """
+    each, same = list[Status](), dict[str, list[tuple[bool, int, str]]]()
+    for name in names:
+        status, result = _status(runs / name, name)
+        each.append(status)
+        if result is not None:
+            elsewhere = name not in asked and not _is_in_place(name, result["identity"])
+            same.setdefault(key_of(name, result), []).append((elsewhere, name.count("/"), name))
+    original = {name: min(own)[-1] for own in same.values() for _, _, name in own if name not in asked}
+    return [
+        status if original.get(status.run, status.run) == status.run else _copy(runs, status.run, original[status.run])
+        for status in each
+    ]
+
+
+def _is_in_place(name: str, identity: Mapping[str, Any]) -> bool:
+    """Whether a directory ends in the names of model, head and seed that its result's identity has."""
+    *_, model, _, head, _, last = [*[""] * 5, *name.split("/")]
+    own = variant(name, identity)
+    return (model, head, last) == (identity["model"], identity["head"], f"s{identity['seed']}" + (own and f"-{own}"))
+
+
+def _copy(runs: Path, name: str, original: str) -> Status:
+    agrees = same_scores(read_result(runs / original), read_result(runs / name))
+    differs = "" if agrees else ", with other scores: remove one, or move it out of the folder"
+    return Status(name, "copy", f"copy of {original}{differs}")
 
 
 def _reason(note: Path) -> str:
@@ -152,9 +198,8 @@ def _reason(note: Path) -> str:
     raise CorpusError(note, "not the note of a failure; run the command again")
 
 
-def _reached(folder: Path) -> str:
+def _reached(result: RunResult) -> str:
     """Return r of a finished run at the layer that validation chose, or the range of its layers."""
-    result = read_result(folder)
     layers = sorted({row["layer"] for row in result["scores"]}, key=order)
     chosen = chosen_layer(result)
     if chosen is not None and (reached := mean_r(result, chosen)) is not None:

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 CHECKPOINTS = "checkpoints"
 _LOGGING = ("DeviceStatsMonitor", "LearningRateMonitor", "ThroughputMonitor")  # which fail without a logger
+_ACCELERATORS = ("cpu", "gpu", "auto", "mps", "tpu", "hpu")
+_NO_GPU = "PyTorch finds no GPU here; use trainer=cpu"
 _PRECISIONS = ("32-true", "bf16-mixed")  # float16's scaling of losses would be shared by all heads of a bank
 # Warnings of libraries about what is intended; by message, so that all others are still seen.
 _EXPECTED_WARNINGS = (
@@ -138,6 +140,28 @@ def _check_training(settings: Mapping[str, Any]) -> None:
         )
 
 
+def check_accelerator(settings: Settings) -> None:
+    """Raise ConfigError for an accelerator that is none, or for GPUs that this machine lacks.
+
+    PyTorch is asked, and imported, only if GPUs are asked for.
+    """
+    accelerator = settings.trainer.arguments.get("accelerator", "auto")
+    known = ("cpu", "gpu", "auto") if settings.closed_form else _ACCELERATORS
+    if accelerator not in (*known, "cuda"):
+        raise ConfigError(f"trainer.accelerator={accelerator}: expected one of {', '.join(known)}")
+    if accelerator not in ("gpu", "cuda"):
+        return
+    import torch
+
+    if not settings.closed_form and accelerator == "gpu" and torch.backends.mps.is_available():
+        return  # Lightning's word for it
+    devices, count = settings.trainer.arguments.get("devices", 1), torch.cuda.device_count()
+    if not count:
+        raise ConfigError(f"trainer.accelerator={accelerator}: {_NO_GPU}")
+    if devices > count:
+        raise ConfigError(f"trainer.devices={devices}: PyTorch finds {count} GPU{'s' * (count > 1)} here")
+
+
 def device_of(settings: Settings) -> "torch.device":
     """Return the device that trainer.accelerator names, where Lightning trains nothing.
 
@@ -154,6 +178,6 @@ def device_of(settings: Settings) -> "torch.device":
         return torch.device("cpu")
     if accelerator in ("auto", "gpu", "cuda"):
         if not torch.cuda.is_available():
-            raise ConfigError(f"trainer.accelerator={accelerator}: PyTorch finds no GPU here; use trainer=cpu")
+            raise ConfigError(f"trainer.accelerator={accelerator}: {_NO_GPU}")
         return torch.device("cuda", 0)
     raise ConfigError(f"trainer.accelerator={accelerator}: expected cpu, gpu or auto")

@@ -49,8 +49,6 @@ class Bank(nn.Module):
         self, num_layers: int, width: int, num_channels: int, bottleneck: int | None, generator: torch.Generator
     ):
         super().__init__()
-        if bottleneck is not None and bottleneck < 1:
-            raise ConfigError(f"head.bottleneck={bottleneck}: at least 1, or null for none")
         self.register_buffer("known", torch.ones(num_layers, num_channels, dtype=torch.bool))
         self.register_buffer("input_mean", torch.zeros(num_layers, 1, 1, width))
         self.register_buffer("input_sd", torch.ones(num_layers, 1, 1, width))

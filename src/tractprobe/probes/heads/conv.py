@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from torch.nn.functional import gelu, pad
 
 from tractprobe.probes.heads.bank import Bank, Mask, affine, drawn
-from tractprobe.system.errors import ConfigError
+from tractprobe.probes.sizes import check_sizes
 
 
 class Conv(Bank):
@@ -36,10 +36,9 @@ class Conv(Bank):
         bottleneck: int | None = None,
         seed: int = 0,
     ):
+        check_sizes(hidden=hidden, kernel=kernel, dilations=dilations, bottleneck=bottleneck)
         generator = torch.Generator().manual_seed(seed)
         super().__init__(num_layers, width, num_channels, bottleneck, generator)
-        if hidden < 1 or kernel < 1 or kernel % 2 == 0 or not dilations or min(dilations) < 1:
-            raise ConfigError("head.kernel must be odd; head.hidden and each of head.dilations must be at least 1")
         self.kernel, self.dilations = kernel, tuple(dilations)
         self.context_frames = kernel // 2 * sum(dilations)
         sizes = [(self.features, hidden), *[(kernel * hidden, hidden), (hidden, hidden)] * len(dilations)]

@@ -4,7 +4,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from tractprobe.probes.heads.bank import Bank, Mask, affine, drawn
-from tractprobe.system.errors import ConfigError
+from tractprobe.probes.sizes import check_sizes
 
 
 class Gru(Bank):
@@ -34,10 +34,9 @@ class Gru(Bank):
         bottleneck: int | None = None,
         seed: int = 0,
     ):
+        check_sizes(hidden=hidden, depth=depth, bottleneck=bottleneck)
         generator = torch.Generator().manual_seed(seed)
         super().__init__(num_layers, width, num_channels, bottleneck, generator)
-        if hidden < 1 or depth < 1:
-            raise ConfigError("head.hidden and head.depth must be at least 1")
         self.depth, gates = depth, 3 * hidden
         self.recurrent = nn.ParameterList()  # in torch's order: each layer, each direction
         for inputs in [self.features] * 2 + [2 * hidden] * 2 * (depth - 1):

@@ -5,7 +5,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from tractprobe.probes.heads.bank import Bank, Mask, affine, drawn
-from tractprobe.system.errors import ConfigError
+from tractprobe.probes.sizes import check_sizes
 
 
 class Mlp(Bank):
@@ -35,10 +35,9 @@ class Mlp(Bank):
         bottleneck: int | None = None,
         seed: int = 0,
     ):
+        check_sizes(hidden=hidden, depth=depth, bottleneck=bottleneck)
         generator = torch.Generator().manual_seed(seed)
         super().__init__(num_layers, width, num_channels, bottleneck, generator)
-        if hidden < 1 or depth < 1:
-            raise ConfigError("head.hidden and head.depth must be at least 1")
         widths = [self.features, *[hidden] * depth, num_channels]
         self.weights, self.biases = nn.ParameterList(), nn.ParameterList()
         for inputs, outputs in pairwise(widths):

@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from tractprobe.system.errors import ConfigError
+from tractprobe.probes.sizes import check_penalties
 
 
 class Ridge(nn.Module):
@@ -40,8 +40,7 @@ class Ridge(nn.Module):
         alpha_without_validation: float = 1000.0,
     ):
         super().__init__()
-        if not alphas or min(*alphas, alpha_without_validation) <= 0:
-            raise ConfigError("head.alphas and head.alpha_without_validation must be above 0")
+        check_penalties(alphas=alphas, alpha_without_validation=alpha_without_validation)
         self.alphas, self.per_channel = sorted(map(float, alphas)), alpha_per_channel
         self.alpha_without_validation = float(alpha_without_validation)
         self.register_buffer("weight", torch.zeros(num_layers, width, num_channels, dtype=torch.float64))

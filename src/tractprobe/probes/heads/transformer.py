@@ -4,7 +4,7 @@ from torch import Tensor, nn
 from torch.nn.functional import gelu, layer_norm, pad
 
 from tractprobe.probes.heads.bank import Bank, Mask, affine, drawn
-from tractprobe.system.errors import ConfigError
+from tractprobe.probes.sizes import check_sizes
 
 
 class Transformer(Bank):
@@ -42,12 +42,9 @@ class Transformer(Bank):
         bottleneck: int | None = None,
         seed: int = 0,
     ):
+        check_sizes(hidden=hidden, heads=heads, depth=depth, window=window, bottleneck=bottleneck)
         generator = torch.Generator().manual_seed(seed)
         super().__init__(num_layers, width, num_channels, bottleneck, generator)
-        if min(hidden, heads, depth, window) < 1 or hidden % heads:
-            raise ConfigError(
-                "head.hidden must be a multiple of head.heads; these, head.depth and head.window must be at least 1"
-            )
         self.context_frames = depth * window
         self.into = _Affine(num_layers, self.features, hidden, generator)
         self.blocks = nn.ModuleList(_Block(num_layers, hidden, heads, window, generator) for _ in range(depth))
