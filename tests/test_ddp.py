@@ -144,7 +144,7 @@ def test_ranks_together_learn_what_one_process_learns(together: Path, configure:
 def test_the_other_rank_leaves_nothing_but_its_log(together: Path):
     found = {path.name for path in together.iterdir()}
     logs = {"train.log", "train_ddp_process_1.log", ".hydra"}
-    assert found == {"result.json", "head.safetensors", "checkpoints"} | logs
+    assert found == {"result.json", "test_utterances.txt", "head.safetensors", "checkpoints"} | logs
     assert [path.name for path in (together / "checkpoints").iterdir()] == ["last.ckpt"]
 
 

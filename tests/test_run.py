@@ -37,7 +37,7 @@ from tractprobe.probes.problem import Problem
 from tractprobe.probes.states import HiddenStates
 from tractprobe.runs.configuration import plain
 from tractprobe.runs.identity import RunId
-from tractprobe.runs.result import SCORE_FIELDS, read_result
+from tractprobe.runs.result import MOMENTS, SCORE_FIELDS, read_result
 from tractprobe.runs.settings import Settings
 from tractprobe.signals.channels import CHANNELS
 from tractprobe.system.errors import ConfigError, CorpusError, RunError
@@ -96,7 +96,7 @@ def test_result_holds_identity_timing_and_a_row_per_layer_speaker_and_channel(co
     keys = {(row["layer"], row["speaker"], row["channel"]) for row in result["scores"]}
     assert len(result["scores"]) == len(keys) == 3 * 3 * 12
     for row in result["scores"]:
-        assert set(row) == set(SCORE_FIELDS)
+        assert set(row) == {*SCORE_FIELDS, *MOMENTS}
         assert (row["corpus"], row["language"]) == ("toy", "it") and row["n_frames"] == 4 * 59
 
 

@@ -71,8 +71,8 @@ def test_speakers_are_not_merged(tmp_path: Path, kind: str):
     first, *groups = describe(corpus).splitlines()
     assert first.endswith(", 2 speakers")
     assert [group.split()[1:4] for group in groups[:2]] == [
-        ["lab/mo1", "1", "utterances"],
-        ["lab/mo2", "1", "utterances"],
+        ["lab/mo1", "1", "utterance"],
+        ["lab/mo2", "1", "utterance"],
     ]
 
 

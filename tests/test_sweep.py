@@ -295,7 +295,7 @@ def test_a_study_ends_with_its_models_compared(places: list[str], tmp_path: Path
     (folder,) = (tmp_path / "runs/studies").iterdir()
     assert folder.name.startswith("controls-") and (folder / "models.png").is_file()
     lines = (folder / "models.csv").read_text().splitlines()
-    assert lines[0] == "probe,held_out,layer,r,low,high,n" and len(lines) == 1 + 2 * 3
+    assert lines[0] == "probe,held_out,layer,r,low,high,n,undefined" and len(lines) == 1 + 2 * 3
     found = offline_runs(tmp_path)
     assert {run["group"] for run in found} == {"controls"}
     (compared,) = [run for run in found if run["config"].get("study") == "controls"]

@@ -269,7 +269,7 @@ AXES = {f"{sign}{axis}": (column, factor) for column, axis in enumerate("xyz")
     setup=st.booleans(),
     own=st.tuples(st.booleans(), st.booleans(), st.none() | st.integers(0, 7)),
     sound=sounds(),
-    labels=st.none() | st.tuples(spans(words()), spans(words())),
+    labels=st.none() | st.tuples(spans(words(), ticks=200), spans(words(), ticks=200)),
 )
 def test_any_recording_comes_back(
     tmp_path_factory: pytest.TempPathFactory, courses: Courses, named: tuple[str, list[str]], order: Random,
@@ -300,7 +300,7 @@ def test_any_recording_comes_back(
     if labels is not None:
         tiers = dict(zip(("phones", "words"), [[(a / 1000, b / 1000, n) for n, a, b in tier] for tier in labels],
                          strict=True))  # fmt: skip
-        save(root / "deep/ann_001.TextGrid", short_form(tiers, end_s=0.3))
+        save(root / "deep/ann_001.TextGrid", short_form(tiers, end_s=len(sound[0]) / sound[1]))
     place = {name: ids[placed.index(name)] if by_name else placed.index(name) + 1 for name in SENSORS}
     reader = NdiWave("lab", root, "en", {name: place[name] for name in used}, *axes, extra={"ui": place["ui"]},
                      word_tier="words", phone_tier="phones")  # fmt: skip

@@ -108,10 +108,10 @@ def test_round_trip(tmp_path: Path, tb: str, other: str):
     tb=st.sampled_from(["T2", "T3"]),
     clock=st.tuples(st.integers(0, 90_000), st.integers(2000, 25_000)),
     sound=sounds((21739, 22050)),
-    labels=st.none() | spans(words()),
+    labels=st.none() | spans(words(), ticks=200),
     speaker=st.from_regex(r"(JW|jw)[0-9]{1,4}", fullmatch=True),
     task=st.tuples(st.from_regex(r"tp[0-9]{1,3}", fullmatch=True), st.sampled_from(["", "_2", "_13"])),
-    text=st.none() | sentences(),
+    text=st.none() | sentences().filter(lambda text: text[0] not in ":,"),  # which separate names and texts
     palate=movements({"palate": (0.0, 0.0)}, decimals=3, keep=("palate",)),
 )
 def test_any_recording_comes_back(
@@ -129,7 +129,9 @@ def test_any_recording_comes_back(
     (root / f"{speaker}/PAL.DAT").write_bytes("".join(lines).encode())
     if labels is not None:
         tiers = {"word": [], "phone": [(start / 1000, end / 1000, label) for label, start, end in labels]}
-        (root / f"{speaker}/{stem}.TextGrid").write_text(long_form(tiers, end_s=0.3), encoding="utf-8", newline="")
+        (root / f"{speaker}/{stem}.TextGrid").write_text(
+            long_form(tiers, end_s=len(sound[0]) / sound[1]), encoding="utf-8", newline=""
+        )
     listed = f"tp9999 Other.\n{task[0]}:\t{text}\n" if text is not None else "\n"
     (root / "tasks.txt").write_text(listed, encoding="utf-8", newline="")
     reader = Xrmb(root, tb=tb, tasks="tasks.txt", textgrids=".")
