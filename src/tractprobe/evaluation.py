@@ -93,6 +93,8 @@ def _settings_of_run(folder: Path, result: RunResult, asked: Mapping[str, Any]) 
     raw |= {name: asked[name] for name in ("paths", "trainer", "data")}
     try:
         raw["features"] = {**raw.get("features", {}), "cache": asked["features"]["cache"]}
+        if not isinstance(raw.get("corpora"), list):
+            raise TypeError("corpora is no list")
         return Settings.of(raw)
     except (ConfigError, TypeError) as error:
         raise _not_of_a_run(folder, first_line(error)) from None
