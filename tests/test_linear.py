@@ -19,10 +19,11 @@ from sklearn.preprocessing import StandardScaler
 from tractprobe.data.splits import Fold, Split
 from tractprobe.probes.gradient.score_sums import ScoreSums
 from tractprobe.probes.heads.ridge import Ridge
-from tractprobe.probes.linear.fit import fit_head, score, validation_r
+from tractprobe.probes.linear.fit import by_layer, fit_head, score, validation_r
 from tractprobe.probes.linear.group_moments import GroupMoments, SavedMoments
 from tractprobe.probes.linear.moment_store import Group, MomentStore
-from tractprobe.probes.linear.selection import Division, LayerMoments
+from tractprobe.probes.linear.selection import Division, KeptMoments, LayerMoments
+from tractprobe.probes.linear.solver import correlation, solve
 from tractprobe.system.errors import EncoderError
 
 ALPHAS = [0.01, 1.0, 100.0, 1e4]
@@ -159,6 +160,45 @@ def test_validation_r_and_the_alpha_chosen_are_scikit_learns_over_grouped_folds(
     assert chosen.tolist() == [ALPHAS[row] for row in expected.argmax(axis=0)]
     one = fit_head(moments, Ridge(1, WIDTH, CHANNELS, ALPHAS, alpha_per_channel=False)).alpha
     assert one.tolist() == [ALPHAS[int(expected.mean(axis=1).argmax())]] * CHANNELS
+
+
+@pytest.mark.parametrize("block", [1 << 24, 1])
+@pytest.mark.parametrize("kept", [1 << 26, 0])
+@pytest.mark.parametrize("width", [WIDTH, 60])
+def test_speakers_that_are_scored_together_and_kept_are_scored_as_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, block: int, kept: int, width: int
+):
+    monkeypatch.setattr("tractprobe.probes.linear.selection._TOGETHER_BYTES", block)
+    monkeypatch.setattr("tractprobe.probes.linear.selection._KEPT_BYTES", kept)
+    store = stored(tmp_path, world(lost=0.3, width=width))
+    shared = KeptMoments()
+    for held_out in range(3):  # speakers have the same moments, folds others
+        known = [speaker for speaker in range(4) if speaker != held_out]
+        utterances = lambda *speakers: ids(*(2 * one + two for one in speakers for two in (0, 1)))  # noqa: E731
+        folds = tuple(Fold(utterances(one), utterances(*({*known} - {one}))) for one in known)
+        division = Division.of(Split(utterances(*known), utterances(held_out), folds), store)
+        moments = LayerMoments(store, "0", division, kept=shared)
+        fitted = moments.to_fit()[:-1]
+        expected, alone = [], LayerMoments(store, "0", division)
+        for fitted, (_, speakers) in zip(moments.to_fit()[:-1], division.folds, strict=True):
+            weights = torch.zeros(len(ALPHAS), width, CHANNELS, dtype=torch.float64)
+            for channels, part in fitted:
+                weights[:, :, channels], _ = solve(part, ALPHAS)
+            for speaker in speakers:
+                expected.append(torch.full((len(ALPHAS), CHANNELS), torch.nan, dtype=torch.float64))
+                for channels, part in alone.of(speaker):
+                    expected[-1][:, channels] = correlation(part, weights[:, :, channels])
+        ours = validation_r(moments, moments.to_fit()[:-1], ALPHAS)
+        torch.testing.assert_close(ours, torch.stack(expected).mean(dim=0), rtol=1e-12, atol=1e-12)
+
+
+def test_an_alpha_or_a_layer_that_lacks_an_r_cannot_win_by_the_others(caplog: pytest.LogCaptureFixture):
+    nan = torch.nan
+    r = torch.tensor([[0.9, nan, nan, nan], [0.6, 0.6, 0.5, nan], [nan, nan, nan, nan]], dtype=torch.float64)
+    assert by_layer((0, 1, 2), r).tolist()[:2] == pytest.approx([0.3, 1.7 / 3])
+    assert by_layer((0, 1, 2), r)[2].isnan()  # a layer without any r has no mean
+    assert "layer 0: validation r of 2 channels is undefined and counts as 0" in caplog.text
+    assert by_layer((0,), r[:1]).tolist() == [0.9]
 
 
 def test_the_choice_is_that_of_a_grid_search_with_one_fold_for_each_speaker(tmp_path: Path):

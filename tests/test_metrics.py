@@ -9,6 +9,7 @@ from torchmetrics.regression import ConcordanceCorrCoef
 
 from tractprobe.data.groups import GroupKey
 from tractprobe.data.targets import Targets
+from tractprobe.probes.gradient.inversion import comparable_r, mean_r
 from tractprobe.probes.gradient.objective import masked_mse
 from tractprobe.probes.gradient.score_sums import ScoreSums
 
@@ -126,3 +127,18 @@ def test_loss_is_the_mean_over_valid_entries_and_others_have_no_gradient():
 def test_loss_of_nothing_is_zero():
     prediction, target, valid, _ = example(7)
     assert masked_mse(prediction, target, torch.zeros_like(valid)).tolist() == [0, 0]
+
+
+@pytest.mark.parametrize("still", [1, CHANNELS - 1])
+def test_a_prediction_that_does_not_vary_cannot_win_the_choice_of_an_epoch(still: int):
+    prediction, target, valid, group = example(3)
+    target[..., 0] = 5  # a channel that never moves counts for nobody
+    prediction[1] = target + 0.01 * prediction[1]
+    prediction[1, ..., CHANNELS - still :] = 2  # of all channels that it follows, it follows them best
+    scores = all_scores((prediction, target, valid, group))
+    r, groups = comparable_r(scores), [GroupKey("c", "en", f"c/{name}") for name in "abd"]
+    assert r[..., 0].isnan().all() and torch.equal(r[0, :, 1:], scores.r[0, :, 1:])
+    if still == CHANNELS - 1:
+        assert r[1].isnan().all()  # it has no r, rather than an r of 0
+    else:
+        assert mean_r(scores.r, groups)[1] > mean_r(scores.r, groups)[0] > mean_r(r, groups)[1]

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from tractprobe.data.groups import GroupKey
@@ -72,6 +72,28 @@ class Scores:
                 **{name: number if math.isfinite(number) else None for name, number in numbers.items()},
             })  # fmt: skip
         return rows
+
+
+def for_choice(
+    r: Float[Tensor, "*shape"], expected: Bool[Tensor, "*#shape"], over: int | tuple[int, ...]
+) -> Float[Tensor, "*shape"]:
+    """Return r with 0 where it is expected and undefined: left out of a mean, it would favour whoever lacks it.
+
+    A prediction that does not vary follows nothing. A candidate that has no r at all keeps none.
+
+    Parameters
+    ----------
+    expected
+        Where the measured channel varies, or another candidate has an r.
+    over
+        The axes that a candidate's mean is taken over.
+
+    >>> r = torch.tensor([[0.9, torch.nan], [0.6, 0.6], [torch.nan, torch.nan]])
+    >>> for_choice(r, r.isfinite().any(dim=0, keepdim=True), over=1).tolist()[:2]
+    [[0.8999999761581421, 0.0], [0.6000000238418579, 0.6000000238418579]]
+    """
+    has_some = r.isfinite().any(dim=over, keepdim=True)
+    return torch.where(r.isnan() & expected & has_some, 0, r)
 
 
 def scores_from_sums(n: Table, x: Table, y: Table, xx: Table, yy: Table, xy: Table) -> Scores:

@@ -20,7 +20,7 @@ from tractprobe.probes.gradient.objective import Mse, Objective
 from tractprobe.probes.gradient.score_sums import ScoreSums
 from tractprobe.probes.gradient.truth import Part, Truth, Truths
 from tractprobe.probes.heads import Bank, Head
-from tractprobe.probes.scores import Scores
+from tractprobe.probes.scores import Scores, for_choice
 from tractprobe.probes.states import HeadInput, HiddenStates
 from tractprobe.runs.ranks import ids_of_all_ranks, of_all_ranks, world_size
 from tractprobe.system.errors import ConfigError, RunError
@@ -147,7 +147,7 @@ class Inversion(pl.LightningModule):
         self._score(batch, self.truth(batch, "validation"))
 
     def on_validation_epoch_end(self) -> None:
-        r = mean_r(self.score_sums.take().r[..., self.targets.first], self.groups)
+        r = mean_r(comparable_r(self.score_sums.take())[..., self.targets.first], self.groups)
         for name, value in zip(self.names, r.tolist(), strict=True):
             self.log(f"val/r/{name}", value)
         self.log("val/r/mean", r.nanmean(), prog_bar=True)
@@ -204,6 +204,12 @@ class Inversion(pl.LightningModule):
     def _score(self, batch: Batch, truth: Truth) -> None:
         predicted, target = truth.in_units(self(batch)), truth.in_units(truth.target)
         self.score_sums.update(predicted, target, truth.valid, batch.group)
+
+
+def comparable_r(scores: Scores) -> Float[Tensor, "layer group channel"]:
+    """Return r by which epochs and layers are compared: 0 where it is undefined although the target varies."""
+    varies = (scores.n_frames >= 2) & (scores.sd_measured > 0)
+    return for_choice(scores.r, varies, over=(1, 2))
 
 
 def mean_r(r: Float[Tensor, "layer group channel"], groups: Sequence[GroupKey]) -> Float[Tensor, " layer"]:

@@ -7,6 +7,7 @@ follow from one transformation of each set's Σxxᵀ; correlations and errors on
 of these. The package's docstring has a legend of shapes.
 """
 
+import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -16,6 +17,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from tractprobe.data.splits import Split
+from tractprobe.encoders.layers import Label
 from tractprobe.probes.fitted import Fitted, new_head
 from tractprobe.probes.heads import Head
 from tractprobe.probes.heads.ridge import Ridge
@@ -24,12 +26,14 @@ from tractprobe.probes.linear.moment_store import MomentStore
 from tractprobe.probes.linear.selection import ChannelMoments, Division, KeptMoments, LayerMoments
 from tractprobe.probes.linear.solver import Moments, correlation, solve
 from tractprobe.probes.problem import Problem
-from tractprobe.probes.scores import Scores, scores_from_sums
+from tractprobe.probes.scores import Scores, for_choice, scores_from_sums
 from tractprobe.probes.states import HiddenStates
 from tractprobe.runs.result import FitReport
 from tractprobe.system.errors import ConfigError
 from tractprobe.system.progress import progress
 from tractprobe.system.threads import concurrently
+
+log = logging.getLogger(__name__)
 
 _ADDED_BYTES = 1 << 29  # of Σxxᵀ of the sets that are fitted, at a time
 
@@ -94,14 +98,24 @@ def _fitted(
     assert isinstance(head, Ridge)
     for index, (solution, _) in enumerate(solved):
         head.take(index, solution.weight, solution.bias)
-    r = [float(solution.validation_r[problem.targets.first].nanmean()) for solution, _ in solved]
+    of_choice = problem.targets.first
+    r = by_layer(problem.labels, torch.stack([solution.validation_r[of_choice] for solution, _ in solved]))
     report: FitReport = {
         "alpha": [[_or_none(alpha) for alpha in solution.alpha.tolist()] for solution, _ in solved],
-        "best_validation_r": [_or_none(value) for value in r],
+        "best_validation_r": [_or_none(value) for value in r.tolist()],
     }
     scores = Scores.stacked([reached for _, reached in solved])
     rows = scores.rows(problem.labels, tuple(division.test), problem.targets.channels)
     return Fitted(problem, states, head, dict(division.scales), report, lambda: rows)
+
+
+def by_layer(labels: Sequence[Label], r: Float[Tensor, "layer channel"]) -> Float[Tensor, " layer"]:
+    """Return each layer's mean over channels; one that a layer lacks and another has counts as 0, with a word."""
+    filled = for_choice(r, r.isfinite().any(dim=0, keepdim=True), over=1)
+    for label, undefined in zip(labels, (r.isnan() & (filled == 0)).sum(dim=1).tolist(), strict=True):
+        if undefined:
+            log.warning("layer %s: validation r of %d channels is undefined and counts as 0", label, undefined)
+    return filled.nanmean(dim=1)
 
 
 def _or_none(value: float) -> float | None:
@@ -160,7 +174,7 @@ def _choose(
     alphas = torch.tensor(rule.alphas, dtype=torch.float64, device=moments.device)
     r = validation_r(moments, folds, rule.alphas)
     if not rule.per_channel:
-        r = r.nanmean(dim=1, keepdim=True).expand_as(r)
+        r = for_choice(r, r.isfinite().any(dim=0, keepdim=True), over=1).nanmean(dim=1, keepdim=True).expand_as(r)
     reached, which = r.nan_to_num(-2).max(dim=0)
     chosen = torch.isfinite(r).any(dim=0)
     otherwise = rule.alphas[0] if len(alphas) == 1 else rule.alpha_without_validation
@@ -183,7 +197,8 @@ def validation_r(
         for channels, which, parts in moments.of_each(speakers):
             r[np.ix_(which, range(len(alphas)), channels)] = correlation(parts, weights[:, :, channels])
         of_speakers.append(r)
-    return torch.cat(of_speakers).nanmean(dim=0)
+    r = torch.cat(of_speakers)
+    return for_choice(r, r.isfinite().any(dim=1, keepdim=True), over=0).nanmean(dim=0)
 
 
 def score(moments: LayerMoments, solution: Solution) -> Scores:
