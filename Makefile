@@ -17,7 +17,7 @@ demo: $(VENV)/.installed
 	$(BIN)/python train.py --multirun study=held_out model=mel,random $(DEMO)
 	@echo
 	@$(BIN)/tractprobe table runs/demo --csv runs/demo/scores.csv --pictures runs/demo
-	@echo "One directory per cell with result.json and head.safetensors: runs/demo"
+	@echo "One directory per run with result.json and head.safetensors: runs/demo"
 
 test: export PYTHONDONTWRITEBYTECODE =
 test: $(VENV)/.installed-dev
