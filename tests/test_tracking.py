@@ -276,7 +276,7 @@ def test_a_loggers_fault_warns_once_and_the_run_goes_on(
     train(configure("held_out=it", *NONLINEAR[:-1], "tracking=csv"))
     assert len(list(tmp_path.rglob("result.json"))) == 1
     (line,) = [record.getMessage() for record in caplog.records if "disk full" in record.getMessage()]
-    assert line == "tracking.loggers.csv: disk full; the run goes on without it"
+    assert line == "tracking.loggers.csv: disk full; the run continues without it"
 
 
 def test_two_encoders_of_one_name_are_two_runs_and_ids_of_before_stay(tmp_path: Path):

@@ -1,6 +1,6 @@
 """Runs of Weights & Biases: begun, named by an id that stays, and finished, whatever happens to network or disk.
 
-W&B is never the record: where it fails, a line says so and the run goes on. Nothing is uploaded unless the mode is
+W&B is never the record: where it fails, a line says so and the run continues. Nothing is uploaded unless the mode is
 ``online``; what could not be uploaded lies beside the run, and ``tractprobe wandb-sync`` uploads it.
 """
 
@@ -72,7 +72,7 @@ def forgiving(logger: "Lightning", name: str) -> "Lightning":
                 return method(*arguments, **more)
             except Exception as error:
                 if not warned:
-                    log.warning("%s: %s; the run goes on without it", name, first_line(error))
+                    log.warning("%s: %s; the run continues without it", name, first_line(error))
                 warned.append(name)
 
         return tried
@@ -171,7 +171,7 @@ def _begun(folder: Path, *, mode: Mode, **about: Any) -> "Run | None":
             _gone.append(first_line(error))
             _forget_session()
             return _begun(folder, mode="offline", **about)
-        log.warning("W&B: %s; the run goes on without it", first_line(error))
+        log.warning("W&B: %s; the run continues without it", first_line(error))
         return None
 
 

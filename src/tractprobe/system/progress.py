@@ -16,7 +16,7 @@ def progress(items: Iterable[T], doing: str, *, unit: str, total: int | None = N
 
 
 def time_left(done: int, left: int, elapsed_s: float) -> str:
-    """Return how long the rest will take if it goes on as so far.
+    """Return how long the rest will take at the rate so far.
 
     >>> time_left(3, 9, 280), time_left(1, 1, 20), time_left(1, 200, 3600)
     ('about 14 min left', 'about 20 s left', 'about 200 h left')
