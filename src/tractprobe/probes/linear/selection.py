@@ -110,7 +110,8 @@ class Parts(Moments):
     def of(cls, each: Sequence[RowMoments]) -> "Parts":
         """Put moments of the same channels side by side."""
         n = each[0].x.new_tensor([part.n for part in each])[:, None]
-        return cls(n, *(torch.stack([getattr(part, name) for part in each]) for name in ("x", "y", "xy", "yy")), each)
+        x, y, xy, yy = (torch.stack([getattr(part, name) for part in each]) for name in ("x", "y", "xy", "yy"))
+        return cls(n, x, y, xy, yy, each)
 
     def squares(
         self, weights: Float[Tensor, "*some width channel"], centre: Float[Tensor, "part *some channel"]
