@@ -17,7 +17,7 @@ from test_encoders import BASE, LARGE, edit_config, edit_json, only_pickle, save
 from tractprobe.encoders.declared import _INSTRUCTIONS, extractor_of
 from tractprobe.encoders.pretrained import pretrained
 from tractprobe.encoders.untrained import random_weights
-from tractprobe.system.errors import EncoderError, TractprobeError
+from tractprobe.system.errors import ConfigError, EncoderError, TractprobeError
 
 Edit = Callable[[Path], Any]
 
@@ -320,6 +320,16 @@ def test_an_architecture_that_cannot_be_built_is_one_line(wrong: dict[str, Any])
     with pytest.raises(TractprobeError, match=r"^model\.architecture: ") as caught:
         random_weights("random", {"model_type": "hubert", **wrong})
     assert "\n" not in str(caught.value)
+
+
+def test_an_architecture_has_no_unknown_key():
+    """Transformers stores whatever it is given, and a misspelt key would have drawn the default's size."""
+    with pytest.raises(ConfigError, match=r"^model\.architecture\.hiden_size: hubert has no such setting; did you mean "
+                       r"model\.architecture\.hidden_size\?$"):  # fmt: skip
+        random_weights("random", {"model_type": "hubert", "hiden_size": 16})
+    small = {"num_attention_heads": 2, "encoder_layers": 1, "decoder_layers": 1, "decoder_attention_heads": 2}
+    other_names = {"hidden_size": 16, "num_labels": 3, "attn_implementation": "eager", "pad_token_id": 0}
+    assert random_weights("random", {"model_type": "whisper", "vocab_size": 60, **small, **other_names}).num_layers == 2
 
 
 def test_random_weights_of_a_whisper_fit_its_windows():

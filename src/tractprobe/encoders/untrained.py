@@ -10,6 +10,7 @@ from tractprobe.encoders.execution import Execution
 from tractprobe.encoders.model_files import one_line
 from tractprobe.encoders.sizes import check_blocks
 from tractprobe.system.errors import ConfigError, EncoderError
+from tractprobe.system.registry import did_you_mean
 
 _ARCHITECTURE = "model.architecture"
 
@@ -75,6 +76,7 @@ def random_weights(
     check_readable(model_type, label)
     check_instructions(architecture, _ARCHITECTURE)
     check_no_methods(architecture, CONFIG_MAPPING[model_type], _ARCHITECTURE)
+    _check_known(architecture, AutoConfig.for_model(model_type))
     try:
         config = AutoConfig.for_model(**architecture)
         model = drawn(config, seed)
@@ -83,6 +85,14 @@ def random_weights(
     except Exception as error:  # whatever settings make the architecture raise
         raise ConfigError(f"{_ARCHITECTURE}: {one_line(error)}") from error
     return encoder_of(model, _extractor(config), label, normalise, Execution(dtype, compiled))
+
+
+def _check_known(architecture: Mapping[str, Any], default: Any) -> None:
+    """Raise ConfigError for a key that the type has no use for: transformers stores whatever it is given."""
+    for key in architecture:
+        if not (hasattr(default, key) or hasattr(default, f"_{key}")):
+            close = did_you_mean(key, default.to_dict(), listed=False, written=f"{_ARCHITECTURE}.{{}}")
+            raise ConfigError(f"{_ARCHITECTURE}.{key}: {default.model_type} has no such setting{close}")
 
 
 def _extractor(config: Any) -> Any:
