@@ -154,6 +154,25 @@ def test_a_dry_run_lists_the_runs_of_a_line_and_makes_nothing(
     assert "held_out" not in capsys.readouterr().out and not (tmp_path / "data/virtual").exists()
 
 
+@pytest.mark.parametrize(
+    ("heads", "problem"),
+    [
+        ("mlp,gru", []),
+        ("ridge,mlp", ["no run of head=ridge: head.hidden=16: no such setting; there are alpha_per_channel"]),
+    ],
+)
+def test_a_swept_option_knows_the_settings_that_are_given_for_it(
+    places: list[str], capsys: pytest.CaptureFixture[str], heads: str, problem: list[str]
+):
+    """Hydra composes a line with the shipped head first, which has no such setting."""
+    line = ["-m", f"head={heads}", "head.hidden=16", "held_out=it", FRAME, "corpora=[toy]", *places]
+    tractprobe.commands.run("train", [*line, "--dry-run"])
+    printed = capsys.readouterr().out.splitlines()
+    assert [one.partition(",")[0] for one in printed if one.startswith("no run")] == problem
+    missing = [one.split()[-1] for one in printed if one.startswith("missing")]
+    assert sorted(missing) == sorted(f"head={head}" for head in heads.split(",") if head != "ridge")
+
+
 def test_a_dry_run_of_evaluations_lists_them(capsys: pytest.CaptureFixture[str], tmp_path: Path):
     tractprobe.commands.run("evaluate", ["-m", "run=a,b", f"hydra.sweep.dir={tmp_path / 'x'}", "--dry-run"])
     assert capsys.readouterr().out == "job      run=a\njob      run=b\n\n2 jobs\n" and not (tmp_path / "x").exists()

@@ -1,6 +1,7 @@
 """From the arguments of a command to Hydra's configuration; what is wrong with them is said in one line."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import product
 
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -24,6 +25,10 @@ _EXTRAS = {"hydra/launcher/joblib": ("joblib", "parallel"), "hydra/launcher/subm
 _EXTRAS |= {"hydra/launcher/submitit_local": ("submitit_local", "slurm")}
 
 
+_WITH_SETTINGS = {"model", "head", "objective", "optimizer", "schedule"}
+"""Groups whose options have settings of their own, and set nothing else."""
+
+
 class Loader(ConfigLoaderImpl):
     """Hydra's, but that a mapping given as an argument replaces what was there, and that errors are ours."""
 
@@ -35,15 +40,51 @@ class Loader(ConfigLoaderImpl):
         from_shell: bool = True,
         validate_sweep_overrides: bool = True,
     ) -> DictConfig:
-        """Compose; ConfigError names the argument that is wrong, and what may have been meant."""
+        """Compose; ConfigError names the argument that is wrong, and what may have been meant.
+
+        What a sweep starts from has the first option of a swept group that knows the settings given for the group:
+        ``head=ridge,mlp head.hidden=16`` cannot start from the default head.
+        """
         try:
             parsed = OverridesParser.create().parse_overrides(overrides)
             lines = list(map(_with_pluses, overrides, parsed))
-            config = super().load_configuration(config_name, lines, run_mode, from_shell, validate_sweep_overrides)
-            _replace_mappings(config, parsed)
+            failure: Exception | None = None
+            for start in _starts(lines, parsed):
+                try:
+                    config = super().load_configuration(
+                        config_name, start, run_mode, from_shell, validate_sweep_overrides
+                    )
+                except ConfigCompositionException as error:
+                    failure = failure or error
+                    continue
+                _restore_arguments(config, start, lines)
+                _replace_mappings(config, parsed)
+                return config
+            assert failure is not None
+            raise failure
         except (HydraException, OmegaConfBaseException) as error:
             raise ConfigError(explained(error, overrides)) from error
-        return config
+
+
+def _starts(lines: Sequence[str], overrides: Sequence[Override]) -> Iterator[list[str]]:
+    """Yield the arguments with one option for each swept group of which a setting is given, in the order of options."""
+    given = {override.key_or_group.partition(".")[0] for override in overrides if "." in override.key_or_group}
+    options = [
+        [f"{override.key_or_group}={option}" for option in override.sweep_string_iterator()]
+        if override.is_choice_sweep() and override.key_or_group in given & _WITH_SETTINGS
+        else [line]
+        for line, override in zip(lines, overrides, strict=True)
+    ]
+    for start in product(*options):
+        yield list(start)
+
+
+def _restore_arguments(config: DictConfig, start: Sequence[str], lines: Sequence[str]) -> None:
+    """Let the configuration of a sweep name the arguments as they were typed, which the jobs are made of."""
+    typed = {own: line for own, line in zip(start, lines, strict=True) if own != line}
+    if typed:
+        task = config.hydra.overrides.task
+        config.hydra.overrides.task = [typed.get(argument, argument) for argument in task]
 
 
 def _is_mapping(override: Override) -> bool:
