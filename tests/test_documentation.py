@@ -39,7 +39,7 @@ def test_every_command_is_understood(line: str):
     elif words[0] == "tractprobe" and words[1] not in ROOTS:
         assert callable(_parser().parse_args(words[1:]).run)
     else:
-        overrides = [word for word in words[2:] if word != "-m"]
+        overrides = [word for word in words[2:] if word not in ("-m", "--dry-run")]
         parsed = OverridesParser.create().parse_overrides(overrides)
         single = [f"{one.key_or_group}={first_value(one.input_line or '')}" for one in parsed]
         composed(ROOTS[words[1]], *single)
