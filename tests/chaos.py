@@ -28,6 +28,7 @@ import struct
 import sys
 import tempfile
 import time
+import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -158,6 +159,8 @@ def start(raw: Path, folder: Path, workers: int, end: End | None = None) -> tupl
         code = int(exit_.code or 0)
     except StorageError:
         code = FULL_STATUS
+    except BaseException:
+        traceback.print_exc()
     finally:
         os._exit(code)
 
@@ -226,7 +229,8 @@ def outcome(folder: Path) -> dict[str, str]:
     found = {}
     for path in sorted(folder.rglob("*")):
         relative = path.relative_to(folder).as_posix()
-        if not path.is_file() or path.name.endswith((".lock", ".png", ".ckpt")):
+        is_left_by_a_kill = relative.startswith("inverted/.")  # hidden; who else writes there cannot be known
+        if not path.is_file() or is_left_by_a_kill or path.name.endswith((".lock", ".png", ".ckpt")):
             continue
         content = path.read_bytes()
         if path.name == "result.json":

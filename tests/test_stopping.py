@@ -2,6 +2,7 @@
 
 import os
 import signal
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from tractprobe.evaluation import evaluate
 from tractprobe.jobs import train
 from tractprobe.runs.result import read_result
 from tractprobe.system.errors import ConfigError
-from tractprobe.system.stopping import Stopped
+from tractprobe.system.stopping import Stopped, stoppable
 
 Configure = Callable[..., Any]
 FIT = [*NONLINEAR, NARROW, "trainer.max_epochs=6", "checkpoint_s=0.001", "data.batch_size=4", "held_out=it"]
@@ -164,3 +165,19 @@ def test_processes_that_slurm_did_not_start_are_one_error(configure: Configure, 
         monkeypatch.setenv(name, value)
     with pytest.raises(ConfigError, match=r"2 processes .* give srun --nodes=1 --ntasks-per-node=2"):
         train(configure(*FIT, "trainer=ddp"))
+
+
+def test_what_fails_while_it_is_cleaned_up_after_a_signal_does_not_hide_it():
+    """As Lightning does, which asks for the length of a loader, and torch, whose workers the same signal has ended."""
+    for during in (True, False):
+        with pytest.raises(SystemExit) as end, stoppable():
+            try:
+                os.kill(os.getpid(), signal.SIGTERM)
+                time.sleep(60)
+            except Stopped:
+                if during:
+                    raise RuntimeError("Please call `iter(combined_loader)` first.")  # noqa: B904
+            raise RuntimeError("a worker is killed by signal")
+        assert end.value.code == 128 + signal.SIGTERM
+    with pytest.raises(RuntimeError, match="ours"), stoppable():
+        raise RuntimeError("ours")

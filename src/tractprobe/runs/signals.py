@@ -8,7 +8,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 
-from tractprobe.system.stopping import ASKING, Stopped
+from tractprobe.system.stopping import ASKING, Stopped, as_asked
 
 
 class OwnSignals(pl.Callback):
@@ -40,9 +40,10 @@ class OwnSignals(pl.Callback):
 
 @contextmanager
 def interruptible() -> Iterator[None]:
-    """Let KeyboardInterrupt through, of which Lightning makes an exit with status 1."""
+    """Let what a signal has raised through, of which Lightning makes an exit with status 1, or torch another error."""
     try:
-        yield
+        with as_asked():
+            yield
     except SystemExit as end:
         if isinstance(end.__context__, KeyboardInterrupt):
             raise end.__context__ from None

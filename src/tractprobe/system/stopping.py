@@ -17,6 +17,9 @@ ASKING = (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2, signal.SIGXCPU)
 """What schedulers send before they kill, and what users tell them to send earlier."""
 
 
+_asked: list[int] = []  # signals that have come since a command began
+
+
 class Stopped(BaseException):
     """A signal asked this process to end."""
 
@@ -35,7 +38,7 @@ def stoppable(advice: str = "") -> Iterator[None]:
         What to do next.
     """
     try:
-        with _handled():
+        with _handled(), as_asked():
             yield
         return
     except KeyboardInterrupt:
@@ -44,6 +47,29 @@ def stoppable(advice: str = "") -> Iterator[None]:
         signum = signal.Signals(stop.signum)
     print(f"tractprobe: stopped by {signum.name}{advice and f'; {advice}'}", file=sys.stderr, flush=True)
     sys.exit(128 + signum)
+
+
+@contextmanager
+def as_asked() -> Iterator[None]:
+    """Raise what a signal has raised, whatever became of it within.
+
+    Those who clean up after it may fail in turn: Lightning asks for the length of a loader that it has not begun, and
+    torch reports workers that the same signal has ended. What follows would handle that as a failure of the job.
+    """
+    try:
+        yield
+    except Exception as error:
+        if (asked := _behind(error)) is not None:
+            raise asked from error
+        raise
+
+
+def _behind(error: BaseException) -> BaseException | None:
+    """Return what a signal has raised before an exception, if one has."""
+    earlier: BaseException | None = error
+    while earlier is not None and not isinstance(earlier, (Stopped, KeyboardInterrupt)):
+        earlier = earlier.__context__
+    return earlier or (Stopped(_asked[0]) if _asked else None)
 
 
 @contextmanager
@@ -56,8 +82,10 @@ def _handled() -> Iterator[None]:
         if os.getpid() != owner:  # a worker forked off this process has nothing to end in order
             signal.signal(signum, signal.SIG_DFL)
             os.kill(os.getpid(), signum)
+        _asked.append(signum)
         raise Stopped(signum)
 
+    _asked.clear()
     try:
         for signum in ours:
             signal.signal(signum, stop)
