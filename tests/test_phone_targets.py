@@ -1,4 +1,4 @@
-"""Targets made from labels: phones, their features, further sensors, speech rate; what scales and moments make of them."""
+"""Targets made from labels: phones, features, further sensors, speech rate; what scales and moments make of them."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -149,7 +149,7 @@ def test_movements_in_phones_are_movements_at_labelled_frames_only(labelled: Pre
 
 
 def test_sets_say_what_is_lost_together_and_what_is_not_standardised(labelled: PreparedCorpus):
-    assert Targets(["ema", "source"]).lost_together == tuple((n, n + 1) for n in range(0, 14, 2)) + ((14,),)
+    assert Targets(["ema", "source"]).lost_together == (*((n, n + 1) for n in range(0, 14, 2)), (14,))
     targets = Targets(["ema", "phones", "source"]).over([labelled])
     phones = tuple(range(12, 18))
     assert targets.lost_together == (*((n, n + 1) for n in range(0, 12, 2)), phones, (18, 19), (20,))
