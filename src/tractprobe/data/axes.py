@@ -52,7 +52,8 @@ def check_labelled(entries: Sequence[Entry], by: str) -> None:
         lacking = [entry.id for entry in entries if not aliases(entry, axis)]
         if len(lacking) == len(entries):
             known = sorted({name for entry in entries for name in entry.labels})
-            there_are = f"labels are {', '.join(known)}" if known else "these corpora have no labels"
+            none = "these corpora have no labels (prepared by an earlier version? prepare them again)"
+            there_are = f"labels are {', '.join(known)}" if known else none
             raise ConfigError(f"split.by={by}: no utterance has the label {axis}; {there_are}")
         if lacking:
             raise ConfigError(

@@ -9,7 +9,7 @@ from operator import itemgetter
 from pathlib import Path
 from typing import Any, NotRequired, TypedDict
 
-from tractprobe.encoders.layers import Label, is_label
+from tractprobe.encoders.layers import Label, is_input
 from tractprobe.runs.estimate import Estimate, mean_over_speakers, point_over_speakers
 from tractprobe.system.errors import CorpusError, RunError
 from tractprobe.system.files import atomic, digest, read_json, write_json
@@ -179,7 +179,7 @@ def _is_number(value: int | float) -> bool:
 def _is_row(row: Any) -> bool:
     if not isinstance(row, dict) or not all(name in row for name in SCORE_FIELDS):
         return False
-    if not all(type(row[name]) is str for name in _TEXTS) or not is_label(row["layer"]):
+    if not all(type(row[name]) is str for name in _TEXTS) or not is_input(row["layer"]):
         return False
     frames = row["n_frames"]
     return type(frames) is int and 0 < frames <= _MOST and all(_is_score(row, name) for name in _BOUNDS)
