@@ -96,6 +96,8 @@ class Settings:
         may also be a list).
     callbacks
         What else Lightning calls, under any names; empty unless given.
+    analysis
+        What is to be found out; ``None`` for a run that fits and tests heads.
     """
 
     raw: Plain
@@ -120,6 +122,7 @@ class Settings:
     checkpoint_s: float
     together: bool
     callbacks: dict
+    analysis: Node | None = None
 
     @classmethod
     def of(cls, raw: Plain) -> "Settings":
@@ -127,7 +130,7 @@ class Settings:
         raw = {key: value for key, value in raw.items() if key not in _OF_LAUNCHERS}
         raw |= {key: value for key, value in _BY_EARLIER_VERSIONS.items() if key not in raw}
         as_text = {"held_out": held_out_as_text(raw["held_out"])} if "held_out" in raw else {}
-        settings = typed(cls, {"raw": raw, "callbacks": {}, **raw, **as_text})
+        settings = typed(cls, {"raw": raw, "callbacks": {}, "analysis": None, **raw, **as_text})
         check_form(settings.layer)
         return settings
 
@@ -191,7 +194,7 @@ def typed(cls: type[Section], values: Any, key: str = "") -> Section:
 
 
 def _value(kind: Any, value: Any, key: str) -> Any:
-    if kind is Node:
+    if kind is Node or (kind == Node | None and value is not None):
         return Node.of(key, value)
     if isinstance(kind, type) and is_dataclass(kind):
         return typed(kind, value, key)
