@@ -162,7 +162,7 @@ MEANT = {
     "stuyd=held_out": "no such setting; did you mean study=held_out?",
     "+features.chache=false": "no such setting; did you mean features.cache?",
     "+data.batch_sise=4": "no such setting; did you mean data.batch_size?",
-    "+foo=1": "no such setting; there are callbacks, checkpoint_s",
+    "+foo=1": "no such setting; there are analysis, callbacks, checkpoint_s",
     "+trainer.profilr=simple": "no such setting; did you mean trainer.profiler?",
     "+model.band=3": "no such setting; did you mean model.bands?",
     "+head.alpha=[1]": "no such setting; did you mean head.alphas?",

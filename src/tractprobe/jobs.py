@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import DictConfig
 
 from tractprobe.evidence.backwards import read_backwards
+from tractprobe.evidence.record import Record, numbers_of, tables_of, write_record
 from tractprobe.evidence.rows import tidy
 from tractprobe.evidence.table import layer_means, layer_tables, printed
 from tractprobe.probes.opening import each_held_out
@@ -32,6 +33,7 @@ from tractprobe.runs.configuration import plain
 from tractprobe.runs.finished import finished, model_files
 from tractprobe.runs.ranks import check_ranks, is_first
 from tractprobe.runs.result import (
+    EVIDENCE,
     HEADS,
     RESULT,
     Row,
@@ -56,10 +58,15 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-def train(config: DictConfig) -> RunResult | list[RunResult]:
-    """Do one run, or with ``held_out=all`` one for each value; return all results, old and new."""
+def train(config: DictConfig) -> RunResult | list[RunResult] | Record:
+    """Do one run, or with ``held_out=all`` one for each value; return all results, old and new.
+
+    With an analysis, do that, and return its record.
+    """
     settings = Settings.of(plain(config))
     build(settings.tracking).check()
+    if settings.analysis is not None:
+        return _analyse(settings)
     if settings.held_out != ALL:
         with failure_noted([settings.folder]):
             _check_together(settings)
@@ -75,6 +82,31 @@ def train(config: DictConfig) -> RunResult | list[RunResult]:
         results = [result for (result,) in _each({own.name: partial(_finish, [own]) for own in of_values})]
     _summarise(settings, of_values, results)
     return results
+
+
+def _analyse(settings: Settings) -> Record:
+    """Return the record of an analysis, which is made, written and then logged unless it has been."""
+    from tractprobe.evidence.conduct import conducted, finished_analysis, printed_findings
+
+    check_ranks(settings)
+    if not is_first(settings):
+        raise ConfigError("an analysis takes one device: give trainer=cpu, or trainer=gpu trainer.devices=1")
+    with ExitStack() as locks:
+        locks.enter_context(failure_noted([settings.folder]))
+        if locks.enter_context(locked_or_done(settings.folder, (settings.folder / EVIDENCE).is_file)):
+            clear_temporaries(settings.folder)
+        if (settings.folder / EVIDENCE).is_file():
+            return finished_analysis(settings)
+        log.info("analysis %s", settings.folder)
+        record = conducted(settings)
+        write_record(settings.folder, record)
+    with optional(f"logging {settings.folder}"), _logged(settings, record.identity) as logger:
+        if logger is not None:
+            from tractprobe.runs.tracking import log_study
+
+            log_study(logger, tables_of(record), [], numbers_of(record))
+    log.info("finished %s\n%s", settings.folder / EVIDENCE, printed_findings(record))
+    return record
 
 
 def _check_together(settings: Settings) -> None:

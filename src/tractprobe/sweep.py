@@ -31,7 +31,7 @@ from tractprobe.runs.building import build
 from tractprobe.runs.composition import options_of
 from tractprobe.runs.configuration import Plain, plain
 from tractprobe.runs.identity import RunId
-from tractprobe.runs.result import RESULT
+from tractprobe.runs.result import EVIDENCE, is_finished
 from tractprobe.runs.settings import Settings
 from tractprobe.runs.slurm import prepare_launcher
 from tractprobe.runs.status import Status, ask_for, statuses, summary, table
@@ -60,7 +60,7 @@ class Sweep(Callback):
     def on_run_start(self, config: DictConfig, **_: Any) -> None:
         """Exit with one line if the run's directory cannot be written to, before Hydra fails at it."""
         folder = Path(config.hydra.run.dir)
-        if not (folder / RESULT).is_file():
+        if not is_finished(folder):
             _check_writable(folder)
         elif not os.access(folder, os.W_OK):  # reading what is finished needs no permission to write
             _write_nothing(config)
@@ -73,7 +73,7 @@ class Sweep(Callback):
             log.info("sweep: %d of %d runs done, %s", done, total, left)
 
     def _done(self) -> int:
-        return sum((runs / name / RESULT).is_file() for runs, names in self.names.items() for name in names)
+        return sum(is_finished(runs / name) for runs, names in self.names.items() for name in names)
 
 
 @dataclass(frozen=True)
@@ -274,6 +274,10 @@ def _compare(study: str, settings: Plain, runs: Path, names: Sequence[str]) -> N
     from tractprobe.runs.result import read_result
 
     done = [status.run for status in statuses(runs, only=set(names)) if status.state == "done"]
+    done = [name for name in done if not (runs / name / EVIDENCE).is_file()]
+    if not done:
+        print(f"\n{study}: tractprobe report {runs} shows what was found")
+        return
     results = {name: read_result(runs / name) for name in done}
     rows = [row for name, result in results.items() for row in tidy(name, result)]
     name = f"studies/{study}-{digest(done)[:6]}"

@@ -94,6 +94,13 @@ class Fitted:
 
     def example(self, utterance_id: str, label: Label) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return frame times in s, predictions and truth (time, channel) in the channels' units, NaN where unknown."""
+        times_s, predicted, measured = self.read_out(utterance_id)
+        return times_s, predicted[self.problem.labels.index(label)], measured
+
+    def read_out(
+        self, utterance_id: str
+    ) -> tuple[Float[np.ndarray, " time"], Float[np.ndarray, "head time channel"], Float[np.ndarray, "time channel"]]:
+        """Return frame times in s, what heads predict, and the truth, in the channels' units, NaN where unknown."""
         problem = self.problem
         entry = problem.entries[utterance_id]
         (corpus,) = (corpus for corpus in problem.corpora if corpus.name == entry.corpus)
@@ -102,9 +109,8 @@ class Fitted:
         states = self._states(corpus, entry, len(times_s))
         features = side_by_side_at(tuple(self.states.features.values()), corpus, entry, times_s)
         read = torch.from_numpy(features).nan_to_num() if self.states.features else None
-        predicted = self._read_out(states, read)
-        in_units = self.in_units(predicted[problem.labels.index(label)], entry.speaker)
-        in_units[np.isnan(features).any(axis=1)] = np.nan
+        in_units = self.in_units(self._read_out(states, read), entry.speaker)
+        in_units[:, np.isnan(features).any(axis=1)] = np.nan
         return times_s, in_units, problem.targets.at(corpus, entry, times_s)
 
     def _states(self, corpus: PreparedCorpus, entry: Entry, frames: int) -> Shaped[Tensor, "layer time width"]:

@@ -14,9 +14,9 @@ from tractprobe.encoders.sizes import check_blocks, check_context, check_mel, ch
 from tractprobe.probes.sizes import check_inner_sizes, check_penalties, check_sizes
 from tractprobe.runs.building import build, check_nodes
 from tractprobe.runs.hydra import builtin_corpus
-from tractprobe.runs.identity import shipped_layers
+from tractprobe.runs.identity import head_label, shipped_layers
 from tractprobe.runs.ranks import check_devices
-from tractprobe.runs.result import RESULT
+from tractprobe.runs.result import is_finished
 from tractprobe.runs.settings import ALL, Node, Settings
 from tractprobe.runs.trainer import check_accelerator, check_trainer
 from tractprobe.system.errors import ConfigError, first_line
@@ -38,7 +38,7 @@ def check(settings: Settings, *, writes: bool = True, here: bool = True) -> None
     here
         Whether this machine is to do it, and so must have the devices.
     """
-    if settings.held_out != ALL and (settings.folder / RESULT).is_file():
+    if (settings.held_out != ALL or settings.analysis) and is_finished(settings.folder):
         return
     check_nodes(settings)
     check_trainer(settings)
@@ -46,6 +46,8 @@ def check(settings: Settings, *, writes: bool = True, here: bool = True) -> None
     if here:
         check_accelerator(settings)
     build(settings.tracking)
+    if settings.analysis:
+        _check_analysis(settings)
     _check_model_folder(settings)
     _check_sizes(settings)
     _check_targets(settings)
@@ -54,10 +56,18 @@ def check(settings: Settings, *, writes: bool = True, here: bool = True) -> None
         return
     utterances = _check_division(
         json.dumps(settings.corpora), settings.paths.data.absolute(), json.dumps(settings.split.plain),
-        settings.held_out, settings.seed,
+        ALL if settings.analysis else settings.held_out, settings.seed,
     )  # fmt: skip
     if not settings.closed_form:
         _check_limits(settings, utterances)
+
+
+def _check_analysis(settings: Settings) -> None:
+    assert settings.analysis is not None
+    if not settings.closed_form:
+        label = head_label(settings.raw)
+        raise ConfigError(f"head={label}: an analysis fits heads in closed form; give head=ridge, or leave it out")
+    build(settings.analysis)
 
 
 def _check_model_folder(settings: Settings) -> None:
@@ -180,6 +190,7 @@ def each_held_out(settings: Settings) -> list[Settings]:
 
 def names_of_runs(settings: Settings) -> tuple[str, ...]:
     """Return the names of the runs that settings ask for; of all values the study's, if a corpus is missing."""
-    if settings.held_out != ALL or not all((settings.paths.data / name).is_dir() for name in settings.corpora):
+    prepared = all((settings.paths.data / name).is_dir() for name in settings.corpora)
+    if settings.held_out != ALL or settings.analysis or not prepared:
         return (settings.name,)
     return tuple(own.name for own in each_held_out(settings))

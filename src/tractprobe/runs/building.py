@@ -14,6 +14,7 @@ from tractprobe.system.signatures import parameters
 _WORDS = {bool: "true or false", int: "a whole number", float: "a number", type(None): "null"}
 _SPECIAL = re.compile(r"(^|\.)_(?!target_$)\w+_($|\.)")
 _KINDS: Mapping[str, tuple[Kind, ...]] = {  # what may stand in each part of the configuration
+    "analysis": ("analysis",),
     "model": ("encoder", "states"),
     "head": ("head", "closed-form head"),
     "split": ("split",),

@@ -1,8 +1,10 @@
 """Whether a run directory holds the result that is asked for."""
 
 import logging
+from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 from tractprobe.corpora.prepared import texts
 from tractprobe.corpora.prepared.corpus import PreparedCorpus
@@ -19,19 +21,35 @@ log = logging.getLogger(__name__)
 
 def finished(settings: Settings) -> RunResult:
     """Return the result of a finished run, having checked that it is of these settings and of the present corpora."""
-    folder, result = settings.folder, read_result(settings.folder)
-    if changed := changes(result["settings"], settings.raw):
+    result = read_result(settings.folder)
+    check_unchanged(settings, result["settings"], result["identity"], result.get("model_files", {}))
+    log.info("finished already: %s", settings.folder)
+    return result
+
+
+def check_unchanged(
+    settings: Settings, then: Mapping[str, Any], identity: Mapping[str, Any], files: Mapping[str, str]
+) -> None:
+    """Raise RunError if a finished run is of other settings, corpora or files of the model than there are now.
+
+    Parameters
+    ----------
+    then, identity, files
+        The settings, identity and hashes of the model's files that the run recorded.
+    """
+    folder = settings.folder
+    if changed := changes(dict(then), settings.raw):
         raise RunError(
             f"{folder} was finished with other settings: {'; '.join(changed)}. Remove it to run again, or give this "
             "run a place of its own with model.label=<name> or paths.runs=<folder>"
         )
-    if result.get("model_files", {}) != (now := model_files(settings)):
+    if files != (now := model_files(settings)):
         raise RunError(
             f"{folder} was finished with other files of {_model_folder(settings)} than there are now "
             f"({', '.join(now) or 'none'}); remove it to run again, or give this run a place of its own with "
             "model.label=<name> or paths.runs=<folder>"
         )
-    for name, content_hash in result["identity"]["corpora"].items():
+    for name, content_hash in identity["corpora"].items():
         if (settings.paths.data / name).is_dir():
             corpus = PreparedCorpus(settings.paths.data / name)
             if corpus.content_hash != content_hash:
@@ -39,10 +57,8 @@ def finished(settings: Settings) -> RunResult:
                     f"{folder} was finished on another version of corpus {name}; remove it to run again, or keep it "
                     "and give paths.runs=<another folder>"
                 )
-            if "texts" not in result["identity"] and _version_of_texts(corpus.folder, content_hash) > 1:
+            if "texts" not in identity and _version_of_texts(corpus.folder, content_hash) > 1:
                 log.warning("%s was split by %s; remove it to run again", folder, texts.OLDER)
-    log.info("finished already: %s", folder)
-    return result
 
 
 @lru_cache(maxsize=64)  # the runs of a study share their corpora

@@ -5,6 +5,7 @@ that differs from the shipped configuration is summed up in a short hash after t
 """
 
 import copy
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
@@ -31,6 +32,7 @@ _WITHOUT_EFFECT = (
         "default_root_dir", "use_distributed_sampler", "limit_test_batches", "limit_predict_batches",
     )),
 )  # fmt: skip
+_SNAKE = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 _ONLY_FOR_GRADIENTS = ("together", "objective", "optimizer", "schedule", "trainer", "patience", "data", "callbacks")
 
 
@@ -48,6 +50,8 @@ class RunId:
         What can change a number and differs from the shipped configuration, as ``{dotted key: value}``.
     corpora
         What the run is about; they decide which names of speakers have to be told apart.
+    analysis
+        The short name of what is to be found out, if the run is an analysis, which decides itself what is held out.
     """
 
     model: str
@@ -58,6 +62,7 @@ class RunId:
     split: str
     differences: Mapping[str, Any]
     corpora: tuple[str, ...] = ()
+    analysis: str | None = None
 
     @classmethod
     def of(cls, settings: Plain) -> "RunId":
@@ -71,15 +76,21 @@ class RunId:
             settings["split"]["by"],
             _differences(settings),
             tuple(corpora) if isinstance(corpora := settings.get("corpora"), list) else (),
+            analysis_label(settings),
         )
 
     @cached_property
     def name(self) -> str:
-        """The run's directory below ``paths.runs``: ``<model>/<layer>/<head>/<held_out>/s<seed>[-<hash>]``."""
+        """The run's directory below ``paths.runs``: ``<model>/<layer>/<head>/<held_out>/s<seed>[-<hash>]``.
+
+        That of an analysis has ``evidence/<analysis>`` in place of head and held-out value.
+        """
         layer = "+".join(map(str, self.layer)) if isinstance(self.layer, list) else self.layer
         layer = layer if layer == "all" else f"L{layer}"
         held_out = _as_folder(str(self.held_out), self.split, self.corpora)
         suffix = f"-{digest(dict(self.differences))[:6]}" if self.differences else ""
+        if self.analysis is not None:
+            return f"{self.model}/{layer}/evidence/{self.analysis}/s{self.seed}{suffix}"
         return f"{self.model}/{layer}/{self.head}/{held_out}/s{self.seed}{suffix}"
 
 
@@ -139,6 +150,12 @@ def head_label(settings: Plain) -> str:
     return settings["head"]["_target_"].rpartition(".")[2].lower()
 
 
+def analysis_label(settings: Plain) -> str | None:
+    """Return the short name of an analysis, by which its option is called; ``None`` for a run that is none."""
+    target = (settings.get("analysis") or {}).get("_target_")
+    return None if target is None else _SNAKE.sub("_", str(target).rpartition(".")[2]).lower()
+
+
 def is_closed_form(settings: Plain) -> bool:
     """Return whether the head is fitted in closed form, without gradients."""
     return settings["head"]["_target_"] in names_of("closed-form head")
@@ -160,7 +177,8 @@ def num_ranks(settings: Plain) -> int:
 def _stock(settings: Plain) -> Plain:
     """Return the shipped configuration with this run's model and head, everything else as by default."""
     root = _loaded(conf_dir() / "train.yaml")
-    options = {"model": _model_option(settings["model"]), "head": head_label(settings)}
+    options: dict[str, str | None] = {"model": _model_option(settings["model"]), "head": head_label(settings)}
+    options["analysis"] = analysis_label(settings)
     for entry in root.pop("defaults"):
         if isinstance(entry, str):
             continue
@@ -194,7 +212,7 @@ def _model_option(model: Plain) -> str:
 
 def _option_file(settings: Plain, group: str, option: str | None) -> Path | None:
     """Return the file of an option; a plug-in's only for what the plug-in adds, so that it renames no other run."""
-    if option is None or group not in settings or Path(option).name != option:  # not a file that lies elsewhere
+    if option is None or settings.get(group) is None or Path(option).name != option:  # not a file that lies elsewhere
         return None
     if (file := conf_dir() / group / f"{option}.yaml").is_file():
         return file

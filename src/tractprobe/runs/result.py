@@ -15,6 +15,8 @@ from tractprobe.system.errors import CorpusError, RunError
 from tractprobe.system.files import atomic, digest, read_json, write_json
 
 RESULT, HEADS, TESTED = "result.json", "head.safetensors", "test_utterances.txt"
+EVIDENCE = "evidence.json"
+"""What an analysis leaves in place of a result (``evidence.record``)."""
 METRICS = ("r", "rmse", "r2", "ccc")
 MOMENTS = ("mean_predicted", "mean_measured", "sd_predicted", "sd_measured")
 _LARGEST, _ROUNDING = sys.float_info.max, 1e-9  # NaN and infinity are beyond every bound
@@ -83,6 +85,11 @@ class RunResult(TypedDict):
     heads_sha256: NotRequired[str]
     test_utterances: NotRequired[dict[str, str]]
     scores: list[ScoreRow]
+
+
+def is_finished(folder: Path) -> bool:
+    """Whether a run directory holds the record of a finished run or analysis, which is written last."""
+    return (folder / RESULT).is_file() or (folder / EVIDENCE).is_file()
 
 
 def write_result(folder: Path, result: RunResult) -> None:

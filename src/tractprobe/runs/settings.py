@@ -95,6 +95,8 @@ class Settings:
         What is held out for the test; ``all`` for each value in turn.
     callbacks
         What else Lightning calls, under any names; empty unless given.
+    analysis
+        What is to be found out; ``None`` for a run that fits and tests heads.
     """
 
     raw: Plain
@@ -119,13 +121,14 @@ class Settings:
     checkpoint_s: float
     together: bool
     callbacks: dict
+    analysis: Node | None = None
 
     @classmethod
     def of(cls, raw: Plain) -> "Settings":
         """Type and check plain values; ConfigError names what is missing, unknown or of another kind."""
         raw = {key: value for key, value in raw.items() if key not in _OF_LAUNCHERS}
         raw |= {key: value for key, value in _BY_EARLIER_VERSIONS.items() if key not in raw}
-        settings = typed(cls, {"raw": raw, "callbacks": {}, **raw})
+        settings = typed(cls, {"raw": raw, "callbacks": {}, "analysis": None, **raw})
         check_form(settings.layer)
         return settings
 
@@ -189,7 +192,7 @@ def typed(cls: type[Section], values: Any, key: str = "") -> Section:
 
 
 def _value(kind: Any, value: Any, key: str) -> Any:
-    if kind is Node:
+    if kind is Node or (kind == Node | None and value is not None):
         return Node.of(key, value)
     if isinstance(kind, type) and is_dataclass(kind):
         return typed(kind, value, key)

@@ -20,6 +20,7 @@ from typing import Any, Literal
 
 from tractprobe.encoders.layers import order
 from tractprobe.runs.result import (
+    EVIDENCE,
     RESULT,
     RunResult,
     chosen_layer,
@@ -137,7 +138,7 @@ def _run_folders(runs: Path) -> Iterator[Path]:
     """Yield each folder that has a result, the note of a failure, or a lock beside it (and was not removed since)."""
     for path, folders, files in os.walk(runs):
         folders[:] = [name for name in folders if not name.startswith(".") and name not in _NO_RUNS_WITHIN]
-        if RESULT in files or FAILURE in files:
+        if {RESULT, EVIDENCE, FAILURE} & set(files):
             yield Path(path)
         locked = [Path(path, match[1]) for name in files if (match := _LOCK_OF_RUN.fullmatch(name))]
         yield from (folder for folder in locked if folder.is_dir() or held_by(folder))
@@ -153,6 +154,8 @@ def _status(folder: Path, name: str) -> tuple[Status, RunResult | None]:
         if (folder / RESULT).is_file():
             result = read_result(folder)
             return Status(name, "done", _reached(result)), result
+        if (folder / EVIDENCE).is_file():
+            return Status(name, "done", _found(folder / EVIDENCE)), None
     except TractprobeError as error:  # a damaged file must not hide other runs
         return Status(name, "failed", first_line(error)), None
     begun = folder.is_dir()
@@ -196,6 +199,15 @@ def _reason(note: Path) -> str:
         case {"reason": reason, "time": time, "host": host}:
             return f"{reason} ({time} on {host})"
     raise CorpusError(note, "not the note of a failure; run the command again")
+
+
+def _found(record: Path) -> str:
+    """Return what a finished analysis found, in a word."""
+    match read_json(record):
+        case {"evidence": {"findings": list(findings)}}:
+            undefined = sum(not isinstance(each, dict) or each.get("value") is None for each in findings)
+            return f"{len(findings)} findings" + (f", {undefined} of them undefined" if undefined else "")
+    raise CorpusError(record, "not the record of an analysis; remove its folder, and it is made again")
 
 
 def _reached(result: RunResult) -> str:

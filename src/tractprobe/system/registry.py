@@ -19,6 +19,7 @@ from typing import Any, Literal
 from tractprobe.system.errors import ConfigError
 
 Kind = Literal[
+    "analysis",
     "callback",
     "closed-form head",
     "encoder",
@@ -68,6 +69,9 @@ PUBLIC: dict[str, Place] = {
     "torch.optim.lr_scheduler.ConstantLR": Place("schedule", "torch.optim.lr_scheduler", "ConstantLR"),
     "torch.optim.lr_scheduler.CosineAnnealingLR": Place("schedule", "torch.optim.lr_scheduler", "CosineAnnealingLR"),
     "torch.optim.lr_scheduler.LinearLR": Place("schedule", "torch.optim.lr_scheduler", "LinearLR"),
+    **_ours("analysis", {
+        "tractprobe.analyses.Curves": "evidence.analyses.curves:Curves",
+    }),
     **_ours("smoothing", {"tractprobe.conditioning.Conditioning": "signals.smoothing:Smoothing"}),
     **_ours("reader", {
         "tractprobe.corpora.articulograph.Articulograph": "corpora.readers.articulograph:Articulograph",

@@ -1,0 +1,263 @@
+"""What analyses work on: prepared corpora, an encoder's cached states, and ridge heads from moments for any splits.
+
+Nothing is encoded twice: states are kept on disk by encoder and corpus, moments by all that determines them.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from omegaconf import OmegaConf
+
+from tractprobe.corpora.prepared.corpus import PreparedCorpus
+from tractprobe.corpora.prepared.manifest import Entry
+from tractprobe.data.batches import frame_times_s
+from tractprobe.data.features import FrameFeatures
+from tractprobe.data.splits import Split, SplitRule
+from tractprobe.data.targets import Targets
+from tractprobe.encoders.encoder import Encoder
+from tractprobe.encoders.layers import Label
+from tractprobe.probes.fitted import Fitted
+from tractprobe.probes.linear.accumulate import partition, sum_groups
+from tractprobe.probes.linear.fit import fit
+from tractprobe.probes.linear.moment_store import MomentStore
+from tractprobe.probes.opening import each_held_out
+from tractprobe.probes.problem import Problem
+from tractprobe.probes.states import HeadInput, HiddenStates
+from tractprobe.runs.building import build
+from tractprobe.runs.configuration import Plain, conf_dir, plain
+from tractprobe.runs.settings import Settings
+from tractprobe.runs.trainer import device_of
+from tractprobe.system.errors import ConfigError
+
+_RANDOM = {  # how an encoder's twin with random weights is asked for, by what makes the encoder
+    "tractprobe.encoders.pretrained.pretrained": "random_seed",
+    "tractprobe.encoders.untrained.random_weights": "seed",
+    "tractprobe.encoders.untrained.untrained": "seed",
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Prediction:
+    """One utterance as heads read it, frame by frame, in the channels' units.
+
+    Attributes
+    ----------
+    predicted
+        NaN at frames without the features that the heads also read.
+    measured
+        NaN where the target is unknown.
+    """
+
+    entry: Entry
+    times_s: Float[np.ndarray, " time"]
+    predicted: Float[np.ndarray, "label time channel"]
+    measured: Float[np.ndarray, "time channel"]
+
+
+class Bench:
+    """An encoder on some corpora, with all that the settings of a run say about targets, heads and precision.
+
+    Parameters
+    ----------
+    settings
+        Of a closed-form head; what they hold out plays no part.
+
+    Raises
+    ------
+    ConfigError
+        The head is none that is fitted in closed form, or it adds up layers.
+    """
+
+    def __init__(self, settings: Settings):
+        if not settings.closed_form:
+            raise ConfigError("analyses need a closed-form head: give head=ridge")
+        first, *_ = each_held_out(settings)
+        self.settings, self.problem = settings, Problem.of(first)
+        self.device = device_of(settings)
+
+    @property
+    def corpora(self) -> tuple[PreparedCorpus, ...]:
+        """The corpora, opened."""
+        return self.problem.corpora
+
+    @property
+    def entries(self) -> Mapping[str, Entry]:
+        """Every utterance by its id."""
+        return self.problem.entries
+
+    @property
+    def encoder(self) -> Encoder:
+        """The encoder, frozen."""
+        return self.problem.encoder
+
+    @property
+    def inputs(self) -> tuple[HeadInput, ...]:
+        """What the settings' heads read: each layer, or those that ``layer`` names."""
+        return self.problem.inputs
+
+    @property
+    def labels(self) -> tuple[Label, ...]:
+        """What tables call each of these inputs."""
+        return self.problem.labels
+
+    @property
+    def seed(self) -> int:
+        """The seed of splits and of whatever else is drawn."""
+        return self.settings.seed
+
+    def corpus_of(self, entry: Entry) -> PreparedCorpus:
+        """Return the corpus that an utterance is from."""
+        return next(corpus for corpus in self.corpora if corpus.name == entry.corpus)
+
+    def rule(self, by: str, **changes: Any) -> SplitRule:
+        """Return the rule that holds out languages, speakers, corpora or sentences, as its option in conf/split has it.
+
+        Parameters
+        ----------
+        changes
+            Of its arguments.
+        """
+        return build(_option("split", by) | changes)
+
+    def splits(self, by: str = "language", **changes: Any) -> dict[str, Split]:
+        """Return each value that can be held out, with its split."""
+        rule, entries = self.rule(by, **changes), list(self.entries.values())
+        values = rule.values(entries)
+        if len(values) < 2:
+            raise ConfigError(f"corpora={self.settings.corpora}: there is one {by} only, {values[0]}; nothing is left")
+        return {value: rule(entries, value, self.seed) for value in values}
+
+    def targets(self, *sets: Any) -> Targets:
+        """Return targets of the corpora, by name or as they are, under the settings' smoothing."""
+        return Targets(sets, build(self.settings.ema)).over(self.corpora)
+
+    @cached_property
+    def _states(self) -> HiddenStates:
+        return self.problem.states(self.device)
+
+    def encode(self) -> None:
+        """Encode what is not cached, so that whatever follows only reads."""
+        _ = self._states
+
+    def _posed(
+        self, targets: Targets | None, inputs: Sequence[HeadInput] | None, features: Sequence[FrameFeatures]
+    ) -> tuple[Problem, HiddenStates]:
+        """Return the problem of predicting some targets from some inputs, and the states that these read."""
+        problem = replace(self.problem, targets=targets or self.problem.targets)
+        if inputs is None and not features:
+            return problem, self._states
+        problem = problem.reading(inputs or self.inputs, features)
+        return problem, problem.states(self.device)
+
+    def fit(
+        self,
+        splits: Sequence[Split],
+        targets: Targets | None = None,
+        inputs: Sequence[HeadInput] | None = None,
+        features: Sequence[FrameFeatures] = (),
+        kept_apart: Sequence[Split] = (),
+    ) -> list[Fitted]:
+        """Fit a head for each input under each split, from one pass over the frames.
+
+        Parameters
+        ----------
+        targets
+            What is predicted; the settings' targets by default.
+        inputs
+            All equally wide; by default each layer.
+        features
+            What inputs can read besides layers.
+        kept_apart
+            Further splits for which the same moments are to do.
+        """
+        problem, states = self._posed(targets, inputs, features)
+        problems = [replace(problem, split=split) for split in splits]
+        return fit(problems, states, self.device, [*splits, *kept_apart])
+
+    def moments(
+        self,
+        splits: Sequence[Split],
+        targets: Targets | None = None,
+        inputs: Sequence[HeadInput] | None = None,
+        features: Sequence[FrameFeatures] = (),
+    ) -> MomentStore:
+        """Return the moments of the groups that some splits need, as ``fit`` adds them up."""
+        problem, states = self._posed(targets, inputs, features)
+        return sum_groups(
+            states,
+            problem.corpora,
+            partition(problem.corpora, splits),
+            problem.targets,
+            problem.inputs,
+            self.settings.paths.cache / "sums",
+            self.settings.data,
+            self.device,
+        )
+
+    def predictions(
+        self, fitted: Fitted, ids: Sequence[str], labels: Sequence[Label] | None = None
+    ) -> Iterator[Prediction]:
+        """Yield what heads read of utterances, frame by frame; of all their inputs, or of those that are named."""
+        rows = [fitted.problem.labels.index(label) for label in labels or fitted.problem.labels]
+        for id_ in ids:
+            times_s, predicted, measured = fitted.read_out(id_)
+            yield Prediction(fitted.problem.entries[id_], times_s, predicted[rows], measured)
+
+    def times_s(self, utterance_id: str) -> Float[np.ndarray, " time"]:
+        """Return the centres of an utterance's frames, in s from the start of its audio."""
+        entry, caches = self.entries[utterance_id], self._states.caches
+        reader = caches[entry.corpus] if caches else None
+        return frame_times_s(entry, self.encoder.geometry, self.encoder.count_frames, reader)
+
+    def states_of(
+        self, utterance_id: str, layers: Sequence[int] | None = None
+    ) -> Float[np.ndarray, "layer time width"]:
+        """Return an utterance's states, float32, of all layers that are read, or of some of these."""
+        entry, states = self.entries[utterance_id], self._states
+        if states.caches is not None:
+            values = states.stored(entry.corpus, utterance_id)
+        else:
+            values = states.encode(torch.from_numpy(self.corpus_of(entry).audio(utterance_id)).to(self.device))
+        chosen = [states.layers.index(layer) for layer in (states.layers if layers is None else layers)]
+        return values[chosen].float().cpu().numpy()
+
+    def other(self, model: Plain, layer: Any = "all") -> "Bench":
+        """Return the same corpora and settings with another encoder."""
+        raw = self.settings.raw | {"model": dict(model), "layer": layer}
+        return Bench(Settings.of(raw))
+
+    def option(self, name: str) -> Plain:
+        """Return an encoder's settings as its option in conf/model has them."""
+        return _option("model", name)
+
+    def twin(self, seed: int) -> "Bench | None":
+        """Return the bench of the encoder's architecture with random weights; ``None`` if it has no weights."""
+        argument = _RANDOM.get(self.settings.model.target)
+        if argument is None:
+            return None
+        model = self.settings.model.plain
+        about = dict(model.get("about") or {}) | {"training": "none", "languages": [], "hours": 0, "labelled_hours": 0}
+        label = f"{self.settings.id.model}_random{seed}"
+        return self.other(model | {argument: seed, "about": about, "label": label}, self.settings.layer)
+
+
+def chosen_layer(fitted: Fitted) -> Label:
+    """Return the input that validation finds best, the first of equals; ConfigError where nothing was validated."""
+    r = fitted.report["best_validation_r"]
+    defined = [(value, -place) for place, value in enumerate(r) if value is not None]
+    if not defined and len(r) > 1:
+        raise ConfigError("too few speakers and sentences to choose a layer by validation: give layer=<number>")
+    return fitted.problem.labels[-max(defined)[1]] if defined else fitted.problem.labels[0]
+
+
+def _option(group: str, name: str) -> Plain:
+    file = conf_dir() / group / f"{name}.yaml"
+    if not file.is_file():
+        raise ConfigError(f"{group}={name}: there is no such option")
+    loaded = OmegaConf.load(file)
+    return plain(loaded)  # type: ignore[arg-type]

@@ -1,0 +1,144 @@
+"""Conducting an analysis: from settings to its record, or the record that is there already."""
+
+import logging
+import shlex
+import time
+from importlib.metadata import version
+from typing import Any, ClassVar, Protocol, runtime_checkable
+
+from tractprobe.evidence.bench import Bench
+from tractprobe.evidence.record import Evidence, Finding, Record, read_record
+from tractprobe.probes.problem import Problem
+from tractprobe.runs.building import build
+from tractprobe.runs.configuration import conf_dir
+from tractprobe.runs.finished import check_unchanged, model_files
+from tractprobe.runs.identity import analysis_label
+from tractprobe.runs.settings import Settings
+from tractprobe.system.errors import RunError
+from tractprobe.system.printable import one_line
+from tractprobe.system.version import __version__
+
+log = logging.getLogger(__name__)
+
+
+@runtime_checkable
+class Analysis(Protocol):
+    """A question that is put to an encoder on some corpora; its fields are its settings.
+
+    Attributes
+    ----------
+    name
+        What options, directories and the report call it.
+    version
+        Raised when its numbers change.
+    """
+
+    name: ClassVar[str]
+    version: ClassVar[int]
+
+    def __call__(self, bench: Bench) -> Evidence:
+        """Return what was found."""
+        ...
+
+
+def conducted(settings: Settings) -> Record:
+    """Return the record of an analysis that is done now."""
+    assert settings.analysis is not None
+    analysis: Analysis = build(settings.analysis)
+    began = time.perf_counter()
+    bench = Bench(settings)
+    timing_s = {"prepare": time.perf_counter() - began}
+    began = time.perf_counter()
+    bench.encode()
+    timing_s["encode"] = time.perf_counter() - began
+    began = time.perf_counter()
+    evidence = analysis(bench)
+    timing_s["analyse"] = time.perf_counter() - began
+    return Record(
+        analysis=analysis.name,
+        version=analysis.version,
+        identity=_identity(settings, bench.problem),
+        settings=settings.raw,
+        command=command(settings),
+        about=dict(settings.model.arguments.get("about") or {}),
+        material=_material(bench),
+        timing_s={stage: round(seconds, 3) for stage, seconds in timing_s.items()},
+        evidence=evidence,
+    )
+
+
+def finished_analysis(settings: Settings) -> Record:
+    """Return the record of a finished analysis, having checked that it is of these settings and the present corpora."""
+    assert settings.analysis is not None
+    record, analysis = read_record(settings.folder), build(settings.analysis)
+    if record.analysis != analysis.name or record.version != analysis.version:
+        raise RunError(
+            f"{settings.folder} was made by version {record.version} of the analysis {record.analysis}; this is "
+            f"version {analysis.version} of {analysis.name}: remove it to run again, or keep it and give "
+            "paths.runs=<another folder>"
+        )
+    check_unchanged(settings, record.settings, record.identity, record.identity.get("model_files", {}))
+    return record
+
+
+def command(settings: Settings) -> str:
+    """Return a line that conducts an analysis again, where models and corpora have the names that they have here."""
+    label, model = settings.id.model, settings.model.plain
+    given = {"analysis": analysis_label(settings.raw), "model": label}
+    if not (conf_dir() / "model" / f"{label}.yaml").is_file():
+        given |= {"model": "hub", "model.name": model.get("name"), "model.label": label}
+    given["corpora"] = settings.corpora
+    if settings.seed:
+        given["seed"] = settings.seed
+    differences = {key: value for key, value in settings.id.differences.items() if key != "corpora"}
+    given |= {key: value for key, value in differences.items() if not (key.startswith("model.") and key in given)}
+    return shlex.join(["python", "train.py", *(f"{key}={_typed(value)}" for key, value in given.items())])
+
+
+def _typed(value: Any) -> str:
+    return f"[{','.join(map(str, value))}]" if isinstance(value, list) else "null" if value is None else str(value)
+
+
+def printed_findings(record: Record) -> str:
+    """Return findings as lines: name, effect with its interval and what it is over, and what it is."""
+    lines = [f"{record.analysis} of {record.model} on {', '.join(record.identity['corpora'])}"]
+    for finding in record.evidence.findings:
+        lines.append(f"  {finding.name}: {shown(finding)}")
+        lines.append(f"      {finding.says}")
+    return "\n".join(map(one_line, lines))
+
+
+def shown(finding: Finding) -> str:
+    """Return an effect with its interval, unit and what it is over, as text."""
+    if finding.value is None:
+        return "undefined"
+    interval = (
+        f" [{finding.low:.3f}, {finding.high:.3f}]" if finding.low is not None and finding.high is not None else ""
+    )
+    count = ", ".join(f"{number} {unit}" for unit, number in finding.n.items())
+    level = f" ({100 * finding.level:g} % interval)" if interval and finding.level != 0.95 else ""
+    return f"{finding.value:.3f}{interval}{level} {finding.unit}, {finding.over} ({count})"
+
+
+def _identity(settings: Settings, problem: Problem) -> dict[str, Any]:
+    kept = ("model", "layer", "head", "seed", "corpora", "encoder", "differences", "texts")
+    identity = {name: problem.identity[name] for name in kept if name in problem.identity}
+    assert settings.analysis is not None
+    return identity | {
+        "analysis": settings.analysis.plain,
+        "targets": list(settings.targets),
+        "model_files": model_files(settings),
+        "versions": {"tractprobe": __version__, "torch": version("torch"), "transformers": version("transformers")},
+    }
+
+
+def _material(bench: Bench) -> dict[str, Any]:
+    entries = list(bench.entries.values())
+    return {
+        "corpora": {corpus.name: corpus.content_hash for corpus in bench.corpora},
+        "languages": sorted({entry.language for entry in entries}),
+        "speakers": sorted({entry.speaker for entry in entries}),
+        "utterances": len(entries),
+        "minutes": round(sum(entry.duration_s for entry in entries) / 60, 2),
+        "layers": list(bench.labels),
+    }
