@@ -23,7 +23,7 @@ RELATIONS = ("gender", "language", "corpus")
 """What a pair of voices can have in common."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Voice:
     """A speaker in some languages.
 
@@ -57,13 +57,7 @@ def _same(yes: bool) -> str:
 
 
 def voices_of(entries: Sequence[Entry], least_s: float) -> list[Voice]:
-    """Return the voices; speakers are halved by language if every half then has as much speech as is needed.
-
-    Parameters
-    ----------
-    least_s
-        Seconds that a voice needs; speakers with less have none.
-    """
+    """Return the voices; speakers are halved by language if every half then has as much speech as is needed."""
     by_speaker: dict[str, list[Entry]] = {}
     for entry in entries:
         by_speaker.setdefault(entry.speaker, []).append(entry)
@@ -71,7 +65,7 @@ def voices_of(entries: Sequence[Entry], least_s: float) -> list[Voice]:
     halves = [part for voice in whole for part in _halves(voice)]
     if len(halves) > len(whole) and all(_seconds(part.entries) >= least_s for part in halves):
         return halves
-    return [voice for voice in whole if _seconds(voice.entries) >= least_s]
+    return whole
 
 
 def _halves(voice: Voice) -> list[Voice]:
@@ -92,7 +86,7 @@ def _seconds(entries: Sequence[Entry]) -> float:
     return sum(entry.duration_s for entry in entries)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Roles:
     """What a voice's utterances are used for in one rotation.
 
@@ -125,7 +119,13 @@ def parts_of(bench: Bench) -> dict[str, int]:
 def roles_of(
     voices: Sequence[Voice], parts: Mapping[str, int], minutes: Sequence[float], rule: SplitRule, seed: int
 ) -> dict[Voice, list[Roles]]:
-    """Return each voice's roles in each rotation, for the minutes that it has in all of them; without any it has none."""
+    """Return each voice's roles in each rotation, for the minutes that it has in all of them; without any it has none.
+
+    Raises
+    ------
+    ConfigError
+        Fewer than two speakers have the fewest minutes that are asked for.
+    """
     found = {}
     for voice in voices:
         sides = [_sides(voice, parts, rotation) for rotation in range(PARTS)]
@@ -139,6 +139,12 @@ def roles_of(
                 )
                 for head, maps, test in sides
             ]
+    if len({voice.speaker for voice in found}) < 2:
+        most = max((_seconds(voice.entries) for voice in voices), default=0.0) / 60
+        raise ConfigError(
+            f"maps between speakers need two speakers with {min(minutes):g} min in two fifths of their sentences; the "
+            f"most that any has in all is {most:.1f} min: prepare more speech, or give analysis.minutes=[<fewer>]"
+        )
     return found
 
 
@@ -163,13 +169,3 @@ def sources_of(target: Voice, voices: Sequence[Voice], most: int, seed: int) -> 
 
 def _drawn(*names: object) -> bytes:
     return hashlib.sha256("\x1f".join(map(str, names)).encode()).digest()
-
-
-def check_voices(roles: Mapping[Voice, Sequence[Roles]], voices: Sequence[Voice], minutes: Sequence[float]) -> None:
-    """Raise ConfigError unless two speakers have the fewest minutes that are asked for."""
-    if len({voice.speaker for voice in roles}) < 2:
-        most = max((_seconds(voice.entries) for voice in voices), default=0.0) / 60
-        raise ConfigError(
-            f"maps between speakers need two speakers with {min(minutes):g} min in two fifths of their sentences "
-            f"(the most that anyone has in all is {most:.1f} min): give analysis.minutes=[{most / 3:.1g}] or more speech"
-        )
