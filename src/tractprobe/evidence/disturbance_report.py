@@ -15,6 +15,9 @@ from tractprobe.runs.estimate import Estimate
 from tractprobe.runs.result import ScoreRow
 from tractprobe.signals.disturbances import Disturbance, Noise, Reversed, Room, Telephone, Vocoded
 
+SYMMETRIC = "mel_frame"
+"""Acoustics without a direction of time: one frame, whose window is symmetric. It should lose nothing by reversal."""
+
 Differences = dict[tuple[str, str, str], float]
 _FIXED, _REFITTED = "heads as they are", "heads fitted to it"
 
@@ -225,13 +228,10 @@ class Report:
                                    _effect(of_twin), why=why))  # fmt: skip
         found.append(self._finding("reversal_beyond_twin", f"loss of r by playing backwards beyond that of {count}",
                                    _effect(beyond), beyond, decide=True, why=why))  # fmt: skip
-        frame = next(
-            (name for name in self.listeners if name not in (self.own, *self.settings.controls, *twins)), self.own
-        )
-        symmetric = self._lost(heard, self.base, frame)
-        says = f"loss of r by playing backwards, of {frame}, which has no direction of time: a check, to be about 0"
-        why = "" if frame != self.own else "the encoder is that control itself"
-        found.append(self._finding("reversal_check", says, _effect(symmetric) if not why else None, why=why))
+        symmetric = self._lost(heard, self.base, SYMMETRIC)
+        says = f"loss of r by playing backwards, of {SYMMETRIC}, which has no direction of time: a check, about 0"
+        why = "" if SYMMETRIC in self.listeners else "the encoder is that control itself"
+        found.append(self._finding("reversal_check", says, _effect(symmetric), why=why))
         return found
 
     def _finding(

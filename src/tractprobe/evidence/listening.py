@@ -1,4 +1,4 @@
-"""Heads as they were fitted, tested on other speech than they were fitted for: scores from predictions, frame by frame."""
+"""Heads as they were fitted, tested on speech of another kind: scores from predictions, frame by frame."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace

@@ -1,8 +1,8 @@
 """Disturbances of speech: backwards, in noise, over a telephone, in a room, from another larynx or vocal tract.
 
-In: 16 kHz samples of an utterance. Out: as many samples, in which every sound is when it was (but for reversal), so that
-labels and movements keep their time. What is drawn depends on a seed and the utterance's id alone. Samples may exceed
-full scale: nothing is clipped except by the telephone.
+In: 16 kHz samples of an utterance. Out: as many samples, in which every sound is when it was (but for reversal), so
+that labels and movements keep their time. What is drawn depends on a seed and the utterance's id alone. Samples may
+exceed full scale: nothing is clipped except by the telephone.
 """
 
 from dataclasses import asdict, dataclass
@@ -81,8 +81,8 @@ class Noise(_Identified):
     """Stationary white noise, or babble, at a signal-to-noise ratio over the whole utterance, pauses included.
 
     Babble-like: the sum of six noises with the utterance's own long-term spectrum, each of which swells and fades as
-    syllables do, ``exp(g)`` with g Gaussian noise below 4 Hz of unit variance. So it masks every band alike, and holds no
-    phone. The noise of an utterance is the same at every ratio, but for its level.
+    syllables do, ``exp(g)`` with g Gaussian noise below 4 Hz of unit variance. So it masks every band alike, and holds
+    no phone. The noise of an utterance is the same at every ratio, but for its level.
     """
 
     kind: Literal["white", "babble"]

@@ -1,4 +1,4 @@
-"""Reversed and disturbed speech: what a read-out loses when time runs backwards, in noise, over a line, in another voice.
+"""Reversed and disturbed speech: what a read-out loses when time runs backwards, in noise or in another voice.
 
 Heads are fitted to undisturbed speech and tested on disturbed utterances of languages that they never heard. Movements
 obey the same physics in both directions of time, a language's sequences of phones do not. So what an encoder loses on
@@ -16,7 +16,7 @@ from tractprobe.corpora.prepared.disturbed import DisturbedCorpus
 from tractprobe.corpora.prepared.manifest import Entry
 from tractprobe.data.splits import Split
 from tractprobe.evidence.bench import Bench
-from tractprobe.evidence.disturbance_report import Heard, Report
+from tractprobe.evidence.disturbance_report import SYMMETRIC, Heard, Report
 from tractprobe.evidence.listening import Listener
 from tractprobe.evidence.record import Evidence
 from tractprobe.signals.disturbances import Disturbance, Noise, Reversed, Room, Telephone, Vocoded, has_world
@@ -24,9 +24,6 @@ from tractprobe.system.errors import ConfigError
 from tractprobe.system.files import digest
 
 log = logging.getLogger(__name__)
-
-SYMMETRIC = "mel_frame"
-"""Acoustics without a direction of time: one frame, whose window is symmetric. It should lose nothing by reversal."""
 
 
 @dataclass(frozen=True)
@@ -101,8 +98,10 @@ class Disturbed:
 
     def _listeners(self, bench: Bench, splits: Sequence[Split], drawn: frozenset[str]) -> dict[str, Listener]:
         """Return who listens, by name: the encoder itself first, then controls and twins other than itself."""
-        benches = {bench.settings.id.model: bench}
-        for name in dict.fromkeys((*self.controls, SYMMETRIC)):
+        own = bench.settings.id.model
+        names = (*self.controls, SYMMETRIC)
+        benches = {f"{own}, itself" if own in names else own: bench}
+        for name in dict.fromkeys(names):
             control = bench.other(bench.option(name))
             if control.encoder.identity != bench.encoder.identity:
                 benches[name] = control
