@@ -133,8 +133,8 @@ class Bench:
         return {value: rule(entries, value, self.seed) for value in values}
 
     def targets(self, *sets: Any) -> Targets:
-        """Return targets, by name or as they are, under the settings' smoothing."""
-        return Targets(sets, build(self.settings.ema))
+        """Return targets of the corpora, by name or as they are, under the settings' smoothing."""
+        return Targets(sets, build(self.settings.ema)).over(self.corpora)
 
     @cached_property
     def _states(self) -> HiddenStates:

@@ -79,7 +79,8 @@ def fit(
     groups = partition(first.corpora, kept_apart or [problem.split for problem in problems])
     place = settings.paths.cache / "sums"
     store = sum_groups(states, first.corpora, groups, first.targets, first.inputs, place, settings.data, device)
-    divisions = [Division.of(problem.split, store) for problem in problems]
+    as_they_are = first.targets.as_they_are
+    divisions = [Division.of(problem.split, store, as_they_are) for problem in problems]
     solved = [
         fit_divisions(store, str(label), divisions, rule, device)
         for label in progress(first.labels, "fitting ridge", unit="layer")

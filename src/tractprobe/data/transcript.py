@@ -1,0 +1,1 @@
+"""What a transcript carries, as frame-wise features (filled in below)."""
