@@ -117,6 +117,21 @@ class SplitRule:
         self._check(split, entries, chosen)
         return split
 
+    def of_sides(self, development: Sequence[Entry], test: Sequence[Entry], seed: int) -> Split:
+        """Return the split of two sides that are given, with ``train_min`` drawn and the divisions to choose on.
+
+        Raises
+        ------
+        ConfigError
+            There is less to learn from than ``train_min``.
+        """
+        development = self._limited(list(development), seed)
+        split = Split(_ids(development), _ids(test), self._folds(development, seed))
+        assert not set(split.development) & set(split.test)
+        if self.disjoint_text:
+            assert not {sentence(entry) for entry in development} & {sentence(entry) for entry in test}
+        return split
+
     def values(self, entries: Sequence[Entry]) -> list[str]:
         """Return every value that ``held_out`` can have."""
         if self.by == "sentence":
