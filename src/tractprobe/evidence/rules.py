@@ -165,8 +165,9 @@ CLAIMS = (
         (
             Reading("controls", "beyond_acoustics", "superiority", "r minus that of matched acoustics"),
             Reading("controls", "null", "significance", "against circularly shifted movements", gate=True),
-            Reading("controls", "selectivity", "superiority", "against random movements per phone", gate=True,
-                    may_lack=True),  # fmt: skip
+            Reading(
+                "controls", "selectivity", "superiority", "against random movements per phone", gate=True, may_lack=True
+            ),
         ),
     ),
     Claim(
@@ -186,7 +187,13 @@ CLAIMS = (
             Reading("speakers", "affine_share", "superiority", "of the way from no map to own heads", bound=0.8),
             Reading("speakers", "mixing_gain", "superiority", "more than an offset and a scale per channel", gate=True),
             Reading("speakers", "beyond_shuffled", "superiority", "more than a map from a shuffled source", gate=True),
-            Reading("speakers", "beyond_mel_affine", "superiority", "more than the same map on a spectrum's read-out", gate=True),
+            Reading(
+                "speakers",
+                "beyond_mel_affine",
+                "superiority",
+                "more than the same map on a spectrum's read-out",
+                gate=True,
+            ),
         ),
     ),
     Claim(

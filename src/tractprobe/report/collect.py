@@ -201,7 +201,9 @@ def _namesakes(records: Sequence[Record], left_out: list[LeftOut]) -> list[Recor
         if subject_of(other) == subject:
             kept.append(record)
         else:
-            reason = f"another encoder than that of {other.folder}, with the same name; give it a model.label of its own"
+            reason = (
+                f"another encoder than that of {other.folder}, with the same name; give it a model.label of its own"
+            )
             left_out.append(LeftOut(record.folder, reason))
     return kept
 

@@ -76,9 +76,7 @@ def compared(records: Sequence[Record]) -> Comparisons:
         found.append(Comparison(condition, one[0], other[0], paired(a, b, level), None, len(speakers)))
         ps.append(sign_flip_p({key: a[key] - b[key] for key in a}))
     each = zip(found, holm(ps), strict=True)
-    done = tuple(
-        Comparison(own.condition, own.one, own.other, own.difference, p, own.unpaired) for own, p in each
-    )
+    done = tuple(Comparison(own.condition, own.one, own.other, own.difference, p, own.unpaired) for own, p in each)
     return Comparisons(done, tuple(dict.fromkeys(notes)))
 
 

@@ -14,7 +14,9 @@ def number(value: Number, unit: str = "r") -> str:
     """
     if value is None:
         return DASH
-    text = f"{abs(value):.3f}" if abs(value) < 1000 else f"{abs(value):.4g}" if abs(value) >= 1e6 else f"{abs(value):.0f}"
+    text = (
+        f"{abs(value):.3f}" if abs(value) < 1000 else f"{abs(value):.4g}" if abs(value) >= 1e6 else f"{abs(value):.0f}"
+    )
     if unit in _OF_CORRELATIONS and text.startswith("0."):
         text = text[1:]
     return f"−{text}" if value < 0 and text.strip("0.") else text

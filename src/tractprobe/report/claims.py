@@ -1,0 +1,130 @@
+"""Claims x encoders: what the rules say of each cell, as a table and as ``claims.csv``."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from tractprobe.evidence.rows import csv_text
+from tractprobe.evidence.rules import ANSWERS, CLAIMS, UNDECIDED, Judgement, answer, judged
+from tractprobe.report.blocks import Cell, Grid, grid
+from tractprobe.report.collect import Group, Subject
+from tractprobe.report.numbers import counts, effect, level
+from tractprobe.report.outline import QUESTION
+from tractprobe.system.files import atomic
+
+_FIELDS = ("corpora", "encoder", "claim", "verdict", "answer", "finding", "effect", "low", "high", "level", "unit", "n",
+           "over", "p", "margin", "speakers_needed", "missing", "why")  # fmt: skip
+
+
+def judgements(group: Group) -> dict[Subject, list[Judgement]]:
+    """Return the verdict on each claim about each encoder of a group."""
+    return {
+        subject: [judged(claim, group.findings(subject), group.about(subject)) for claim in CLAIMS]
+        for subject in group.subjects
+    }
+
+
+def answers(group: Group) -> dict[Subject, str]:
+    """Return what the verdicts on each encoder say to the question of the project."""
+    return {
+        subject: answer({each.claim.name: each.verdict for each in own}) for subject, own in judgements(group).items()
+    }
+
+
+def sentence(group: Group) -> str:
+    """Return the answer in a sentence, made of the cells by rule."""
+    by_answer: dict[str, list[str]] = {}
+    for subject, said in answers(group).items():
+        by_answer.setdefault(said, []).append(subject.label)
+    parts = [f"{said} for {_listed(by_answer[said])}" for said in ANSWERS if said in by_answer]
+    if set(by_answer) == {UNDECIDED}:
+        parts = [f"undecided for all {len(by_answer[UNDECIDED])} encoders" if len(by_answer[UNDECIDED]) > 1
+                 else f"undecided for {by_answer[UNDECIDED][0]}"]  # fmt: skip
+    return f"{QUESTION} {'; '.join(parts)[:1].upper()}{'; '.join(parts)[1:]}." if parts else QUESTION
+
+
+def _listed(names: Sequence[str]) -> str:
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+
+
+def table(group: Group) -> Grid:
+    """Return claims down, encoders across: a word, the effect with its interval, and n."""
+    columns = judgements(group)
+    rows = [
+        [Cell(claim.title, small=(claim.says,)), *(_cell(own[number]) for own in columns.values())]
+        for number, claim in enumerate(CLAIMS)
+    ]
+    return grid("Claims by rule", ("claim", *(subject.label for subject in columns)), rows)
+
+
+def _cell(judgement: Judgement) -> Cell:
+    finding = judgement.finding
+    small = []
+    if finding is not None and finding.value is not None and finding.n:
+        small.append(", ".join(filter(None, [counts(finding.n), level(finding)])))
+    if judgement.needed is not None:
+        small.append(f"about {judgement.needed} speakers would decide")
+    if judgement.why and (judgement.verdict != "supported" or judgement.why.startswith("without")):
+        small.append(judgement.why)
+    shown = "" if finding is None or finding.value is None else effect(finding)
+    return Cell(shown, judgement.verdict, tuple(small))
+
+
+def reasons(group: Group) -> Grid:
+    """Return each reading of each claim about each encoder: what it was, and what it came to."""
+    rows = [
+        [subject.label, each.claim.title, f"{read.reading.analysis}: {(read.finding or read.reading).finding}"
+         if read.finding is None else f"{read.reading.analysis}: {read.finding.name}",
+         Cell("" if read.finding is None else effect(read.finding), read.verdict), read.why]
+        for subject, own in judgements(group).items()
+        for each in own
+        for read in each.reads
+    ]  # fmt: skip
+    return grid("Why each word", ("encoder", "claim", "finding", "came to", "why"), rows, folded=True)
+
+
+def rules() -> list[Grid]:
+    """Return the rules by which words are given."""
+    rows = [
+        [
+            claim.title,
+            claim.says,
+            reading.rule
+            + (" (gate)" if reading.gate else "")
+            + (" (if it can be computed)" if reading.may_lack else ""),
+            reading.why,
+        ]  # fmt: skip
+        for claim in CLAIMS
+        for reading in claim.readings
+    ]
+    answered = [[said, why] for said, why in ANSWERS.items()]
+    return [
+        grid("What each claim reads", ("claim", "says", "rule", "effect"), rows, folded=True),
+        grid("What the answer rests on", ("answer", "if"), answered, folded=True),
+    ]
+
+
+def claim_rows(groups: Sequence[Group]) -> list[dict[str, Any]]:
+    """Return a row for each claim about each encoder, also for dashboards."""
+    found = []
+    for group in groups:
+        said = answers(group)
+        for subject, own in judgements(group).items():
+            for each in own:
+                finding = each.finding
+                found.append(
+                    {"corpora": " ".join(group.corpora), "encoder": subject.label, "claim": each.claim.name,
+                     "verdict": each.verdict, "answer": said[subject],
+                     "speakers_needed": each.needed, "missing": " ".join(each.missing), "why": each.why}
+                    | ({} if finding is None else {
+                        "finding": f"{each.reads[0].reading.analysis}/{finding.name}", "effect": finding.value,
+                        "low": finding.low, "high": finding.high, "level": finding.level, "unit": finding.unit,
+                        "n": counts(finding.n), "over": finding.over, "p": finding.p, "margin": finding.margin})
+                )  # fmt: skip
+    return [{name: row.get(name) for name in _FIELDS} for row in found]
+
+
+def write_claims(path: Path, groups: Sequence[Group]) -> None:
+    """Write ``claims.csv``, atomically."""
+    with atomic(path) as temporary:
+        temporary.write_text(csv_text(claim_rows(groups), _FIELDS), encoding="utf-8", newline="")
