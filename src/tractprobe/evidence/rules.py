@@ -349,8 +349,9 @@ _COMPARED: dict[Kind, Callable[[Reading, Finding], tuple[Verdict, str]]] = {
 
 
 def _reasons(reads: Sequence[Read], verdict: Verdict) -> str:
-    return "; ".join(
+    each = [
         read.why if read.why.startswith(NOT_RUN) else f"{read.reading.finding}: {read.why}"
         for read in reads
         if read.verdict == verdict
-    )
+    ]
+    return "; ".join(dict.fromkeys(each))

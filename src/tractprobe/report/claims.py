@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from tractprobe.evidence.rows import csv_text
-from tractprobe.evidence.rules import ANSWERS, CLAIMS, UNDECIDED, Judgement, answer, judged
+from tractprobe.evidence.rules import ANSWERS, CLAIMS, UNDECIDED, UNIVERSAL, Judgement, Reading, answer, judged
 from tractprobe.report.blocks import Cell, Grid, grid
 from tractprobe.report.collect import Group, Subject
 from tractprobe.report.numbers import counts, effect, level
@@ -33,14 +33,24 @@ def answers(group: Group) -> dict[Subject, str]:
 
 def sentence(group: Group) -> str:
     """Return the answer in a sentence, made of the cells by rule."""
-    by_answer: dict[str, list[str]] = {}
+    by_answer: dict[tuple[str, str], list[str]] = {}
+    own = judgements(group)
     for subject, said in answers(group).items():
-        by_answer.setdefault(said, []).append(subject.label)
-    parts = [f"{said} for {_listed(by_answer[said])}" for said in ANSWERS if said in by_answer]
-    if set(by_answer) == {UNDECIDED}:
-        parts = [f"undecided for all {len(by_answer[UNDECIDED])} encoders" if len(by_answer[UNDECIDED]) > 1
-                 else f"undecided for {by_answer[UNDECIDED][0]}"]  # fmt: skip
-    return f"{QUESTION} {'; '.join(parts)[:1].upper()}{'; '.join(parts)[1:]}." if parts else QUESTION
+        open_claims = [each.claim.title for each in own[subject] if _leaves_open(each)]
+        why = f" ({_listed(open_claims)})" if said == UNDECIDED and open_claims else ""
+        by_answer.setdefault((said, why), []).append(subject.label)
+    parts = [
+        f"{said} for {_listed(labels)}{why}"
+        for each in ANSWERS
+        for (said, why), labels in by_answer.items()
+        if said == each
+    ]
+    text = "; ".join(parts)
+    return f"{QUESTION} {text[:1].upper()}{text[1:]}." if parts else QUESTION
+
+
+def _leaves_open(judgement: Judgement) -> bool:
+    return judgement.claim.name in UNIVERSAL and judgement.verdict == UNDECIDED
 
 
 def _listed(names: Sequence[str]) -> str:
@@ -85,23 +95,17 @@ def reasons(group: Group) -> Grid:
 
 def rules() -> list[Grid]:
     """Return the rules by which words are given."""
-    rows = [
-        [
-            claim.title,
-            claim.says,
-            reading.rule
-            + (" (gate)" if reading.gate else "")
-            + (" (if it can be computed)" if reading.may_lack else ""),
-            reading.why,
-        ]  # fmt: skip
-        for claim in CLAIMS
-        for reading in claim.readings
-    ]
+    rows = [[claim.title, claim.says, _rule(reading), reading.why] for claim in CLAIMS for reading in claim.readings]
     answered = [[said, why] for said, why in ANSWERS.items()]
     return [
         grid("What each claim reads", ("claim", "says", "rule", "effect"), rows, folded=True),
         grid("What the answer rests on", ("answer", "if"), answered, folded=True),
     ]
+
+
+def _rule(reading: Reading) -> str:
+    notes = (["a gate"] if reading.gate else []) + (["where it can be computed"] if reading.may_lack else [])
+    return reading.rule + (f" ({', '.join(notes)})" if notes else "")
 
 
 def claim_rows(groups: Sequence[Group]) -> list[dict[str, Any]]:

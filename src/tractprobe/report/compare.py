@@ -1,7 +1,7 @@
 """Encoders against each other, speaker by speaker: a comparison that is computed, not left to the eye."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import Any
 
@@ -23,9 +23,9 @@ class Comparison:
     Attributes
     ----------
     difference
-        With an interval that holds in this share of studies for all comparisons of an analysis together (Bonferroni).
+        With an interval such that all comparisons under one condition hold together in 95 % of studies (Bonferroni).
     p
-        Of flipping signs by speaker, two-sided, adjusted by Holm over the comparisons of an analysis.
+        Of flipping signs by speaker, two-sided, adjusted by Holm over the comparisons under one condition.
     unpaired
         How many (language, speaker) only one of the two has; these are left out.
     """
@@ -58,37 +58,43 @@ def compared(records: Sequence[Record]) -> Comparisons:
     """Compare every two encoders of one analysis under the same settings, condition by condition."""
     notes: list[str] = []
     scores = {(subject_of(record).label, settings_of(record)): _scores(record, notes) for record in records}
-    pairs = [
-        (condition, one, other)
-        for one, other in combinations(scores, 2)
-        if one[1] == other[1]
-        for condition in scores[one]
-        if condition in scores[other]
-    ]
-    level = 1 - (1 - _FAMILY_LEVEL) / max(len(pairs), 1)
-    found, ps = [], []
-    for condition, one, other in pairs:
-        a, b = _means(scores[one][condition], scores[other][condition])
-        if not a:
-            notes.append(f"{condition or 'scores'}: {one[0]} and {other[0]} have no speaker in common")
-            continue
-        speakers = set(_by_speaker(scores[one][condition])) ^ set(_by_speaker(scores[other][condition]))
-        found.append(Comparison(condition, one[0], other[0], paired(a, b, level), None, len(speakers)))
-        ps.append(sign_flip_p({key: a[key] - b[key] for key in a}))
-    each = zip(found, holm(ps), strict=True)
-    done = tuple(Comparison(own.condition, own.one, own.other, own.difference, p, own.unpaired) for own, p in each)
-    return Comparisons(done, tuple(dict.fromkeys(notes)))
+    found: list[Comparison] = []
+    for condition in dict.fromkeys(condition for own in scores.values() for condition in own):
+        pairs = [
+            (one, other)
+            for one, other in combinations([key for key, own in scores.items() if condition in own], 2)
+            if one[1] == other[1]
+        ]
+        own, level = [], 1 - (1 - _FAMILY_LEVEL) / max(len(pairs), 1)
+        for one, other in pairs:
+            a, b = _means(scores[one][condition], scores[other][condition])
+            if a:
+                speakers = set(_by_speaker(scores[one][condition])) ^ set(_by_speaker(scores[other][condition]))
+                p = sign_flip_p({key: a[key] - b[key] for key in a})
+                own.append(Comparison(condition, one[0], other[0], paired(a, b, level), p, len(speakers)))
+            else:
+                notes.append(f"{condition or 'scores'}: {one[0]} and {other[0]} have no speaker in common")
+        adjusted = holm([each.p for each in own])
+        found += [replace(each, p=p) for each, p in zip(own, adjusted, strict=True)]
+    return Comparisons(tuple(found), tuple(dict.fromkeys(notes)))
 
 
 def _scores(record: Record, notes: list[str]) -> dict[str, dict[Key, float]]:
-    """Return condition to (language, speaker, whatever else tells rows apart) to r; what is there twice is no score."""
+    """Return condition to (language, speaker, whatever else tells rows apart) to r; what is there twice is no score.
+
+    Names and whole numbers tell rows apart; other numbers are further scores.
+    """
     found: dict[str, dict[Key, float]] = {}
     twice: set[str] = set()
     for row in record.evidence.rows:
         if not _is_score(row):
             continue
         condition = str(row.get("condition", ""))
-        also = sorted((str(name), str(value)) for name, value in row.items() if name not in _SAME)
+        also = sorted(
+            (str(name), str(value))
+            for name, value in row.items()
+            if name not in _SAME and type(value) in (str, int, bool)
+        )
         key = (str(row["language"]), str(row["speaker"]), *(f"{name}={value}" for name, value in also))
         if key in found.setdefault(condition, {}):
             twice.add(condition)

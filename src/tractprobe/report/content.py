@@ -29,7 +29,7 @@ from tractprobe.report.figures import NotDrawn, check, range_of
 from tractprobe.report.numbers import counts, effect, interval, level, number
 from tractprobe.report.outline import LATER, PARTS, in_order, part_of
 
-_MOST_ROWS, _MOST_TABLES = 200, 40
+_MOST_ROWS, _MOST_TABLES, _MOST_OPEN = 200, 40, 15
 _SIMULATED = (
     f"The corpus {BUILTIN} is simulated: what is found on it tells that the engine works, and nothing of people."
 )
@@ -64,7 +64,8 @@ def _empty(collection: Collection) -> str:
 
 def _of(group: Group) -> str:
     names = ", ".join(f"{name} ({content_hash[:6]})" for name, content_hash in group.corpora.items())
-    return f"{names or 'corpora that are not named'}{f', targets {group.targets}' if group.targets not in ('', 'ema') else ''}"
+    targets = f", targets {group.targets}" if group.targets not in ("", "ema") else ""
+    return f"{names or 'corpora that are not named'}{targets}"
 
 
 def _first_screen(group: Group) -> tuple[Block, ...]:
@@ -74,8 +75,9 @@ def _first_screen(group: Group) -> tuple[Block, ...]:
     cells = [each for own in judgements(group).values() for each in own]
     decided = sum(each.verdict in VERDICTS[:2] for each in cells)
     caveats = [
-        f"Words are given by the rules below, never by hand. {decided} of {len(cells)} cells are decided; each interval "
-        f"holds its level by itself, so where nothing is true about 1 in 40 would be called supported by chance."
+        f"Words are given by the rules below, never by hand. {decided} of {len(cells)} cells are decided. Each interval "
+        "holds its level by itself: of claims of superiority that are false, up to 1 in 40 is called supported by "
+        "chance; of claims of equivalence, up to 1 in 20."
     ]
     if BUILTIN in group.corpora:
         caveats.insert(0, _SIMULATED)
@@ -92,7 +94,8 @@ def _material(group: Group) -> str:
     parts += (
         [f"{minutes[0]:g} min" if len(minutes) == 1 else f"{minutes[0]:g} to {minutes[-1]:g} min"] if minutes else []
     )
-    return f"On {_of(group)}: {', '.join(parts)}; {counts({'encoders': len(group.subjects)})}, {len(group.analyses)} analyses."
+    known = counts({"encoders": len(group.subjects)}), counts({"records": len(group.records)})
+    return f"On {_of(group)}: {', '.join(parts)}; {', '.join(known)}."
 
 
 def _listed(value: Any) -> list[Any]:
@@ -182,7 +185,6 @@ def _comparisons(records: Sequence[Record]) -> list[Block]:
     found = compared(records)
     blocks: list[Block] = []
     if found.each:
-        level_each = 100 * found.each[0].difference.level
         rows = [
             [f"{each.one} − {each.other}", each.condition, number(each.difference.mean),
              interval(each.difference.low, each.difference.high) or "no interval", _p(each.p), each.word,
@@ -190,12 +192,15 @@ def _comparisons(records: Sequence[Record]) -> list[Block]:
              + (f", {each.unpaired} left out that one of them lacks" if each.unpaired else "")]
             for each in found.each
         ]  # fmt: skip
+        levels = sorted({100 * each.difference.level for each in found.each})
         note = (
-            f"Differences within speakers of a language, averaged over languages. {len(found.each)} comparisons: intervals "
-            f"of {level_each:.4g} % each, which hold for all together at 95 % (Bonferroni); p of flipped signs, by Holm."
+            "Differences within speakers of a language, averaged over languages. Intervals of "
+            f"{' or '.join(f'{level:.4g}' for level in levels)} % each hold for all pairs under one condition together "
+            "at 95 % (Bonferroni); p of flipped signs, by Holm."
         )
         head = ("encoders", "condition", "difference of r", "interval", "p", "the first is", "over")
-        blocks.append(grid("Encoders against each other", head, rows, note=note, numeric=frozenset({2, 3, 4})))
+        title, numeric = "Encoders against each other", frozenset({2, 3, 4})
+        blocks.append(grid(title, head, rows[:_MOST_ROWS], note=note, numeric=numeric, folded=len(rows) > _MOST_OPEN))
     return blocks + [Text(f"Not compared: {'; '.join(found.not_compared)}.")] * bool(found.not_compared)
 
 
@@ -369,14 +374,14 @@ def line_of(group: Group, subject: Subject, analysis: str) -> str:
 
 def _rules_section() -> Section:
     says = (
-        "A claim is supported if each of its readings supports it, contradicted if one that is no gate contradicts it, and "
-        "undecided otherwise: without an interval, without a record, or where the interval holds both answers. Readings "
-        "are of findings as analyses left them; no claim reads a raw score."
+        "A claim is supported if each of its readings supports it, contradicted if one that is no gate contradicts it, "
+        "and undecided otherwise: without an interval, without a record, or where the interval holds both answers. "
+        "Readings are of findings as analyses left them; no claim reads a raw score."
     )
     thresholds = ", ".join(
         f"{claim.title} {reading.bound:g}" for claim in CLAIMS for reading in claim.readings if reading.bound
     )
-    note = f"Thresholds that were set by us, before these data: {thresholds}; margins of equivalence are the analyses' own."
+    note = f"Thresholds that are ours: {thresholds}. Margins of equivalence are the analyses' own settings."
     return Section("How words are given", "rules", (Text(says), Text(note), *rules()))
 
 

@@ -97,7 +97,8 @@ def svg(figure: Figure, y: tuple[float, float], id_: str, whose: str = "") -> st
     title = f"{whose}: {figure.title}" if whose else figure.title
     return (
         f'<svg class="figure" viewBox="0 0 {width} {height:.0f}" role="img" aria-labelledby="{id_}-t {id_}-d">'
-        f'<title id="{id_}-t">{escaped(title)}</title><desc id="{id_}-d">{escaped(described(figure))}</desc>{body}</svg>'
+        f'<title id="{id_}-t">{escaped(title)}</title><desc id="{id_}-d">{escaped(described(figure))}</desc>'
+        f"{body}</svg>"
     )
 
 
@@ -248,7 +249,8 @@ def _cell(point: Sequence[Any], left: float, top: float, size: float, scale: tup
     if value is None:
         return f'<text class="q" x="{middle}" y="{top + 20}" text-anchor="middle">–</text>'
     share = (value - scale[0]) / (scale[1] - scale[0]) if scale[1] > scale[0] else 0.5
-    box = f'<rect class="cell" x="{left + 1}" y="{top}" width="{size - 2}" height="32" fill-opacity="{0.04 + 0.3 * share:.2f}"/>'
+    place = f'x="{left + 1}" y="{top}" width="{size - 2}" height="32"'
+    box = f'<rect class="cell" {place} fill-opacity="{0.04 + 0.3 * share:.2f}"/>'
     reach = interval(low, high)
     lines = [(15, number(value), "")] + ([(27, reach, ' class="i"')] if reach else [])
     lines = lines if reach else [(21, number(value), "")]

@@ -29,13 +29,13 @@ PARTS = {
     "controls": Part(
         "Controls",
         "What of the score is acoustics, architecture, width, voice or chance?",
-        "Matched acoustics, random weights, random projections as wide, F0 and energy; shifted and mismatched movements; "
-        "random movements per phone.",
+        "Matched acoustics, random weights, random projections as wide, F0 and energy; shifted and mismatched "
+        "movements; random movements per phone.",
     ),
     "crossed": Part(
         "Language and speaker, crossed",
         "What does it cost that heads never heard the language, the speaker, or both?",
-        "The same minutes of training in all four cells, drawn nested; the margin of equivalence was stated beforehand.",
+        "The same minutes of training in all four cells, drawn nested; the margin of equivalence is stated beforehand.",
     ),
     "speakers": Part(
         "Speakers",
