@@ -21,7 +21,7 @@ def pearson(x: Float[np.ndarray, "*draws model"], y: Float[np.ndarray, "*draws m
     x, y = (values - values.mean(axis=-1, keepdims=True) for values in (x, y))
     with np.errstate(invalid="ignore", divide="ignore"):
         r = (x * y).sum(axis=-1) / np.sqrt((x**2).sum(axis=-1) * (y**2).sum(axis=-1))
-    return np.clip(r, -1, 1)
+    return np.asarray(np.clip(r, -1, 1))
 
 
 def spearman(x: Float[np.ndarray, "*draws model"], y: Float[np.ndarray, "*draws model"]) -> np.ndarray:
