@@ -72,6 +72,7 @@ PUBLIC: dict[str, Place] = {
     **_ours("analysis", {
         "tractprobe.analyses.Curves": "evidence.analyses.curves:Curves",
         "tractprobe.analyses.Downstream": "evidence.analyses.downstream:Downstream",
+        "tractprobe.analyses.Published": "evidence.analyses.published:Published",
         "tractprobe.analyses.LowResource": "evidence.analyses.low_resource:LowResource",
         "tractprobe.analyses.Speakers": "evidence.analyses.speakers:Speakers",
         "tractprobe.analyses.Disturbed": "evidence.analyses.disturbed:Disturbed",

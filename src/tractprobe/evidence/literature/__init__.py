@@ -1,9 +1,11 @@
 """Figures of the literature, as data with their sources."""
 
 import csv
+import tomllib
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
@@ -68,6 +70,63 @@ def cho_2022() -> dict[str, float]:
     """Return the articulatory scores of Cho et al. (2022) of those self-supervised models that SUPERB has, too."""
     rows = _rows("cho2022.csv")
     return {row["model"]: float(row["r"]) for row in rows if row["in_superb"] == row["self_supervised"] == "yes"}
+
+
+@dataclass(frozen=True)
+class PublishedFigure:
+    """A published correlation with its protocol; what is not known is ``None`` or empty.
+
+    Attributes
+    ----------
+    corpora
+        Names that prepared corpora have here, if it is of ones that can be prepared.
+    split
+        Ours of the same kind: ``sentence``, ``speaker`` or ``language``.
+    r_low, r_high
+        A range in place of ``r``.
+    at_least
+        Whether r is a bound.
+    read
+        ``primary``, ``averaged`` by us from the authors' table or plot, or ``secondary``: from a digest by others.
+    """
+
+    id: str
+    paper: str
+    system: str
+    corpus: str
+    targets: str
+    read: str
+    source: str
+    year: int | None = None
+    encoder: str = ""
+    head: str = ""
+    corpora: tuple[str, ...] = ()
+    languages: tuple[str, ...] = ()
+    speakers: int | None = None
+    split: str = ""
+    channels: int | None = None
+    metric: str = ""
+    lowpass_hz: float | None = None
+    r: float | None = None
+    r_low: float | None = None
+    r_high: float | None = None
+    at_least: bool = False
+
+    def __str__(self) -> str:
+        if self.r is not None:
+            return f"{'over ' if self.at_least else ''}{self.r:.3f}"
+        return f"{self.r_low:.2f} to {self.r_high:.2f}" if self.r_low is not None else "not read"
+
+
+@cache
+def published_figures() -> tuple[PublishedFigure, ...]:
+    """Return published correlations of articulatory inversion in the order of the list."""
+    rows = tomllib.loads((_HERE / "figures.toml").read_text(encoding="utf-8"))["figure"]
+    return tuple(PublishedFigure(**{key: _frozen(value) for key, value in row.items()}) for row in rows)
+
+
+def _frozen(value: object) -> Any:
+    return tuple(value) if isinstance(value, list) else value
 
 
 def overall(models: list[Superb], but: tuple[str, ...] = ()) -> Float[np.ndarray, " model"]:
