@@ -6,7 +6,7 @@ corpora: speakers and texts are drawn by the hash of the seed and their name.
 """
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence, Set
+from collections.abc import Collection, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Literal
 
@@ -54,6 +54,18 @@ class Split:
     def validation(self) -> tuple[str, ...]:
         """What choices are made on where only one division is used: the first fold's."""
         return self.folds[0].validation if self.folds else ()
+
+    def within(self, ids: Collection[str]) -> "Split":
+        """Return the split of some utterances alone; folds of which a side is then empty are left out."""
+        kept = set(ids)
+
+        def of(side: tuple[str, ...]) -> tuple[str, ...]:
+            return tuple(id_ for id_ in side if id_ in kept)
+
+        folds = tuple(Fold(of(fold.train), of(fold.validation)) for fold in self.folds)
+        return Split(
+            of(self.development), of(self.test), tuple(fold for fold in folds if fold.train and fold.validation)
+        )
 
 
 @dataclass(frozen=True)
@@ -127,6 +139,21 @@ class SplitRule:
         development = self._limited(development, seed)
         split = Split(_ids(development), _ids(test), self._folds(development, seed))
         self._check(split, entries, chosen)
+        return split
+
+    def of_sides(self, development: Sequence[Entry], test: Sequence[Entry], seed: int) -> Split:
+        """Return the split of two sides that are given, with ``train_min`` drawn and the divisions to choose on.
+
+        Raises
+        ------
+        ConfigError
+            There is less to learn from than ``train_min``.
+        """
+        development = self._limited(list(development), seed)
+        split = Split(_ids(development), _ids(test), self._folds(development, seed))
+        assert not set(split.development) & set(split.test)
+        if self.disjoint_text:
+            assert not {sentence(entry) for entry in development} & {sentence(entry) for entry in test}
         return split
 
     def values(self, entries: Sequence[Entry]) -> list[str]:

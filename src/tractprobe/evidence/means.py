@@ -43,7 +43,7 @@ class Mean:
     def estimate(self) -> Estimate | None:
         """The mean over channels, speakers and languages with its interval; ``None`` where no r is defined."""
         values = speaker_means(self.rows)
-        return mean_over_speakers(values) if values else None
+        return mean_over_speakers(values, fisher=True) if values else None
 
     @property
     def undefined(self) -> list[Row]:

@@ -282,11 +282,11 @@ def chosen_layer(result: Mapping[str, Any]) -> Label | None:
 def mean_r(result: Mapping[str, Any], layer: Label) -> Estimate | None:
     """Return the mean r of positions, or of the first targets there are, at one of a run's layers."""
     values = speaker_means(_of_first_target(result, layer))
-    return mean_over_speakers(values) if values else None
+    return mean_over_speakers(values, fisher=True) if values else None
 
 
 def point_r(result: Mapping[str, Any], layer: Label) -> float | None:
-    """Return the mean of ``mean_r`` alone, which takes no draws."""
+    """Return the mean of ``mean_r`` alone."""
     values = speaker_means(_of_first_target(result, layer))
     return point_over_speakers(values) if values else None
 
