@@ -1,8 +1,8 @@
 """A 2 x 2 of what heads have learned from: the test language or not, and the test speaker or not.
 
-All four are trained on equally many minutes and tested on the same utterances. Sentences of each language are dealt into
-blocks; what one speaker says of one block is the smallest part that is drawn, so that a corpus of any size needs few
-groups of moments. A fold of blocks is tested at a time, and no sentence of it is learned from, in any language.
+All four are trained on equally many minutes and tested on the same utterances. Sentences of each language are dealt
+into blocks; what one speaker says of one block is the smallest part that is drawn, so that a corpus of any size needs
+few groups of moments. A fold of blocks is tested at a time, and no sentence of it is learned from, in any language.
 
 Parts are drawn from one order, in which every speaker and language comes up in proportion: with ``T`` minutes of a
 speaker in a language, of which ``t`` come before a part of ``d`` minutes, it stands at ``(t + d / 2) / T``. What is
@@ -139,7 +139,9 @@ class CrossedRule:
         most = min((_minutes(pool) for _, pool, _ in pools), default=0.0)
         if self.train_min is not None:
             if self.train_min > most:
-                raise ConfigError(f"train_min={self.train_min}: there are only {most:.2f} min in the smallest condition")
+                raise ConfigError(
+                    f"train_min={self.train_min}: there are only {most:.2f} min in the smallest condition"
+                )
             most = self.train_min
         arms = [self._arm(condition, fold, _beginning(pool, most), tested, of, seed) for condition, pool, of in pools]
         return [arm for arm in arms if arm.tested]

@@ -1,57 +1,31 @@
-"""Held out in a 2 x 2: does it matter whether heads have heard the test language, and the test speaker?
+"""Held out in a 2 x 2: what it matters to heads to have heard the test language, and the test speaker.
 
-Four heads of each kind, on equally many minutes, are tested on the same utterances (``data/crossed``): r of a speaker in a
-language under each condition, paired. Means of frames play no part in r: where several folds are tested, deviations from
-each fold's own means are added up, of predictions x and measurements y, each with n frames::
-
-    r = Σ n r sd_x sd_y / √(Σ n sd_x² · Σ n sd_y²),    error² = Σ n (sd_x² + sd_y² - 2 r sd_x sd_y) / Σ n
+Four heads of each kind, on equally many minutes, are tested on the same utterances (``data.crossed``), and r of a
+speaker in a language is compared between them (``evidence.factorial``).
 """
 
-import math
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
-from tractprobe.data.crossed import (
-    BOTH,
-    CONDITIONS,
-    LANGUAGE_ONLY,
-    NEITHER,
-    SPEAKER_ONLY,
-    Arm,
-    Condition,
-    CrossedRule,
-    Unit,
-)
-from tractprobe.encoders.layers import Label
-from tractprobe.evidence.analyses.ratios import ratio_of_means
-from tractprobe.evidence.bench import Bench, chosen_layer
-from tractprobe.evidence.inference import (
-    FEWEST_LANGUAGES,
-    differences,
-    effect,
-    equivalence,
-    over_languages,
-    speakers_needed,
-)
+from tractprobe.data.crossed import BOTH, CONDITIONS, LANGUAGE_ONLY, NEITHER, SPEAKER_ONLY, Arm, Condition, CrossedRule
+from tractprobe.evidence.bench import Bench
+from tractprobe.evidence.effects import OVER, Cells, finding, none
+from tractprobe.evidence.factorial import Factorial
+from tractprobe.evidence.inference import FEWEST_LANGUAGES, effect, equivalence, over_languages, speakers_needed
+from tractprobe.evidence.ratio import ratio_of_means
 from tractprobe.evidence.record import Band, Column, Evidence, Figure, Finding, Part, Series, Table
-from tractprobe.probes.fitted import Fitted
-from tractprobe.runs.result import Row
+from tractprobe.runs.estimate import Scores
 from tractprobe.system.errors import ConfigError
 
-Values = Mapping[Unit, float]
-_CONTRASTS = {"known": (BOTH, SPEAKER_ONLY), "new": (LANGUAGE_ONLY, NEITHER)}  # speaker: language known, language new
-_ARTICULATORS = {
-    "td": "tongue dorsum", "tb": "tongue blade", "tt": "tongue tip", "li": "lower incisor", "ul": "upper lip",
-    "ll": "lower lip",
-}  # fmt: skip
+_CONTRASTS = {"new": (LANGUAGE_ONLY, NEITHER), "known": (BOTH, SPEAKER_ONLY)}  # speakers: language known, language new
+_KNOWING = "heads that know the language minus {what} of heads that do not, for {speaker} speakers"
 
 
 @dataclass(frozen=True)
 class Crossed:
-    """Does it matter for known and for new speakers whether heads have heard the language, at equal minutes?
+    """What it matters, for known and for new speakers, whether heads have heard the language, at equal minutes.
 
     Attributes
     ----------
@@ -74,213 +48,272 @@ class Crossed:
     def __post_init__(self):
         if not self.margin_r > 0:
             raise ConfigError(f"analysis.margin_r={self.margin_r}: must be above 0")
-        _ = self._rule
+        _ = self.rule
 
     @property
-    def _rule(self) -> CrossedRule:
+    def rule(self) -> CrossedRule:
+        """How the 2 x 2 is drawn."""
         return CrossedRule(
             self.text_folds, self.blocks, self.speaker_folds, self.validation_folds, self.train_min, self.disjoint_text
         )
 
     def __call__(self, bench: Bench) -> Evidence:
         """Return effects of language and speaker, equivalence, transfer ratios, and the profile over layers."""
-        arms = self._rule(list(bench.entries.values()), bench.seed)
-        fits = bench.fit([arm.split for arm in arms])
-        scores = Scores.of(arms, fits, bench.labels)
-        about = bench.settings.model.arguments.get("about") or {}
+        arms = self.rule(list(bench.entries.values()), bench.seed)
+        scores = Factorial.of(arms, bench.fit([arm.split for arm in arms]), bench.labels)
+        heard = (bench.settings.model.arguments.get("about") or {}).get("languages")
         return Evidence(
-            findings=tuple(self._findings(scores, about.get("languages"))),
-            tables=(_cells(scores), _training(arms), _layers(scores), _choices(scores)),
-            figures=(_conditions_figure(scores), self._languages_figure(scores), _layers_figure(scores)),
+            findings=(*self._effects(scores), *_transfers(scores), _mixed(scores), *_heard(scores, heard)),
+            tables=(_by_condition(scores), _training(arms), _layers(scores), _choices(scores)),
+            figures=(_bars(scores), self._languages(scores), self._articulators(scores), _profile(scores)),
             rows=tuple(scores.rows()),
             caveats=tuple(_caveats(scores, arms, bench)),
         )
 
-    def _findings(self, scores: "Scores", heard: Any) -> Iterable[Finding]:
+    def _effects(self, scores: Factorial) -> Iterator[Finding]:
         for speaker, pair in _CONTRASTS.items():
-            yield _difference(
-                f"language_effect_{speaker}_speaker", pair, scores,
-                f"r of heads that know the language minus r of heads that do not, for {speaker} speakers", self.margin_r,
-            )  # fmt: skip
-        yield self._equivalence("language_equivalence", scores, "new")
-        yield self._equivalence("language_equivalence_known_speaker", scores, "known")
-        yield _speaker_effect(scores, self.margin_r)
-        for speaker, pair in _CONTRASTS.items():
-            yield _transfer(f"transfer_ratio{'' if speaker == 'new' else '_known_speaker'}", pair, scores, speaker)
-        for speaker, pair in _CONTRASTS.items():
-            yield _difference(
-                f"language_effect_{speaker}_speaker_error", pair, scores,
-                f"error without static offsets of heads that know the language minus that of heads that do not, for "
-                f"{speaker} speakers", None, metric="error",
-            )  # fmt: skip
-        yield _mixed(scores)
-        yield _heard(scores, heard)
+            yield self._difference(f"language_effect_{speaker}_speaker", scores, pair, speaker)
+            yield self._equivalence(scores, pair, speaker)
+        yield self._of_speaker(scores)
+        for speaker, pair in _CONTRASTS.items() if scores.unit_of_error else ():
+            name = f"language_effect_{speaker}_speaker_error"
+            cells = scores.difference(*pair, metric="error")
+            says = "error, static offsets aside, of " + _KNOWING.format(what="that", speaker=speaker)
+            found = finding(name, says, cells, tested=True) if cells.values else none(name, scores.lacking(*pair))
+            yield replace(found, unit=scores.unit_of_error)
 
-    def _equivalence(self, name: str, scores: "Scores", speaker: str) -> Finding:
-        pair = _CONTRASTS[speaker]
-        values = scores.difference(pair)
-        says = (
-            f"r of heads that know the language minus r of heads that do not, for {speaker} speakers, with the 90 % "
-            f"interval of two one-sided tests against ± {self.margin_r:g}"
-        )
-        if not values:
-            return _undefined(name, scores.lacking(pair), "r")
+    def _difference(self, name: str, scores: Factorial, pair: tuple[Condition, Condition], speaker: str) -> Finding:
+        cells = scores.difference(*pair)
+        if not cells.values:
+            return none(name, scores.lacking(*pair))
+        says = "r of " + _KNOWING.format(what="r", speaker=speaker)
+        return finding(name, says, cells, tested=True, margin=self.margin_r)
+
+    def _equivalence(self, scores: Factorial, pair: tuple[Condition, Condition], speaker: str) -> Finding:
+        """Return the difference with the 90 % interval of two one-sided tests, whose larger p is given."""
+        name = "language_equivalence" + ("" if speaker == "new" else "_known_speaker")
+        cells = scores.difference(*pair)
+        if not (values := cells.of_speakers()):
+            return none(name, scores.lacking(*pair))
         tested = equivalence(values, self.margin_r)
-        estimate = tested.estimate90
+        reached = tested.estimate90
+        says = f"r of {_KNOWING.format(what='r', speaker=speaker)}, against ± {self.margin_r:g} by two one-sided tests"
         return Finding(
-            name, says, estimate.mean, estimate.low, estimate.high, "r", _OVER, _count(values), 0.90, tested.p,
-            self.margin_r, speakers_needed(values, self.margin_r),
+            name, says, reached.mean, reached.low, reached.high, "r", OVER, cells.count(), reached.level, tested.p,
+            self.margin_r, speakers_needed(values, self.margin_r), cells.parts(level=reached.level),
         )  # fmt: skip
 
-    def _languages_figure(self, scores: "Scores") -> Figure:
+    def _of_speaker(self, scores: Factorial) -> Finding:
+        """Return what knowing the speaker adds, averaged over known and new languages where both exist."""
+        name, says = "speaker_effect", "r of heads that know the speaker minus r of heads that do not"
+        each = {"known": scores.difference(BOTH, LANGUAGE_ONLY), "new": scores.difference(SPEAKER_ONLY, NEITHER)}
+        there = {language: cells for language, cells in each.items() if cells.values}
+        if not there:
+            return none(name, scores.lacking(BOTH, LANGUAGE_ONLY))
+        says += f", for {' and '.join(there)} languages"
+        return finding(name, says, Cells.mean(there.values()), tested=True, margin=self.margin_r)
+
+    def _languages(self, scores: Factorial) -> Figure:
+        return self._parts(scores, "language", "languages", "What knowing the language adds to r, by language")
+
+    def _articulators(self, scores: Factorial) -> Figure:
+        title = "What knowing the language adds to r, by articulator"
+        return self._parts(scores, "articulator", "articulators", title)
+
+    def _parts(self, scores: Factorial, kind: str, name: str, title: str) -> Figure:
         series = []
         for speaker, pair in _CONTRASTS.items():
-            if values := scores.difference(pair):
-                points = [[part.name, part.value, part.low, part.high] for part in _by_language(values)]
-                series.append(Series(f"{speaker} speakers", tuple(points)))
+            parts = [part for part in scores.difference(*pair).parts() if part.kind == kind]
+            points = tuple([part.name, part.value, part.low, part.high] for part in parts)
+            series += [Series(f"{speaker} speakers", points)] if points else []
         band = Band(f"margin of ± {self.margin_r:g}", -self.margin_r, self.margin_r)
-        title = "What knowing the language adds to r, by language"
-        return Figure("languages", title, "language", "difference in r", tuple(series), "points", band)
+        return Figure(name, title, kind, "difference in r", tuple(series), "points", band)
 
 
-_OVER = "mean over channels, speakers, languages"
+def _transfers(scores: Factorial) -> Iterator[Finding]:
+    for speaker, pair in _CONTRASTS.items():
+        name = "transfer_ratio" + ("" if speaker == "new" else "_known_speaker")
+        known, new = (scores.cells(condition).of_speakers() for condition in pair)
+        both = {key: known[key] for key in known if key in new}
+        if not both:
+            yield none(name, scores.lacking(*pair), "ratio")
+            continue
+        value, low, high = ratio_of_means(new, both)
+        says = f"r of heads that have not heard the language over r of heads that have, for {speaker} speakers"
+        if value is None:
+            yield none(name, f"{says}: undefined, as r of heads that have heard it is not above 0", "ratio")
+            continue
+        by = tuple(
+            Part("language", language, *ratio_of_means(*(_of(language, each) for each in (new, both))), n)
+            for language, n in sorted(Counter(language for language, _ in both).items())
+        )
+        count = scores.difference(*pair).count()
+        yield Finding(name, says, value, low, high, "ratio", OVER, count, by=by)
 
 
-@dataclass(frozen=True, eq=False)
-class Scores:
-    """Scores of the design, by condition, layer, language and speaker, and channel, over all folds.
+def _of(language: str, values: Scores) -> dict[tuple[str, str], float]:
+    return {key: value for key, value in values.items() if key[0] == language}
 
-    Attributes
-    ----------
-    layer_of
-        The layer that was chosen for each fold, language and speaker: by the validation of the heads that know least of
-        the unit, and so the same under every condition.
-    cells
-        (condition, layer, unit) to the rows of folds by channel.
+
+def _mixed(scores: Factorial) -> Finding:
+    """Return the effect of language with an interval over languages, as if these were drawn from others."""
+    name = "language_effect_over_languages"
+    cells = scores.difference(LANGUAGE_ONLY, NEITHER)
+    if not (values := cells.of_speakers()):
+        return none(name, scores.lacking(LANGUAGE_ONLY, NEITHER))
+    languages = len({language for language, _ in values})
+    if (reached := over_languages(values)) is None:
+        return none(name, f"an interval over languages takes {FEWEST_LANGUAGES} or more; there are {languages}")
+    says = "r of " + _KNOWING.format(what="r", speaker="new") + ", with an interval over languages and speakers"
+    return Finding(name, says, reached.mean, reached.low, reached.high, "r", OVER, cells.count(), reached.level)
+
+
+def _heard(scores: Factorial, heard: Any) -> Iterator[Finding]:
+    """Compare languages that the encoder has heard with others, whatever the heads have.
+
+    In r of heads that know neither language nor speaker, and in what knowing the language adds.
     """
-
-    labels: tuple[Label, ...]
-    layer_of: Mapping[tuple[int, Unit], Label]
-    folds: Mapping[tuple[Condition, Label, Unit], Mapping[tuple[str, int], Row]]
-
-    @classmethod
-    def of(cls, arms: Sequence[Arm], fits: Sequence[Fitted], labels: tuple[Label, ...]) -> "Scores":
-        """Take the rows of fitted arms; only the first set of targets is compared."""
-        layer_of: dict[tuple[int, Unit], Label] = {}
-        folds: dict[tuple[Condition, Label, Unit], dict[tuple[str, int], Row]] = {}
-        least_first = sorted(zip(arms, fits, strict=True), key=lambda each: CONDITIONS.index(each[0].condition))[::-1]
-        for arm, fitted in least_first:
-            layer = chosen_layer(fitted)
-            for unit in arm.tested:
-                layer_of.setdefault((arm.fold, unit), layer)
-            target = fitted.problem.targets.names[0]
-            for row in fitted.rows():
-                unit = (row["language"], row["speaker"])
-                if unit in arm.tested and row["target"] == target:
-                    own = folds.setdefault((arm.condition, row["layer"], unit), {})
-                    own[row["channel"], arm.fold] = row
-        return cls(labels, layer_of, folds)
-
-    @cached_property
-    def conditions(self) -> tuple[Condition, ...]:
-        """The conditions that exist, in the order of ``CONDITIONS``."""
-        there = {condition for condition, _, _ in self.folds}
-        return tuple(condition for condition in CONDITIONS if condition in there)
-
-    @cached_property
-    def units(self) -> tuple[Unit, ...]:
-        """Languages and speakers that were tested."""
-        return tuple(sorted({unit for _, _, unit in self.folds}))
-
-    @cached_property
-    def channels(self) -> tuple[str, ...]:
-        """Channels that were scored."""
-        return tuple(dict.fromkeys(channel for own in self.folds.values() for channel, _ in own))
-
-    def _rows(self, condition: Condition, unit: Unit, layer: Label | None) -> dict[tuple[str, int], Row]:
-        """Return a unit's rows by channel and fold, at a layer or at those that were chosen."""
-        if layer is not None:
-            return dict(self.folds.get((condition, layer, unit), {}))
-        own = {fold: chosen for (fold, other), chosen in self.layer_of.items() if other == unit}
-        return {
-            key: row
-            for fold, chosen in own.items()
-            for key, row in self.folds.get((condition, chosen, unit), {}).items()
-            if key[1] == fold
-        }
-
-    @cached_property
-    def _kept(self) -> dict[tuple[Unit, Label | None], frozenset[tuple[str, int]]]:
-        return {}
-
-    def kept(self, unit: Unit, layer: Label | None) -> frozenset[tuple[str, int]]:
-        """Return a unit's channels and folds in which r is defined under every condition that the unit has."""
-        found = self._kept.get((unit, layer))
-        if found is None:
-            each = [self._rows(condition, unit, layer) for condition in self.conditions]
-            defined = [{key for key, row in rows.items() if row["r"] is not None} for rows in each if rows]
-            found = self._kept[unit, layer] = frozenset(set.intersection(*defined)) if defined else frozenset()
-        return found
-
-    def values(
-        self, condition: Condition, layer: Label | None = None, channels: Iterable[str] | None = None, metric: str = "r"
-    ) -> dict[Unit, float]:
-        """Return each unit's mean over channels under a condition, at a layer or at those that were chosen.
-
-        Parameters
-        ----------
-        metric
-            ``r``, or ``error``: the root mean square error without static offsets, in the channels' unit.
-        """
-        chosen, values = set(self.channels if channels is None else channels), {}
-        for unit in self.units:
-            rows, kept = self._rows(condition, unit, layer), self.kept(unit, layer)
-            by_channel: dict[str, list[Row]] = {}
-            for (channel, fold), row in sorted(rows.items()):
-                if channel in chosen and (channel, fold) in kept:
-                    by_channel.setdefault(channel, []).append(row)
-            if by_channel:
-                each = [_pooled(own)[metric] for own in by_channel.values()]
-                values[unit] = math.fsum(each) / len(each)
-        return values
-
-    def difference(
-        self, pair: tuple[Condition, Condition], channels: Iterable[str] | None = None, metric: str = "r"
-    ) -> dict[Unit, float]:
-        """Return the difference between two conditions within each unit that has both."""
-        one, other = (self.values(condition, None, channels, metric) for condition in pair)
-        return differences(one, other)
-
-    def lacking(self, pair: tuple[Condition, Condition]) -> str:
-        """Say why two conditions cannot be compared."""
-        names = [condition.name for condition in pair if condition not in self.conditions]
-        if SPEAKER_ONLY in pair and SPEAKER_ONLY not in self.conditions:
-            return f"no heads with {' nor '.join(names)}: every speaker speaks one language only"
-        return f"no unit was tested both with {pair[0].name} and with {pair[1].name}"
-
-    def undefined(self) -> int:
-        """Return how many rows at the chosen layers are left out, as r is undefined under some condition."""
-        left_out = 0
-        for unit in self.units:
-            each = [set(self._rows(condition, unit, None)) for condition in self.conditions]
-            left_out += len(set().union(*each) - self.kept(unit, None))
-        return left_out
-
-    def rows(self) -> Iterable[dict[str, Any]]:
-        """Yield r and error of each condition and unit, at the chosen layers."""
-        for condition in self.conditions:
-            r, error = self.values(condition), self.values(condition, metric="error")
-            for language, speaker in r:
-                yield {
-                    "condition": condition.name, "language": language, "speaker": speaker,
-                    "r": r[language, speaker], "error": error[language, speaker],
-                }  # fmt: skip
+    neither = scores.cells(NEITHER).of_speakers()
+    effects = scores.difference(LANGUAGE_ONLY, NEITHER).of_speakers()
+    there = {language for language, _ in scores.units}
+    for name, says, values in (
+        ("heard_languages", "r, by heads that know neither language nor speaker,", neither),
+        ("heard_languages_effect", "what knowing the language adds to r for new speakers,", effects),
+    ):
+        if not isinstance(heard, list):
+            stated = f"{heard} languages, not which" if isinstance(heard, int) else "nothing"
+            yield none(name, f"which languages the encoder has heard is not known: model.about.languages says {stated}")
+        elif not there & set(heard) or not there - set(heard):
+            which = "none" if not there & set(heard) else "all"
+            yield none(name, f"the encoder has heard {which} of the languages here, {', '.join(sorted(there))}")
+        elif not values:
+            yield none(name, scores.lacking(LANGUAGE_ONLY, NEITHER))
+        else:
+            yield _heard_minus_others(name, says, values, set(heard))
 
 
-def _pooled(rows: Sequence[Row]) -> dict[str, float]:
-    """Return r and error of several folds, each about its own means."""
-    xy = math.fsum(row["n_frames"] * row["r"] * row["sd_predicted"] * row["sd_measured"] for row in rows)
-    xx, yy = (math.fsum(row["n_frames"] * row[name] ** 2 for row in rows) for name in ("sd_predicted", "sd_measured"))
-    frames = sum(row["n_frames"] for row in rows)
-    error = math.sqrt(max(0.0, xx + yy - 2 * xy) / frames)
-    return {"r": max(-1.0, min(1.0, xy / math.sqrt(xx * yy))), "error": error}
+def _heard_minus_others(name: str, says: str, values: Scores, heard: set[str]) -> Finding:
+    sides = [{key: value for key, value in values.items() if (key[0] in heard) is side} for side in (True, False)]
+    languages = ["+".join(sorted({language for language, _ in side})) for side in sides]
+    says = f"{says} in languages that the encoder has heard ({languages[0]}) minus others ({languages[1]})"
+    means = [_by_speaker(side) for side in sides]
+    paired = {("", speaker): means[0][speaker] - means[1][speaker] for speaker in means[0].keys() & means[1].keys()}
+    count = {"speakers": len(paired), "languages": len({language for language, _ in values})}
+    if paired.keys() == {("", speaker) for speaker in means[0].keys() | means[1].keys()}:
+        reached = effect(paired)
+        return Finding(
+            name, says, reached.mean, reached.low, reached.high, "r", "mean over languages, then speakers", count
+        )
+    difference = effect(sides[0]).mean - effect(sides[1]).mean
+    says = f"{says}; no interval, as speakers of the two differ"
+    return Finding(name, says, difference, None, None, "r", OVER, count | {"speakers": len({who for _, who in values})})
+
+
+def _by_speaker(values: Scores) -> dict[str, float]:
+    each: dict[str, list[float]] = {}
+    for (_, speaker), value in values.items():
+        each.setdefault(speaker, []).append(value)
+    return {speaker: sum(own) / len(own) for speaker, own in each.items()}
+
+
+def _by_condition(scores: Factorial) -> Table:
+    rows = []
+    for condition in scores.conditions:
+        cells = scores.cells(condition)
+        errors = scores.cells(condition, metric="error").of_speakers() if scores.unit_of_error else {}
+        for language in ("all", *sorted({language for language, _ in scores.units})):
+            values = {key: value for key, value in cells.of_speakers().items() if language in ("all", key[0])}
+            if values:
+                reached = effect(values, fisher=True)
+                error = effect({key: errors[key] for key in values}).mean if errors else None
+                rows.append({"condition": condition.name, "language": language, "r": reached.mean, "low": reached.low,
+                             "high": reached.high, "error": error, "speakers": reached.n})  # fmt: skip
+    columns = (
+        Column("condition"), Column("language"), Column("r", "r"), Column("low", "r"), Column("high", "r"),
+        Column("error", scores.unit_of_error, "error, static offsets aside"), Column("speakers"),
+    )  # fmt: skip
+    return Table("conditions", "r by what the heads know, over known utterances of one set", columns, tuple(rows))
+
+
+def _training(arms: Sequence[Arm]) -> Table:
+    rows = []
+    for condition in CONDITIONS:
+        own = [arm for arm in arms if arm.condition == condition]
+        shares = [arm.shares(unit) for arm in own for unit in arm.tested]
+        for fold in sorted({arm.fold for arm in own}):
+            minutes = [arm.minutes for arm in own if arm.fold == fold]
+            rows.append({"condition": condition.name, "fold": fold, "sets": len(minutes), "least": min(minutes),
+                         "most": max(minutes), "of_language": sum(language for language, _ in shares) / len(shares),
+                         "of_speaker": sum(speaker for _, speaker in shares) / len(shares)})  # fmt: skip
+    columns = (
+        Column("condition"), Column("fold", "", "fold of sentences"), Column("sets", "", "training sets"),
+        Column("least", "min", "minutes, the fewest"), Column("most", "min", "minutes, the most"),
+        Column("of_language", "min", "of the test language, on average"),
+        Column("of_speaker", "min", "of the test speaker, on average"),
+    )  # fmt: skip
+    return Table("training", "What heads learned from", columns, tuple(rows))
+
+
+def _layers(scores: Factorial) -> Table:
+    rows = []
+    for layer in scores.labels:
+        for condition in scores.conditions:
+            if values := scores.cells(condition, layer).of_speakers():
+                reached = effect(values, fisher=True)
+                rows.append({"layer": layer, "condition": condition.name, "r": reached.mean, "low": reached.low,
+                             "high": reached.high})  # fmt: skip
+    columns = (Column("layer"), Column("condition"), Column("r", "r"), Column("low", "r"), Column("high", "r"))
+    return Table("layers", "r of each layer by what the heads know", columns, tuple(rows))
+
+
+def _profile(scores: Factorial) -> Figure:
+    rows = _layers(scores).rows
+    series = tuple(
+        Series(
+            condition.name,
+            tuple(
+                [row["layer"], row["r"], row["low"], row["high"]] for row in rows if row["condition"] == condition.name
+            ),
+        )
+        for condition in scores.conditions
+    )
+    return Figure("layers", "r against the layer, by what the heads know", "layer", "r", series)
+
+
+def _choices(scores: Factorial) -> Table:
+    count = Counter(scores.layer_of.values())
+    rows = tuple({"layer": layer, "times": count[layer]} for layer in scores.labels if layer in count)
+    title = "Layers that validation chose, by the heads that know least of each language and speaker in each fold"
+    return Table("choices", title, (Column("layer"), Column("times", "", "times chosen")), rows)
+
+
+def _bars(scores: Factorial) -> Figure:
+    points = []
+    for condition in scores.conditions:
+        reached = effect(scores.cells(condition).of_speakers(), fisher=True)
+        points.append([condition.name, reached.mean, reached.low, reached.high])
+    title = "r by what the heads know, at equal minutes on the same utterances"
+    return Figure("conditions", title, "heads", "r", (Series("r", tuple(points)),), "bars")
+
+
+def _caveats(scores: Factorial, arms: Sequence[Arm], bench: Bench) -> Iterator[str]:
+    minutes = [arm.minutes for arm in arms]
+    speakers, languages = ({unit[place] for unit in scores.units} for place in (1, 0))
+    yield (
+        f"Heads learn from {min(minutes):.1f} to {max(minutes):.1f} minutes, so that all conditions have equally many; "
+        f"more minutes may change what a language adds. {len(speakers)} speakers are the unit of every interval."
+    )
+    yield (
+        "Heads that know the language have heard one language more, and heads that know the speaker one group of "
+        "speakers more, in the same minutes."
+    )
+    for pair in _CONTRASTS.values():
+        if not scores.difference(*pair).values:
+            yield f"Of the four conditions not all exist: {scores.lacking(*pair)}."
+    corpora = {language: {entry.corpus for entry in bench.entries.values() if entry.language == language}
+               for language in languages}  # fmt: skip
+    if len(bench.corpora) > 1 and (confounded := sorted(name for name, own in corpora.items() if len(own) == 1)):
+        yield f"{', '.join(confounded)} are of one corpus each: device and laboratory are known with the language."
+    lost, count = scores.undefined()
+    if lost:
+        yield f"r is undefined in {lost} of {count} channels of folds, which are left out under every condition."
