@@ -104,8 +104,8 @@ class CrossedRule:
         otherwise each of these is a sentence of its own.
     """
 
-    text_folds: int = 2
-    blocks: int = 3
+    text_folds: int = 3
+    blocks: int = 2
     speaker_folds: int = 8
     validation_folds: int = 3
     train_min: float | None = None
@@ -144,7 +144,7 @@ class CrossedRule:
                 )
             most = self.train_min
         arms = [self._arm(condition, fold, _beginning(pool, most), tested, of, seed) for condition, pool, of in pools]
-        return [arm for arm in arms if arm.tested]
+        return [arm for arm in arms if arm.tested and arm.split.development]
 
     def _arm(
         self, condition: Condition, fold: int, learned: list[_Part], tested: Sequence[_Part],

@@ -36,8 +36,8 @@ class Crossed:
     """
 
     margin_r: float = 0.03
-    text_folds: int = 2
-    blocks: int = 3
+    text_folds: int = 3
+    blocks: int = 2
     speaker_folds: int = 8
     validation_folds: int = 3
     train_min: float | None = None
@@ -298,10 +298,13 @@ def _bars(scores: Factorial) -> Figure:
 
 def _caveats(scores: Factorial, arms: Sequence[Arm], bench: Bench) -> Iterator[str]:
     minutes = [arm.minutes for arm in arms]
+    by_fold = [[arm.minutes for arm in arms if arm.fold == fold] for fold in {arm.fold for arm in arms}]
+    apart = max(max(own) / min(own) - 1 for own in by_fold)
     speakers, languages = ({unit[place] for unit in scores.units} for place in (1, 0))
     yield (
-        f"Heads learn from {min(minutes):.1f} to {max(minutes):.1f} minutes, so that all conditions have equally many; "
-        f"more minutes may change what a language adds. {len(speakers)} speakers are the unit of every interval."
+        f"Heads learn from {min(minutes):.1f} to {max(minutes):.1f} minutes, as many as the smallest condition of a fold "
+        f"of sentences has; within folds, minutes differ by up to {100 * apart:.0f} %, as whole blocks are drawn. More "
+        f"minutes may change what a language adds. {len(speakers)} speakers are the unit of every interval."
     )
     yield (
         "Heads that know the language have heard one language more, and heads that know the speaker one group of "
