@@ -71,6 +71,7 @@ PUBLIC: dict[str, Place] = {
     "torch.optim.lr_scheduler.LinearLR": Place("schedule", "torch.optim.lr_scheduler", "LinearLR"),
     **_ours("analysis", {
         "tractprobe.analyses.Curves": "evidence.analyses.curves:Curves",
+        "tractprobe.analyses.Phones": "evidence.analyses.phones:Phones",
     }),
     **_ours("smoothing", {"tractprobe.conditioning.Conditioning": "signals.smoothing:Smoothing"}),
     **_ours("reader", {
