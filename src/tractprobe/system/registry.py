@@ -77,6 +77,7 @@ PUBLIC: dict[str, Place] = {
         "tractprobe.analyses.LowResource": "evidence.analyses.low_resource:LowResource",
         "tractprobe.analyses.Speakers": "evidence.analyses.speakers:Speakers",
         "tractprobe.analyses.Disturbed": "evidence.analyses.disturbed:Disturbed",
+        "tractprobe.analyses.Phones": "evidence.analyses.phones:Phones",
     }),
     **_ours("smoothing", {"tractprobe.conditioning.Conditioning": "signals.smoothing:Smoothing"}),
     **_ours("reader", {
