@@ -16,7 +16,7 @@ from tractprobe.corpora.prepared.disturbed import DisturbedCorpus
 from tractprobe.corpora.prepared.manifest import Entry
 from tractprobe.data.splits import Split
 from tractprobe.evidence.bench import Bench
-from tractprobe.evidence.disturbance_report import SYMMETRIC, Heard, Report
+from tractprobe.evidence.disturbance_report import SYMMETRIC, TWIN, Heard, Report
 from tractprobe.evidence.listening import Listener
 from tractprobe.evidence.record import Evidence
 from tractprobe.signals.disturbances import Disturbance, Noise, Reversed, Room, Telephone, Vocoded, has_world
@@ -107,7 +107,7 @@ class Disturbed:
                 benches[name] = control
         for seed in range(self.twins):
             if (twin := bench.twin(seed)) is not None and twin.encoder.identity != bench.encoder.identity:
-                benches[f"twin {seed}"] = twin
+                benches[f"{TWIN} {seed}"] = twin
         return {name: Listener(each, splits, drawn) for name, each in benches.items()}
 
     def _hear(self, condition: Disturbance | None, listeners: Mapping[str, Listener], drawn: frozenset[str]) -> Heard:
