@@ -86,7 +86,7 @@ def test_reversed_twice_is_the_wave():
 @pytest.mark.parametrize("kind", ["white", "babble"])
 @pytest.mark.parametrize("snr_db", [20, 0, -5])
 def test_noise_has_the_ratio_that_it_says_and_the_same_course_at_every_ratio(kind: str, snr_db: float):
-    wave = pulses(110, 700)
+    wave = pulses(110, 700).astype(np.float64)
     noise = Noise(kind, snr_db)(wave, "a/1") - wave
     assert level_db(wave) - level_db(noise) == pytest.approx(snr_db, abs=1e-6)
     other = Noise(kind, 3)(wave, "a/1") - wave
@@ -167,7 +167,7 @@ def test_without_world_the_message_says_how_to_install_it(monkeypatch: pytest.Mo
 @pytest.mark.parametrize(
     "wrong",
     [
-        lambda: Noise("pink", 0),  # type: ignore[arg-type]
+        lambda: Noise("pink", 0),
         lambda: Noise("white", np.inf),
         lambda: Room(0),
         lambda: Vocoded(30),

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 from tractprobe.encoders.layers import Label, order
 from tractprobe.evidence.bench import Bench
@@ -45,19 +45,6 @@ class Heard:
         return self.fixed if view == _FIXED else self.refitted
 
 
-class Choices(Protocol):
-    """What the report needs to know of the analysis."""
-
-    @property
-    def reference_snr_db(self) -> float: ...
-
-    @property
-    def controls(self) -> Sequence[str]: ...
-
-    @property
-    def margin_r(self) -> float: ...
-
-
 @dataclass(frozen=True, eq=False)
 class Report:
     """Findings, tables and figures.
@@ -72,14 +59,18 @@ class Report:
         Names of conditions that could not be heard.
     utterances
         How many were listened to.
+    controls
+        The first is acoustics in findings.
     """
 
-    choices: Choices
     bench: Bench
     listeners: Mapping[str, Listener]
     heard: Sequence[Heard]
     left_out: Sequence[str]
     utterances: int
+    controls: Sequence[str]
+    reference_snr_db: float
+    margin_r: float
 
     def evidence(self) -> Evidence:
         """Return all of it."""
@@ -116,7 +107,7 @@ class Report:
 
     def _families(self) -> list[tuple[str, str, str, list[Heard]]]:
         """Return (name, its end, what is done, conditions) of what findings are about."""
-        reference = self.choices.reference_snr_db
+        reference = self.reference_snr_db
         noises = [
             each for each in self.heard if isinstance(each.condition, Noise) and each.condition.snr_db == reference
         ]
@@ -139,7 +130,7 @@ class Report:
 
     def _of_family(self, name: str, at: str, how: str, heard: Sequence[Heard]) -> list[Finding]:
         """Return the loss, acoustics' own loss, the difference, and the loss of heads that are fitted to it."""
-        acoustics = self.choices.controls[0]
+        acoustics = self.controls[0]
         says = f"loss of r {how}"
         own, theirs, refitted = (
             self._lost(heard, self.own), self._lost(heard, acoustics), self._lost(heard, self.own, _REFITTED)
@@ -153,7 +144,7 @@ class Report:
             self._loss(f"{name}_loss{at}", says, own, absent),
             self._loss(f"{name}_loss{at}_acoustics", f"{says}, of {acoustics}", theirs, absent),
             self._loss(f"{name}{at}_beyond_acoustics", f"{says}, beyond what {acoustics} loses",
-                       own.minus(theirs) if own and theirs else None, absent, self.choices.margin_r),
+                       own.minus(theirs) if own and theirs else None, absent, self.margin_r),
             self._loss(f"{name}_loss{at}_refitted", f"{says}, of heads that are fitted to it", refitted, absent),
         ]  # fmt: skip
 
@@ -168,7 +159,7 @@ class Report:
         absent = "the encoder has no other weights, or analysis.twins=0"
         return [
             self._loss("reversal_loss_twin", says, of_twins, absent),
-            self._loss("reversal_beyond_twin", other, beyond, absent, self.choices.margin_r),
+            self._loss("reversal_beyond_twin", other, beyond, absent, self.margin_r),
         ]
 
     def _check(self) -> Finding:

@@ -75,7 +75,7 @@ class Disturbed:
         """Return everything that is done to speech, whether WORLD is installed or not."""
         return [
             Reversed(),
-            *(Noise(kind, snr_db, seed) for kind in self.noises for snr_db in self.snrs_db),  # type: ignore[arg-type]
+            *(Noise(kind, snr_db, seed) for kind in self.noises for snr_db in self.snrs_db),
             Telephone(),
             Room(self.reverberation_s, self.direct_db, seed),
             *(Vocoded(),) * bool(self.semitones or self.tract_lengths),
@@ -94,7 +94,10 @@ class Disturbed:
         for condition in possible:
             heard.append(self._hear(condition, listeners, drawn))
             log.info("%s: heard by %s", condition.name, ", ".join(heard[-1].fixed))
-        return Report(self, bench, listeners, heard, left_out, len(drawn)).evidence()
+        report = Report(
+            bench, listeners, heard, left_out, len(drawn), self.controls, self.reference_snr_db, self.margin_r
+        )
+        return report.evidence()
 
     def _listeners(self, bench: Bench, splits: Sequence[Split], drawn: frozenset[str]) -> dict[str, Listener]:
         """Return who listens, by name: the encoder itself first, then controls and twins other than itself."""
