@@ -204,7 +204,7 @@ class ShiftedScores:
 
     def __init__(self, draws: int, longer_than_s: float, seed: int):
         self.draws, self.longer_than_s, self.seed = draws, longer_than_s, seed
-        self._by_language: dict[str, list[Float[np.ndarray, "1+draw label+1 1+channel"]]] = {}
+        self._by_language: dict[str, np.ndarray] = {}  # sums and counts: (2, 1 + draw, label + 1, 1 + channel)
         self._left_out: list[tuple[str, str]] = []
         self._fewest: list[int] = []
 
@@ -221,14 +221,15 @@ class ShiftedScores:
         r = np.concatenate([read.r()[..., None], drawn], axis=-1).transpose(2, 0, 1)
         r = np.concatenate([_mean(r, axis=2)[..., None], r], axis=2)
         r = np.concatenate([r, r[:, [read.labels.index(chosen)]]], axis=1)
-        self._by_language.setdefault(read.key.language, []).append(r)
+        sums = np.stack([np.nan_to_num(r), np.isfinite(r)])
+        self._by_language[read.key.language] = self._by_language.get(read.key.language, 0) + sums
 
     def null(self, labels: Sequence[Label], channels: Sequence[str]) -> Null | None:
         """Return the means over speakers, then languages; ``None`` if nobody could be shifted."""
         if not self._by_language:
             return None
-        each = [_mean(np.stack(speakers), axis=0) for speakers in self._by_language.values()]
-        r = _mean(np.stack(each), axis=0)
+        with np.errstate(invalid="ignore"):
+            r = _mean(np.stack([total / count for total, count in self._by_language.values()]), axis=0)
         parts = (r[:, :-1, 0], r[:, -1:, 0], r[:, :-1, 1:].reshape(len(r), -1))
         tests = np.concatenate(parts, axis=1)
         left_out = tuple(sorted(self._left_out))
