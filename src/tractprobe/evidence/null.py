@@ -179,7 +179,7 @@ class Null:
 
     @cached_property
     def p(self) -> Float[np.ndarray, " test"]:
-        """p by the largest statistic of each draw over all tests (max-T), each in deviations of its own null."""
+        """P by the largest statistic of each draw over all tests (max-T), each in deviations of its own null."""
         from tractprobe.evidence.inference import max_t
 
         p = np.full(len(self.observed), np.nan)

@@ -72,6 +72,9 @@ PUBLIC: dict[str, Place] = {
     **_ours("analysis", {
         "tractprobe.analyses.Controls": "evidence.analyses.controls:Controls",
         "tractprobe.analyses.Curves": "evidence.analyses.curves:Curves",
+        "tractprobe.analyses.LowResource": "evidence.analyses.low_resource:LowResource",
+        "tractprobe.analyses.Speakers": "evidence.analyses.speakers:Speakers",
+        "tractprobe.analyses.Disturbed": "evidence.analyses.disturbed:Disturbed",
     }),
     **_ours("smoothing", {"tractprobe.conditioning.Conditioning": "signals.smoothing:Smoothing"}),
     **_ours("reader", {
