@@ -25,7 +25,8 @@ from tractprobe.probes.fitted import Fitted
 _MOST_PARTNERS = 10  # sentences that one is set against
 _LEAST_VARIANCE = 1e-9  # as a share of the variance of all frames: less is rounding
 
-Courses = Float[np.ndarray, "*any frame"]
+Courses = Float[np.ndarray, "..."]
+"""Arrays whose last axis is frames."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,15 +91,15 @@ def reads(bench: Bench, fitted: Fitted) -> Iterator[Read]:
         yield Read(key, fitted.problem.labels, tuple(bench.predictions(fitted, sorted(ids))))
 
 
-def paired_r(predicted: Courses, measured: Courses) -> Float[np.ndarray, "*any"]:
+def paired_r(predicted: Courses, measured: Courses) -> Float[np.ndarray, "..."]:
     """Return r over the frames that both courses have (NaN: not); NaN where one of them does not vary."""
     both = np.isfinite(predicted) & np.isfinite(measured)
     one, other = (_centred(np.where(both, course, np.nan))[0] for course in np.broadcast_arrays(predicted, measured))
     sums = (both.sum(axis=-1), one.sum(-1), other.sum(-1), (one**2).sum(-1), (other**2).sum(-1), (one * other).sum(-1))
-    return _r(*sums)
+    return _r(*map(np.asarray, sums))
 
 
-def shifted_r(predicted: Courses, measured: Courses) -> Float[np.ndarray, "*any shift"]:
+def shifted_r(predicted: Courses, measured: Courses) -> Float[np.ndarray, "... shift"]:
     """Return r of predictions at frame t and movements at t + shift, in a circle, for every shift, exactly.
 
     With masks u and v of the frames that there are, n, sums and sums of products of all shifts are circular

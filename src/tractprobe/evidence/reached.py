@@ -59,7 +59,7 @@ class Reached:
 
     @cached_property
     def cells(self) -> Cells:
-        """r of the first set of targets at the chosen inputs."""
+        """Scores in r of the first set of targets at the chosen inputs."""
         return Cells.of(self.rows())
 
     def cells_at(self, label: Label) -> Cells:

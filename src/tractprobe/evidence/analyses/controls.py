@@ -14,7 +14,7 @@ from tractprobe.evidence.effects import OVER, Cells, finding, none
 from tractprobe.evidence.inference import effect
 from tractprobe.evidence.null import Null, ShiftedScores, reads
 from tractprobe.evidence.reached import Reached
-from tractprobe.evidence.record import Band, Column, Evidence, Figure, Finding, Level, Part, Series, Table
+from tractprobe.evidence.record import Band, Column, Evidence, Figure, Finding, Level, Series, Table
 from tractprobe.probes.states import HeadInput
 from tractprobe.system.errors import ConfigError, RunError, TractprobeError, first_line
 
@@ -25,7 +25,7 @@ Conditions = dict[str, Cells]
 
 @dataclass(frozen=True)
 class Controls:
-    """How much of an encoder's r do acoustics, architecture, width, voice, chance and memorised phones explain?
+    """What an encoder's r exceeds: acoustics, architecture, width, voice, chance and memorised phones.
 
     Everything is linear, held out by language, and paired by speaker and channel. Layers, and the best of several
     controls, are chosen by validation inside each split.
@@ -51,7 +51,7 @@ class Controls:
     """
 
     acoustics: Sequence[str] = ("mel", "mel_matched", "mfcc", "mfcc_matched")
-    voice: Sequence[str] = ("f0_energy", "f0_energy_matched")
+    voice: Sequence[str] = ("f0_energy_matched",)
     random_seeds: int = 3
     projections: int = 3
     shifts: int = 2000
@@ -197,9 +197,9 @@ class _Comparison:
             self.check_agreement(own, null)
         mean, low, high = null.band(null.chosen)
         says = (
-            f"r against movements that were shifted in a circle by more than {self.asked.shift_s:g} s within a speaker's "
-            f"test utterances of a language, {self.asked.shifts} random shifts of at least {null.fewest} for each; p is "
-            "of the encoder's r at the chosen layer, by the largest of all layers and channels"
+            f"r against movements shifted in a circle by more than {self.asked.shift_s:g} s within a speaker's test "
+            f"utterances of a language, {self.asked.shifts} times, each drawn from at least {null.fewest} shifts; p is of "
+            "the encoder's r at the chosen layer, by the largest of all layers and channels"
         )
         values = own.cells.of_speakers()
         count = {"shifts": self.asked.shifts, "speakers": len({key[1] for key in values}), "languages": len(own.fits)}
@@ -238,8 +238,8 @@ class _Comparison:
             return none("selectivity", "no control task: the corpora have no phone labels")
         conditions |= {"movements_in_phones": movements, "control_task": control}
         says = (
-            "r of movements minus r of a control task: for each third of each phone a fixed random position, smoothed as "
-            "movements are (Hewitt & Liang 2019); the same frames, layers and heads"
+            "r of movements minus r of a control task: a fixed random position for each third of each phone, smoothed "
+            "as movements are (Hewitt & Liang 2019); the same frames, layers and heads"
         )
         return finding("selectivity", says, movements.minus(control), tested=True, margin=self.asked.margin_r)
 
@@ -283,8 +283,9 @@ def _counted(names: Sequence[str] | object) -> list[tuple[str, int]]:
 def _conditions_table(own: Cells, conditions: Conditions) -> Table:
     """Return r of each condition, and what the encoder exceeds it by."""
     columns = (
-        Column("condition"), Column("r", "r"), Column("low", "r"), Column("high", "r"), Column("exceeded", "r", "encoder - it"),
-        Column("exceeded_low", "r", "low"), Column("exceeded_high", "r", "high"), Column("speakers"), Column("languages"),
+        Column("condition"), Column("r", "r"), Column("low", "r"), Column("high", "r"),
+        Column("exceeded", "r", "encoder - it"), Column("exceeded_low", "r", "low"), Column("exceeded_high", "r", "high"),
+        Column("speakers"), Column("languages"),
     )  # fmt: skip
     rows = []
     for name, cells in conditions.items():
