@@ -84,21 +84,22 @@ class Cells:
 
 
 def finding(
-    name: str, says: str, cells: Cells, *, tested: bool = False, margin: float | None = None, level: float = 0.95
+    name: str, says: str, cells: Cells, *, tested: bool = False, margin: float | None = None, unit: str = "r"
 ) -> Finding:
     """Return the mean of some cells as a finding; one without any number says so.
 
     Parameters
     ----------
     tested
-        Whether the cells are differences, which may be 0: then with the p of sign flips. Otherwise they are r.
+        Whether 0 is what the cells are tested against, as differences are, with the p of sign flips.
     margin
         The true difference that ``needed`` counts speakers for.
     """
     values = cells.of_speakers()
     if not values:
-        return none(name, f"{says}: no speaker has it")
-    reached = effect(values, level, fisher=not tested)
+        return none(name, f"{says}: no speaker has it", unit)
+    fisher = unit == "r" and not tested
+    reached = effect(values, fisher=fisher)
     if cells.lost:
         says = f"{says}; {cells.lost} of {cells.lost + len(cells.values)} scores are undefined and in no mean"
     if reached.low is None:
@@ -106,8 +107,8 @@ def finding(
     p = sign_flip_p(values) if tested and reached.n > 1 else None
     needed = speakers_needed(values, margin, aim="superiority") if margin and tested else None
     return Finding(
-        name, says, reached.mean, reached.low, reached.high, "r", OVER, cells.count(), level, p, margin, needed,
-        cells.parts(fisher=not tested, level=level),
+        name, says, reached.mean, reached.low, reached.high, unit, OVER, cells.count(), p=p, margin=margin,
+        needed=needed, by=cells.parts(fisher=fisher),
     )  # fmt: skip
 
 

@@ -9,8 +9,9 @@ from tractprobe.data.targets import Targets
 from tractprobe.encoders.layers import Label
 from tractprobe.evidence.bench import Bench, chosen_layer
 from tractprobe.evidence.effects import Cells
+from tractprobe.evidence.means import pooled
 from tractprobe.probes.fitted import Fitted
-from tractprobe.runs.result import ScoreRow
+from tractprobe.runs.result import Row, ScoreRow
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,10 +53,17 @@ class Reached:
         """The encoder that each split's heads read."""
         return {value: fitted.problem.settings.id.model for value, fitted in self.fits.items()}
 
-    def rows(self, target: str = "") -> Iterator[ScoreRow]:
-        """Yield the test scores of the chosen inputs, in one set of targets, the first by default."""
+    def rows(self, target: str = "", label: Label | None = None) -> list[Row]:
+        """Return test scores at the chosen inputs or at one input, in one set of targets, the first by default.
+
+        What several splits test of one speaker in a language, as folds of sentences do, is pooled over its frames.
+        """
+        rows: list[Row] = []
         for value, fitted in self.fits.items():
-            yield from rows_at(fitted, self.chosen[value], target)
+            of_split = {"layer": "", "seed": 0, "held_out": value, "run": value}
+            chosen = self.chosen[value] if label is None else label
+            rows += [{**row, **of_split} for row in rows_at(fitted, chosen, target)]
+        return pooled(rows)
 
     @cached_property
     def cells(self) -> Cells:
@@ -64,7 +72,7 @@ class Reached:
 
     def cells_at(self, label: Label) -> Cells:
         """Return r of the first set of targets at one input."""
-        return Cells.of(row for fitted in self.fits.values() for row in rows_at(fitted, label))
+        return Cells.of(self.rows(label=label))
 
 
 def rows_at(fitted: Fitted, label: Label, target: str = "") -> Iterator[ScoreRow]:
