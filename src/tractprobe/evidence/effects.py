@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from tractprobe.evidence.inference import effect, sign_flip_p, speakers_needed
 from tractprobe.evidence.record import Finding, Part
@@ -110,6 +111,30 @@ def finding(
         name, says, reached.mean, reached.low, reached.high, unit, OVER, cells.count(), p=p, margin=margin,
         needed=needed, by=cells.parts(fisher=fisher),
     )  # fmt: skip
+
+
+def point(x: object, cells: Cells, *, fisher: bool = True) -> list:
+    """Return (x, mean, low, high) as figures take it, ``None`` where nothing is defined.
+
+    Parameters
+    ----------
+    fisher
+        Whether the cells are r, and no differences of it.
+    """
+    values = cells.of_speakers()
+    if not values:
+        return [x, None, None, None]
+    reached = effect(values, fisher=fisher)
+    return [x, reached.mean, reached.low, reached.high]
+
+
+def rows_of(conditions: Mapping[str, Cells], metric: str = "r") -> tuple[dict[str, Any], ...]:
+    """Return each speaker's mean over channels as tidy rows, by which the report pairs encoders."""
+    return tuple(
+        {"condition": name, "language": language, "speaker": speaker, metric: value}
+        for name, cells in conditions.items()
+        for (language, speaker), value in sorted(cells.of_speakers().items())
+    )
 
 
 def none(name: str, says: str, unit: str = "r") -> Finding:

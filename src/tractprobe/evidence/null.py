@@ -20,6 +20,8 @@ from tractprobe.corpora.prepared.texts import sentence
 from tractprobe.data.groups import GroupKey
 from tractprobe.encoders.layers import Label
 from tractprobe.evidence.bench import Bench, Prediction
+from tractprobe.evidence.inference import max_t
+from tractprobe.evidence.record import Column, Table
 from tractprobe.probes.fitted import Fitted
 
 _MOST_PARTNERS = 10  # sentences that one is set against
@@ -181,8 +183,6 @@ class Null:
     @cached_property
     def p(self) -> Float[np.ndarray, " test"]:
         """P by the largest statistic of each draw over all tests (max-T), each in deviations of its own null."""
-        from tractprobe.evidence.inference import max_t
-
         p = np.full(len(self.observed), np.nan)
         mean, deviation = self.drawn.mean(axis=0), self.drawn.std(axis=0)
         known = np.isfinite(self.observed) & (deviation > 0)
@@ -190,6 +190,23 @@ class Null:
         if known.any():
             p[known] = max_t(*scaled)
         return p
+
+    def table(self) -> Table:
+        """Return each channel at each layer against its own null."""
+        columns = (Column("layer"), Column("channel"), Column("r", "r"),
+                   Column("null", "r", "95 % of shifts are below"), Column("p", "", "p (max-T)"))  # fmt: skip
+        tests = {
+            (layer, channel): self.column(number, place)
+            for number, layer in enumerate(self.labels)
+            for place, channel in enumerate(self.channels)
+        }
+        rows = tuple(
+            {"layer": layer, "channel": channel, "r": float(self.observed[test]), "null": self.band(test, 0.9)[2],
+             "p": float(self.p[test])}
+            for (layer, channel), test in tests.items()
+            if np.isfinite(self.p[test])
+        )  # fmt: skip
+        return Table("null", "r of each channel against circular shifts; p of all tests together", columns, rows)
 
 
 class ShiftedScores:

@@ -1,5 +1,6 @@
 """Controls: what of a score the sound, the architecture, the width, the voice, chance and memorised phones explain."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
@@ -10,7 +11,7 @@ from tractprobe.data.splits import Split
 from tractprobe.data.targets import Positions
 from tractprobe.evidence.acoustics import matched, projections, seen_by_layer_0
 from tractprobe.evidence.bench import Bench
-from tractprobe.evidence.effects import OVER, Cells, finding, none
+from tractprobe.evidence.effects import OVER, Cells, finding, none, point, rows_of
 from tractprobe.evidence.inference import effect
 from tractprobe.evidence.null import Null, ShiftedScores, reads
 from tractprobe.evidence.reached import Reached
@@ -97,13 +98,10 @@ class _Comparison:
         null, mismatched = self.by_chance(own)
         findings += [self.null_finding(own, null), self.mismatched_finding(own, mismatched, conditions)]
         findings.append(self.selectivity(conditions))
-        rows = tuple(
-            {"condition": name, "language": language, "speaker": speaker, "r": value}
-            for name, cells in conditions.items()
-            for (language, speaker), value in sorted(cells.of_speakers().items())
+        tables = (_conditions_table(own.cells, conditions), *([null.table()] if null else []))
+        return Evidence(
+            tuple(findings), tables, (self.figure(own, conditions, null),), rows_of(conditions), tuple(self.caveats)
         )
-        tables = (_conditions_table(own.cells, conditions), *_channels_table(null))
-        return Evidence(tuple(findings), tables, (self.figure(own, conditions, null),), rows, tuple(self.caveats))
 
     def acoustics(self) -> tuple[Cells, str]:
         """Return the best spectrum of each split."""
@@ -120,7 +118,7 @@ class _Comparison:
             if seen_s is not None
             else "what layer 0 sees is not known: _matched acoustics see 2.565 s, as that of wav2vec 2.0"
         )
-        won = ", ".join(f"{model} in {count}" for model, count in _counted(best.models.values()))
+        won = ", ".join(f"{model} in {count}" for model, count in Counter(best.models.values()).most_common())
         return (
             best.cells,
             f"r of the encoder minus that of the best of {len(each)} spectra (by validation: {won} splits)",
@@ -198,8 +196,8 @@ class _Comparison:
         mean, low, high = null.band(null.chosen)
         says = (
             f"r against movements shifted in a circle by more than {self.asked.shift_s:g} s within a speaker's test "
-            f"utterances of a language, {self.asked.shifts} times, each drawn from at least {null.fewest} shifts; p is of "
-            "the encoder's r at the chosen layer, by the largest of all layers and channels"
+            f"utterances of a language, {self.asked.shifts} times, each drawn from at least {null.fewest} shifts; "
+            "p is of the encoder's r at the chosen layer, by the largest of all layers and channels"
         )
         values = own.cells.of_speakers()
         count = {"shifts": self.asked.shifts, "speakers": len({key[1] for key in values}), "languages": len(own.fits)}
@@ -246,10 +244,10 @@ class _Comparison:
     def figure(self, own: Reached, conditions: Conditions, null: Null | None) -> Figure:
         """Return r against the layer, with controls as levels and the null as a band."""
         label = self.bench.settings.id.model
-        series = [Series(label, tuple(_point(layer, own.cells_at(layer)) for layer in self.bench.labels))]
+        series = [Series(label, tuple(point(layer, own.cells_at(layer)) for layer in self.bench.labels))]
         if self.random:
             drawn = [Cells.mean(each.cells_at(layer) for each in self.random) for layer in self.bench.labels]
-            points = tuple(_point(layer, cells) for layer, cells in zip(self.bench.labels, drawn, strict=True))
+            points = tuple(point(layer, cells) for layer, cells in zip(self.bench.labels, drawn, strict=True))
             series.append(Series("random weights", points))
         texts = {"acoustics": "best acoustics", "projection": "random projections", "voice": "pitch and loudness",
                  "mismatched": "other sentences", "control_task": "control task"}  # fmt: skip
@@ -266,54 +264,19 @@ class _Comparison:
         return Figure("layers", title, "layer", "r", tuple(series), "lines", band, tuple(levels))
 
 
-def _point(layer: object, cells: Cells) -> list:
-    values = cells.of_speakers()
-    if not values:
-        return [layer, None, None, None]
-    reached = effect(values, fisher=True)
-    return [layer, reached.mean, reached.low, reached.high]
-
-
-def _counted(names: Sequence[str] | object) -> list[tuple[str, int]]:
-    from collections import Counter
-
-    return Counter(names).most_common()  # type: ignore[arg-type]
-
-
 def _conditions_table(own: Cells, conditions: Conditions) -> Table:
     """Return r of each condition, and what the encoder exceeds it by."""
     columns = (
         Column("condition"), Column("r", "r"), Column("low", "r"), Column("high", "r"),
-        Column("exceeded", "r", "encoder - it"), Column("exceeded_low", "r", "low"), Column("exceeded_high", "r", "high"),
-        Column("speakers"), Column("languages"),
+        Column("exceeded", "r", "encoder - it"), Column("exceeded_low", "r", "low"),
+        Column("exceeded_high", "r", "high"), Column("speakers"), Column("languages"),
     )  # fmt: skip
     rows = []
     for name, cells in conditions.items():
-        row = dict(zip(("condition", "r", "low", "high"), _point(name, cells), strict=True))
+        row = dict(zip(("condition", "r", "low", "high"), point(name, cells), strict=True))
         difference = own.minus(cells)
         if name != "encoder" and difference.values:
             gained = effect(difference.of_speakers())
             row |= {"exceeded": gained.mean, "exceeded_low": gained.low, "exceeded_high": gained.high}
         rows.append(row | {unit: cells.count()[unit] for unit in ("speakers", "languages")})
     return Table("conditions", "r of the encoder and of its controls", columns, tuple(rows))
-
-
-def _channels_table(null: Null | None) -> list[Table]:
-    """Return each channel at each layer against its null."""
-    if null is None:
-        return []
-    columns = (
-        Column("layer"),
-        Column("channel"),
-        Column("r", "r"),
-        Column("null", "r", "95 % of shifts below"),
-        Column("p"),
-    )
-    rows = []
-    for number, layer in enumerate(null.labels):
-        for place, channel in enumerate(null.channels):
-            test = null.column(number, place)
-            if (p := float(null.p[test])) == p:
-                r, (_, _, high) = float(null.observed[test]), null.band(test, 0.90)
-                rows.append({"layer": layer, "channel": channel, "r": r, "null": high, "p": p})
-    return [Table("null", "r of each channel against circular shifts; p by max-T", columns, tuple(rows))]
