@@ -2,13 +2,13 @@
 
 growth    for each number of speakers, half of them of each of two languages: a corpus of two utterances of 1.2 s of
           each, and the seconds of the processor that each analysis of one window of log-mel takes, for each speaker and
-          in units of what the smallest corpus takes for each of its own: at most 1 if cost grows no faster than speakers
+          in units of what the smallest corpus takes for each: at most 1 if cost grows no faster than speakers
 linear    on the built-in corpus: seconds of the processor for one pass of MODEL (an option of conf/model, by default
           Whisper tiny's architecture with random weights), for an analysis whose encoders' states are cached, and the
           second in units of the first
 
-Seconds of the processor, which a busy machine changes little. Analyses leave out what has nothing to do with a bench: the
-voice, whose pitch takes longer than all else, and nonlinear heads.
+Seconds of the processor, which a busy machine changes little. Analyses leave out what has nothing to do with a bench:
+the voice, whose pitch takes longer than all else, and nonlinear heads.
 """
 
 import argparse
@@ -84,8 +84,8 @@ def linear(folder: Path, analyses: Sequence[str], model: str) -> None:
         shutil.rmtree(place / "runs")
         shutil.rmtree(place / "cache" / "sums")
         seconds = analysed(analysis, place, *line)
-        print(f"{analysis:9} of {model}: {seconds:7.1f} s besides encoding, {seconds / passed:.2f} x one pass ({passed:.1f} s)",
-              flush=True)  # fmt: skip
+        ratio = f"{seconds / passed:.2f} x one pass ({passed:.1f} s)"
+        print(f"{analysis:9} of {model}: {seconds:7.1f} s besides encoding, {ratio}", flush=True)
     shutil.rmtree(place)
 
 

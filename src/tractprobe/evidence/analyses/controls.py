@@ -38,7 +38,7 @@ class Controls:
     voice
         Options of conf/model that know no spectrum.
     random_seeds
-        How many times the architecture's weights are drawn; the seeds are 1, 2, ...
+        How many times the architecture's weights are drawn; the seeds are 1, 2, ..., without the encoder's own.
     projections
         How many random projections of acoustics are drawn.
     shifts
@@ -126,7 +126,9 @@ class _Comparison:
 
     def twins(self) -> tuple[Cells, str] | str:
         """Return the mean over draws of the architecture's weights, each at its own best layer."""
-        for seed in range(1, self.asked.random_seeds + 1):
+        arguments = self.bench.settings.model.arguments
+        own = arguments.get("random_seed", arguments.get("seed"))  # no draw is the encoder itself
+        for seed in [seed for seed in range(1, self.asked.random_seeds + 2) if seed != own][: self.asked.random_seeds]:
             twin = self.bench.twin(seed)
             if twin is None:
                 return f"{self.bench.settings.id.model} has no weights that could be drawn"
