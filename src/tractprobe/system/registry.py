@@ -71,6 +71,7 @@ PUBLIC: dict[str, Place] = {
     "torch.optim.lr_scheduler.LinearLR": Place("schedule", "torch.optim.lr_scheduler", "LinearLR"),
     **_ours("analysis", {
         "tractprobe.analyses.Crossed": "evidence.analyses.crossed:Crossed",
+        "tractprobe.analyses.Controls": "evidence.analyses.controls:Controls",
         "tractprobe.analyses.Curves": "evidence.analyses.curves:Curves",
         "tractprobe.analyses.Downstream": "evidence.analyses.downstream:Downstream",
         "tractprobe.analyses.Published": "evidence.analyses.published:Published",
