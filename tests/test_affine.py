@@ -1,5 +1,6 @@
 """Maps between read-outs: from moments as from frames, and as scipy and numpy find them."""
 
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -96,7 +97,7 @@ def test_families_are_nested(seed):
     error = {family: np.sum(METRICS["rmse"](fitted_map(family, moments).sums(moments)) ** 2) for family in FAMILIES}
     chains = [("identity", "offset", "scale", "articulator", "affine"), ("offset", "orthogonal", "affine")]
     for chain in chains:
-        for smaller, larger in zip(chain, chain[1:], strict=False):
+        for smaller, larger in pairwise(chain):
             assert error[larger] <= error[smaller] * (1 + 1e-9)
     r = {family: METRICS["r"](fitted_map(family, moments).sums(moments)) for family in FAMILIES}
     np.testing.assert_allclose(r["offset"], r["identity"], atol=1e-9)

@@ -1,8 +1,8 @@
 """Whether one speaker's head reads the phones of others alike: patterns of phone means, and contrasts of minimal pairs.
 
 The means of a head's read-outs over the middle third of each phone are a pattern (phone x channel) of every speaker
-whom it reads. Patterns of two speakers are compared on the phones that both have. Since heads are linear, the read-out of
-a phone's mean state is the mean of its read-outs, so that one mean state for each speaker and phone is all they need.
+whom it reads. Patterns of two speakers are compared on the phones that both have. Since heads are linear, the read-out
+of a phone's mean state is the mean of its read-outs: one mean state for each speaker and phone is all they need.
 """
 
 from collections import defaultdict
