@@ -145,7 +145,7 @@ class MapEffects:
             Table("families", "Read-outs of other speakers, by family of maps", _COLUMNS, tuple(filter(None, rows))),
             Table("relations", "The same by what source and target have in common",
                   (Column("relation"), Column("is"), *_COLUMNS), tuple(related)),
-            Table("layers", "Layers that the sources' own validation chose", (Column("layer"), Column("heads")), counted),
+            Table("layers", "Layers that each source's validation chose", (Column("layer"), Column("heads")), counted),
         )  # fmt: skip
 
     def _every_way(self) -> list[tuple[str, Way, Mapped]]:
