@@ -17,7 +17,7 @@ Names of shapes::
     channel     targets
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -232,13 +232,17 @@ def refitted(
     weight = torch.zeros(width, len(alpha), dtype=torch.float64)
     bias = torch.full((len(alpha),), torch.nan, dtype=torch.float64)
     for which, moments in side:
-        of_erased = moments if eraser is None else eraser.of_moments(moments)
-        nothing = _nothing_left(moments, of_erased)
-        for value, columns in _by_alpha(alpha, which).items():
-            part = replace(of_erased, y=of_erased.y[columns], xy=of_erased.xy[:, columns], yy=of_erased.yy[columns])
-            (own,), (own_bias,) = solve(part, [value])
-            chosen = [which[column] for column in columns]
-            weight[:, chosen], bias[chosen] = torch.where(nothing[columns], 0, own), own_bias
+        columns = [column for column, channel in enumerate(which) if alpha[channel].isfinite()]
+        if moments.n < 2 or not columns:
+            continue
+        part = replace(moments, y=moments.y[columns], xy=moments.xy[:, columns], yy=moments.yy[columns])
+        of_erased = part if eraser is None else eraser.of_moments(part)
+        chosen = [which[column] for column in columns]
+        alphas, number = alpha[chosen].unique(return_inverse=True)
+        weights, biases = solve(of_erased, alphas.tolist())
+        own = torch.arange(len(columns))
+        weight[:, chosen] = torch.where(_nothing_left(part, of_erased), 0, weights[number, :, own].T)
+        bias[chosen] = biases[number, own]
     return (weight, bias) if eraser is None else eraser.folded(weight, bias)
 
 
@@ -246,12 +250,3 @@ def _nothing_left(before: FullMoments, after: FullMoments) -> Bool[Tensor, " cha
     """Whether a target's covariance with states is no more than rounding: its head is a constant, not a small one."""
     left, had = (torch.linalg.vector_norm(covariance_with(moments), dim=0) for moments in (after, before))
     return left <= _NOTHING * had
-
-
-def _by_alpha(alpha: Float[Tensor, " channel"], which: Sequence[int]) -> Mapping[float, list[int]]:
-    columns: dict[float, list[int]] = {}
-    for column, channel in enumerate(which):
-        value = float(alpha[channel])
-        if np.isfinite(value):
-            columns.setdefault(value, []).append(column)
-    return columns

@@ -71,8 +71,10 @@ PUBLIC: dict[str, Place] = {
     "torch.optim.lr_scheduler.LinearLR": Place("schedule", "torch.optim.lr_scheduler", "LinearLR"),
     **_ours("analysis", {
         "tractprobe.analyses.Curves": "evidence.analyses.curves:Curves",
+        "tractprobe.analyses.Erasure": "evidence.analyses.erasure:Erasure",
         "tractprobe.analyses.LowResource": "evidence.analyses.low_resource:LowResource",
         "tractprobe.analyses.Speakers": "evidence.analyses.speakers:Speakers",
+        "tractprobe.analyses.Steering": "evidence.analyses.steering:Steering",
     }),
     **_ours("smoothing", {"tractprobe.conditioning.Conditioning": "signals.smoothing:Smoothing"}),
     **_ours("reader", {
