@@ -91,7 +91,7 @@ def test_moments_of_erased_states_are_those_of_erased_frames():
 def test_no_other_map_that_erases_as_much_changes_states_less():
     """I - U Vᵀ erases z if V spans Σxz whatever U is, and if U is any other left inverse's."""
     x, z = frames()
-    space, eraser = space_and_eraser(moments_of(x, z))
+    _, eraser = space_and_eraser(moments_of(x, z))
     centred = x - x.mean(axis=0)
     moved = np.square(eraser(torch.from_numpy(x)).numpy() - x).sum()
     cross = covariance_with(moments_of(x, z)).numpy()

@@ -9,7 +9,7 @@ import numpy as np
 
 from tractprobe.data.targets import Targets
 from tractprobe.evidence.bench import Bench, chosen_layer
-from tractprobe.evidence.damage import ITSELF, Cell, Reads, Readings, mean_of, over_channels, part, parts
+from tractprobe.evidence.damage import ITSELF, Cell, Readings, Reads, mean_of, over_channels, part, parts
 from tractprobe.evidence.erased import (
     FEWER_PHONES,
     HEARD,
@@ -49,16 +49,16 @@ _PART_OF = {PHONES: "phone"}
 _CAVEATS = (
     "Erasing is linear: what a nonlinear read-out would still find is not counted, and what is lost together with the "
     "movements may do no more than correlate with them in these recordings.",
-    "Damage is counted beyond that of as many random directions. Among whitened states each direction is as likely, but "
-    "most of them hold little variance; random sums of features take more of it, which makes them the harder control.",
-    "Penalties are those that validation chose before anything was erased; those of heads for speakers, which cannot be "
-    "validated on other speakers, are the default.",
+    "Damage is counted beyond that of as many random directions. Among whitened states each direction is as likely, "
+    "but most hold little variance; random sums of features take more of it, which makes them the harder control.",
+    "Penalties are those that validation chose before anything was erased; those of heads for speakers, which cannot "
+    "be validated on other speakers, are the default.",
 )
 
 
 @dataclass(frozen=True)
 class Erasure:
-    """What else is lost with the movements, and does what some languages erase hold for another?
+    """What else is lost with the movements, and whether what some languages erase holds for another.
 
     Attributes
     ----------
@@ -78,7 +78,7 @@ class Erasure:
     version: ClassVar[int] = 1
 
     def __call__(self, bench: Bench) -> Evidence:
-        """Return the damage to phones, speakers, other articulators and movements, and what is left of the movements."""
+        """Return the damage to phones, speakers and other articulators, and what is left of the movements."""
         targets, without_phones = _targets(bench)
         held, known = bench.splits(self.by), bench.splits("sentence")
         splits = {**held, **known}
