@@ -5,6 +5,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from test_encoders import FAMILY, save_model, waves
@@ -17,7 +18,13 @@ from tractprobe.encoders.pretrained import pretrained
 from tractprobe.encoders.steering import blocks_of, steered
 from tractprobe.encoders.untrained import random_weights, untrained
 from tractprobe.encoders.wav2vec2 import Wav2Vec2
-from tractprobe.system.errors import EncoderError
+from tractprobe.evidence.analyses.steering import Steering
+from tractprobe.evidence.conduct import conducted
+from tractprobe.evidence.erasure import StateSpace
+from tractprobe.evidence.record import Evidence
+from tractprobe.evidence.steered import PATTERN, WEIGHTS, ReadOuts, dealt, moves
+from tractprobe.runs.settings import Settings
+from tractprobe.system.errors import ConfigError, EncoderError
 
 WHISPER: dict[str, Any] = {"model_type": "whisper", "d_model": 32, "encoder_layers": 3, "encoder_attention_heads": 2,
                            "encoder_ffn_dim": 64, "num_mel_bins": 80, "max_source_positions": 1500}  # fmt: skip
@@ -136,3 +143,122 @@ def test_what_has_no_blocks_above_cannot_be_steered():
         steered(mel, wave, 0, torch.zeros(1, 24, mel.width))
     encoder.truncate(1)
     assert steered(encoder, wave, 0, torch.zeros(1, 24, 48)).shape[1] == 2
+
+
+def read_outs(layer: int, matrices: list[torch.Tensor]) -> ReadOuts:
+    """Two read-outs at a layer of the linear model, and heads above that read what blocks make of their weights."""
+    generator = torch.Generator().manual_seed(1)
+    x = torch.randn(500, 4, generator=generator, dtype=torch.float64) @ torch.randn(4, 4, generator=generator).double()
+    space = StateSpace.of(500, x.sum(dim=0), x.T @ x)
+    weight = torch.randn(4, 2, generator=generator).double()
+    later = torch.randn(len(matrices) - layer, 4, 2, generator=generator).double()
+    phones = torch.randn(len(matrices) - layer, 4, 3, generator=generator).double()
+    return ReadOuts(layer, ("tt_y", "ll_y"), space, weight, later, phones, torch.randn(3, 2).double())
+
+
+def test_vectors_move_a_read_out_by_its_deviation_and_weights_are_the_shortest():
+    given = read_outs(0, [torch.eye(4)])
+    generator = torch.Generator().manual_seed(1)
+    x = torch.randn(500, 4, generator=generator, dtype=torch.float64) @ torch.randn(4, 4, generator=generator).double()
+    torch.testing.assert_close(given.deviation, (x @ given.weight).std(dim=0, correction=0))
+    for kind in (PATTERN, WEIGHTS):
+        vectors = given.vectors(kind)
+        torch.testing.assert_close((vectors * given.weight.T).sum(dim=1), given.deviation)
+        torch.testing.assert_close(given.at_once(kind).diagonal(), torch.ones(2, dtype=torch.float64))
+        drawn = given.drawn(kind, np.random.default_rng(0))
+        torch.testing.assert_close(torch.linalg.vector_norm(drawn, dim=1), torch.linalg.vector_norm(vectors, dim=1))
+    lengths = [torch.linalg.vector_norm(given.vectors(kind), dim=1) for kind in (WEIGHTS, PATTERN)]
+    assert (lengths[0] <= lengths[1]).all()
+    # The pattern is the regression of states on the read-out (Haufe et al. 2014).
+    y = (x - x.mean(dim=0)) @ given.weight
+    slope = y.T @ (x - x.mean(dim=0)) / y.square().sum(dim=0)[:, None]
+    torch.testing.assert_close(given.vectors(PATTERN), slope * given.deviation[:, None])
+
+
+def test_random_vectors_have_the_covariance_of_states():
+    given = read_outs(0, [torch.eye(4)])
+    drawn = torch.cat([given.drawn(WEIGHTS, np.random.default_rng(seed))[:1] for seed in range(3000)])
+    drawn = drawn / torch.linalg.vector_norm(drawn, dim=1, keepdim=True)
+    space = given.space
+    states = torch.randn(30000, space.width, dtype=torch.float64) * space.values.sqrt() @ space.vectors.T
+    states = states * space.deviation
+    states = states / torch.linalg.vector_norm(states, dim=1, keepdim=True)
+    torch.testing.assert_close(drawn.T @ drawn / 3000, states.T @ states / 30000, atol=0.03, rtol=0)
+
+
+def test_later_read_outs_of_a_linear_model_move_by_what_its_matrices_say():
+    generator = torch.Generator().manual_seed(0)
+    matrices = [torch.randn(4, 4, generator=generator) for _ in range(3)]
+    encoder, given = Linear(matrices), read_outs(1, matrices)
+    (wave,) = waves(40000)
+    times_s = encoder.geometry.times_s(encoder.count_frames(len(wave)))
+    found = list(moves(encoder, wave, times_s, given, [0.5, 2.0], 0.2, 0.6, np.random.default_rng(0)))
+    assert len(found) == 8 and {move.strength_sd for move in found} == {0.5, 2.0}
+    own = [move for move in found if not move.is_random]
+    assert {(move.kind, move.channel) for move in own} == {(kind, c) for kind in (PATTERN, WEIGHTS) for c in (0, 1)}
+    for move in own:
+        vector = given.vectors(move.kind)[move.channel]
+        for later, passed in enumerate((matrices[1], matrices[1] @ matrices[2])):
+            at = vector @ passed.double()
+            expected = (at @ given.later[later]) / given.deviation[move.channel]
+            np.testing.assert_allclose(move.slopes[later], expected, rtol=1e-3, atol=1e-4)
+            phones = (at @ given.phones[later]) / given.deviation[move.channel]
+            assert move.phones[later] == pytest.approx(float(phones.square().mean().sqrt()), rel=1e-3)
+            r = np.corrcoef(phones, given.of_phones[:, move.channel])[0, 1]
+            assert move.follow[later] == pytest.approx(r, abs=1e-3)
+
+
+def test_what_is_only_passed_on_is_what_blocks_that_change_nothing_give():
+    matrices = [torch.eye(4) for _ in range(3)]
+    encoder, given = Linear(matrices), read_outs(1, matrices)
+    (wave,) = waves(40000)
+    times_s = encoder.geometry.times_s(encoder.count_frames(len(wave)))
+    for move in moves(encoder, wave, times_s, given, [1.0], 0.2, 0.6, np.random.default_rng(0)):
+        if not move.is_random:
+            np.testing.assert_allclose(move.slopes, given.carried(move.kind)[:, move.channel], rtol=1e-3, atol=1e-4)
+
+
+def test_each_vector_is_dealt_once_and_the_first_row_is_left_alone():
+    for count, windows in ((24, 5), (3, 7), (8, 1)):
+        places = dealt(count, windows, np.random.default_rng(0))
+        assert (places[0] == -1).all() and places.shape == (1 + -(-count // windows), windows)
+        assert sorted(places[places >= 0]) == list(range(count))
+    assert not list(moves(Linear([torch.eye(4)]), waves(4000)[0], np.arange(12) / 50, read_outs(0, [torch.eye(4)]),
+                          [1.0], 0.2, 0.6, np.random.default_rng(0)))  # fmt: skip
+
+
+def conduct(configure: Callable[..., Any], *overrides: str) -> Evidence:
+    settings = Settings.of(configure("study=steering", "head.alphas=[1.0,100.0]", *overrides))
+    return conducted(settings).evidence
+
+
+def test_the_analysis_finds_what_an_encoder_of_blocks_passes_on(configure: Callable[..., Any]):
+    small = ["model=random", "model.layers=3", "model.width=32", "model.heads=2", "model.channels=16"]
+    evidence = conduct(configure, *small, "analysis.utterances=9", "analysis.every_s=0.4")
+    names = [finding.name for finding in evidence.findings]
+    assert names[:5] == ["steering_gain", "steering_specificity", "steering_beyond_carried", "steering_phones",
+                         "steering_phones_follow"]  # fmt: skip
+    gain = evidence.finding("steering_gain")
+    assert gain is not None and gain.value is not None and gain.n == {"speakers": 3, "languages": 3}
+    assert {part.name for part in gain.by if part.kind == "layer"} == {"2", "3"}
+    assert gain.value > 0  # blocks with small random weights pass on what they are given
+    slopes = next(table for table in evidence.tables if table.name == "slopes")
+    own = [row for row in slopes.rows if row["added"] == row["read"]]
+    assert all(row["at_once"] == pytest.approx(1) for row in own)
+    assert "9 utterances were steered at layer 1" in evidence.caveats[-1]
+    again = conduct(configure, *small, "analysis.utterances=9", "analysis.every_s=0.4")
+    assert again == evidence
+
+
+def test_an_encoder_without_blocks_is_told_so(configure: Callable[..., Any]):
+    evidence = conduct(configure, "model=mel_frame")
+    assert {finding.value for finding in evidence.findings} == {None}
+    assert all("it does not apply" in finding.says for finding in evidence.findings)
+
+
+def test_layers_that_cannot_be_steered_are_refused(configure: Callable[..., Any]):
+    small = ["model=random", "model.layers=2", "model.width=32", "model.heads=2", "model.channels=16"]
+    with pytest.raises(ConfigError, match=r"analysis.layer=2: expected one of"):
+        conduct(configure, *small, "analysis.layer=2")
+    with pytest.raises(ConfigError, match="window_s"):
+        Steering(window_s=0.7)

@@ -21,12 +21,12 @@ from tractprobe.evidence.bench import Bench
 from tractprobe.evidence.damage import ITSELF
 from tractprobe.evidence.erasure import (
     Eraser,
+    RidgeWithout,
     Sides,
     StateSpace,
     covariance_with,
     covariances,
     moments_of_labels,
-    refitted,
     states_of_groups,
 )
 from tractprobe.evidence.means import pooled
@@ -93,6 +93,11 @@ class Site:
         """How states vary over all frames of the development side."""
         return StateSpace.of(*states_of_groups(self.store, self.moments.rows, self.division.development))
 
+    @cached_property
+    def ridge(self) -> RidgeWithout:
+        """Heads on the development side."""
+        return RidgeWithout(self.side)
+
     @property
     def speakers(self) -> list[str]:
         """Who is in the development side."""
@@ -132,7 +137,7 @@ class Site:
 
     def scored(self, eraser: Eraser | None) -> list[Row]:
         """Return test scores of heads that are fitted to erased states, ``None`` for r of a head that is constant."""
-        return scores(self.moments, self.channels, *refitted(self.side, self.alpha, eraser), self.name)
+        return scores(self.moments, self.channels, *self.ridge.heads(self.alpha, eraser), self.name)
 
 
 def matched(site: Site, draws: int) -> Iterator[tuple[str, str, Condition]]:
@@ -206,7 +211,7 @@ def regained(site: Site, folds: Mapping[str, Split], by: str, targets: Targets, 
         if within is None:
             continue
         moments = LayerMoments(site.store, str(site.label), within)
-        side = moments.to_fit()[-1]
+        ridge = RidgeWithout(moments.to_fit()[-1])
         heard = LayerMoments(site.store, str(site.label), replace(division, folds=()))
         space = StateSpace.of(*states_of_groups(site.store, heard.rows, division.development))
         cross = covariances(heard.to_fit()[-1], len(site.channels))[:, movements]
@@ -218,8 +223,8 @@ def regained(site: Site, folds: Mapping[str, Split], by: str, targets: Targets, 
             RANDOM: site.space.drawn(unheard.rank, np.random.default_rng([seed, 0])),
         }
         for name, eraser in erasers.items():
-            solved = refitted(side, site.alpha, eraser)
-            rows.setdefault(name, []).extend(scores(moments, site.channels, *solved, fold))
+            heads = ridge.heads(site.alpha, eraser)
+            rows.setdefault(name, []).extend(scores(moments, site.channels, *heads, fold))
     return {name: [row for row in pooled(each) if row["target"] == "ema"] for name, each in rows.items()}
 
 
@@ -275,7 +280,8 @@ def told_apart(
     """
     alphas = torch.full((len(site.speakers),), alpha, dtype=torch.float64)
     conditions = dict(site.conditions(draws, bench.seed))
-    heads = [refitted(site.of_speakers, alphas, eraser) for eraser in conditions.values()]
+    ridge = RidgeWithout(site.of_speakers)
+    heads = [ridge.heads(alphas, eraser) for eraser in conditions.values()]
     weight = torch.stack([weight for weight, _ in heads]).float()  # (condition, width, speaker)
     bias = torch.stack([bias for _, bias in heads]).float()
     layers = next(read.layers for read in bench.inputs if read.label == site.label)

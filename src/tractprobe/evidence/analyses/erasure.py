@@ -51,8 +51,8 @@ _CAVEATS = (
     "movements may do no more than correlate with them in these recordings.",
     "Damage is counted beyond that of as many random directions. Among whitened states each direction is as likely, "
     "but most hold little variance; random sums of features take more of it, which makes them the harder control.",
-    "Penalties are those that validation chose before anything was erased; those of heads for speakers, which cannot "
-    "be validated on other speakers, are the default.",
+    "Penalties and scales of features are those from before anything was erased. Validation chose the penalties, except "
+    "those of heads for speakers, which cannot be validated on other speakers and have the default.",
 )
 
 

@@ -36,8 +36,8 @@ Numbers = Callable[[ReadOuts, Move], np.ndarray]
 _UNIT = "per unit"
 _OVER = "mean over later layers, channels, speakers, languages"
 _ASKED = {
-    "steering_gain": "by how much later read-outs of a channel move for each unit by which its read-out was moved, minus "
-    "how far vectors of the same length in random directions move them either way",
+    "steering_gain": "by how much later read-outs of a channel move for each unit by which its read-out was moved, "
+    "minus how far vectors of the same length in random directions move them either way",
     "steering_specificity": "by how much later read-outs of the moved channel move, minus how far those of other "
     "channels do either way",
     "steering_beyond_carried": "by how much later read-outs of the moved channel move, minus what they would read if "
@@ -49,9 +49,9 @@ _ASKED = {
 }
 _KIND = {PATTERN: "along its pattern", WEIGHTS: "along its weights"}
 _CAVEATS = (
-    "A read-out that moves at later layers shows that these carry and do not undo what was added. It does not show that "
-    "the model computes with it, nor that it did so before anything was added: blocks add to what they are given, and "
-    "steering_beyond_carried says how much is more than that.",
+    "A read-out that moves at later layers shows that these carry and do not undo what was added. It does not show "
+    "that the model computes with it, nor that it did so before anything was added: blocks add to what they are given, "
+    "and steering_beyond_carried says how much is more than that.",
     "Patterns move along whatever varies with a channel, so other articulators move with it as they do in speech; the "
     "table has what the same layer reads at once beside what later layers read.",
     "States are moved by one or two deviations of a read-out in 0.2 s, which real speech may never do.",
@@ -82,8 +82,8 @@ class Steering:
 
     by: str = "language"
     layer: int | None = None
-    channels: tuple[str, ...] = ("td_y", "tb_y", "tt_y", "li_y", "ul_y", "ll_y")
-    strengths_sd: tuple[float, ...] = (1.0, 2.0)
+    channels: Sequence[str] = ("td_y", "tb_y", "tt_y", "li_y", "ul_y", "ll_y")
+    strengths_sd: Sequence[float] = (1.0, 2.0)
     window_s: float = 0.2
     every_s: float = 0.6
     utterances: int = 24
@@ -275,7 +275,7 @@ def over_cells(cells: Cells, channel: str | None = None, layer: int | None = Non
 
 
 def drawn(bench: Bench, splits: Mapping[str, Split], count: int) -> dict[str, list[Entry]]:
-    """Return so many test utterances by what is held out: from each language and speaker in turn, by a hash of the seed.
+    """Return so many test utterances by what is held out: from each language and speaker in turn, by hashes of a seed.
 
     Those that are longer than what the encoder takes at once are left out.
     """
