@@ -14,6 +14,7 @@ from tractprobe.evidence.damage import ITSELF, Readings, mean_of, over_channels
 from tractprobe.evidence.erased import NOTHING, columns_of
 from tractprobe.evidence.erasure import RidgeWithout, StateSpace, covariance_with
 from tractprobe.evidence.record import Evidence, Table
+from tractprobe.runs.configuration import plain
 from tractprobe.runs.settings import Settings
 
 
@@ -76,7 +77,7 @@ def evidence(configure: Callable[..., Any], kept: dict[str, Evidence]) -> Eviden
     """Movements of all articulators are sums of the same five courses, in every language alike."""
     if not kept:
         own = ["study=erasure", "model=mel_frame", "head.alphas=[0.01,1.0]", "analysis.draws=2"]
-        kept["toy"] = conducted(Settings.of(configure(*own))).evidence
+        kept["toy"] = conducted(Settings.of(plain(configure(*own)))).evidence
     return kept["toy"]
 
 
@@ -119,7 +120,7 @@ def test_corpora_without_phones_are_told_so(configure: Callable[..., Any], monke
 
     monkeypatch.setattr(phone_labels, "phone_counts", lambda corpus: {})
     own = ["study=erasure", "model=mel_frame", "head.alphas=[1.0]", "analysis.draws=1"]
-    found = conducted(Settings.of(configure(*own))).evidence
+    found = conducted(Settings.of(plain(configure(*own)))).evidence
     finding = found.finding("damage_to_phones")
     assert finding is not None and finding.value is None and "phone" in finding.says
     other = found.finding("damage_to_other_articulators")

@@ -23,11 +23,12 @@ from tractprobe.evidence.conduct import conducted
 from tractprobe.evidence.erasure import StateSpace
 from tractprobe.evidence.record import Evidence
 from tractprobe.evidence.steered import PATTERN, WEIGHTS, ReadOuts, dealt, moves
+from tractprobe.runs.configuration import plain
 from tractprobe.runs.settings import Settings
 from tractprobe.system.errors import ConfigError, EncoderError
 
 WHISPER: dict[str, Any] = {"model_type": "whisper", "d_model": 32, "encoder_layers": 3, "encoder_attention_heads": 2,
-                           "encoder_ffn_dim": 64, "num_mel_bins": 80, "max_source_positions": 1500}  # fmt: skip
+                           "encoder_ffn_dim": 64, "num_mel_bins": 80, "decoder_attention_heads": 2, "decoder_layers": 1}  # fmt: skip
 W2V_BERT: dict[str, Any] = {"model_type": "wav2vec2-bert", "hidden_size": 32, "num_hidden_layers": 3,
                             "num_attention_heads": 2, "intermediate_size": 64}  # fmt: skip
 
@@ -228,7 +229,7 @@ def test_each_vector_is_dealt_once_and_the_first_row_is_left_alone():
 
 
 def conduct(configure: Callable[..., Any], *overrides: str) -> Evidence:
-    settings = Settings.of(configure("study=steering", "head.alphas=[1.0,100.0]", *overrides))
+    settings = Settings.of(plain(configure("study=steering", "head.alphas=[1.0,100.0]", *overrides)))
     return conducted(settings).evidence
 
 

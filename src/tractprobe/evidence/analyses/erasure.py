@@ -51,7 +51,7 @@ _CAVEATS = (
     "movements may do no more than correlate with them in these recordings.",
     "Damage is counted beyond that of as many random directions. Among whitened states each direction is as likely, "
     "but most hold little variance; random sums of features take more of it, which makes them the harder control.",
-    "Penalties and scales of features are those from before anything was erased. Validation chose the penalties, except "
+    "Penalties and scales of features are those from before anything was erased. Validation chose penalties, except "
     "those of heads for speakers, which cannot be validated on other speakers and have the default.",
 )
 
@@ -210,9 +210,13 @@ def _damage_table(readings: Readings, sizes: dict[str, list[tuple[int, float]]])
 def _damage_row(
     readings: Readings, sizes: dict[str, list[tuple[int, float]]], erased: str, read: str
 ) -> dict[str, Any]:
-    reads = _READ[read]
-    damage = readings.damage(erased, RANDOM, reads)
+    damage = readings.damage(erased, RANDOM, _READ[read])
     reached = effect(over_channels(damage)) if damage else None
+    left = {cell[2:] for cell in damage}  # where some channels are erased, everything is over the others
+
+    def reads(target: str, name: str) -> bool:
+        return _READ[read](target, name) and (not left or (target, name) in left)
+
     share, random, sums = (
         float(np.mean([share for _, share in sizes[name]])) if sizes.get(name) else None
         for name in (erased, f"{RANDOM} for {erased}", f"{SUMS} for {erased}")
@@ -231,7 +235,7 @@ def _damage_row(
         "damage": reached.mean if reached else None,
         "low": reached.low if reached else None,
         "high": reached.high if reached else None,
-        "channels": len({cell[2:] for cell in damage}),
+        "channels": len(left),
     }
 
 
