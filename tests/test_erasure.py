@@ -13,12 +13,12 @@ from test_linear import piece, stored
 from tractprobe.data.splits import Split
 from tractprobe.evidence.erasure import (
     Eraser,
-    RidgeWithout,
     StateSpace,
     covariance_with,
     moments_of_labels,
     states_of_groups,
 )
+from tractprobe.evidence.ridge_without import RidgeWithout
 from tractprobe.probes.heads.ridge import Ridge
 from tractprobe.probes.linear.fit import fit_head
 from tractprobe.probes.linear.selection import Division, LayerMoments

@@ -12,8 +12,9 @@ from tractprobe.data.targets import Channel
 from tractprobe.evidence.conduct import conducted
 from tractprobe.evidence.damage import ITSELF, Readings, mean_of, over_channels
 from tractprobe.evidence.erased import NOTHING, columns_of
-from tractprobe.evidence.erasure import RidgeWithout, StateSpace, covariance_with
+from tractprobe.evidence.erasure import StateSpace, covariance_with
 from tractprobe.evidence.record import Evidence, Table
+from tractprobe.evidence.ridge_without import RidgeWithout
 from tractprobe.runs.configuration import plain
 from tractprobe.runs.settings import Settings
 

@@ -27,8 +27,10 @@ from tractprobe.runs.configuration import plain
 from tractprobe.runs.settings import Settings
 from tractprobe.system.errors import ConfigError, EncoderError
 
-WHISPER: dict[str, Any] = {"model_type": "whisper", "d_model": 32, "encoder_layers": 3, "encoder_attention_heads": 2,
-                           "encoder_ffn_dim": 64, "num_mel_bins": 80, "decoder_attention_heads": 2, "decoder_layers": 1}  # fmt: skip
+WHISPER: dict[str, Any] = {
+    "model_type": "whisper", "d_model": 32, "encoder_layers": 3, "encoder_attention_heads": 2, "encoder_ffn_dim": 64,
+    "num_mel_bins": 80, "decoder_attention_heads": 2, "decoder_layers": 1,
+}  # fmt: skip
 W2V_BERT: dict[str, Any] = {"model_type": "wav2vec2-bert", "hidden_size": 32, "num_hidden_layers": 3,
                             "num_attention_heads": 2, "intermediate_size": 64}  # fmt: skip
 

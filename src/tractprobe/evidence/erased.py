@@ -21,7 +21,6 @@ from tractprobe.evidence.bench import Bench
 from tractprobe.evidence.damage import ITSELF
 from tractprobe.evidence.erasure import (
     Eraser,
-    RidgeWithout,
     Sides,
     StateSpace,
     covariance_with,
@@ -30,6 +29,7 @@ from tractprobe.evidence.erasure import (
     states_of_groups,
 )
 from tractprobe.evidence.means import pooled
+from tractprobe.evidence.ridge_without import RidgeWithout
 from tractprobe.probes.heads.ridge import Ridge
 from tractprobe.probes.linear.fit import Solution, fit_head, score
 from tractprobe.probes.linear.moment_store import MomentStore, Selection

@@ -2,9 +2,9 @@
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -19,19 +19,23 @@ from tractprobe.evidence.erasure import StateSpace, states_of_groups
 from tractprobe.evidence.findings import finding, undefined
 from tractprobe.evidence.inference import effect
 from tractprobe.evidence.record import Column, Evidence, Figure, Finding, Series, Table
-from tractprobe.evidence.steered import PATTERN, WEIGHTS, Move, ReadOuts, columns_named, moves
+from tractprobe.evidence.steered import PATTERN, WEIGHTS, ReadOuts, columns_named, moves
+from tractprobe.evidence.steering_effects import (
+    Cells,
+    Told,
+    between,
+    carried,
+    compared,
+    over_cells,
+    own_size,
+    own_slope,
+)
 from tractprobe.probes.fitted import Fitted
 from tractprobe.probes.heads.ridge import Ridge
 from tractprobe.probes.linear.moment_store import MomentStore
 from tractprobe.probes.linear.selection import Division, LayerMoments
-from tractprobe.runs.estimate import Scores
 from tractprobe.signals.audio import RATE_HZ
 from tractprobe.system.errors import ConfigError
-
-Cells = dict[tuple[str, str, str, int], float]
-"""By language, speaker, channel that is moved, and later layer."""
-Numbers = Callable[[ReadOuts, Move], np.ndarray]
-"""What is asked about a move, at each later layer."""
 
 _UNIT = "per unit"
 _OVER = "mean over later layers, channels, speakers, languages"
@@ -111,7 +115,7 @@ class Steering:
         fits = dict(zip(splits, bench.fit(list(splits.values()), targets), strict=True))
         store = bench.moments(list(splits.values()), targets)
         encoder.to(bench.device)
-        told = _Told(self.channels, later)
+        told = Told(self.channels, later)
         for value, entries in drawn(bench, splits, self.utterances).items():
             read_outs = self._read_outs(bench, fits[value], store, at, later)
             for entry in entries:
@@ -162,7 +166,7 @@ class Steering:
         names = tuple(channels[column].name for column in moved)
         return ReadOuts(at, names, space, here, above[:, :, moved], above[:, :, phones], of_phones)
 
-    def _findings(self, told: "_Told", kind: str, suffix: str, without_phones: str) -> list[Finding]:
+    def _findings(self, told: "Told", kind: str, suffix: str, without_phones: str) -> list[Finding]:
         found = []
         for name, values in told.effects(kind).items():
             says, of_phones = f"{_ASKED[name]} ({_KIND[kind]})", name.startswith("steering_phones")
@@ -176,102 +180,6 @@ class Steering:
             margin = None if of_phones else self.margin
             found.append(finding(name + suffix, says, over_cells(values), unit, _OVER, margin, by))
         return found
-
-
-class _Told:
-    """What was moved in which utterance, and what follows for each speaker."""
-
-    def __init__(self, channels: Sequence[str], later: Sequence[int]):
-        self._asked, self.later = channels, tuple(later)
-        self.moves: list[tuple[Entry, ReadOuts, Move]] = []
-
-    def include(self, entry: Entry, read_outs: ReadOuts, found: Iterable[Move]) -> None:
-        """Add what was moved in an utterance."""
-        self.moves += [(entry, read_outs, move) for move in found]
-
-    @property
-    def channels(self) -> tuple[str, ...]:
-        """The channels that were moved."""
-        names = {name for _, read_outs, _ in self.moves for name in read_outs.names}
-        return tuple(name for name in self._asked if name in names)
-
-    @property
-    def utterances(self) -> set[str]:
-        """Ids of what was steered."""
-        return {entry.id for entry, _, _ in self.moves}
-
-    def cells(self, kind: str, is_random: bool, number: Numbers) -> Cells:
-        """Return the mean over utterances of something about moves, by language, speaker, channel and later layer."""
-        values: dict[tuple[str, str, str, int], list[float]] = defaultdict(list)
-        for entry, read_outs, move in self.moves:
-            if (move.kind, move.is_random) == (kind, is_random):
-                name = read_outs.names[move.channel]
-                for layer, value in zip(self.later, number(read_outs, move), strict=True):
-                    values[entry.language, entry.speaker, name, layer].append(float(value))
-        means = {cell: float(np.mean(each)) for cell, each in values.items()}
-        return {cell: mean for cell, mean in means.items() if np.isfinite(mean)}
-
-    def effects(self, kind: str) -> dict[str, Cells]:
-        """Return what is found, by the names of findings."""
-        own, phones, follow = (self.cells(kind, False, number) for number in (_own, _phones, _follow))
-        return {
-            "steering_gain": _less(own, self.cells(kind, True, _own_size)),
-            "steering_specificity": _less(own, self.cells(kind, False, _others_size)),
-            "steering_beyond_carried": _less(own, self.cells(kind, False, _carried)),
-            "steering_phones": _less(phones, self.cells(kind, True, _phones)),
-            "steering_phones_follow": _less(follow, self.cells(kind, True, _follow_size)),
-        }
-
-    def rows(self) -> tuple[dict[str, Any], ...]:
-        """Return each speaker's effects, by which encoders are paired."""
-        return tuple(
-            {"condition": name, "kind": kind, "language": language, "speaker": speaker, "r": value}
-            for kind in (PATTERN, WEIGHTS)
-            for name, cells in self.effects(kind).items()
-            for (language, speaker), value in over_cells(cells).items()
-        )
-
-
-def _own(read_outs: ReadOuts, move: Move) -> np.ndarray:
-    return move.slopes[:, move.channel]
-
-
-def _own_size(read_outs: ReadOuts, move: Move) -> np.ndarray:
-    return np.abs(move.slopes[:, move.channel])
-
-
-def _others_size(read_outs: ReadOuts, move: Move) -> np.ndarray:
-    others = np.delete(np.abs(move.slopes), move.channel, axis=1)
-    return others.mean(axis=1) if others.shape[1] else np.full(len(others), np.nan)
-
-
-def _carried(read_outs: ReadOuts, move: Move) -> np.ndarray:
-    return read_outs.carried(move.kind)[:, move.channel, move.channel].numpy()
-
-
-def _phones(read_outs: ReadOuts, move: Move) -> np.ndarray:
-    return move.phones
-
-
-def _follow(read_outs: ReadOuts, move: Move) -> np.ndarray:
-    return move.follow
-
-
-def _follow_size(read_outs: ReadOuts, move: Move) -> np.ndarray:
-    return np.abs(move.follow)
-
-
-def _less(one: Cells, other: Cells) -> Cells:
-    return {cell: value - other[cell] for cell, value in one.items() if cell in other}
-
-
-def over_cells(cells: Cells, channel: str | None = None, layer: int | None = None) -> Scores:
-    """Return the mean over channels and later layers, or of one of them, for each speaker in a language."""
-    values: dict[tuple[str, str], list[float]] = defaultdict(list)
-    for (language, speaker, name, at), value in cells.items():
-        if channel in (None, name) and layer in (None, at):
-            values[language, speaker].append(value)
-    return {key: float(np.mean(each)) for key, each in values.items()}
 
 
 def drawn(bench: Bench, splits: Mapping[str, Split], count: int) -> dict[str, list[Entry]]:
@@ -311,18 +219,7 @@ def _none(reason: str) -> Evidence:
     return Evidence(tuple(undefined(name, f"{says}: {reason}", _UNIT, _OVER) for name, says in _ASKED.items()))
 
 
-def _between(told: _Told, kind: str, is_random: bool, added: str, read: int, at_once: bool = False) -> Scores:
-    """Return how one channel's read-outs move when another's is moved; at later layers, or at the same."""
-
-    def number(read_outs: ReadOuts, move: Move) -> np.ndarray:
-        if at_once:
-            return np.full(len(move.slopes), float(read_outs.at_once(move.kind)[move.channel, read]))
-        return move.slopes[:, read]
-
-    return over_cells(told.cells(kind, is_random, number), channel=added)
-
-
-def _slopes(told: _Told, at: int) -> Table:
+def _slopes(told: Told, at: int) -> Table:
     """Return a row for each channel that is moved and each that is read."""
     columns = (
         Column("kind"),
@@ -337,56 +234,51 @@ def _slopes(told: _Told, at: int) -> Table:
     )
     rows = []
     for kind in (PATTERN, WEIGHTS):
-        own = over_channels_of(told, kind)
+        own = compared(told, kind)
         for added in told.channels:
-            for number, read in enumerate(told.channels):
-                later = effect(_between(told, kind, False, added, number))
+            for read in told.channels:
+                later = effect(between(told, kind, False, added, read))
                 row = {"kind": kind, "added": added, "read": read, "later": later.mean, "low": later.low,
                        "high": later.high,
-                       "at_once": effect(_between(told, kind, False, added, number, at_once=True)).mean}  # fmt: skip
+                       "at_once": effect(between(told, kind, False, added, read, at_once=True)).mean}  # fmt: skip
                 if added == read:
                     row |= {name: effect(over_cells(cells, channel=added)).mean for name, cells in own.items()}
                 rows.append(row)
     return Table("slopes", "How far read-outs move when one is moved by a unit", columns, tuple(rows))
 
 
-def over_channels_of(told: _Told, kind: str) -> dict[str, Cells]:
-    """Return what is compared with the moved channel's own slope."""
-    return {"carried": told.cells(kind, False, _carried), "random": told.cells(kind, True, _own_size)}
-
-
-def _strengths(told: _Told) -> Table:
+def _strengths(told: Told) -> Table:
     """Return the slope of the moved channel by how much it was moved: the same where layers answer linearly."""
     columns = (Column("kind"), Column("strength_sd", "SD"), Column("later", _UNIT), Column("low", _UNIT),
                Column("high", _UNIT))  # fmt: skip
     rows = []
     for kind in (PATTERN, WEIGHTS):
         for strength in sorted({move.strength_sd for _, _, move in told.moves}):
-            only = _Told(told.channels, told.later)
+            only = Told(told.channels, told.later)
             only.moves = [each for each in told.moves if each[2].strength_sd == strength]
-            if values := over_cells(only.cells(kind, False, _own)):
+            if values := over_cells(only.cells(kind, False, own_slope)):
                 reached = effect(values)
                 rows.append({"kind": kind, "strength_sd": strength, "later": reached.mean, "low": reached.low,
                              "high": reached.high})  # fmt: skip
     return Table("strengths", "Slope of the moved channel by how far it was moved", columns, tuple(rows))
 
 
-def _matrix(told: _Told, at: int) -> Figure:
+def _matrix(told: Told, at: int) -> Figure:
     series = []
     for added in told.channels:
-        reached = [effect(_between(told, PATTERN, False, added, number)) for number in range(len(told.channels))]
+        reached = [effect(between(told, PATTERN, False, added, read)) for read in told.channels]
         points = [(read, each.mean, each.low, each.high) for read, each in zip(told.channels, reached, strict=True)]
         series.append(Series(added, tuple(points)))
     title = f"How far later read-outs (columns) move for each unit by which one (rows) is moved at layer {at}"
     return Figure("slopes", title, "read", "moved", tuple(series), kind="matrix")
 
 
-def _layers(told: _Told) -> Figure:
+def _layers(told: Told) -> Figure:
     lines: dict[str, Cells] = {}
     for kind in (PATTERN, WEIGHTS):
-        lines[f"along the {kind}"] = told.cells(kind, False, _own)
-        lines[f"random, as long as the {kind}, either way"] = told.cells(kind, True, _own_size)
-    lines[f"{PATTERN}, if only passed on"] = told.cells(PATTERN, False, _carried)
+        lines[f"along the {kind}"] = told.cells(kind, False, own_slope)
+        lines[f"random, as long as the {kind}, either way"] = told.cells(kind, True, own_size)
+    lines[f"{PATTERN}, if only passed on"] = told.cells(PATTERN, False, carried)
     series = []
     for name, cells in lines.items():
         reached = [(layer, effect(over_cells(cells, layer=layer))) for layer in told.later]
