@@ -79,6 +79,10 @@ PUBLIC: dict[str, Place] = {
         "tractprobe.analyses.Speakers": "evidence.analyses.speakers:Speakers",
         "tractprobe.analyses.Disturbed": "evidence.analyses.disturbed:Disturbed",
         "tractprobe.analyses.Phones": "evidence.analyses.phones:Phones",
+        "tractprobe.analyses.Erasure": "evidence.analyses.erasure:Erasure",
+        "tractprobe.analyses.LowResource": "evidence.analyses.low_resource:LowResource",
+        "tractprobe.analyses.Speakers": "evidence.analyses.speakers:Speakers",
+        "tractprobe.analyses.Steering": "evidence.analyses.steering:Steering",
     }),
     **_ours("smoothing", {"tractprobe.conditioning.Conditioning": "signals.smoothing:Smoothing"}),
     **_ours("reader", {
