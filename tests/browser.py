@@ -1,11 +1,13 @@
 """A headless Chromium, spoken to through pipes: no driver, no socket, nothing to be installed besides the browser."""
 
 import base64
+import fcntl
 import json
 import os
 import select
 import shutil
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,24 +17,27 @@ from typing import Any
 import pytest
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
-_PATIENCE_S = 60.0
+_PATIENCE_S, _HIGH = 60.0, 100
 
 
 class Browser:
     """A browser and its answers; whatever pages complain about is kept."""
 
     def __init__(self, program: str, profile: Path):
-        (read, theirs), (ours, write) = os.pipe(), os.pipe()
+        (low_read, to), (of, low_write) = os.pipe(), os.pipe()
+        read, write = (fcntl.fcntl(end, fcntl.F_DUPFD, _HIGH) for end in (low_read, low_write))
         # The browser reads from its file 3 and writes to its file 4.
-        line = ["sh", "-c", f'exec 3<&{read} 4>&{write}; exec "$0" "$@"', program]
+        line = [sys.executable, "-c", f"import os, sys; os.dup2({read}, 3); os.dup2({write}, 4); "
+                "os.execvp(sys.argv[1], sys.argv[1:])", program]  # fmt: skip
         options = ["--headless=new", "--no-sandbox", "--disable-gpu", "--mute-audio", "--no-first-run",
                    "--disable-extensions", "--hide-scrollbars", "--autoplay-policy=no-user-gesture-required",
                    "--remote-debugging-pipe", f"--user-data-dir={profile}"]  # fmt: skip
         self.process = subprocess.Popen(
             [*line, *options], pass_fds=(read, write), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
-        os.close(read), os.close(write)
-        self.to, self.of, self.rest, self.count = theirs, ours, b"", 0
+        for end in (low_read, low_write, read, write):
+            os.close(end)
+        self.to, self.of, self.rest, self.count = to, of, b"", 0
         self.events: list[dict[str, Any]] = []
 
     def ask(self, method: str, session: str | None = None, **parameters: Any) -> dict[str, Any]:
@@ -57,7 +62,8 @@ class Browser:
         return json.loads(answer)
 
     def close(self) -> None:
-        os.close(self.to), os.close(self.of)
+        for end in (self.to, self.of):
+            os.close(end)
         self.process.terminate()
         self.process.wait(20)
 
