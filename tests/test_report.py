@@ -3,6 +3,7 @@
 import csv
 import json
 import re
+import shutil
 import time
 from dataclasses import asdict, replace
 from html.parser import HTMLParser
@@ -16,8 +17,11 @@ from browser import Tab, browsing
 from conftest import REPOSITORY
 from evidence_records import ABOUT, ANALYSES, CORPORA, LANGUAGES, SPEAKERS, SUPPORTING, figures, found, record, scores, write
 from scipy import stats
+from test_results import write_run
 
 from tractprobe.cli import main
+from tractprobe.evidence.rows import collect as collect_rows
+from tractprobe.evidence.table import layer_tables
 from tractprobe.evidence.record import Band, Evidence, Figure, Level, Record, Series
 from tractprobe.inversion.film import Film
 from tractprobe.inversion.player import player
@@ -355,7 +359,20 @@ def test_the_answer_is_made_of_the_cells(tmp_path):
 
 
 def test_runs_are_in_it_with_their_tables(tmp_path, capsys):
-    from test_summary import RESULT_ROWS  # noqa: F401  # pragma: no cover
+    for held_out in ("it", "en"):
+        write_run(tmp_path, held_out=held_out)
+    printed = reported(tmp_path, capsys)
+    assert "universal" not in printed  # runs alone answer nothing
+    text = (tmp_path / "report/index.html").read_text()
+    table = str(layer_tables(collect_rows(tmp_path))[0])
+    cells = re.findall(r"\.\d{3} \[[^]]*\]", table)
+    assert len(cells) == 6 and all(cell in text for cell in cells)
+    assert "runs, but no analysis" in text
+    shutil.copytree(tmp_path / "mel/all/ridge/it/s0", tmp_path / "copy")
+    result = json.loads((tmp_path / "copy/result.json").read_text())
+    result["scores"][0]["r"] = 0.9
+    (tmp_path / "copy/result.json").write_text(json.dumps(result))
+    assert "two results of one run" in reported(tmp_path, capsys)
 
 
 def _luminance(colour: str) -> float:

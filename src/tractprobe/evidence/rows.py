@@ -77,7 +77,7 @@ def _what_is_tested(name: str, result: RunResult) -> str:
 
     Other values than folds of sentences never have a speaker, language and channel in common.
     """
-    if result["identity"]["split"] not in _DISJOINT:
+    if not set(result["identity"]["split"].split(":")) <= set(_DISJOINT):
         return key_of(name, result)
     tested = sorted({tuple(str(row[field]) for field in _TESTED) for row in result["scores"]})
     return digest([key_of(name, result, but=("held_out",)), tested])
