@@ -225,12 +225,13 @@ def test_looking_needs_no_right_to_write_and_is_not_seen_by_who_else_looks(
 
 
 def test_only_the_interval_that_is_printed_is_drawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    """Each takes 10,000 draws; a run of many layers shows one, or none."""
+    """A run of many layers shows one, or none."""
     for held_out, r in (("it", [0.2, 0.1]), ("en", [])):
         write_run(tmp_path, held_out=held_out, fit={"best_validation_r": r})
     drawn = []
     monkeypatch.setattr(
-        "tractprobe.runs.result.mean_over_speakers", lambda values: drawn.append(values) or mean_over_speakers(values)
+        "tractprobe.runs.result.mean_over_speakers",
+        lambda values, **options: drawn.append(values) or mean_over_speakers(values, **options),
     )
     en, it = statuses(tmp_path)
     assert len(drawn) == 1 and "at layer 0 of 1" in it.note and en.note.endswith("over 2 layers")

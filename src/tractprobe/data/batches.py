@@ -150,7 +150,11 @@ class EmaBatches:
         """
         split = split or self.split
         developed, tested = (self._sums(ids) for ids in (split.development, split.test))
-        return {speaker: SpeakerScale.of(developed.get(speaker), tested.get(speaker)) for speaker in developed | tested}
+        as_they_are = self.targets.as_they_are
+        return {
+            speaker: SpeakerScale.of(developed.get(speaker), tested.get(speaker), as_they_are)
+            for speaker in developed | tested
+        }
 
     def training(self, rank: int = 0, ranks: int = 1) -> ResumableLoader:
         """Return training batches, drawn anew in each epoch by seed and epoch alone, and shared among ranks."""

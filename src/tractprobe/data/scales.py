@@ -26,9 +26,15 @@ class SpeakerScale:
 
     @classmethod
     def of(
-        cls, developed: Float[np.ndarray, "3 channel"] | None, tested: Float[np.ndarray, "3 channel"] | None
+        cls,
+        developed: Float[np.ndarray, "3 channel"] | None,
+        tested: Float[np.ndarray, "3 channel"] | None,
+        as_they_are: Bool[np.ndarray, " channel"] | None = None,
     ) -> "SpeakerScale":
-        """Describe a speaker by count, sum and sum of squares of development frames; without any, of test frames."""
+        """Describe a speaker by count, sum and sum of squares of development frames; without any, of test frames.
+
+        Channels that are to stay ``as_they_are`` have mean 0 and deviation 1 wherever there is a frame of them.
+        """
         if developed is None:
             developed = np.zeros_like(tested)
         if tested is None:
@@ -40,4 +46,8 @@ class SpeakerScale:
             sd = np.sqrt(np.maximum(squares / count - mean**2, 0))
         still = ~(sd >= _LEAST_SD)  # a channel that never moves, or was never measured
         mean[still] = sd[still] = np.nan
+        if as_they_are is not None:
+            mean[as_they_are] = np.where(count > 0, 0.0, np.nan)[as_they_are]
+            sd[as_they_are] = np.where(count > 0, 1.0, np.nan)[as_they_are]
+            from_test = from_test & ~as_they_are
         return cls(mean, sd, from_test & ~still)

@@ -1,10 +1,15 @@
 """Targets: what heads predict at an encoder's frames, in named sets of channels that are never averaged together.
 
-==========  ==========================================================================================================
-``ema``     the twelve positions, mm
-``tract``   tract variables of these positions, mm; those with a palate for speakers whose trace the corpus has
-``source``  pitch, voicing and loudness, of corpora that were prepared with ``source_channels=true``
-==========  ==========================================================================================================
+============  ========================================================================================================
+``ema``       the twelve positions, mm
+``tract``     tract variables of these positions, mm; those with a palate for speakers whose trace the corpus has
+``source``    pitch, voicing and loudness, of corpora that were prepared with ``source_channels=true``
+``phones``    the phone, one channel for each phone of the corpora, in IPA (``phone_targets``)
+``features``  its manner, voicing, place, height, backness and rounding, one channel for each value (``phone_targets``)
+``rate``      phones and syllable nuclei per second around a frame (``rate_targets``)
+``extra``     further sensors, such as the velum's, of corpora that have them, mm (``extra_targets``)
+``control``   fixed random positions for each third of each phone, mm: a control task (``control_targets``)
+============  ========================================================================================================
 
 Another set is a class that follows ``TargetSet``. ``Targets`` takes an instance wherever it takes a name; an entry in
 ``SETS`` gives it a name.
@@ -12,13 +17,18 @@ Another set is a class that follows ``TargetSet``. ``Targets`` takes an instance
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 from tractprobe.corpora.prepared.corpus import PreparedCorpus
 from tractprobe.corpora.prepared.manifest import Entry
+from tractprobe.data.control_targets import Control
+from tractprobe.data.extra_targets import ExtraSensors
+from tractprobe.data.phone_targets import Features, Phones
+from tractprobe.data.rate_targets import SpeechRate
+from tractprobe.data.target_set import DependsOnCorpora, TargetSet
 from tractprobe.signals.channels import CHANNELS, UNIT
 from tractprobe.signals.smoothing import Smoothing
 from tractprobe.signals.track import Track
@@ -28,37 +38,6 @@ from tractprobe.signals.voicing import SOURCE_CHANNELS, SOURCE_UNITS, SourceTrac
 from tractprobe.system.errors import ConfigError
 
 _F0, _VOICING, _LOUDNESS = range(len(SOURCE_CHANNELS))
-
-
-@runtime_checkable
-class TargetSet(Protocol):
-    """Channels that are decoded, scored and averaged together."""
-
-    @property
-    def name(self) -> str:
-        """Name of the set in tables."""
-        ...
-
-    @property
-    def channels(self) -> tuple[str, ...]:
-        """Name of each channel."""
-        ...
-
-    @property
-    def units(self) -> tuple[str, ...]:
-        """Unit of each channel."""
-        ...
-
-    @property
-    def identity(self) -> Any:
-        """What its values depend on besides name, corpus and smoothing, as JSON; ``None`` if on nothing else."""
-        ...
-
-    def at(
-        self, corpus: PreparedCorpus, entry: Entry, times_s: Float[np.ndarray, " frame"]
-    ) -> Float[np.ndarray, "frame channel"]:
-        """Return an utterance's values at given times, in the channels' units, NaN where there are none."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -104,7 +83,16 @@ class Source:
         return _source_at(corpus.source_track(entry.id), self.smoothing, times_s)
 
 
-SETS: dict[str, Callable[[Smoothing], TargetSet]] = {"ema": Positions, "tract": TractVariables, "source": Source}
+SETS: dict[str, Callable[[Smoothing], TargetSet]] = {
+    "ema": Positions,
+    "tract": TractVariables,
+    "source": Source,
+    "phones": lambda _: Phones(),
+    "features": lambda _: Features(),
+    "rate": lambda _: SpeechRate(),
+    "extra": ExtraSensors,
+    "control": Control,
+}
 """Name of each set to what makes it, given what happens to movements before they are sampled."""
 
 
@@ -138,6 +126,32 @@ class Targets:
             for channel, unit in zip(target_set.channels, target_set.units, strict=True)
         )
 
+    def over(self, corpora: Sequence[PreparedCorpus]) -> "Targets":
+        """Return the targets with the channels of those sets that depend on corpora; ConfigError if these have none."""
+        sets = [each.over(corpora) if isinstance(each, DependsOnCorpora) else each for each in self.sets]
+        return Targets(sets, self.smoothing)
+
+    @property
+    def as_they_are(self) -> Bool[np.ndarray, " channel"]:
+        """Which channels are yes or no, and so are not standardised per speaker."""
+        return np.array([getattr(each, "is_binary", False) for each in self.sets for _ in each.channels], bool)
+
+    @property
+    def lost_together(self) -> tuple[tuple[int, ...], ...]:
+        """Channels that may be lost together, as x and y of a sensor: as sets say, otherwise each two neighbours."""
+        found: list[tuple[int, ...]] = []
+        neighbours: list[int] = []
+        first = 0
+        for each in self.sets:
+            own = range(first, first + len(each.channels))
+            if blocks := getattr(each, "lost_together", None):
+                found += [*_in_pairs(neighbours), *(tuple(own[channel] for channel in block) for block in blocks)]
+                neighbours = []
+            else:
+                neighbours += own
+            first = own.stop
+        return (*found, *_in_pairs(neighbours))
+
     @property
     def first(self) -> slice:
         """The columns of the first set."""
@@ -162,6 +176,10 @@ class Targets:
         values = np.concatenate([each.at(corpus, entry, times_s) for each in self.sets], axis=1)
         values[times_s >= entry.duration_s] = np.nan
         return values
+
+
+def _in_pairs(channels: Sequence[int]) -> list[tuple[int, ...]]:
+    return [tuple(channels[first : first + 2]) for first in range(0, len(channels), 2)]
 
 
 def _made(sets: Any, smoothing: Smoothing) -> tuple[TargetSet, ...]:

@@ -23,7 +23,7 @@ class Difference:
     """A head's r minus that of a baseline, on the same encoder, layer, split, held-out values, speakers and channels.
 
     Folds are pooled and seeds averaged first, then channels. ``difference`` is the mean over speakers and then
-    languages of the difference within a speaker, with a 95 % interval from a bootstrap over speakers.
+    languages of the difference within a speaker, with a 95 % t interval over speakers.
     """
 
     model: str
@@ -88,7 +88,8 @@ def _difference(
     r, baseline = _by_speaker(own, others, both)
     gained = mean_over_speakers({key: r[key] - baseline[key] for key in r})
     held_out = tuple(sorted({pair[0] for pair in both}))
-    return [Difference(*labels, held_out, layer, mean_over_speakers(r), mean_over_speakers(baseline), gained)]
+    means = (mean_over_speakers(values, fisher=True) for values in (r, baseline))
+    return [Difference(*labels, held_out, layer, *means, gained)]
 
 
 def _paired(rows: Sequence[Row]) -> set[tuple[str, ...]]:

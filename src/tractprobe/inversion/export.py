@@ -2,14 +2,13 @@
 
 import logging
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tractprobe.encoders.layers import Label
 from tractprobe.inversion.head_header import HeadDescription
 from tractprobe.runs.configuration import Plain
-from tractprobe.runs.estimate import mean_over_speakers
+from tractprobe.runs.estimate import Scores, mean_over_speakers
 from tractprobe.runs.head_store import read_checked
 from tractprobe.runs.result import HEADS, METRICS, RESULT, Row, RunResult, chosen_layer, read_result, speaker_means
 from tractprobe.system.errors import RunError, first_line
@@ -23,6 +22,7 @@ LICENCE = (
     "These weights were fitted on the corpora and on states of the encoder that are named here; what their licences "
     "say of derived works applies."
 )
+_CORRELATIONS = ("r", "ccc")
 log = logging.getLogger(__name__)
 _AGAIN = "remove it and run the command again, which starts from the cached states"
 
@@ -166,5 +166,10 @@ def _means(rows: Sequence[Row]) -> Plain:
         same = [row for row in rows if row["target"] == target]
         one_unit = len({row["unit"] for row in same}) == 1
         values = {name: speaker_means(same, name) for name in METRICS if one_unit or name != "rmse"}
-        means[target] = {name: asdict(mean_over_speakers(scores)) for name, scores in values.items() if scores}
+        means[target] = {name: _mean(name, scores) for name, scores in values.items() if scores}
     return means
+
+
+def _mean(metric: str, scores: Scores) -> Plain:
+    estimate = mean_over_speakers(scores, fisher=metric in _CORRELATIONS)
+    return {name: getattr(estimate, name) for name in ("mean", "low", "high", "n")}

@@ -76,7 +76,7 @@ class Problem:
             layers = (read_by(layers),)
         if not settings.features.cache:  # a cache holds every layer
             encoder.truncate(max(read_by(layers)))
-        targets = Targets(settings.targets, build(settings.ema))
+        targets = Targets(settings.targets, build(settings.ema)).over(own)
         inputs = tuple(map(HeadInput.of, layers))
         return cls(settings, tuple(corpora), split, encoder, inputs, targets, identity)
 

@@ -71,6 +71,9 @@ PUBLIC: dict[str, Place] = {
     "torch.optim.lr_scheduler.LinearLR": Place("schedule", "torch.optim.lr_scheduler", "LinearLR"),
     **_ours("analysis", {
         "tractprobe.analyses.Curves": "evidence.analyses.curves:Curves",
+        "tractprobe.analyses.LowResource": "evidence.analyses.low_resource:LowResource",
+        "tractprobe.analyses.Speakers": "evidence.analyses.speakers:Speakers",
+        "tractprobe.analyses.Disturbed": "evidence.analyses.disturbed:Disturbed",
     }),
     **_ours("smoothing", {"tractprobe.conditioning.Conditioning": "signals.smoothing:Smoothing"}),
     **_ours("reader", {

@@ -45,6 +45,7 @@ from tractprobe.corpora.prepared.manifest import (
     SOURCE,
     Entry,
     ManifestRow,
+    PreparedPhone,
     PreparedUtterance,
     content_hash,
     parsed_line,
@@ -115,6 +116,23 @@ class PreparedCorpus:
         row = self._rows[utterance_id]
         with naming(self.folder / EMA / f"{row.utterance.id}.npy"):
             return Track(self._array(row, EMA), row.utterance.ema_rate_hz, row.utterance.ema_start_s)
+
+    def phones(self, utterance_id: str) -> tuple[PreparedPhone, ...]:
+        """Return the labelled phones in order, in the corpus's symbols and in IPA; none where it has no labels."""
+        return PreparedUtterance.from_cut(self.name, self._cut(self._rows[utterance_id])).phones
+
+    def extra_channels(self, utterance_id: str) -> tuple[str, ...]:
+        """Return the names of the further channels of an utterance."""
+        return self._rows[utterance_id].utterance.extra
+
+    def extra_track(self, utterance_id: str) -> Track | None:
+        """Return the further channels as measured, at the movements' times; ``None`` if there are none."""
+        row = self._rows[utterance_id]
+        if not row.utterance.extra:
+            return None
+        with naming(self.folder / EXTRA / f"{row.utterance.id}.npy"):
+            utterance = row.utterance
+            return Track(self._array(row, EXTRA), utterance.ema_rate_hz, utterance.ema_start_s, utterance.extra)
 
     def source_track(self, utterance_id: str) -> SourceTrack:
         """Return pitch, voicing and loudness; CorpusError if the corpus was prepared without them."""

@@ -155,7 +155,8 @@ class _Pass:
         with ThreadPoolExecutor(1) as writer:
             written: Future[None] | None = None
             for number, ((_, file), of_group) in enumerate(zip(self.missing, batches, strict=True), start=1):
-                moments = GroupMoments(self.widths, len(self.data.targets.channels), self.device)
+                targets = self.data.targets
+                moments = GroupMoments(self.widths, len(targets.channels), self.device, targets.lost_together)
                 for _ in of_group:
                     batch = next(loaded).to(self.device)
                     used = batch.valid.any(dim=2)

@@ -69,9 +69,18 @@ class GroupMoments:
         Name of each input to its number of features.
     channels
         Number of targets.
+    lost_together
+        Channels that may be lost together, each in one tuple; by default each two neighbours, x and y of a sensor.
     """
 
-    def __init__(self, widths: Mapping[str, int], channels: int, device: torch.device | str = "cpu"):
+    def __init__(
+        self,
+        widths: Mapping[str, int],
+        channels: int,
+        device: torch.device | str = "cpu",
+        lost_together: Sequence[Lost] | None = None,
+    ):
+        self.sensors = tuple(_pairs(channels) if lost_together is None else lost_together)
         self.widths, self.num_channels, self.device = dict(widths), channels, device
         self.frames = 0
         self.count = torch.zeros(channels, dtype=torch.int64, device=device)
@@ -100,7 +109,7 @@ class GroupMoments:
         self._start(valid)
         # A channel that the group has not had yet costs nothing: once it appears, all frames before are its losses.
         shown = (self.count > 0) | valid.any(dim=0)
-        for channels in _sensors(valid, shown):
+        for channels in _sensors(valid, shown, self.sensors):
             lost = ~valid[:, channels[0]]
             if shown[channels[0]] and lost.any():
                 self._lose(channels, torch.nonzero(lost).flatten(), {name: x[lost] for name, x in states.items()})
@@ -133,8 +142,8 @@ class GroupMoments:
         first = torch.nonzero((self.count == 0) & valid.any(dim=0)).flatten().tolist()
         if not self.frames or not first:
             return
-        for pair in _pairs(self.num_channels):
-            if channels := tuple(channel for channel in pair if channel in first):
+        for sensor in self.sensors:
+            if channels := tuple(channel for channel in sensor if channel in first):
                 inputs = self.lost.setdefault(channels, self._inputs(0))
                 self._lost_at[channels] = torch.arange(self.frames, device=self.device)
                 for name, so_far in self.all_frames.items():
@@ -244,13 +253,15 @@ def _pairs(channels: int) -> list[Lost]:
     return [tuple(range(first, min(first + 2, channels))) for first in range(0, channels, 2)]
 
 
-def _sensors(valid: Bool[Tensor, "frame channel"], shown: Bool[Tensor, " channel"]) -> list[Lost]:
-    """Return channels in pairs, x and y of a sensor, or by themselves where the two were not lost together."""
+def _sensors(
+    valid: Bool[Tensor, "frame channel"], shown: Bool[Tensor, " channel"], declared: Sequence[Lost]
+) -> list[Lost]:
+    """Return the declared sensors, or their channels by themselves where these were not lost together."""
     sensors: list[Lost] = []
-    for pair in _pairs(valid.shape[1]):
-        alike = all(bool(shown[pair[0]] == shown[other]) for other in pair)
-        together = alike and all(torch.equal(valid[:, pair[0]], valid[:, other]) for other in pair)
-        sensors += [pair] if together else [(channel,) for channel in pair]
+    for sensor in declared:
+        alike = all(bool(shown[sensor[0]] == shown[other]) for other in sensor)
+        together = alike and all(torch.equal(valid[:, sensor[0]], valid[:, other]) for other in sensor)
+        sensors += [sensor] if together else [(channel,) for channel in sensor]
     return sensors
 
 

@@ -14,7 +14,7 @@ from functools import cached_property, partial
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from tractprobe.data.groups import GroupKey
@@ -50,14 +50,19 @@ class Division:
     sd: Float[np.ndarray, "group channel"]
 
     @classmethod
-    def of(cls, split: Split, store: MomentStore) -> "Division":
-        """Divide the groups of a store as a split divides their utterances."""
+    def of(
+        cls, split: Split, store: MomentStore, as_they_are: Bool[np.ndarray, " channel"] | None = None
+    ) -> "Division":
+        """Divide the groups of a store as a split divides their utterances.
+
+        Channels that are to stay ``as_they_are``, being yes or no, are not standardised (``Targets.as_they_are``).
+        """
         development, test = store.selection(split.development), store.selection(split.test)
         speakers = np.array([group.speaker for group in store.groups])
         scales = {}
         for speaker in sorted({*speakers[development], *speakers[test]}):
             sides = [_moments(store, side & (speakers == speaker)) for side in (development, test)]
-            scales[str(speaker)] = SpeakerScale.of(*sides)
+            scales[str(speaker)] = SpeakerScale.of(*sides, as_they_are)
         nothing = np.full(store.count.shape[1], np.nan)
         mean, sd = (
             np.stack([getattr(scales[name], what) if name in scales else nothing for name in speakers])
