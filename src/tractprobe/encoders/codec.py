@@ -112,7 +112,6 @@ class Codec(Encoder):
         self.depth = blocks
 
 
-
 def _hop(config: Any) -> int:
     """Return how many samples a frame stands for."""
     if config.model_type == "mimi":
@@ -133,4 +132,3 @@ def _check(config: Any, label: str) -> None:
         raise EncoderError(f"{label}: it encodes normalised chunks, whose frames overlap; use its 24 kHz version")
     if not 0 < config.sampling_rate <= _MOST_HZ:
         raise ConfigError(f"{label}: sampling_rate={config.sampling_rate}; expected 1 to {_MOST_HZ}")
-

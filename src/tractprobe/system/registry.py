@@ -70,6 +70,7 @@ PUBLIC: dict[str, Place] = {
     "torch.optim.lr_scheduler.CosineAnnealingLR": Place("schedule", "torch.optim.lr_scheduler", "CosineAnnealingLR"),
     "torch.optim.lr_scheduler.LinearLR": Place("schedule", "torch.optim.lr_scheduler", "LinearLR"),
     **_ours("analysis", {
+        "tractprobe.analyses.Tokens": "evidence.analyses.tokens:Tokens",
         "tractprobe.analyses.Curves": "evidence.analyses.curves:Curves",
         "tractprobe.analyses.LowResource": "evidence.analyses.low_resource:LowResource",
         "tractprobe.analyses.Speakers": "evidence.analyses.speakers:Speakers",
