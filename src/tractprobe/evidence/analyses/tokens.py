@@ -1,8 +1,8 @@
 """Tokens: what discrete units, and the codebooks of codecs, keep of movements, voice and phones.
 
 Systems that translate speech directly work on such tokens, others on a transcript. Both throw something away. Heads of
-one kind read the states, the tokens, the transcript (phones with their times, and neighbours), and tokens and transcript
-side by side. What these have beyond the transcript is what transcription destroys and tokens keep.
+one kind read the states, the tokens, the transcript (phones with their times, and neighbours), and tokens beside the
+transcript. What these have beyond the transcript is what transcription destroys and tokens keep.
 """
 
 import logging
@@ -16,12 +16,15 @@ from tractprobe.data.splits import Split
 from tractprobe.data.targets import SETS, Targets
 from tractprobe.data.transcript import TimedPhones
 from tractprobe.encoders.codec import Codec
+from tractprobe.encoders.layers import Label
 from tractprobe.evidence.bench import Bench, chosen_layer
 from tractprobe.evidence.effects import Cells, finding, none
+from tractprobe.evidence.findings import finding as of_scores
+from tractprobe.evidence.inference import effect
 from tractprobe.evidence.record import Column, Evidence, Figure, Finding, Level, Series, Table
-from tractprobe.evidence.units import Units, count_of_frames, fitted_units
+from tractprobe.evidence.units import Centroids, Units, count_of_frames, fitted_units
 from tractprobe.probes.states import HeadInput
-from tractprobe.runs.result import Row
+from tractprobe.runs.result import Row, ScoreRow
 from tractprobe.system.errors import ConfigError
 
 log = logging.getLogger(__name__)
@@ -97,29 +100,33 @@ class Tokens:
         states = [row for value, fit in fits.items() for row in fit.rows() if row["layer"] == layers[value]]
         read: dict[str, list[Row]] = {STATES: states}
         counts, left_out = self._possible(bench, splits)
-        for count in counts:
-            for value, split in splits.items():
-                log.info("%d units of layer %s, without %s", count, layers[value], value)
-                layer = bench.inputs[bench.labels.index(layers[value])].layers
-                if len(layer) != 1:
-                    raise ConfigError(f"layer={layers[value]}: units are of one layer; give layer=all or one number")
-                centroids = fitted_units(
-                    bench, layer[0], split.development, count, self.frames_per_unit, self.iterations
-                )
-                units, timed = Units(bench, layer[0], centroids), TimedPhones(tuple(phones))
-                inputs = [HeadInput(units.name, (), (units.name,))]
-                rows = bench.fit([split], targets, inputs, [units])[0].rows()
-                if phones:
-                    both = [HeadInput(BOTH.format(units.name), (), (units.name, timed.name))]
-                    rows += bench.fit([split], targets, both, [units, timed])[0].rows()
-                for row in rows:
-                    read.setdefault(str(row["layer"]), []).append(row)
+        for value, split in splits.items():
+            layer = bench.inputs[bench.labels.index(layers[value])].layers
+            if len(layer) != 1:
+                raise ConfigError(f"layer={layers[value]}: units are of one layer; give layer=all or one number")
+            log.info("%s units of layer %d, without %s", ", ".join(map(str, counts)), layer[0], value)
+            for name, rows in self._of_split(bench, split, targets, phones, layer[0], counts).items():
+                read.setdefault(str(name), []).extend(rows)
         said = (
             f"{', '.join(map(str, left_out))} units were left out: fewer than {self.least_frames_per_unit} frames each"
         )
         chosen = ", ".join(f"{layer} without {value}" for value, layer in layers.items())
         fitted = "Units were fitted to the frames that heads learned from, anew for each held-out language"
         return read, [f"{fitted}; layers: {chosen}.", *([f"{said}."] if left_out else [])]
+
+    def _of_split(
+        self, bench: Bench, split: Split, targets: Targets, phones: Sequence[str], layer: int, counts: Sequence[int]
+    ) -> Mapping[Label, list[ScoreRow]]:
+        """Return rows of units that were fitted to what one split develops on, alone and beside the transcript."""
+        fitted = [self._fitted(bench, layer, split, count) for count in counts]
+        units, timed = [Units(bench, layer, centroids) for centroids in fitted], TimedPhones(tuple(phones))
+        inputs = [HeadInput(each.name, (), (each.name,)) for each in units]
+        if phones:
+            inputs += [HeadInput(BOTH.format(each.name), (), (each.name, timed.name)) for each in units]
+        return bench.rows([split], inputs, targets, [*units, *([timed] if phones else [])])
+
+    def _fitted(self, bench: Bench, layer: int, split: Split, count: int) -> Centroids:
+        return fitted_units(bench, layer, split.development, count, self.frames_per_unit, self.iterations)
 
     def _possible(self, bench: Bench, splits: Mapping[str, Split]) -> tuple[list[int], list[int]]:
         """Return which numbers of units there are frames for in every split, and which not."""
@@ -182,16 +189,13 @@ def _findings(read: Mapping[str, Sequence[Row]], targets: Targets) -> Iterator[F
 
 def _kept(name: str, says: str, tokens: Cells, states: Cells) -> Finding:
     """Return the mean over speakers of the share of r that tokens keep."""
-    from tractprobe.evidence.findings import finding as of_scores
-
     kept, held = tokens.of_speakers(), states.of_speakers()
     shares = {key: kept[key] / held[key] for key in kept if key in held and held[key] > _LEAST_R}
     if len(shares) < len(held):
-        says = f"{says}; {len(held) - len(shares)} of {len(held)} speakers in a language have r up to {_LEAST_R} from states"
+        lost = f"{len(held) - len(shares)} of {len(held)} speakers in a language"
+        says = f"{says}; {lost} are left out, whose r from states is up to {_LEAST_R}"
     if not shares:
         return none(name, says, "share")
-    from tractprobe.evidence.inference import effect
-
     return of_scores(name, says, shares, "share", "mean over speakers, then languages", estimate=effect(shares))
 
 
