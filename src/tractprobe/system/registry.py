@@ -72,6 +72,7 @@ PUBLIC: dict[str, Place] = {
     **_ours("analysis", {
         "tractprobe.analyses.Crossed": "evidence.analyses.crossed:Crossed",
         "tractprobe.analyses.Controls": "evidence.analyses.controls:Controls",
+        "tractprobe.analyses.Tokens": "evidence.analyses.tokens:Tokens",
         "tractprobe.analyses.Curves": "evidence.analyses.curves:Curves",
         "tractprobe.analyses.Downstream": "evidence.analyses.downstream:Downstream",
         "tractprobe.analyses.Published": "evidence.analyses.published:Published",
