@@ -226,7 +226,7 @@ class _Report:
         if origins:
             told = ", ".join(f"{origin} in {count} utterances" for origin, count in sorted(origins.items()))
             said.append(f"pitch and voicing: {told}; what is estimated from the audio is acoustics, as is loudness")
-        one = "states and transcript share one penalty for each channel: what states add is rather too small than too large"
+        one = "states and transcript share one penalty for each channel, so what states add is if anything too small"
         return (*said, *([one] if self.own.r2 else []))
 
 
