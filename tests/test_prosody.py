@@ -55,6 +55,10 @@ def states_of(corpus: PreparedCorpus, root: Path, what: Callable[..., np.ndarray
     return root
 
 
+def bench_table(evidence: Evidence) -> dict[tuple[str, str], float]:
+    return {(row["measure"], row["who"]): row["r"] for row in evidence.tables[1].rows}
+
+
 def by_name(evidence: Evidence) -> dict[str, Finding]:
     return {finding.name: finding for finding in evidence.findings}
 
@@ -148,9 +152,12 @@ def test_with_neither_source_channels_nor_phones_it_does_not_apply(
 
 
 def test_random_weights_are_compared_with(configure: Configure, with_source: Path):
-    found = by_name(Prosody(twins=1)(bench_of(configure, *SMALL, "model.seed=3", f"paths.data={with_source}")))
-    assert found["loudness_beyond_twin"].value is not None and abs(found["loudness_beyond_twin"].value) < 0.3
-    assert found["loudness"].value > 0.3
+    evidence = Prosody(twins=1)(bench_of(configure, *SMALL, "model.seed=3", f"paths.data={with_source}"))
+    found = by_name(evidence)
+    assert found["loudness_beyond_twin"].value is not None and abs(found["loudness_beyond_twin"].value) < 0.5
+    expected = found["loudness"].value - found["loudness_beyond_twin"].value  # what the twin reads
+    table = bench_table(evidence)
+    assert table["loudness", "random weights, seed 0"] == pytest.approx(expected, abs=1e-9)
 
 
 @pytest.mark.parametrize("wrong", [{"controls": ()}, {"twins": -1}, {"margin_r": 0.0}])

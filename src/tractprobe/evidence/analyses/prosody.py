@@ -236,7 +236,10 @@ def _what(name: str) -> str:
 
 
 def _cells(rows: Sequence[ScoreRow], name: str) -> Cells:
-    return Cells.of(row for row in rows if row["channel"] in MEASURES[name])
+    """Return r of a measure's channels; one without any frame that varies has no row, and counts as lost."""
+    own = [row for row in rows if row["channel"] in MEASURES[name]]
+    there, found = {(row["language"], row["speaker"]) for row in own}, Cells.of(own)
+    return Cells(found.values, found.lost + len(there) * len(MEASURES[name]) - len(own))
 
 
 def _shares(decoded: Decoded, name: str) -> dict[str, Cells]:
