@@ -42,7 +42,7 @@ def test_a_view_holds_the_utterances_that_it_was_given_under_their_names_and_a_h
     views = [DisturbedCorpus(toy, how, ids) for how in (Reversed(), Noise("white", 0), Noise("white", 0, 1), Vocoded())]
     views.append(DisturbedCorpus(toy, Reversed(), ids[1:]))
     assert len({view.content_hash for view in views} | {toy.content_hash}) == 6
-    assert views[0].content_hash == DisturbedCorpus(toy, Reversed(), reversed(ids)).content_hash
+    assert views[0].content_hash == DisturbedCorpus(toy, Reversed(), ids[::-1]).content_hash
     for view in views[:4]:
         assert view.entries == toy.entries[3:7] and view.name == "toy"
         assert view.audio(ids[0]).dtype == np.float32 and not np.array_equal(view.audio(ids[0]), toy.audio(ids[0]))
