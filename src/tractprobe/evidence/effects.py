@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from tractprobe.evidence.inference import effect, sign_flip_p, speakers_needed
 from tractprobe.evidence.record import Finding, Part
@@ -84,21 +85,22 @@ class Cells:
 
 
 def finding(
-    name: str, says: str, cells: Cells, *, tested: bool = False, margin: float | None = None, level: float = 0.95
+    name: str, says: str, cells: Cells, *, tested: bool = False, margin: float | None = None, unit: str = "r"
 ) -> Finding:
     """Return the mean of some cells as a finding; one without any number says so.
 
     Parameters
     ----------
     tested
-        Whether the cells are differences, which may be 0: then with the p of sign flips. Otherwise they are r.
+        Whether 0 is what the cells are tested against, as differences are, with the p of sign flips.
     margin
         The true difference that ``needed`` counts speakers for.
     """
     values = cells.of_speakers()
     if not values:
-        return none(name, f"{says}: no speaker has it")
-    reached = effect(values, level, fisher=not tested)
+        return none(name, f"{says}: no speaker has it", unit)
+    fisher = unit == "r" and not tested
+    reached = effect(values, fisher=fisher)
     if cells.lost:
         says = f"{says}; {cells.lost} of {cells.lost + len(cells.values)} scores are undefined and in no mean"
     if reached.low is None:
@@ -106,9 +108,33 @@ def finding(
     p = sign_flip_p(values) if tested and reached.n > 1 else None
     needed = speakers_needed(values, margin, aim="superiority") if margin and tested else None
     return Finding(
-        name, says, reached.mean, reached.low, reached.high, "r", OVER, cells.count(), level, p, margin, needed,
-        cells.parts(fisher=not tested, level=level),
+        name, says, reached.mean, reached.low, reached.high, unit, OVER, cells.count(), p=p, margin=margin,
+        needed=needed, by=cells.parts(fisher=fisher),
     )  # fmt: skip
+
+
+def point(x: object, cells: Cells, *, fisher: bool = True) -> list:
+    """Return (x, mean, low, high) as figures take it, ``None`` where nothing is defined.
+
+    Parameters
+    ----------
+    fisher
+        Whether the cells are r, and no differences of it.
+    """
+    values = cells.of_speakers()
+    if not values:
+        return [x, None, None, None]
+    reached = effect(values, fisher=fisher)
+    return [x, reached.mean, reached.low, reached.high]
+
+
+def rows_of(conditions: Mapping[str, Cells], metric: str = "r") -> tuple[dict[str, Any], ...]:
+    """Return each speaker's mean over channels as tidy rows, by which the report pairs encoders."""
+    return tuple(
+        {"condition": name, "language": language, "speaker": speaker, metric: value}
+        for name, cells in conditions.items()
+        for (language, speaker), value in sorted(cells.of_speakers().items())
+    )
 
 
 def none(name: str, says: str, unit: str = "r") -> Finding:

@@ -125,7 +125,8 @@ def _cell(cell: Cell, place: int, grid: Grid) -> str:
         sign, name = SIGN_OF[cell.verdict], STYLE_OF[cell.verdict]
         word = f'<span class="word {name}"><span aria-hidden="true">{sign} </span>{cell.verdict}</span> '
     small = "".join(f"<small>{_text(text)}</small>" for text in cell.small if text)
-    text = f'<span class="effect">{_text(cell.text)}</span>' if cell.verdict and cell.text else _text(cell.text)
+    is_effect = cell.text and (cell.verdict is not None or (place > 0 and cell.small))
+    text = f'<span class="effect">{_text(cell.text)}</span>' if is_effect else _text(cell.text)
     if place == 0:
         return f'<th scope="row">{word}{text}{small}</th>'
     return f"<td{_class(place, grid)}>{word}{text}{small}</td>"
