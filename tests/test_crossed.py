@@ -22,6 +22,7 @@ from tractprobe.data.crossed import (
     Condition,
     CrossedRule,
 )
+from tractprobe.evidence.heard import contrast, heard_here
 from tractprobe.evidence.inference import effect
 from tractprobe.evidence.ratio import ratio_of_means
 from tractprobe.system.errors import ConfigError
@@ -208,3 +209,35 @@ def test_the_interval_of_a_ratio_covers():
         _, low, high = ratio_of_means(one, other)
         inside += low is not None and high is not None and low <= 0.8 <= high
     assert 0.89 < inside / 200 <= 1
+
+
+# Languages that an encoder has heard
+
+
+def test_heard_languages_are_compared_within_speakers_or_between_them():
+    random = np.random.default_rng(1)
+    speakers = [f"s{n}" for n in range(5)]
+    both = {(language, speaker): random.normal() for language in ("en", "it", "de") for speaker in speakers}
+    heard, others = ({key: value for key, value in both.items() if (key[0] == "en") is side} for side in (True, False))
+    reached, _ = contrast(heard, others)
+    gains = [heard["en", s] - (others["it", s] + others["de", s]) / 2 for s in speakers]
+    expected = stats.ttest_1samp(gains, 0).confidence_interval(0.95)
+    assert (reached.mean, reached.low, reached.high) == pytest.approx((np.mean(gains), *expected))
+    apart = {("it", f"t{n}"): random.normal() for n in range(7)}
+    reached, _ = contrast(heard, apart)
+    welch = stats.ttest_ind(list(heard.values()), list(apart.values()), equal_var=False).confidence_interval(0.95)
+    assert (reached.low, reached.high, reached.n) == (pytest.approx(welch.low), pytest.approx(welch.high), 12)
+    some, _ = contrast(heard, apart | {("it", "s0"): 0.1})
+    assert some.low is None and some.mean == pytest.approx(
+        np.mean(list(heard.values())) - np.mean([*apart.values(), 0.1])
+    )
+
+
+@pytest.mark.parametrize(("about", "expected"), [
+    ({"languages": ["en", "fi"]}, {"en"}), ({"languages": []}, "has heard none of the languages here, de, en"),
+    ({"languages": ["en", "de"]}, "has heard all"), ({"languages": 99}, "99 languages, not which"),
+    ({}, "says nothing"), ({"languages": None}, "says nothing"),
+])  # fmt: skip
+def test_which_languages_an_encoder_has_heard(about: dict, expected: set | str):
+    found = heard_here(about, {"de", "en"})
+    assert found == expected if isinstance(expected, set) else expected in found
