@@ -105,8 +105,9 @@ def band_sizes(widths: Sequence[int], alphas: Sequence[float]) -> Float[np.ndarr
     """Return sizes of the features of bands, so that one penalty for all keeps the ratio of the bands' own.
 
     A band with penalty α_b by itself gets the size √(α_0 / α_b), relative to the first band: a common penalty α then
-    acts as α α_b / α_0 on it (banded ridge, whose bands have penalties of their own; Dupré la Tour et al. 2022). With one
-    penalty for standardised features instead, whichever input has more columns would be shrunk less in proportion.
+    acts as α α_b / α_0 on it (banded ridge, whose bands have penalties of their own; Dupré la Tour et al. 2022). With
+    one penalty for all standardised features instead, an input with many columns would be shrunk too little, and one
+    with few too much.
 
     >>> band_sizes([1, 2], [100.0, 400.0]).tolist()
     [1.0, 0.5, 0.5]

@@ -1,7 +1,7 @@
 """Movements from states, from a transcript with and without times, and from states and transcript together."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -30,6 +30,7 @@ from tractprobe.system.errors import RunError
 from tractprobe.system.progress import progress
 
 STATES, TIMED, BOTH, STRING = MODELS = ("states", "timed_phones", "both", "phone_string")
+_FOLDS = 2  # of each split, that penalties of transcripts, wide as these are, are chosen on
 _AGREE_R = 0.01  # what rounding of stored states may change
 
 
@@ -83,23 +84,23 @@ def transcribed(bench: Bench, splits: Mapping[str, Split], phones: Sequence[str]
     layers = {value: chosen_layer(fitted) for value, fitted in fits.items()}
     timed = TimedPhones(tuple(phones))
     store = _moments(bench, splits, targets, timed, layers)
-    divisions = {value: Division.of(split, store, targets.as_they_are) for value, split in splits.items()}
+    divisions = {value: _division(split, store, targets) for value, split in splits.items()}
     alone = _solved(store, TIMED, list(divisions.values()), bench)
     manners = values_of(phones)["manner"]
     classes = (*manners, "other")
     explained = Explained(len(MODELS), len(classes), len(targets.channels))
-    penalties = {}
+    penalties = {
+        value: (_typical(_alphas(fits[value], layers[value])), _typical(of_phones.alpha.cpu().numpy()))
+        for value, of_phones in zip(splits, alone, strict=True)
+    }
+    both = _both(bench, store, divisions, layers, penalties, [_width_of(next(iter(fits.values()))), timed.width])
     for (value, split), of_phones in zip(splits.items(), alone, strict=True):
         fitted, label = fits[value], layers[value]
-        penalties[value] = _typical(_alphas(fitted, label)), _typical(of_phones.alpha.numpy())
-        widths = [_width_of(fitted), timed.width]
-        sizes = torch.from_numpy(band_sizes(widths, penalties[value]))
-        (both,) = _solved(store, _joint(label), [divisions[value]], bench, sizes)
         string, of_string = _from_string(bench, split, targets, phones)
-        solutions = {TIMED: of_phones, BOTH: both, STRING: of_string}
+        solutions = {TIMED: of_phones, BOTH: both[value], STRING: of_string}
         heads = _Heads(
             {STATES: _weights_of(fitted, label)}
-            | {name: (each.weight.numpy(), each.bias.numpy()) for name, each in solutions.items()},
+            | {name: (each.weight.cpu().numpy(), each.bias.cpu().numpy()) for name, each in solutions.items()},
             string,
         )
         _add_test(explained, bench, split, fitted, label, heads, timed, manners)
@@ -123,22 +124,42 @@ def _moments(
     return bench.moments(list(splits.values()), targets, inputs, [timed])
 
 
+def _both(
+    bench: Bench,
+    store: MomentStore,
+    divisions: Mapping[str, Division],
+    layers: Mapping[str, Label],
+    penalties: Mapping[str, tuple[float, float]],
+    widths: Sequence[int],
+) -> dict[str, Solution]:
+    """Fit states and timed phones together, at each split's layer and ratio of penalties."""
+    found = {}
+    for label in dict.fromkeys(layers.values()):
+        values = [value for value in divisions if layers[value] == label]
+        sizes = [torch.from_numpy(band_sizes(widths, penalties[value])) for value in values]
+        solved = _solved(store, _joint(label), [divisions[value] for value in values], bench, sizes)
+        found |= dict(zip(values, solved, strict=True))
+    return found
+
+
+def _division(split: Split, store: MomentStore, targets: Targets) -> Division:
+    return Division.of(replace(split, folds=split.folds[:_FOLDS]), store, targets.as_they_are)
+
+
 def _solved(
-    store: MomentStore, name: str, divisions: Sequence[Division], bench: Bench, sizes: Tensor | None = None
+    store: MomentStore, name: str, divisions: Sequence[Division], bench: Bench, sizes: Sequence[Tensor] | None = None
 ) -> list[Solution]:
     settings = build(bench.settings.head, num_layers=1, width=store.widths[name], num_channels=store.count.shape[1])
     assert isinstance(settings, Ridge)
     return [solution for solution, _ in fit_divisions(store, name, divisions, settings, bench.device, sizes)]
 
 
-def _from_string(
-    bench: Bench, split: Split, targets: Targets, phones: Sequence[str]
-) -> tuple[PhoneString, Solution]:
+def _from_string(bench: Bench, split: Split, targets: Targets, phones: Sequence[str]) -> tuple[PhoneString, Solution]:
     """Fit what a transcript without times carries, by durations of the split's own development side."""
     durations_s, overall_s = average_durations(bench.corpora, split.development)
     string = PhoneString(tuple(phones), durations_s, overall_s)
     store = bench.moments([split], targets, [HeadInput(STRING, (), (string.name,))], [string])
-    (solution,) = _solved(store, STRING, [Division.of(split, store, targets.as_they_are)], bench)
+    (solution,) = _solved(store, STRING, [_division(split, store, targets)], bench)
     return string, solution
 
 

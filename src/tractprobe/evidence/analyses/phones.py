@@ -1,4 +1,4 @@
-"""Phones against articulation: does an encoder hold phones, movements, or the one because of the other?
+"""Phones against articulation: whether an encoder holds phones, movements, or the one because of the other.
 
 Four questions, all in languages that heads and discriminants never heard:
 
@@ -31,7 +31,6 @@ from tractprobe.evidence.phonetic import (
     from_movements,
     from_projections,
     in_layers,
-    random_projection,
     scores_of,
 )
 from tractprobe.evidence.record import Column, Evidence, Figure, Finding, Level, Part, Series, Table
@@ -49,7 +48,7 @@ _ACCURACY = "balanced accuracy"
 
 @dataclass(frozen=True)
 class Phones:
-    """Does an encoder hold phones, movements, or the one because of the other?
+    """Whether an encoder holds phones, movements, or the one because of the other.
 
     Parameters
     ----------
@@ -91,22 +90,14 @@ class Phones:
         layers = in_layers(material, rules)
         moved = transcribed(bench, splits, phones)
         read = from_movements(material, rules, tuple(map(float, self.around_s)))
-        weights = {value: (moved.layers[value], weight) for value, weight in moved.weights.items()}
-        read["predicted"] = from_projections(material, rules, weights)
-        random = [self._random(material, rules, moved, seed) for seed in self._seeds(bench, material, moved)]
-        return _Report(material, layers, read, random, moved, without).evidence()
+        heads = {value: (moved.layers[value], weight) for value, weight in moved.weights.items()}
+        read["predicted"], drawn = from_projections(material, rules, heads, self._seeds(bench, material, moved))
+        return _Report(material, layers, read, [scores_of(each) for each in drawn], moved, without).evidence()
 
     def _seeds(self, bench: Bench, material: Material, moved: Transcribed) -> range:
         """Return no seed where a layer is no wider than the channels, so that any projection keeps all of it."""
         widths = [material.store.widths[str(label)] for label in moved.layers.values()]
         return range(bench.seed, bench.seed + self.projections) if min(widths) > len(CHANNELS) else range(0)
-
-    def _random(self, material: Material, rules: Rules, moved: Transcribed, seed: int) -> dict[Unit, float]:
-        drawn = {
-            value: (label, random_projection(material, label, material.splits[value], len(CHANNELS), seed))
-            for value, label in moved.layers.items()
-        }
-        return scores_of(from_projections(material, rules, drawn))
 
 
 def _with_phones(bench: Bench, splits: Mapping[str, Split]) -> tuple[dict[str, Split], list[str]]:
@@ -175,7 +166,11 @@ class _Report:
         ]  # fmt: skip
         for name, says, other in (
             ("predicted_minus_random", "phones from predicted positions, minus from random directions", random),
-            ("predicted_minus_measured", "phones from predicted positions, minus from the frame's measured ones", measured),
+            (
+                "predicted_minus_measured",
+                "phones from predicted positions, minus from the frame's measured ones",
+                measured,
+            ),
         ):
             found.append(_finding(name, says, differences(predicted, other), _ACCURACY, tested=True))
         return found
@@ -249,7 +244,9 @@ class _Report:
         columns = ("layer", "accuracy", "low", "high", "chance", "chosen")
         texts = {"chosen": "held-out values it was chosen for", "accuracy": _ACCURACY}
         title = f"Phones by layer, mean over {_SPEAKERS}"
-        return Table("phones_by_layer", title, tuple(Column(name, "", texts.get(name, "")) for name in columns), tuple(rows))
+        return Table(
+            "phones_by_layer", title, tuple(Column(name, "", texts.get(name, "")) for name in columns), tuple(rows)
+        )
 
     def _category_table(self) -> Table:
         rows = []
@@ -273,11 +270,15 @@ class _Report:
             frames = sum(self.moved.explained.frames(unit, number) for unit in units)
             if frames:
                 r2 = {model: self._r2_of_class(model, number) for model in MODELS}
-                rows.append({"class": name, "frames": frames, **r2, **{name: _mean(each) for name, each in own.items()}})
+                rows.append(
+                    {"class": name, "frames": frames, **r2, **{name: _mean(each) for name, each in own.items()}}
+                )
         columns = ("class", "frames", *MODELS, *SHARES)
         units = {name: "R²" for name in (*MODELS, *SHARES)}
         title = f"R² of movements by class of phones, mean over channels, {_SPEAKERS}"
-        return Table("shares_by_class", title, tuple(Column(name, units.get(name, "")) for name in columns), tuple(rows))
+        return Table(
+            "shares_by_class", title, tuple(Column(name, units.get(name, "")) for name in columns), tuple(rows)
+        )
 
     def _r2_of_class(self, model: str, number: int | None) -> float | None:
         explained = self.moved.explained
@@ -292,7 +293,9 @@ class _Report:
         ]
         columns = (Column("language"), Column("frames", "", "frames with a phone"),
                    Column("left_out", "", "of a phone that training lacks"), Column("share"))  # fmt: skip
-        return Table("unseen_phones", "Frames whose phone training lacks, which phonetic scores leave out", columns, tuple(rows))
+        return Table(
+            "unseen_phones", "Frames whose phone training lacks, which phonetic scores leave out", columns, tuple(rows)
+        )
 
     def _layer_figure(self) -> Figure:
         table = self._layer_table()
@@ -304,9 +307,7 @@ class _Report:
 
     def _share_figure(self) -> Figure:
         rows = self._class_table().rows
-        series = tuple(
-            Series(share, tuple([row["class"], row[share], None, None] for row in rows)) for share in SHARES
-        )
+        series = tuple(Series(share, tuple([row["class"], row[share], None, None] for row in rows)) for share in SHARES)
         return Figure("shares_by_class", "What explains the movements", "class of phones", "R²", series, kind="bars")
 
     def _rows(self) -> list[dict]:
@@ -335,8 +336,8 @@ class _Report:
         said = [
             f"{out} of {of_all} test frames have a phone that training lacks: phones are scored without them, features "
             "and movements with them",
-            "phone labels say where phones begin and end; an automatic aligner that listened to similar features shares "
-            "its errors with the states",
+            "labels say where phones begin and end; those of an aligner that heard similar features share its "
+            "errors with the states",
             "a timed transcript is described linearly (three hats over the phone, and its neighbours): a richer "
             "description could explain more, which would make unique_states smaller",
             "positions for phones_from_measured are standardised by all utterances of a speaker, test included",
