@@ -4,6 +4,7 @@ Nothing is encoded twice: states are kept on disk by encoder and corpus, moments
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -33,6 +34,7 @@ from tractprobe.runs.configuration import Plain, conf_dir, plain
 from tractprobe.runs.settings import Settings
 from tractprobe.runs.trainer import device_of
 from tractprobe.system.errors import ConfigError
+from tractprobe.system.registry import names_of
 
 _RANDOM = {  # how an encoder's twin with random weights is asked for, by what makes the encoder
     "tractprobe.encoders.pretrained.pretrained": "random_seed",
@@ -230,6 +232,25 @@ class Bench:
         """Return the same corpora and settings with another encoder."""
         raw = self.settings.raw | {"model": dict(model), "layer": layer}
         return Bench(Settings.of(raw))
+
+    def on(self, corpora: Sequence[PreparedCorpus]) -> "Bench":
+        """Return the same encoder on other views of the corpora, such as disturbed ones; splits are the caller's.
+
+        Raises
+        ------
+        ConfigError
+            The states were computed elsewhere, of other audio.
+        """
+        if self.settings.model.target in names_of("states"):
+            label = self.settings.id.model
+            raise ConfigError(f"{label} is a folder of features: no other audio than the corpora's can be encoded")
+        there = {entry.id for corpus in corpora for entry in corpus.entries}
+        identity = self.problem.identity | {"corpora": {corpus.name: corpus.content_hash for corpus in corpora}}
+        split = self.problem.split.within(there)
+        other = copy(self)
+        other.__dict__.pop("_states", None)
+        other.problem = replace(self.problem, corpora=tuple(corpora), split=split, identity=identity)
+        return other
 
     def option(self, name: str) -> Plain:
         """Return an encoder's settings as its option in conf/model has them."""
