@@ -139,6 +139,7 @@ def test_states_that_carry_exactly_the_phones_say_nothing_beyond_them(found: Cal
     assert value(evidence, "movements_from_states") == pytest.approx(
         value(evidence, "movements_from_timed_phones"), abs=0.01
     )
+    assert abs(part(evidence.finding("unique_states"), "class", "phones in training")) < 0.02
     table = next(table for table in evidence.tables if table.name == "unseen_phones")
     german, *others = sorted(table.rows, key=lambda row: row["language"])
     assert 0.08 < german["share"] < 0.25 and all(row["left_out"] == 0 for row in others)  # about one in seven
@@ -207,12 +208,18 @@ def test_explained_variance_is_that_of_the_frames():
             own, predicted = y[used, channel], p[model, used, channel]
             error = (own - own.mean()) - (predicted - predicted.mean())
             away = own - own.mean()
-            assert explained.r2(("it", "s"))[model, channel] == pytest.approx(1 - (error**2).sum() / (away**2).sum())
+            expected = 1 - (error**2).sum() / (away**2).sum()
+            assert explained.r2(("it", "s"), [channel])[model] == pytest.approx(expected)
             assert explained.r(("it", "s"))[model, channel] == pytest.approx(np.corrcoef(own, predicted)[0, 1])
             of_one = classes[used] == 1
             expected = 1 - (error[of_one] ** 2).sum() / (away[of_one] ** 2).sum()
-            assert explained.r2(("it", "s"), 1)[model, channel] == pytest.approx(expected)
-    assert explained.frames(("it", "s")) == 200 and explained.frames(("it", "s"), 1) == classes.sum()
+            assert explained.r2(("it", "s"), [channel], [1])[model] == pytest.approx(expected)
+    assert explained.frames(("it", "s")) == 200 and explained.frames(("it", "s"), [1]) == classes.sum()
+    complete = Explained(1, 1, 2)
+    complete.add(("it", "s"), np.zeros(200, int), y[:, [0, 2]], p[:1, :, [0, 2]])
+    error, away = (each - each.mean(axis=0) for each in ((y - p[0])[:, [0, 2]], y[:, [0, 2]]))
+    pooled = complete.r2(("it", "s"))[0]  # squares are added up over channels
+    assert pooled == pytest.approx(1 - (error**2).sum() / (away**2).sum())
     constant = Explained(1, 1, 1)
     constant.add(("it", "s"), np.zeros(9, int), np.ones((9, 1)), np.ones((1, 9, 1)))
     assert np.isnan(constant.r2(("it", "s"))).all() and np.isnan(constant.r(("it", "s"))).all()

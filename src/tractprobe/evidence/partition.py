@@ -59,19 +59,35 @@ class Explained:
         for number, term in enumerate(terms):
             np.add.at(sums[number], classes, term.transpose(1, 0, 2))
 
-    def r2(self, unit: Unit, of_class: int | None = None) -> Float[np.ndarray, "model channel"]:
-        """Return R² of each model and channel; NaN where nothing varies or there are fewer than two frames."""
+    def r2(
+        self, unit: Unit, channels: Sequence[int] | None = None, classes: Sequence[int] | None = None
+    ) -> Float[np.ndarray, " model"]:
+        """Return each model's R² over some channels and classes, by default all; NaN where nothing varies.
+
+        Squares are added up over channels before they are divided, so that a channel that hardly moves in a class of
+        phones counts little. Measurements in deviations of the speaker make channels comparable.
+        """
+        error, total = self._squares(unit, classes)
+        chosen = list(range(self.channels)) if channels is None else list(channels)
+        used = np.isfinite(total[:, chosen])
+        total, error = (np.where(used, each[:, chosen], 0).sum(axis=1) for each in (total, error))
+        return np.where(total > 0, 1 - error / np.where(total > 0, total, 1), np.nan)
+
+    def _squares(
+        self, unit: Unit, classes: Sequence[int] | None
+    ) -> tuple[Float[np.ndarray, "model channel"], Float[np.ndarray, "model channel"]]:
+        """Return squared errors and squared deviations of some classes, both about the means over all; NaN if still."""
         sums = self.sums[unit]
         overall = sums.sum(axis=1)
         n = np.maximum(overall[self._N], 1)
         mean_y, mean_p = overall[self._Y] / n, overall[self._P] / n
-        chosen = overall if of_class is None else sums[:, of_class]
-        total = chosen[self._YY] - 2 * mean_y * chosen[self._Y] + chosen[self._N] * mean_y**2
+        of = overall if classes is None else sums[:, list(classes)].sum(axis=1)
+        total = of[self._YY] - 2 * mean_y * of[self._Y] + of[self._N] * mean_y**2
         offset = mean_y - mean_p
-        error = chosen[self._YY] - 2 * chosen[self._YP] + chosen[self._PP]
-        error += chosen[self._N] * offset**2 - 2 * offset * (chosen[self._Y] - chosen[self._P])
-        defined = (chosen[self._N] >= 2) & (total > _LEAST * chosen[self._N])
-        return np.where(defined, 1 - error / np.where(defined, total, 1), np.nan)
+        error = of[self._YY] - 2 * of[self._YP] + of[self._PP]
+        error += of[self._N] * offset**2 - 2 * offset * (of[self._Y] - of[self._P])
+        defined = (of[self._N] >= 2) & (total > _LEAST * of[self._N])
+        return np.where(defined, error, np.nan), np.where(defined, total, np.nan)
 
     def r(self, unit: Unit) -> Float[np.ndarray, "model channel"]:
         """Return the correlation of each model and channel; NaN where one of the two does not vary."""
@@ -81,10 +97,10 @@ class Explained:
         defined = variance > _LEAST**2
         return np.where(defined, (yp / n - y * p / n**2) / np.sqrt(np.where(defined, variance, 1)), np.nan)
 
-    def frames(self, unit: Unit, of_class: int | None = None) -> int:
+    def frames(self, unit: Unit, classes: Sequence[int] | None = None) -> int:
         """Return how many frames there are, of the channel that has most."""
         n = self.sums[unit][self._N, :, 0]
-        return int((n.sum(axis=0) if of_class is None else n[of_class]).max())
+        return int((n.sum(axis=0) if classes is None else n[list(classes)].sum(axis=0)).max())
 
 
 SHARES = ("unique_states", "unique_phones", "common")

@@ -183,8 +183,7 @@ class _Report:
     # Movements
 
     def _by_model(self, model: str) -> dict[Unit, float]:
-        explained = self.moved.explained
-        each = {unit: self.moved.by_model(unit, explained.r(unit))[model] for unit in explained.sums}
+        each = {unit: self.moved.r(unit)[model] for unit in self.moved.explained.sums}
         return {unit: r for unit, r in each.items() if np.isfinite(r)}
 
     def _movements(self) -> list[Finding]:
@@ -198,20 +197,17 @@ class _Report:
                  STRING: "movements_from_phone_string", BOTH: "movements_from_both"}  # fmt: skip
         return [_finding(names[model], text, self._by_model(model), "r") for model, text in says.items()]
 
-    def share_of(
-        self, unit: Unit, channels: Sequence[int] | None = None, of_class: int | None = None
-    ) -> dict[str, float]:
-        """Return the three shares of a speaker in a language; none where nothing is defined."""
-        r2 = self.moved.explained.r2(unit, of_class)
-        r2 = r2 if channels is None else r2[:, list(channels)]
-        if not np.isfinite(r2).all(axis=0).any():
-            return {}
-        states, timed, both = (r2[MODELS.index(model)] for model in (STATES, TIMED, BOTH))
-        return {name: float(np.nanmean(share)) for name, share in shares(states, timed, both).items()}
+    def _r2(self, model: str, of_class: str | None) -> dict[Unit, float]:
+        each = {unit: self.moved.r2(unit, None, of_class)[model] for unit in self.moved.explained.sums}
+        return {unit: r2 for unit, r2 in each.items() if np.isfinite(r2)}
 
-    def _each(self, name: str, channels: Sequence[int] | None = None, of_class: int | None = None) -> dict[Unit, float]:
-        each = {unit: self.share_of(unit, channels, of_class) for unit in self.moved.explained.sums}
-        return {unit: found[name] for unit, found in each.items() if found}
+    def _share(
+        self, name: str, channels: Sequence[int] | None = None, of_class: str | None = None
+    ) -> dict[Unit, float]:
+        each = {unit: self.moved.r2(unit, channels, of_class) for unit in self.moved.explained.sums}
+        return {
+            unit: shares(r2[STATES], r2[TIMED], r2[BOTH])[name] for unit, r2 in each.items() if np.isfinite(r2[BOTH])
+        }
 
     def _shares(self) -> list[Finding]:
         says = {
@@ -222,11 +218,10 @@ class _Report:
         found = []
         for name in SHARES:
             parts = [
-                *_parts("articulator", {own: self._each(name, channels) for own, channels in _ARTICULATORS.items()}),
-                *_parts("class", {own: self._each(name, None, number)
-                                  for number, own in enumerate(self.moved.classes)}),
-            ]  # fmt: skip
-            found.append(_finding(name, says[name], self._each(name), "R²", parts, tested=name != "common"))
+                *_parts("articulator", {own: self._share(name, channels) for own, channels in _ARTICULATORS.items()}),
+                *_parts("class", {own: self._share(name, None, own) for own in self.moved.classes}),
+            ]
+            found.append(_finding(name, says[name], self._share(name), "R²", parts, tested=name != "common"))
         return found
 
     # Tables and figures
@@ -264,26 +259,17 @@ class _Report:
 
     def _class_table(self) -> Table:
         rows = []
-        for number, name in [(None, "all"), *enumerate(self.moved.classes)]:
-            own = {share: self._each(share, None, number) for share in SHARES}
-            units = list(self.moved.explained.sums)
-            frames = sum(self.moved.explained.frames(unit, number) for unit in units)
-            if frames:
-                r2 = {model: self._r2_of_class(model, number) for model in MODELS}
-                rows.append(
-                    {"class": name, "frames": frames, **r2, **{name: _mean(each) for name, each in own.items()}}
-                )
+        for name in (None, *self.moved.classes):
+            if frames := self.moved.frames(name):
+                r2 = {model: _mean(self._r2(model, name)) for model in MODELS}
+                own = {share: _mean(self._share(share, None, name)) for share in SHARES}
+                rows.append({"class": name or "all", "frames": frames, **r2, **own})
         columns = ("class", "frames", *MODELS, *SHARES)
         units = {name: "R²" for name in (*MODELS, *SHARES)}
-        title = f"R² of movements by class of phones, mean over channels, {_SPEAKERS}"
+        title = f"R² of movements by class of frames, mean over {_SPEAKERS}"
         return Table(
             "shares_by_class", title, tuple(Column(name, units.get(name, "")) for name in columns), tuple(rows)
         )
-
-    def _r2_of_class(self, model: str, number: int | None) -> float | None:
-        explained = self.moved.explained
-        each = {unit: self.moved.by_model(unit, explained.r2(unit, number))[model] for unit in explained.sums}
-        return _mean({unit: r2 for unit, r2 in each.items() if np.isfinite(r2)})
 
     def _unseen_table(self) -> Table:
         left = self.material.left_out(self.layers.phones)
@@ -321,7 +307,7 @@ class _Report:
         for quantity, by_name in (
             (_ACCURACY, accuracy),
             ("r", {"phonetic_r": self.layers.r.get(PHONE, {})}),
-            ("R²", {name: self._each(name) for name in SHARES}),
+            ("R²", {name: self._share(name) for name in SHARES}),
         ):
             rows += [
                 {"condition": name, "language": language, "speaker": speaker, "r": value, "quantity": quantity}
