@@ -106,12 +106,10 @@ class Explained:
 SHARES = ("unique_states", "unique_phones", "common")
 
 
-def shares(
-    states: Float[np.ndarray, "*any"], phones: Float[np.ndarray, "*any"], both: Float[np.ndarray, "*any"]
-) -> dict[str, Float[np.ndarray, "*any"]]:
+def shares(states: float, phones: float, both: float) -> dict[str, float]:
     """Return what is the states' own, the phones' own, and common, from R² of each and of both.
 
-    >>> {name: round(float(share), 2) for name, share in shares(np.array(.6), np.array(.5), np.array(.7)).items()}
+    >>> {name: round(share, 2) for name, share in shares(states=0.6, phones=0.5, both=0.7).items()}
     {'unique_states': 0.2, 'unique_phones': 0.1, 'common': 0.4}
     """
     return dict(zip(SHARES, (both - phones, both - states, states + phones - both), strict=True))

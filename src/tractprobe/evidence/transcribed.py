@@ -208,7 +208,7 @@ def _add_test(
 def _classes_at(
     labels: PhoneLabels, times_s: Float[np.ndarray, " time"], manners: Sequence[str], known: frozenset[str]
 ) -> Int[np.ndarray, " time"]:
-    """Return a number for each frame: twice its phone's manner, the last for none, and 1 for a phone not in training."""
+    """Return twice the manner of each frame's phone, the last one for none, and 1 more for a phone not in training."""
     number = {name: place for place, name in enumerate(manners[:-1])}
     codes = [
         2 * number.get(phone_features(label).get("manner", ""), len(manners) - 1) + (label not in known)
