@@ -22,6 +22,12 @@ _ARTICULATORS = {
 _SPEAKERS = "speakers of each language, then languages"
 _OVER = f"mean over {_SPEAKERS}"
 _ACCURACY = "balanced accuracy"
+_NAMES = {
+    STATES: "movements_from_states",
+    TIMED: "movements_from_timed_phones",
+    STRING: "movements_from_phone_string",
+    BOTH: "movements_from_both",
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,9 +112,8 @@ class PhoneReport:
             STRING: "movements from the phone string with average durations: what a transcript without times carries",
             BOTH: "movements from states and timed phones together, with a penalty for each",
         }
-        names = {STATES: "movements_from_states", TIMED: "movements_from_timed_phones",
-                 STRING: "movements_from_phone_string", BOTH: "movements_from_both"}  # fmt: skip
-        return [_finding(names[model], text, self._by_model(model), "r") for model, text in says.items()]
+        each = {model: f"{text}; mean r over channels" for model, text in says.items()}
+        return [_finding(_NAMES[model], text, self._by_model(model), "r") for model, text in each.items()]
 
     def _r2(self, model: str, of_class: str | None) -> dict[Unit, float]:
         each = {unit: self.moved.r2(unit, None, of_class)[model] for unit in self.moved.explained.sums}
@@ -134,16 +139,8 @@ class PhoneReport:
                 *_parts("articulator", {own: self._share(name, channels) for own, channels in _ARTICULATORS.items()}),
                 *_parts("class", {own: self._share(name, None, own) for own in self.moved.classes}),
             ]
-            found.append(
-                _finding(
-                    name,
-                    says[name],
-                    self._share(name),
-                    "R²",
-                    parts,
-                    margin=None if name == "common" else self.margin_r2,
-                )
-            )
+            margin = None if name == "common" else self.margin_r2
+            found.append(_finding(name, says[name], self._share(name), "R²", parts, margin=margin))
         return found
 
     # Tables and figures
@@ -219,24 +216,14 @@ class PhoneReport:
         return Figure("shares_by_class", "What explains the movements", "class of phones", "R²", series, kind="bars")
 
     def _rows(self) -> list[dict]:
-        accuracy = {"phones": scores_of(self.layers.phones), "phones_from_measured": scores_of(self.read["context"]),
-                    "phones_from_predicted": scores_of(self.read["predicted"])}  # fmt: skip
-        rows = [
-            {"condition": condition, "language": language, "speaker": speaker, "r": r, "quantity": "r"}
-            for condition in MODELS
-            for (language, speaker), r in self._by_model(condition).items()
+        """Return the correlations that depend on the encoder, by which the report pairs encoders."""
+        by_condition = {_NAMES[model]: self._by_model(model) for model in (STATES, BOTH)}
+        by_condition["phonetic_r"] = self.layers.r.get(PHONE, {})
+        return [
+            {"condition": condition, "language": language, "speaker": speaker, "r": r}
+            for condition, scores in by_condition.items()
+            for (language, speaker), r in scores.items()
         ]
-        for quantity, by_name in (
-            (_ACCURACY, accuracy),
-            ("r", {"phonetic_r": self.layers.r.get(PHONE, {})}),
-            ("R²", {name: self._share(name) for name in SHARES}),
-        ):
-            rows += [
-                {"condition": name, "language": language, "speaker": speaker, "r": value, "quantity": quantity}
-                for name, scores in by_name.items()
-                for (language, speaker), value in scores.items()
-            ]
-        return rows
 
     def _caveats(self) -> list[str]:
         left = self.material.left_out(self.layers.phones)
