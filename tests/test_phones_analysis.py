@@ -190,7 +190,7 @@ def test_an_unlabelled_corpus_is_one_line(planted: Planted, configure: Callable[
 
 
 def test_settings_that_make_no_sense_are_refused():
-    for wrong in ({"shrinkages": (2.0,)}, {"shrinkages": ()}, {"least_frames": 0}, {"around_s": ()}):
+    for wrong in ({"shrinkages": (2.0,)}, {"shrinkages": ()}, {"least_frames": 0}, {"around_s": ()}, {"by": "sentence"}):
         with pytest.raises(ConfigError, match="analysis=phones"):
             Phones(**wrong)
 

@@ -39,7 +39,7 @@ class Phones:
     Parameters
     ----------
     by
-        What is held out: ``language``, or ``speaker`` or another label where there is one language only.
+        What is held out: ``language``, or ``speaker`` or ``corpus``, of which each speaker is tested once.
     shrinkages
         Candidates for the covariance within classes, chosen on the first fold of each split.
     least_frames
@@ -65,6 +65,8 @@ class Phones:
     version: ClassVar[int] = 1
 
     def __post_init__(self):
+        if self.by not in ("language", "speaker", "corpus"):
+            raise ConfigError(f"analysis=phones: by={self.by}: expected language, speaker or corpus")
         shrinks = len(self.shrinkages) and all(0 <= each <= 1 for each in self.shrinkages)
         counts = self.least_frames >= 2 and self.projections >= 0 and len(self.around_s)
         if not (shrinks and counts and self.margin_r2 > 0 and self.margin_accuracy > 0):
