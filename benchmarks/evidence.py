@@ -1,6 +1,6 @@
 """What analyses cost: python benchmarks/evidence.py [--speakers 4 50 200] [--analyses curves controls] [--model MODEL]
 
-growth    for each number of speakers, half of them of each of two languages: a corpus of two utterances of 1.2 s of
+growth    for each number of speakers, half of them of each of two languages: a corpus of four utterances of 1.2 s of
           each, and the seconds of the processor that each analysis of one window of log-mel takes, for each speaker and
           in units of what the smallest corpus takes for each: at most 1 if cost grows no faster than speakers
 linear    on the built-in corpus: seconds of the processor for one pass of MODEL (an option of conf/model, by default
@@ -34,10 +34,10 @@ def prepared(root: Path, speakers: int) -> Path:
     from tractprobe.corpora.readers.folder import Folder
 
     if not (raw := root / "raw").is_dir():
-        for number in range(2 * speakers):
-            who, language = f"s{number // 2:03}", ("en", "it")[number // 2 % 2]
+        for number in range(4 * speakers):
+            who, language = f"s{number // 4:03}", ("en", "it")[number // 4 % 2]
             text = f"sentence {number}"
-            write_utterance(raw, f"{who}-{number % 2}", speaker=who, language=language, text=text, seed=number)
+            write_utterance(raw, f"{who}-{number % 4}", speaker=who, language=language, text=text, seed=number)
     prepare(Folder("many", raw), root / "data", workers=2)
     return root / "data"
 
