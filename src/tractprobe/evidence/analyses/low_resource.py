@@ -66,7 +66,8 @@ class LowResource:
     def __call__(self, bench: Bench) -> Evidence:
         """Return r against minutes for heads on other languages and minutes of the language, together and alone."""
         rule = bench.rule("sentence", validation_folds=self.validation_folds)
-        cases = [case for language in _languages(bench) for case in self._cases(bench, language, rule)]
+        parts = parts_of(bench)
+        cases = [case for language in _languages(bench) for case in self._cases(bench, language, parts, rule)]
         if not any(case.minutes for case, _ in cases):
             raise ConfigError(
                 f"no language has {min(self.minutes):g} min that can be learned from (three fifths of the sentences of "
@@ -74,17 +75,14 @@ class LowResource:
             )
         fits = bench.fit([split for _, split in cases])
         read = _Read([(case, fit) for (case, _), fit in zip(cases, fits, strict=True)], self.margin_r)
-        return Evidence(
-            read.findings(),
-            (read.table(),),
-            (read.figure(),),
-            read.tidy(),
-            self._caveats(bench, [case for case, _ in cases]),
-        )
+        caveats = self._caveats(bench, [case for case, _ in cases])
+        return Evidence(read.findings(), (read.table(),), (read.figure(),), read.tidy(), caveats)
 
-    def _cases(self, bench: Bench, language: str, rule: SplitRule) -> Iterator[tuple[_Case, Split]]:
+    def _cases(
+        self, bench: Bench, language: str, parts: Mapping[str, int], rule: SplitRule
+    ) -> Iterator[tuple[_Case, Split]]:
         """Yield what heads learn from for each group of the language's speakers that is tested."""
-        parts, entries = parts_of(bench), list(bench.entries.values())
+        entries = list(bench.entries.values())
         of_language = [entry for entry in entries if entry.language == language]
         groups = self._groups(sorted({entry.speaker for entry in of_language}))
         sides = []
@@ -169,19 +167,16 @@ class _Read:
     def findings(self) -> tuple[Finding, ...]:
         """Return what minutes add to other languages, and what other languages are worth in minutes."""
         fewest, most = self.minutes[0], self.minutes[-1]
-        others, zero = f"r of heads that know other languages only, {OTHERS}", 0.0
-        found = [
-            finding("others_r", others, self.scores(OTHERS, zero), "r", _OVER),
-            self._gain("gain_fewest", (ADDED, fewest), (OTHERS, zero), f"r that {fewest:g} min of the language add to others"),
-            self._gain("gain_most", (ADDED, most), (OTHERS, zero), f"r that {most:g} min of the language add to others"),
-            self._gain("others_over_alone", (OTHERS, zero), (ALONE, fewest), f"r of other languages alone minus r of {fewest:g} min "
-                       "of the language alone"),
-            self._gain("others_over_most", (OTHERS, zero), (ALONE, most), f"r of other languages alone minus r of {most:g} min "
-                       "of the language alone"),
-        ]  # fmt: skip
-        return tuple(found)
+        others, minus = (OTHERS, 0.0), "r of heads that know other languages only minus r of heads that know only"
+        return (
+            finding("others_r", "r of heads that know other languages only", self.scores(*others), "r", _OVER),
+            self._gain("gain_fewest", f"r that {fewest:g} min of the language add to others", (ADDED, fewest), others),
+            self._gain("gain_most", f"r that {most:g} min of the language add to others", (ADDED, most), others),
+            self._gain("others_over_fewest", f"{minus} {fewest:g} min of the language", others, (ALONE, fewest)),
+            self._gain("others_over_most", f"{minus} {most:g} min of the language", others, (ALONE, most)),
+        )
 
-    def _gain(self, name: str, one: tuple[str, float], other: tuple[str, float], says: str) -> Finding:
+    def _gain(self, name: str, says: str, one: tuple[str, float], other: tuple[str, float]) -> Finding:
         values = differences(self.scores(*one), self.scores(*other))
         parts = []
         for language in sorted({language for language, _ in values}):
@@ -195,12 +190,15 @@ class _Read:
 
     def _points(self) -> dict[str, list[tuple[float, Any]]]:
         each = {condition: [0.0] if condition == OTHERS else self.minutes for condition in (OTHERS, ADDED, ALONE)}
-        return {name: [(minutes, effect(self.scores(name, minutes))) for minutes in each[name]] for name in each}
+        return {
+            name: [(minutes, effect(scores)) for minutes in each[name] if (scores := self.scores(name, minutes))]
+            for name in each
+        }
 
     def table(self) -> Table:
         """Return r by condition and minutes."""
-        columns = (Column("condition"), Column("minutes", "min"), Column("r", "r"), Column("low", "r"), Column("high", "r"),
-                   Column("speakers"), Column("languages"))  # fmt: skip
+        names = {"condition": "", "minutes": "min", "r": "r", "low": "r", "high": "r", "speakers": "", "languages": ""}
+        columns = tuple(Column(name, unit) for name, unit in names.items())
         rows = [
             {"condition": name, "minutes": minutes, "r": reached.mean, "low": reached.low, "high": reached.high,
              "speakers": reached.n, "languages": reached.languages}
@@ -215,8 +213,8 @@ class _Read:
             Series(name, tuple([minutes, reached.mean, reached.low, reached.high] for minutes, reached in points[name]))
             for name in (ADDED, ALONE)
         )
-        level = Level(f"{OTHERS}, no minutes", points[OTHERS][0][1].mean)
-        return Figure("minutes", "r by minutes of the tested language", "minutes", "r", series, levels=(level,))
+        levels = tuple(Level("others, no minutes", reached.mean) for _, reached in points[OTHERS])
+        return Figure("minutes", "r by minutes of the tested language", "minutes", "r", series, levels=levels)
 
     def tidy(self) -> tuple[dict[str, Any], ...]:
         """Return each speaker's score by condition, with the layer that was read."""
