@@ -244,6 +244,8 @@ def test_the_analysis_finds_what_an_encoder_of_blocks_passes_on(configure: Calla
     gain = evidence.finding("steering_gain")
     assert gain is not None and gain.value is not None and gain.n == {"speakers": 3, "languages": 3}
     assert {part.name for part in gain.by if part.kind == "layer"} == {"2", "3"}
+    of_two_phones = [finding for finding in evidence.findings if "follow" in finding.name]
+    assert [finding for finding in evidence.findings if finding.value is None] == of_two_phones  # no correlation
     assert gain.value > 0  # blocks with small random weights pass on what they are given
     slopes = next(table for table in evidence.tables if table.name == "slopes")
     own = [row for row in slopes.rows if row["added"] == row["read"]]

@@ -156,7 +156,7 @@ def moves(
     added = torch.zeros(len(places), len(times_s), vectors.shape[1])
     for row, window in zip(*np.nonzero(places >= 0), strict=True):
         number = places[row, window]
-        added[row, windows[window]] = (strengths[number] * vectors[number]).float()
+        added[row, windows[window]] = (float(strengths[number]) * vectors[number]).float()
     states = steered(encoder, wave, read_outs.layer, added.to(wave.device))[:, 1:].cpu().double()
     for row, window in zip(*np.nonzero(places >= 0), strict=True):
         number = int(places[row, window])

@@ -64,6 +64,8 @@ class Erasure:
     ----------
     by
         What is held out: language, speaker or corpus.
+    sentence_folds
+        Into how many parts sentences are divided for what is fitted and tested in the same language, or speaker.
     draws
         Of random directions.
     margin_r
@@ -71,6 +73,7 @@ class Erasure:
     """
 
     by: str = "language"
+    sentence_folds: int = 5
     draws: int = 3
     margin_r: float = 0.03
 
@@ -80,7 +83,7 @@ class Erasure:
     def __call__(self, bench: Bench) -> Evidence:
         """Return the damage to phones, speakers and other articulators, and what is left of the movements."""
         targets, without_phones = _targets(bench)
-        held, known = bench.splits(self.by), bench.splits("sentence")
+        held, known = bench.splits(self.by), bench.splits("sentence", folds=self.sentence_folds)
         splits = {**held, **known}
         fits = bench.fit(list(splits.values()), bench.targets("ema"))
         labels = {name: chosen_layer(fit) for name, fit in zip(splits, fits, strict=True)}

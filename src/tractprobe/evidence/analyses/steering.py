@@ -156,15 +156,15 @@ class Steering:
         moments = LayerMoments(store, str(at), division)
         space = StateSpace.of(*states_of_groups(store, moments.rows, division.development))
         weight = head.weight.cpu()
-        of_phones = torch.full((len(phones), len(moved)), torch.nan, dtype=torch.float64)
         here = weight[labels.index(at)][:, moved]
-        for which, part_ in moments.of(division.development):
-            rows = [phones.index(column) for column in which if column in phones]
+        of_phones = torch.full((len(phones), len(moved)), torch.nan, dtype=torch.float64)
+        for which, side in moments.of(division.development):
             own = [number for number, column in enumerate(which) if column in phones]
-            of_phones[rows] = (part_.xy[:, own] / part_.y[own]).T @ here
+            of_phones[[phones.index(which[number]) for number in own]] = (side.xy[:, own] / side.y[own]).T @ here
+        heard = of_phones.isfinite().all(dim=1)  # the others occur in what is held out alone
         above = torch.stack([weight[labels.index(layer)] for layer in later])
         names = tuple(channels[column].name for column in moved)
-        return ReadOuts(at, names, space, here, above[:, :, moved], above[:, :, phones], of_phones)
+        return ReadOuts(at, names, space, here, above[:, :, moved], above[:, :, phones][:, :, heard], of_phones[heard])
 
     def _findings(self, told: "Told", kind: str, suffix: str, without_phones: str) -> list[Finding]:
         found = []
