@@ -15,14 +15,26 @@ import numpy as np
 import pytest
 from browser import Tab, browsing
 from conftest import REPOSITORY
-from evidence_records import ABOUT, ANALYSES, CORPORA, LANGUAGES, SPEAKERS, SUPPORTING, figures, found, record, scores, write
+from evidence_records import (
+    ABOUT,
+    ANALYSES,
+    CORPORA,
+    LANGUAGES,
+    SPEAKERS,
+    SUPPORTING,
+    figures,
+    found,
+    record,
+    scores,
+    write,
+)
 from scipy import stats
 from test_results import write_run
 
 from tractprobe.cli import main
+from tractprobe.evidence.record import Band, Evidence, Figure, Level, Record, Series
 from tractprobe.evidence.rows import collect as collect_rows
 from tractprobe.evidence.table import layer_tables
-from tractprobe.evidence.record import Band, Evidence, Figure, Level, Record, Series
 from tractprobe.inversion.film import Film
 from tractprobe.inversion.player import player
 from tractprobe.report.blocks import Film as FilmBlock
@@ -123,7 +135,11 @@ def test_other_corpora_have_sections_of_their_own(tmp_path):
     smoother = record("curves", "xlsr")
     write(tmp_path, replace(smoother, settings={**smoother.settings, "ema": {"lowpass_hz": 25.0}}))
     collection = collect(tmp_path)
-    assert [[subject.label for subject in group.subjects] for group in collection.groups] == [["hubert"], ["xlsr"], ["mel"]]
+    assert [[subject.label for subject in group.subjects] for group in collection.groups] == [
+        ["hubert"],
+        ["xlsr"],
+        ["mel"],
+    ]
     twin = markdown(document(collection, "t"))
     assert twin.count("**Claims by rule**") == 3 and twin.count("# Other material: ") == 2
     assert [group.corpora for group in collection.groups] == [CORPORA, CORPORA, {"mocha": "cd" * 32}]
@@ -137,7 +153,10 @@ def test_older_versions_copies_and_contradictions_are_left_out_and_said(tmp_path
     collection = collect(tmp_path)
     reasons = {each.path: each.reason for each in collection.left_out}
     assert len(reasons) == 3
-    of = {name: next(reason for path, reason in reasons.items() if path.startswith(str(tmp_path / name))) for name in "acd"}
+    of = {
+        name: next(reason for path, reason in reasons.items() if path.startswith(str(tmp_path / name)))
+        for name in "acd"
+    }
     assert "version 1 of curves" in of["a"] and "a copy of" in of["c"] and "other numbers" in of["d"]
     (group,) = collection.groups
     assert sorted((each.analysis, each.model) for each in group.records) == [("controls", "hubert"), ("curves", "mel")]
@@ -192,7 +211,9 @@ def test_nothing_in_a_record_is_taken_for_markup(tmp_path):
     elements = Elements(text)
     assert [tag for tag, _ in elements.tags].count("script") == 1
     assert not {tag for tag, _ in elements.tags} & {"img", "link", "iframe", "object", "base", "form"}
-    assert not [name for _, attributes in elements.tags for name in attributes if name.startswith("on") or name == "src"]
+    assert not [
+        name for _, attributes in elements.tags for name in attributes if name.startswith("on") or name == "src"
+    ]
     links = [attributes["href"] for tag, attributes in elements.tags if tag == "a"]
     assert all(link and link.startswith("#") for link in links)
     assert not re.search(r"(?<!\\)<(script|img)", twin) and not re.search(r"(?<!\\)\[a(?<!\\)\]\(", twin)
@@ -268,7 +289,9 @@ def drawn(figure: Figure, y: tuple[float, float] | None = None) -> ElementTree.E
 def test_layers_are_points_at_layers_and_gaps_stay_gaps():
     points = ([0, 0.1, 0.0, 0.2], [3, 0.5, 0.4, 0.6], [12, None, None, None], [24, 0.3, None, None])
     root = drawn(Figure("f", "t", "layer", "r", (Series("s", points),)))
-    marks = [(float(mark.get("cx", 0)), float(mark.get("cy", 0))) for mark in root.iter("circle") if mark.get("r") == "3.6"]
+    marks = [
+        (float(mark.get("cx", 0)), float(mark.get("cy", 0))) for mark in root.iter("circle") if mark.get("r") == "3.6"
+    ]
     marks = marks[:3]
     assert (marks[1][0] - marks[0][0]) / (marks[2][0] - marks[0][0]) == pytest.approx(3 / 24, abs=0.01)
     assert (marks[0][1] - marks[1][1]) / (marks[0][1] - marks[2][1]) == pytest.approx(0.4 / 0.2, abs=0.02)
@@ -281,7 +304,9 @@ def test_layers_are_points_at_layers_and_gaps_stay_gaps():
 def test_null_band_and_ceiling_are_drawn_where_they_are():
     figure = figures("curves", 0.5)[0]
     root = drawn(figure, (0.0, 1.0))
-    (level,) = [path for path in root.iter("path") if path.get("class") == "level" and "V" not in (path.get("d") or "")][:1]
+    (level,) = [
+        path for path in root.iter("path") if (path.get("class") or "").startswith("level") and "V" not in (path.get("d") or "")
+    ][:1]
     bands = [box for box in root.iter("rect") if box.get("class") == "null"]
     ticks = {text.text: float(text.get("y", 0)) - 4 for text in root.iter("text") if text.get("text-anchor") == "end"}
     y_of = lambda value: ticks["0"] + value * (ticks["1"] - ticks["0"])  # noqa: E731
@@ -446,23 +471,35 @@ def test_in_a_browser(tmp_path):
     path = with_players(tmp_path)
     with browsing(tmp_path / "profile") as browser:
         tab = Tab(browser, path, 1200, 900, dark=False)
-        tab.wait("[...document.querySelectorAll('iframe')].every((f) => f.contentDocument?.getElementById('clock')?.textContent)")
+        tab.wait(
+            "[...document.querySelectorAll('iframe')].every((f) => f.contentDocument?.getElementById('clock')?.textContent)"
+        )
         first = "document.querySelector('iframe').contentDocument"
         assert tab.run(f"{first}.getElementById('clock').textContent") == "0.00 / 1.00 s"
-        tab.run(f"const seek = {first}.getElementById('seek'); seek.value = 0.4; seek.dispatchEvent(new Event('input')); 1")
+        tab.run(
+            f"const seek = {first}.getElementById('seek'); seek.value = 0.4; seek.dispatchEvent(new Event('input')); 1"
+        )
         tab.wait(f"{first}.getElementById('clock').textContent.startsWith('0.40')")
         tab.run(f"{first}.getElementById('play').click()")
         tab.wait(f"parseFloat({first}.getElementById('clock').textContent) > 0.5")
-        assert tab.run("[...document.querySelectorAll('iframe')].every((f) => f.contentDocument.body.scrollHeight <= f.clientHeight)")
+        assert tab.run(
+            "[...document.querySelectorAll('iframe')].every((f) => f.contentDocument.body.scrollHeight <= f.clientHeight)"
+        )
         assert tab.run("[...document.querySelectorAll('svg.figure')].every((s) => s.getAttribute('role') === 'img' && "
                        "s.getAttribute('aria-labelledby').split(' ').every((id) => document.getElementById(id).textContent))")  # fmt: skip
-        assert tab.run("new Set([...document.querySelectorAll('[id]')].map((e) => e.id)).size === document.querySelectorAll('[id]').length")
-        assert tab.run("[...document.querySelectorAll('nav a')].every((a) => document.querySelector(a.getAttribute('href')))")
+        assert tab.run(
+            "new Set([...document.querySelectorAll('[id]')].map((e) => e.id)).size === document.querySelectorAll('[id]').length"
+        )
+        assert tab.run(
+            "[...document.querySelectorAll('nav a')].every((a) => document.querySelector(a.getAttribute('href')))"
+        )
         assert tab.run("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
         tab.run("document.getElementById('theme').focus()")
         tab.press(" ", 32)
         tab.ask("Input.dispatchKeyEvent", type="char", text=" ")
-        tab.run("document.getElementById('theme').click()") if tab.run("!document.documentElement.dataset.theme") else None
+        tab.run("document.getElementById('theme').click()") if tab.run(
+            "!document.documentElement.dataset.theme"
+        ) else None
         assert tab.run("getComputedStyle(document.body).backgroundColor") == "rgb(20, 24, 29)"
         assert tab.run(f"getComputedStyle({first}.body).backgroundColor") == "rgb(20, 24, 29)"
         assert tab.complaints() == []

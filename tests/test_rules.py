@@ -59,7 +59,9 @@ def test_superiority_is_judged_by_the_interval_alone(claim: str, analysis: str, 
 @pytest.mark.parametrize("claim", [claim for claim in CLAIMS], ids=lambda claim: claim.name)
 def test_no_interval_decides_nothing(claim: Claim):
     for reading in claim.readings:
-        names = [each.name for each in SUPPORTING[reading.analysis] if each.name.startswith(reading.finding.rstrip("*"))]
+        names = [
+            each.name for each in SUPPORTING[reading.analysis] if each.name.startswith(reading.finding.rstrip("*"))
+        ]
         without = dict(SUPPORTING)
         for name in names:
             own = tuple(replace(each, low=None, high=None, p=None) if each.name == name else each

@@ -5,11 +5,11 @@ from typing import Any
 
 from tractprobe.evidence.record import Figure, Finding, Record
 from tractprobe.evidence.table import LayerTable
-from tractprobe.report.blocks import Block, Caveats, Cell, Command, Grid, Picture, Pictures, Section, Text, grid
+from tractprobe.report.blocks import Block, Caveats, Cell, Command, Folded, Grid, Picture, Pictures, Section, Text, grid
 from tractprobe.report.collect import Group, settings_of, subject_of
 from tractprobe.report.compare import compared
 from tractprobe.report.figures import NotDrawn, check, range_of
-from tractprobe.report.numbers import counts, effect, interval, level, number
+from tractprobe.report.numbers import counts, effect, interval, level, number, would_decide
 from tractprobe.report.outline import part_of
 
 _MOST_ROWS, _MOST_TABLES, _MOST_OPEN = 200, 40, 15
@@ -19,7 +19,7 @@ def analysis_section(group: Group, name: str, prefix: str) -> Section:
     records, part = group.of(name), part_of(name)
     blocks: list[Block] = [Text(part.question)] if part.question else []
     blocks += [*_pictures(records, f"{prefix}{name}"), _findings(records), *_comparisons(records)]
-    blocks += [*_parts(records), *_tables(records)]
+    blocks += [*_folded("Effects in parts", _parts(records)), *_folded("Tables", _tables(records))]
     controls = [f"Controls: {part.controls}"] if part.controls else []
     blocks.append(Caveats((*controls, *_caveats(records))))
     blocks += [Command(record.command, label_of(record)) for record in records]
@@ -47,8 +47,7 @@ def _finding(finding: Finding | None, first: Finding) -> Cell:
         return Cell("–", small=("not computed",))
     small = [", ".join(filter(None, [counts(finding.n), level(finding)]))]
     small += [f"p = {finding.p:.2g}"] if finding.p is not None else []
-    small += [f"margin ± {finding.margin:g}"] if finding.margin is not None else []
-    small += [f"about {finding.needed} speakers would decide"] if finding.needed is not None else []
+    small += [would_decide(finding)]
     small += [finding.says] if finding.value is None and finding is not first else []
     return Cell(effect(finding), small=tuple(filter(None, small)))
 
@@ -157,6 +156,11 @@ def _tables(records: Sequence[Record]) -> list[Block]:
             title = f"{table.title}: {label_of(record)}"
             blocks.append(cut(title, head, rows, numeric, len(table.rows), f"{record.folder}/evidence.json"))
     return _few(blocks)
+
+
+def _folded(title: str, blocks: list[Block]) -> list[Block]:
+    """Return blocks to be opened together, if there are several."""
+    return [Folded(f"{title} ({len(blocks)})", tuple(blocks))] if len(blocks) > 1 else blocks
 
 
 def _few(blocks: list[Block]) -> list[Block]:
