@@ -225,9 +225,7 @@ def classified(
         return None
     moments = sides.development[category]
     occurring = frames.occurring(split.test, category, len(moments.count))
-    (test,) = judge(
-        discriminants(moments, [chosen], least), frames.of(split.test, read, category), occurring
-    )
+    (test,) = judge(discriminants(moments, [chosen], least), frames.of(split.test, read, category), occurring)
     defined_values = [value for value in validated if value is not None]
     return Classified(test, max(defined_values, default=None), chosen)
 

@@ -131,9 +131,7 @@ def _solved(
     return [solution for solution, _ in fit_divisions(store, name, divisions, settings, bench.device, sizes)]
 
 
-def _from_string(
-    bench: Bench, split: Split, targets: Targets, phones: Sequence[str]
-) -> tuple[PhoneString, Solution]:
+def _from_string(bench: Bench, split: Split, targets: Targets, phones: Sequence[str]) -> tuple[PhoneString, Solution]:
     """Fit what a transcript without times carries, by durations of the split's own development side."""
     durations_s, overall_s = average_durations(bench.corpora, split.development)
     string = PhoneString(tuple(phones), durations_s, overall_s)

@@ -175,7 +175,11 @@ class _Report:
         ]  # fmt: skip
         for name, says, other in (
             ("predicted_minus_random", "phones from predicted positions, minus from random directions", random),
-            ("predicted_minus_measured", "phones from predicted positions, minus from the frame's measured ones", measured),
+            (
+                "predicted_minus_measured",
+                "phones from predicted positions, minus from the frame's measured ones",
+                measured,
+            ),
         ):
             found.append(_finding(name, says, differences(predicted, other), _ACCURACY, tested=True))
         return found
@@ -249,7 +253,9 @@ class _Report:
         columns = ("layer", "accuracy", "low", "high", "chance", "chosen")
         texts = {"chosen": "held-out values it was chosen for", "accuracy": _ACCURACY}
         title = f"Phones by layer, mean over {_SPEAKERS}"
-        return Table("phones_by_layer", title, tuple(Column(name, "", texts.get(name, "")) for name in columns), tuple(rows))
+        return Table(
+            "phones_by_layer", title, tuple(Column(name, "", texts.get(name, "")) for name in columns), tuple(rows)
+        )
 
     def _category_table(self) -> Table:
         rows = []
@@ -273,11 +279,15 @@ class _Report:
             frames = sum(self.moved.explained.frames(unit, number) for unit in units)
             if frames:
                 r2 = {model: self._r2_of_class(model, number) for model in MODELS}
-                rows.append({"class": name, "frames": frames, **r2, **{name: _mean(each) for name, each in own.items()}})
+                rows.append(
+                    {"class": name, "frames": frames, **r2, **{name: _mean(each) for name, each in own.items()}}
+                )
         columns = ("class", "frames", *MODELS, *SHARES)
         units = {name: "R²" for name in (*MODELS, *SHARES)}
         title = f"R² of movements by class of phones, mean over channels, {_SPEAKERS}"
-        return Table("shares_by_class", title, tuple(Column(name, units.get(name, "")) for name in columns), tuple(rows))
+        return Table(
+            "shares_by_class", title, tuple(Column(name, units.get(name, "")) for name in columns), tuple(rows)
+        )
 
     def _r2_of_class(self, model: str, number: int | None) -> float | None:
         explained = self.moved.explained
@@ -292,7 +302,9 @@ class _Report:
         ]
         columns = (Column("language"), Column("frames", "", "frames with a phone"),
                    Column("left_out", "", "of a phone that training lacks"), Column("share"))  # fmt: skip
-        return Table("unseen_phones", "Frames whose phone training lacks, which phonetic scores leave out", columns, tuple(rows))
+        return Table(
+            "unseen_phones", "Frames whose phone training lacks, which phonetic scores leave out", columns, tuple(rows)
+        )
 
     def _layer_figure(self) -> Figure:
         table = self._layer_table()
@@ -304,9 +316,7 @@ class _Report:
 
     def _share_figure(self) -> Figure:
         rows = self._class_table().rows
-        series = tuple(
-            Series(share, tuple([row["class"], row[share], None, None] for row in rows)) for share in SHARES
-        )
+        series = tuple(Series(share, tuple([row["class"], row[share], None, None] for row in rows)) for share in SHARES)
         return Figure("shares_by_class", "What explains the movements", "class of phones", "R²", series, kind="bars")
 
     def _rows(self) -> list[dict]:
