@@ -42,6 +42,8 @@ class Tokens:
     ----------
     units
         Numbers of k-means units; for a codec, depths of codebooks are compared instead.
+    beside
+        Which of these are also read beside the transcript.
     layer
         Whose states are put into units; ``None``: the one that validation chooses in each split.
     least_frames_per_unit, frames_per_unit
@@ -51,6 +53,7 @@ class Tokens:
     """
 
     units: Sequence[int] = (50, 100, 500, 2000)
+    beside: Sequence[int] = (100,)
     layer: int | None = None
     least_frames_per_unit: int = 10
     frames_per_unit: int = 100
@@ -61,6 +64,8 @@ class Tokens:
     def __post_init__(self):
         if not self.units or min(self.units) < 2 or len(set(self.units)) < len(self.units):
             raise ConfigError(f"analysis.units={list(self.units)}: expected different numbers of 2 or more")
+        if not set(self.beside) <= set(self.units):
+            raise ConfigError(f"analysis.beside={list(self.beside)}: expected numbers of analysis.units")
         if min(self.least_frames_per_unit, self.frames_per_unit, self.iterations) < 1:
             raise ConfigError("analysis: expected 1 or more frames per unit, and iterations")
 
@@ -122,7 +127,8 @@ class Tokens:
         units, timed = [Units(bench, layer, centroids) for centroids in fitted], TimedPhones(tuple(phones))
         inputs = [HeadInput(each.name, (), (each.name,)) for each in units]
         if phones:
-            inputs += [HeadInput(BOTH.format(each.name), (), (each.name, timed.name)) for each in units]
+            beside = [each for each in units if each.width in self.beside]
+            inputs += [HeadInput(BOTH.format(each.name), (), (each.name, timed.name)) for each in beside]
         return bench.rows([split], inputs, targets, [*units, *([timed] if phones else [])])
 
     def _fitted(self, bench: Bench, layer: int, split: Split, count: int) -> Centroids:
