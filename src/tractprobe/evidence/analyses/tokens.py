@@ -20,8 +20,8 @@ from tractprobe.encoders.layers import Label
 from tractprobe.evidence.bench import Bench, chosen_layer
 from tractprobe.evidence.effects import Cells, finding, none
 from tractprobe.evidence.findings import finding as of_scores
-from tractprobe.evidence.inference import effect
 from tractprobe.evidence.record import Column, Evidence, Figure, Finding, Level, Series, Table
+from tractprobe.evidence.shares import share
 from tractprobe.evidence.units import Centroids, Units, count_of_frames, fitted_units
 from tractprobe.probes.states import HeadInput
 from tractprobe.runs.result import Row, ScoreRow
@@ -31,7 +31,6 @@ log = logging.getLogger(__name__)
 
 STATES, TRANSCRIPT, BOTH = "states", "transcript", "{}+transcript"
 _SETS = {"ema": "movements", "source": "voice", "features": "phone features"}
-_LEAST_R = 0.05  # of states, below which a share of it says nothing
 
 
 @dataclass(frozen=True)
@@ -194,15 +193,12 @@ def _findings(read: Mapping[str, Sequence[Row]], targets: Targets) -> Iterator[F
 
 
 def _kept(name: str, says: str, tokens: Cells, states: Cells) -> Finding:
-    """Return the mean over speakers of the share of r that tokens keep."""
+    """Return the mean r of tokens as a share of the mean r of states, over the speakers that have both."""
     kept, held = tokens.of_speakers(), states.of_speakers()
-    shares = {key: kept[key] / held[key] for key in kept if key in held and held[key] > _LEAST_R}
-    if len(shares) < len(held):
-        lost = f"{len(held) - len(shares)} of {len(held)} speakers in a language"
-        says = f"{says}; {lost} are left out, whose r from states is up to {_LEAST_R}"
-    if not shares:
-        return none(name, says, "share")
-    return of_scores(name, says, shares, "share", "mean over speakers, then languages", estimate=effect(shares))
+    reached = share(kept, held)
+    if reached is None:
+        return none(name, f"{says}; r from states may be 0, so that there is nothing to have a share of", "share")
+    return of_scores(name, says, kept, "share", "means over speakers, then languages", estimate=reached)
 
 
 def _said(name: str) -> str:
