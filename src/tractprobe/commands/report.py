@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from tractprobe.report.claims import sentence, write_claims
+from tractprobe.report.claims import sentence, verdicts, write_claims
 from tractprobe.report.collect import Collection, collect
 from tractprobe.report.content import document
 from tractprobe.report.markdown import markdown
@@ -36,7 +36,7 @@ def report(arguments: argparse.Namespace) -> int:
     write_claims(where[2], collection.groups)
     for group in collection.groups:
         if group.records:
-            print(one_line(sentence(group)))
+            print(printable(f"{verdicts(group)}\n{one_line(sentence(group))}\n"))
     for each in collection.left_out:
         print(one_line(f"left out: {each.path}: {each.reason}"))
     print(printable("\n".join(map(str, where))))

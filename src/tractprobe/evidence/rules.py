@@ -5,13 +5,9 @@ one of its readings is, contradicted if any that is no gate is, and undecided ot
 further readings never make *supported* easier to reach). Whatever has no interval decides nothing.
 """
 
-import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from typing import Any, Literal
-
-from tractprobe.evidence.record import Finding
 
 Verdict = Literal["supported", "contradicted", "undecided", "does not apply"]
 SUPPORTED, CONTRADICTED, UNDECIDED, NOT_ASKED = "supported", "contradicted", "undecided", "does not apply"
@@ -96,51 +92,6 @@ class Claim:
         return tuple(dict.fromkeys(reading.analysis for reading in self.readings))
 
 
-@dataclass(frozen=True)
-class Read:
-    """What one reading came to, and why."""
-
-    reading: Reading
-    verdict: Verdict
-    why: str
-    finding: Finding | None = None
-
-
-@dataclass(frozen=True)
-class Judgement:
-    """A claim about one encoder: a word, the effect behind it, and each reading.
-
-    Attributes
-    ----------
-    finding
-        The effect of the claim's first reading; ``None`` if that was not computed.
-    missing
-        Analyses that were not conducted.
-    """
-
-    claim: Claim
-    verdict: Verdict
-    reads: tuple[Read, ...]
-    why: str
-
-    @property
-    def finding(self) -> Finding | None:
-        return self.reads[0].finding if self.reads else None
-
-    @property
-    def missing(self) -> tuple[str, ...]:
-        return tuple(dict.fromkeys(read.reading.analysis for read in self.reads if read.why.startswith(NOT_RUN)))
-
-    @property
-    def needed(self) -> int | None:
-        """How many speakers would decide its undecided readings, where all of them tell."""
-        numbers = [read.finding.needed if read.finding else None for read in self.reads if read.verdict == UNDECIDED]
-        known = [number for number in numbers if number is not None]
-        return max(known) if self.verdict == UNDECIDED and known and len(known) == len(numbers) else None
-
-
-NOT_RUN = "not run"
-
 _NO_LABELS = ("self-supervised", "none")
 
 
@@ -182,7 +133,7 @@ CLAIMS = (
     Claim(
         "speaker_affine",
         "speaker-affine",
-        "An affine map turns one speaker's read-out into another's.",
+        "An affine map goes at least .8 of the way from one speaker's read-out to another's own heads.",
         (
             Reading("speakers", "affine_share", "superiority", "of the way from no map to own heads", bound=0.8),
             Reading("speakers", "mixing_gain", "superiority", "more than an offset and a scale per channel", gate=True),
@@ -205,7 +156,7 @@ CLAIMS = (
     Claim(
         "kept_by_tokens",
         "kept by tokens",
-        "Discrete units of the encoder keep the movements.",
+        "Discrete units of the encoder keep at least .9 of the movements that its states hold.",
         (Reading("tokens", "movements_kept_*", "superiority", "share of what the states hold", bound=0.9),),
     ),
     Claim(
@@ -239,47 +190,6 @@ SPECIFIC = ("language_agnostic", "beyond_phones")
 """Claims of which one has to be contradicted, where movements are decodable, for it to be language-specific sounds."""
 
 
-def judged(claim: Claim, evidence: Mapping[str, Sequence[Finding]], about: Mapping[str, Any]) -> Judgement:
-    """Return the verdict on a claim about an encoder.
-
-    Parameters
-    ----------
-    evidence
-        The findings of each analysis that was conducted.
-    about
-        Facts about the encoder, as ``Record.about``.
-    """
-    reads = tuple(_read(reading, evidence) for reading in claim.readings)
-    if reason := claim.asked_of(about):
-        return Judgement(claim, NOT_ASKED, reads, reason)
-    verdicts = [read.verdict for read in reads if read.verdict != NOT_ASKED]
-    if CONTRADICTED in verdicts:
-        return Judgement(claim, CONTRADICTED, reads, _reasons(reads, CONTRADICTED))
-    if UNDECIDED in verdicts or not verdicts:
-        return Judgement(claim, UNDECIDED, reads, _reasons(reads, UNDECIDED))
-    if reason := claim.capped(about):
-        return Judgement(claim, UNDECIDED, reads, reason)
-    lacking = [f"without {read.reading.finding}: {read.why}" for read in reads if read.verdict == NOT_ASKED]
-    return Judgement(claim, SUPPORTED, reads, "; ".join(lacking))
-
-
-def answer(verdicts: Mapping[str, Verdict]) -> str:
-    """Return what the verdicts on an encoder say to the question of the project.
-
-    >>> answer({"decodable": "supported", "language_agnostic": "supported", "beyond_phones": "supported"})
-    'universal physics'
-    >>> answer({"decodable": "supported", "language_agnostic": "contradicted"})
-    'language-specific sounds'
-    """
-    if verdicts.get("decodable") == CONTRADICTED:
-        return "neither"
-    if all(verdicts.get(name) == SUPPORTED for name in UNIVERSAL):
-        return "universal physics"
-    if verdicts.get("decodable") == SUPPORTED and any(verdicts.get(name) == CONTRADICTED for name in SPECIFIC):
-        return "language-specific sounds"
-    return UNDECIDED
-
-
 ANSWERS = {
     "universal physics": f"{', '.join(UNIVERSAL)} are all supported",
     "language-specific sounds": f"decodable is supported, and one of {', '.join(SPECIFIC)} is contradicted",
@@ -287,71 +197,3 @@ ANSWERS = {
     UNDECIDED: "anything else",
 }
 """What each answer rests on."""
-
-
-def _read(reading: Reading, evidence: Mapping[str, Sequence[Finding]]) -> Read:
-    if reading.analysis not in evidence:
-        return Read(reading, UNDECIDED, f"{NOT_RUN}: {reading.analysis}")
-    finding = _chosen(reading.finding, evidence[reading.analysis])
-    if finding is None or finding.value is None:
-        why = finding.says if finding else f"{reading.analysis} found no {reading.finding}"
-        return Read(reading, NOT_ASKED if reading.may_lack else UNDECIDED, why, finding)
-    verdict, why = _COMPARED[reading.kind](reading, finding)
-    return Read(reading, verdict, why, finding)
-
-
-def _chosen(name: str, findings: Sequence[Finding]) -> Finding | None:
-    """Return the finding of a name; of several, the one whose name ends in the largest number, the first of equals."""
-    fitting = [finding for finding in findings if fnmatchcase(finding.name, name)]
-    return max(fitting, key=lambda finding: int((re.findall(r"\d{1,9}", finding.name) or ["0"])[-1]), default=None)
-
-
-def _superior(reading: Reading, finding: Finding) -> tuple[Verdict, str]:
-    low, high, bound = finding.low, finding.high, reading.bound
-    if low is None or high is None:
-        return UNDECIDED, "too few units for an interval"
-    if finding.level < 1 - SIGNIFICANT:
-        return UNDECIDED, f"its interval is of {100 * finding.level:g} %, and {100 * (1 - SIGNIFICANT):g} % are needed"
-    if low > bound:
-        return SUPPORTED, f"interval above {bound:g}"
-    if high < bound:
-        return UNDECIDED if reading.gate else CONTRADICTED, f"interval below {bound:g}"
-    return UNDECIDED, f"interval holds {bound:g}"
-
-
-def _equivalent(reading: Reading, finding: Finding) -> tuple[Verdict, str]:
-    low, high = finding.low, finding.high
-    margin = finding.margin if finding.margin is not None else reading.margin
-    if low is None or high is None:
-        return UNDECIDED, "too few units for an interval"
-    if margin is None or margin <= 0:
-        return UNDECIDED, "no margin was stated"
-    if finding.level < EQUIVALENCE_LEVEL:
-        return UNDECIDED, f"its interval is of {100 * finding.level:g} %, and {100 * EQUIVALENCE_LEVEL:g} % are needed"
-    if -margin < low and high < margin:
-        return SUPPORTED, f"interval within ± {margin:g}"
-    if low >= margin or high <= -margin:
-        return CONTRADICTED, f"interval beyond ± {margin:g}"
-    return UNDECIDED, f"interval crosses {'+' if high >= margin else '-'}{margin:g}"
-
-
-def _significant(reading: Reading, finding: Finding) -> tuple[Verdict, str]:
-    if finding.p is None:
-        return UNDECIDED, "no p"
-    return (SUPPORTED if finding.p < SIGNIFICANT else UNDECIDED), f"p = {finding.p:.2g}"
-
-
-_COMPARED: dict[Kind, Callable[[Reading, Finding], tuple[Verdict, str]]] = {
-    "superiority": _superior,
-    "equivalence": _equivalent,
-    "significance": _significant,
-}
-
-
-def _reasons(reads: Sequence[Read], verdict: Verdict) -> str:
-    each = [
-        read.why if read.why.startswith(NOT_RUN) else f"{read.reading.finding}: {read.why}"
-        for read in reads
-        if read.verdict == verdict
-    ]
-    return "; ".join(dict.fromkeys(each))

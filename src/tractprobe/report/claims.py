@@ -5,7 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from tractprobe.evidence.rows import csv_text
-from tractprobe.evidence.rules import ANSWERS, CLAIMS, UNDECIDED, UNIVERSAL, Judgement, Reading, answer, judged
+from tractprobe.evidence.rules import ANSWERS, CLAIMS, UNDECIDED, UNIVERSAL, Reading
+from tractprobe.evidence.table import aligned
+from tractprobe.evidence.verdicts import Judgement, answer, judged
 from tractprobe.report.blocks import Cell, Grid, grid
 from tractprobe.report.collect import Group, Subject
 from tractprobe.report.numbers import counts, effect, level
@@ -14,6 +16,9 @@ from tractprobe.system.files import atomic
 
 _FIELDS = ("corpora", "encoder", "claim", "verdict", "answer", "finding", "effect", "low", "high", "level", "unit", "n",
            "over", "p", "margin", "speakers_needed", "missing", "why")  # fmt: skip
+
+
+_LONGEST = 110  # letters of a reason in a cell; all of it stands below
 
 
 def judgements(group: Group) -> dict[Subject, list[Judgement]]:
@@ -70,26 +75,41 @@ def table(group: Group) -> Grid:
 def _cell(judgement: Judgement) -> Cell:
     finding = judgement.finding
     small = []
+    if finding is not None and finding.name != judgement.reads[0].reading.finding:
+        small.append(finding.name)
     if finding is not None and finding.value is not None and finding.n:
         small.append(", ".join(filter(None, [counts(finding.n), level(finding)])))
     if judgement.needed is not None:
         small.append(f"about {judgement.needed} speakers would decide")
     if judgement.why and (judgement.verdict != "supported" or judgement.why.startswith("without")):
-        small.append(judgement.why)
+        small.append(judgement.why if len(judgement.why) <= _LONGEST else f"{judgement.why[: _LONGEST - 1]}…")
     shown = "" if finding is None or finding.value is None else effect(finding)
     return Cell(shown, judgement.verdict, tuple(small))
+
+
+def verdicts(group: Group) -> str:
+    """Return claims x encoders as text: words and effects."""
+    own = table(group)
+    lines = [list(own.head)]
+    for first, *cells in own.rows:
+        lines.append([first.text, *(" ".join(filter(None, [cell.verdict, cell.text])) for cell in cells)])
+    return "\n".join(aligned(lines))
 
 
 def reasons(group: Group) -> Grid:
     """Return each reading of each claim about each encoder: what it was, and what it came to."""
     rows = [
-        [subject.label, each.claim.title, f"{read.reading.analysis}: {(read.finding or read.reading).finding}"
-         if read.finding is None else f"{read.reading.analysis}: {read.finding.name}",
-         Cell("" if read.finding is None else effect(read.finding), read.verdict), read.why]
+        [
+            subject.label,
+            each.claim.title,
+            f"{read.reading.analysis}: {read.name}",
+            Cell("" if read.finding is None else effect(read.finding), read.verdict),
+            read.why,
+        ]
         for subject, own in judgements(group).items()
         for each in own
         for read in each.reads
-    ]  # fmt: skip
+    ]
     return grid("Why each word", ("encoder", "claim", "finding", "came to", "why"), rows, folded=True)
 
 

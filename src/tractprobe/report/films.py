@@ -1,7 +1,7 @@
 """A few utterances moving: measured, and as heads of the best encoder read them in a language that they never heard.
 
-Everything is read from the caches of an analysis: nothing is encoded. Which encoder is the best is told by the record of
-layer curves; for a picture that is enough, and the section says so.
+Everything is read from the caches of an analysis: nothing is encoded. Which encoder is the best is told by the record
+of layer curves; for a picture that is enough, and the section says so.
 """
 
 import logging
@@ -38,17 +38,17 @@ def films_of(group: Group, most: int = _SHOWN) -> list[Block]:
         record = best_of(group)
         bench = bench_of(record)
         language, fitted = held_out(bench)
-        films = [film_block(bench, fitted, each) for each in _examples(bench, fitted, most)]
+        films = [film_block(bench, fitted, each) for each in examples(bench, fitted, most)]
     except TractprobeError as error:
         return [Text(f"No utterance is shown: {first_line(error)}.")]
     except Exception as error:  # a report without films is better than none
         log.warning("films: %s; the rest continues", first_line(error))
         return [Text(f"No utterance is shown: {first_line(error)}.")]
     says = (
-        f"Filled: measured. Open: what ridge heads read from layer {chosen_layer(fitted)} of {subject_of(record).label}, "
-        f"the encoder with the highest r in unheard languages here, without having heard {language}, the language of "
-        "these utterances; layer and penalty were chosen by validation. They are the first of each speaker, not chosen "
-        "by how well they are read."
+        f"Filled: measured. Open: what ridge heads read from {subject_of(record).label}, layer {chosen_layer(fitted)}, "
+        f"the encoder with the highest r in unheard languages here. The heads never heard {language}, the language of "
+        "these utterances; layer and penalty were chosen by validation. Utterances are the first of each speaker, not "
+        "the best."
     )
     return [Text(says), *films]
 
@@ -81,7 +81,7 @@ def held_out(bench: Bench) -> "tuple[str, Fitted]":
     return language, fitted
 
 
-def _examples(bench: Bench, fitted: "Fitted", most: int) -> Sequence[str]:
+def examples(bench: Bench, fitted: "Fitted", most: int) -> Sequence[str]:
     """Return the first test utterance of each speaker, by their names."""
     first: dict[str, str] = {}
     for id_ in sorted(fitted.problem.split.test):

@@ -2,7 +2,7 @@
 
 from tractprobe.evidence.record import Finding, Number
 
-_OF_CORRELATIONS = ("r", "share", "")
+_OF_CORRELATIONS = ("r", "R²", "ρ", "share", "balanced accuracy", "cosine", "")
 DASH = "–"
 
 
@@ -51,3 +51,11 @@ def counts(n: dict[str, int]) -> str:
     ('4 speakers, 6 languages', '1 speaker')
     """
     return ", ".join(f"{count} {unit.removesuffix('s') if count == 1 else unit}" for unit, count in n.items())
+
+
+def would_decide(finding: Finding) -> str:
+    """Return how many speakers would decide at the margin that was stated, where these are too few."""
+    margin = "" if finding.margin is None else f" ± {finding.margin:g}"
+    if finding.needed is None or finding.needed <= finding.n.get("speakers", 0):
+        return f"margin{margin}" if margin else ""
+    return f"about {finding.needed} speakers would decide" + (f" at{margin}" if margin else "")

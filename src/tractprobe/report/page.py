@@ -16,6 +16,7 @@ from tractprobe.report.blocks import (
     Command,
     Document,
     Film,
+    Folded,
     Grid,
     Picture,
     Pictures,
@@ -93,6 +94,9 @@ def _block(block: Block, ids: Iterator[int]) -> str:
             return f'<div class="pictures">{"".join(_picture(each, f"f{next(ids)}") for each in block.each)}</div>'
         case Film():
             return _film(block)
+        case Folded():
+            inner = "".join(_block(each, ids) for each in block.blocks)
+            return f'<details><summary>{_text(block.title)}</summary><div class="inner">{inner}</div></details>'
 
 
 def _folded(grid: Grid) -> str:
@@ -125,7 +129,8 @@ def _cell(cell: Cell, place: int, grid: Grid) -> str:
         sign, name = SIGN_OF[cell.verdict], STYLE_OF[cell.verdict]
         word = f'<span class="word {name}"><span aria-hidden="true">{sign} </span>{cell.verdict}</span> '
     small = "".join(f"<small>{_text(text)}</small>" for text in cell.small if text)
-    text = f'<span class="effect">{_text(cell.text)}</span>' if cell.verdict and cell.text else _text(cell.text)
+    is_effect = cell.text and (cell.verdict is not None or (place > 0 and cell.small))
+    text = f'<span class="effect">{_text(cell.text)}</span>' if is_effect else _text(cell.text)
     if place == 0:
         return f'<th scope="row">{word}{text}{small}</th>'
     return f"<td{_class(place, grid)}>{word}{text}{small}</td>"
