@@ -22,6 +22,7 @@ FLOORS = (
     ("data", "runs"),
     ("probes",),
     ("evidence", "inversion"),
+    ("report",),
     ("doors",),
 )
 DOORS = "what users open: jobs, sweeps, commands"

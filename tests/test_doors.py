@@ -171,7 +171,7 @@ MEANT = {
     "+seed=1": "there is such a setting already: give it without the +",
     "~held_uot": "there is no such setting to remove",
     "held_out=[": "not understood",
-    "held_out=it,en": "held_out=it,en: several values need -m, for a sweep",
+    "held_out=it,en": "held_out=it,en: several values need -m, for a sweep, or brackets, [value1,value2], for a list",
     "layer=0,1": "layer=0,1: several values need -m, for a sweep, or brackets, [value1,value2], for a list",
     "held_out=glob(*)": "give -m",
     "seed=${nosuch}": "Interpolation key 'nosuch' not found",
@@ -207,7 +207,10 @@ def test_a_name_that_is_mistyped_is_answered_by_one_line_with_what_was_meant(
 
 IMPOSSIBLE = {
     "~held_out": "held_out: this setting is missing; give held_out=<value>",
-    "held_out=[it,en]": "held_out=[it,en]: expected one value; for a run with each, give -m held_out=it,en",
+    "held_out=[it,it]": "held_out=[it,it]: expected what to hold out at once, each named once",
+    "together=[true]": "together=[True]: expected one value; for a run with each, give -m together=True",
+    "split=label held_out=f": "split=label: give split.by=<the name of a label>, such as gender or style",
+    "split=label split.by=style held_out=all": "no utterance has the label style; these corpora have no labels (prepared",
     "held_out=all head=mlp trainer=ddp": "trainer.devices x num_nodes = 2: held_out=all uses one device",
     "layer=7": "layer=7: mel has no layer 7; it has layer 0 only",
     "layer=x": "layer=x: expected the number of a layer, all, or a list",

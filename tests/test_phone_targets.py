@@ -1,4 +1,4 @@
-"""Targets made from labels: phones, their features, further sensors, speech rate; what scales and moments make of them."""
+"""Targets made from labels: phones, features, further sensors, speech rate; what scales and moments make of them."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -20,13 +20,14 @@ from tractprobe.data.phone_targets import Features, InPhones, Phones
 from tractprobe.data.rate_targets import SpeechRate
 from tractprobe.data.scales import SpeakerScale
 from tractprobe.data.targets import Positions, Targets
+from tractprobe.inversion.export import _sets
 from tractprobe.probes.linear.fit import fit as fit_linear
 from tractprobe.probes.linear.group_moments import GroupMoments
 from tractprobe.probes.problem import Problem
 from tractprobe.runs.configuration import plain
 from tractprobe.runs.settings import Settings
 from tractprobe.signals.smoothing import Smoothing
-from tractprobe.system.errors import ConfigError
+from tractprobe.system.errors import ConfigError, RunError
 
 TIMES_S = (320 * np.arange(60) + 199.5) / 16000
 SYLLABLES = ("a", "m", "sil", "ai", "tʃ", "?", "i")
@@ -149,7 +150,7 @@ def test_movements_in_phones_are_movements_at_labelled_frames_only(labelled: Pre
 
 
 def test_sets_say_what_is_lost_together_and_what_is_not_standardised(labelled: PreparedCorpus):
-    assert Targets(["ema", "source"]).lost_together == tuple((n, n + 1) for n in range(0, 14, 2)) + ((14,),)
+    assert Targets(["ema", "source"]).lost_together == (*((n, n + 1) for n in range(0, 14, 2)), (14,))
     targets = Targets(["ema", "phones", "source"]).over([labelled])
     phones = tuple(range(12, 18))
     assert targets.lost_together == (*((n, n + 1) for n in range(0, 12, 2)), phones, (18, 19), (20,))
@@ -182,6 +183,12 @@ def test_channels_that_are_lost_together_have_one_matrix():
         torch.testing.assert_close(by_pair.lost[pair]["0"].xx, by_block.lost[blocks[1]]["0"].xx)
     expected = x[10:20].float().double().T @ x[10:20].float().double()
     torch.testing.assert_close(by_block.lost[blocks[1]]["0"].xx.triu(), expected.triu())
+
+
+def test_heads_of_what_corpora_decide_are_not_exported():
+    assert _sets(Path("run"), ["ema", "rate"]) == ["ema"] * 12 + ["rate"] * 2
+    with pytest.raises(RunError, match="run: heads of phones, extra belong to the run's corpora"):
+        _sets(Path("run"), ["ema", "phones", "extra"])
 
 
 def test_the_engine_decodes_phones_and_features_with_undefined_r_only_where_nothing_varies(

@@ -234,6 +234,20 @@ def test_a_broken_result_is_named(tmp_path: Path, case: str):
     assert "\n" not in str(error.value) and str(error.value).isprintable()
 
 
+def test_a_layer_may_be_called_by_the_features_that_it_stands_for(tmp_path: Path):
+    """Heads that read features alone have their name for a layer, if the identity says that there is such an input."""
+    file = write_run(tmp_path) / "result.json"
+    edit(
+        file,
+        lambda result: result.update(scores=[row | {"layer": "f0"} for row in result["scores"] if row["layer"] == 1]),
+    )
+    with pytest.raises(RunError, match="is not a row"):
+        collect(tmp_path)
+    edit(file, lambda result: result["identity"].update(inputs={"f0": {"layers": [], "features": ["f0"]}}))
+    assert {row["layer"] for row in collect(tmp_path)} == {"f0"}
+    assert layer_tables(collect(tmp_path))[0].layers == ["f0"]
+
+
 def test_a_number_that_cannot_be_is_named(tmp_path: Path):
     edit(write_run(tmp_path) / "result.json", lambda result: result["scores"][3].update(r=7))
     with pytest.raises(

@@ -59,6 +59,7 @@ def _parser() -> argparse.ArgumentParser:
     table.add_argument("--pictures", type=Path, metavar="FOLDER", help="also draw r against layer, and each table")
     table.add_argument("--against", metavar="HEAD", help="also compare the other heads with this one, such as ridge")
     table.set_defaults(run=_table)
+    _add_report(commands)
     status = commands.add_parser("status", help="which runs are done, running, failed (and why) or missing")
     status.add_argument("runs", type=Path, help="folder of run directories, such as runs/")
     status.set_defaults(run=_status)
@@ -164,6 +165,21 @@ def _add_play(commands: "argparse._SubParsersAction[CommandParser]") -> None:
     play.set_defaults(run=_play)
 
 
+def _add_report(commands: "argparse._SubParsersAction[CommandParser]") -> None:
+    report = commands.add_parser(
+        "report",
+        help="the evidence as one page: claims by rule, a section for each analysis, provenance",
+        description="Write what the analyses and runs below a folder found as one page for any browser, with a Markdown "
+        "twin and claims.csv. Example: tractprobe report runs/",
+    )
+    add = report.add_argument
+    add("runs", type=Path, help="folder of run directories, such as runs/")
+    add("--output", type=Path, metavar="FOLDER", help="where the page goes, or its file name (RUNS/report)")
+    add("--title", default="The evidence", help="heading of the page (The evidence)")
+    add("--no-player", dest="player", action="store_false", help="without moving utterances, which read the corpora")
+    report.set_defaults(run=_report)
+
+
 def _run_directory(text: str) -> Path:
     return Path(text.removeprefix("run="))
 
@@ -189,6 +205,12 @@ def _table(arguments: argparse.Namespace) -> int:
 
         print("\n" + table(differences(rows, arguments.against), arguments.against))
     return 0
+
+
+def _report(arguments: argparse.Namespace) -> int:
+    from tractprobe.commands.report import report
+
+    return report(arguments)
 
 
 def _status(arguments: argparse.Namespace) -> int:

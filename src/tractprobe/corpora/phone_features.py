@@ -15,9 +15,9 @@ category       values                                                of
 ``rounding``   rounded, unrounded                                    vowels
 =============  ====================================================  =============================================
 
-A category of a phone is undefined where the phone does not have it (the height of a stop), and where its letters differ:
-a diphthong such as ``ai`` has no one height, ``ɔɹ`` has no one manner. A stop and a fricative of one phone make an
-affricate with the place of the fricative; ``kp`` and ``ɡb`` are labiovelar. The place of ``t`` is alveolar, as its
+A category of a phone is undefined where the phone does not have it (the height of a stop), and where its letters
+differ: a diphthong such as ``ai`` has no one height, ``ɔɹ`` has no one manner. A stop and a fricative of one phone make
+an affricate with the place of the fricative; ``kp`` and ``ɡb`` are labiovelar. The place of ``t`` is alveolar, as its
 letter says, in languages where it is dental, too, unless it is written ``t̪``.
 
 Source: International Phonetic Association, chart of 2020.

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields, is_dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from jaxtyping import Float
@@ -262,8 +262,15 @@ class Reader(ABC):
     """What a corpus module provides: a dataclass whose fields are the settings of ``conf/corpus/<name>.yaml``.
 
     Readers are pickled to run in other processes, and reading one source does not depend on what was read before.
+
+    Attributes
+    ----------
+    kept_labels
+        Names of the labels that utterances have by themselves. They are part of fingerprints: what was prepared when
+        the reader kept fewer is prepared again.
     """
 
+    kept_labels: ClassVar[tuple[str, ...]] = ()
     name: str
     root: Path
 

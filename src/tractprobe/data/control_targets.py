@@ -1,8 +1,8 @@
 """Controls for movements: targets of the same kind and frames that inputs should not be able to follow as well.
 
 ``Control`` depends on the phones alone, so that what reads it out has learned a table of phones (Hewitt & Liang 2019,
-1909.03368, whose control task gives each word type a random tag). ``Shifted`` and ``Mismatched`` are movements that were
-not made with this sound, so that what reads them out follows the statistics of movements, not this one.
+1909.03368, whose control task gives each word type a random tag). ``Shifted`` and ``Mismatched`` are movements that
+were not made with this sound, so that what reads them out follows the statistics of movements, not this one.
 """
 
 import hashlib
@@ -37,8 +37,9 @@ class Control:
 
     A value is drawn for each (phone, third, channel) as a quantile, from the seed and these names alone, so that it is
     the same for all utterances, speakers and corpora, and in whatever order these come. Quantiles become mm by the
-    distribution of the speaker's channel (of 20 utterances at most). Frames without a phone, and those that the movements
-    lack, are NaN: compare with ``InPhones(Positions(...))``. Selectivity is the score of movements minus this one's.
+    distribution of the speaker's channel (of 20 utterances at most). Frames without a phone, and those that the
+    movements lack, are NaN: compare with ``InPhones(Positions(...))``. Selectivity is the score of movements minus
+    this one's.
     """
 
     smoothing: Smoothing

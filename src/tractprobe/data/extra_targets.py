@@ -57,7 +57,7 @@ class ExtraSensors:
 
     @property
     def lost_together(self) -> tuple[tuple[int, ...], ...]:
-        """x and y of a sensor have the same frames."""
+        """A sensor's x and y have the same frames."""
         numbered = groupby(enumerate(self.channels), key=lambda one: _sensor(one[1]))
         return tuple(tuple(number for number, _ in group) for _, group in numbered)
 

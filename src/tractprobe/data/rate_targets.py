@@ -21,14 +21,14 @@ _SYLLABIC_ABOVE = "\u030d"
 class SpeechRate:
     """Phones and syllable nuclei per second, weighted by a Hann window of ``window_s`` around each frame.
 
-    With d(τ) the length of the phone at τ, n(τ) whether it is a nucleus (a vowel or a syllabic consonant), and s(τ) 1 in
-    phones and 0 elsewhere,
+    With d(τ) the length of the phone at τ, n(τ) whether it is a nucleus (a vowel or a syllabic consonant), and s(τ) 1
+    in phones and 0 elsewhere,
 
         phones_per_s(t) = Σ w(τ - t) s(τ) / d(τ) / Σ w(τ - t) s(τ),    nuclei_per_s with n(τ) s(τ) / d(τ),
 
     which is an articulation rate: pauses count neither as speech nor as time. A phone that has a part in the window
-    counts by that part. NaN at frames without a phone. A window of 0.6 s holds two or three syllables, as in Pfitzinger's
-    local speech rate (ICSLP 1998).
+    counts by that part. NaN at frames without a phone. A window of 0.6 s holds two or three syllables, as in
+    Pfitzinger's local speech rate (ICSLP 1998).
     """
 
     window_s: float = 0.6

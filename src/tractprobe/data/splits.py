@@ -6,12 +6,13 @@ corpora: speakers and texts are drawn by the hash of the seed and their name.
 """
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Literal
 
 from tractprobe.corpora.prepared.manifest import Entry
 from tractprobe.corpora.prepared.texts import drawn_as, letters, sentence
+from tractprobe.data.axes import JOINED, HeldOut, aliases, axes_of, check_labelled, held_out_of, labelled, values
 from tractprobe.system.errors import ConfigError
 
 _ROUNDING_S = 1e-6
@@ -54,6 +55,18 @@ class Split:
         """What choices are made on where only one division is used: the first fold's."""
         return self.folds[0].validation if self.folds else ()
 
+    def within(self, ids: Collection[str]) -> "Split":
+        """Return the split of some utterances alone; folds of which a side is then empty are left out."""
+        kept = set(ids)
+
+        def of(side: tuple[str, ...]) -> tuple[str, ...]:
+            return tuple(id_ for id_ in side if id_ in kept)
+
+        folds = tuple(Fold(of(fold.train), of(fold.validation)) for fold in self.folds)
+        return Split(
+            of(self.development), of(self.test), tuple(fold for fold in folds if fold.train and fold.validation)
+        )
+
 
 @dataclass(frozen=True)
 class SplitRule:
@@ -62,7 +75,10 @@ class SplitRule:
     Attributes
     ----------
     by
-        ``language``, ``speaker`` or ``corpus``: everything of the one that ``held_out`` names is kept for the test.
+        ``language``, ``speaker``, ``corpus`` or the name of a label, such as ``gender``: everything of the one that
+        ``held_out`` names is kept for the test, or of all that it names (``F04+M04``). Several of these joined by a
+        colon are crossed: with ``language:speaker`` and ``it:m1``, what m1 says in Italian is tested, and neither
+        Italian nor m1 is learned from.
         ``sentence``: the texts of one fold are, ``held_out=fold0`` to ``fold<folds - 1>``; languages and speakers then
         occur in training, which makes this the ceiling for transfer.
     default_held_out
@@ -78,19 +94,25 @@ class SplitRule:
     train_min
         Minutes of speech to learn from, drawn from the development side so that more minutes include fewer; ``None``
         for all.
+    unlabelled
+        What becomes of utterances that lack the label ``by``: an ``error``, or they are ``left_out`` of everything.
     """
 
-    by: Literal["language", "speaker", "sentence", "corpus"]
+    by: str
     default_held_out: str | None = None
     disjoint_text: bool = True
     shared_texts_tested: float = 1.0
     folds: int = 5
     validation_folds: int = 5
     train_min: float | None = None
+    unlabelled: Literal["error", "left_out"] = "error"
 
     def __post_init__(self):
-        if self.by not in ("language", "speaker", "sentence", "corpus"):
-            raise ConfigError(f"split.by={self.by}: expected language, speaker, sentence or corpus")
+        if self.by == "label":
+            raise ConfigError("split=label: give split.by=<the name of a label>, such as gender or style")
+        axes_of(self.by)
+        if self.unlabelled not in ("error", "left_out"):
+            raise ConfigError(f"split.unlabelled={self.unlabelled}: expected error or left_out")
         if not 0 < self.shared_texts_tested <= 1:
             raise ConfigError(f"split.shared_texts_tested={self.shared_texts_tested}: must be above 0 and at most 1")
         if min(self.folds, self.validation_folds) < 2:
@@ -100,12 +122,14 @@ class SplitRule:
 
     def __call__(self, entries: Sequence[Entry], held_out: str | None, seed: int) -> Split:
         """Divide the entries; ConfigError if ``held_out`` names nothing or leaves nothing to learn from."""
+        entries = self._labelled(entries)
         if self.disjoint_text and (silent := [entry.id for entry in entries if not letters(entry.text)]):
             raise ConfigError(
                 f"{len(silent)} utterances have no text (the first: {silent[0]}), so no split can promise "
                 "disjoint sentences; give texts, or split.disjoint_text=false"
             )
-        chosen = self._held_out(entries, held_out, seed)
+        named = self._held_out(entries, held_out, seed)
+        chosen, entries = named.tested, [entry for entry in entries if entry.id not in named.aside]
         test, development = self._apart(entries, chosen, self._tested(entries, chosen, seed))
         if not development:
             reason = "every other utterance shares its sentence with the test (split.disjoint_text=false allows that)"
@@ -136,31 +160,34 @@ class SplitRule:
         """Return every value that ``held_out`` can have."""
         if self.by == "sentence":
             return [f"fold{number}" for number in range(self.folds)]
-        return sorted({getattr(entry, self.by) for entry in entries})
+        return values(self._labelled(entries), self.by)
 
-    def _held_out(self, entries: Sequence[Entry], held_out: str | None, seed: int) -> set[str]:
+    def _labelled(self, entries: Sequence[Entry]) -> Sequence[Entry]:
+        """Return the utterances that have what the split is by; ConfigError if others are not to be left out."""
         if self.by == "sentence":
-            return self._sentences(entries, held_out, seed)
-        names = {entry.id: _aliases(entry, self.by) for entry in entries}
-        chosen = {id_ for id_, aliases in names.items() if held_out in aliases}
-        matched = {names[id_][0] for id_ in chosen}
-        if len(matched) != 1:
-            names_there_are = ", ".join(sorted({aliases[0] for aliases in names.values()}))
-            problem = f"more than one {self.by}: {', '.join(sorted(matched))}" if matched else f"no {self.by}"
-            raise ConfigError(f"held_out={held_out} names {problem}; there are {names_there_are}")
-        return chosen
+            return entries
+        if self.unlabelled == "error" or not (own := labelled(entries, self.by)):
+            check_labelled(entries, self.by)
+            return entries
+        return own
+
+    def _held_out(self, entries: Sequence[Entry], held_out: str | None, seed: int) -> HeldOut:
+        if self.by == "sentence":
+            return HeldOut(frozenset(self._sentences(entries, held_out, seed)))
+        return held_out_of(entries, self.by, held_out)
 
     def _sentences(self, entries: Sequence[Entry], held_out: str | None, seed: int) -> set[str]:
         names = [f"fold{number}" for number in range(self.folds)]
-        if held_out not in names:
+        asked = [] if held_out is None else held_out.split(JOINED)
+        if not asked or not set(asked) <= set(names) or len(set(asked)) < len(asked):
             raise ConfigError(f"held_out={held_out}: with split=sentence expected one of {', '.join(names)}")
-        texts = _text_fold(entries, names.index(held_out), self.folds, seed)
+        texts = set().union(*(_text_fold(entries, names.index(name), self.folds, seed) for name in asked))
         chosen = {entry.id for entry in entries if sentence(entry) in texts}
         if not chosen:
             raise ConfigError(f"held_out={held_out} is empty: too few texts for {self.folds} folds (split.folds)")
         return chosen
 
-    def _tested(self, entries: Sequence[Entry], chosen: set[str], seed: int) -> set[str]:
+    def _tested(self, entries: Sequence[Entry], chosen: Set[str], seed: int) -> set[str]:
         """Return which of the sentences on both sides stay in the test: the same share of each language."""
         elsewhere = {sentence(entry) for entry in entries if entry.id not in chosen}
         tested: set[str] = set()
@@ -169,7 +196,7 @@ class SplitRule:
             tested |= set(_drawn(shared, seed)[: max(1, round(len(shared) * self.shared_texts_tested))])
         return tested
 
-    def _apart(self, entries: Sequence[Entry], chosen: set[str], stay: set[str]) -> tuple[list[Entry], list[Entry]]:
+    def _apart(self, entries: Sequence[Entry], chosen: Set[str], stay: Set[str]) -> tuple[list[Entry], list[Entry]]:
         """Divide into chosen and others; a sentence on both sides stays with the chosen if it is in ``stay``."""
         inside = [entry for entry in entries if entry.id in chosen]
         outside = [entry for entry in entries if entry.id not in chosen]
@@ -210,7 +237,7 @@ class SplitRule:
                 folds.append(Fold(_ids(train), _ids(validation)))
         return tuple(folds)
 
-    def _check(self, split: Split, entries: Sequence[Entry], chosen: set[str]) -> None:
+    def _check(self, split: Split, entries: Sequence[Entry], chosen: Set[str]) -> None:
         by_id = {entry.id: entry for entry in entries}
         assert split.test and set(split.test) <= chosen and not set(split.development) & chosen
         for left, right in [(split.development, split.test), *((fold.train, fold.validation) for fold in split.folds)]:
@@ -222,15 +249,9 @@ class SplitRule:
             assert set(fold.train) | set(fold.validation) <= set(split.development)
             if several:
                 assert not {by_id[id_].speaker for id_ in fold.train} & {by_id[id_].speaker for id_ in fold.validation}
-        if self.by != "sentence":
-            tested = {getattr(by_id[id_], self.by) for id_ in split.test}
-            assert not tested & {getattr(by_id[id_], self.by) for id_ in split.development}
-
-
-def _aliases(entry: Entry, by: str) -> tuple[str, ...]:
-    """Return the values of ``held_out`` that name an entry, the full one first; a speaker may leave out its corpus."""
-    name = getattr(entry, by)
-    return (name, name.removeprefix(f"{entry.corpus}/")) if by == "speaker" else (name,)
+        for axis in () if self.by == "sentence" else axes_of(self.by):
+            tested, learned = ({aliases(by_id[id_], axis) for id_ in side} for side in (split.test, split.development))
+            assert not tested & learned
 
 
 def _drawn(names: Iterable[str] | Mapping[str, str], seed: int) -> list[str]:

@@ -1,4 +1,6 @@
-"""What a set of targets is. It may have more than the protocol asks for:
+"""What a set of targets is.
+
+It may have more than the protocol asks for:
 
 ``over(corpora)``
     returns the set for some corpora, where channels depend on these, as phones do; until then it has no channels.

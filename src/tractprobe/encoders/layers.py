@@ -13,6 +13,7 @@ Label = int | str
 
 ALL = "all"
 _DEEPEST = 9999
+_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.+-]{0,63}")
 _SEVERAL = re.compile(r"\d{1,4}([+-]\d{1,4})+")
 
 
@@ -84,6 +85,15 @@ def is_label(value: Any) -> bool:
     if type(value) is int:
         return 0 <= value <= _DEEPEST
     return isinstance(value, str) and bool(_SEVERAL.fullmatch(value))
+
+
+def is_input(value: Any) -> bool:
+    """Whether a value is a label, or the name of an input that reads features alone.
+
+    >>> is_input(3), is_input("phones"), is_input("f0+energy"), is_input("0-3/x")
+    (True, True, True, False)
+    """
+    return is_label(value) or (isinstance(value, str) and bool(_NAME.fullmatch(value)))
 
 
 def order(value: Label) -> tuple[bool, Any]:

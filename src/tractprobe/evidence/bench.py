@@ -4,6 +4,7 @@ Nothing is encoded twice: states are kept on disk by encoder and corpus, moments
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -22,17 +23,21 @@ from tractprobe.data.targets import Targets
 from tractprobe.encoders.encoder import Encoder
 from tractprobe.encoders.layers import Label
 from tractprobe.probes.fitted import Fitted
+from tractprobe.probes.heads.ridge import Ridge
 from tractprobe.probes.linear.accumulate import partition, sum_groups
-from tractprobe.probes.linear.fit import fit
+from tractprobe.probes.linear.fit import fit, fit_divisions
 from tractprobe.probes.linear.moment_store import MomentStore
+from tractprobe.probes.linear.selection import Division
 from tractprobe.probes.opening import each_held_out
 from tractprobe.probes.problem import Problem
 from tractprobe.probes.states import HeadInput, HiddenStates
 from tractprobe.runs.building import build
 from tractprobe.runs.configuration import Plain, conf_dir, plain
+from tractprobe.runs.result import ScoreRow
 from tractprobe.runs.settings import Settings
 from tractprobe.runs.trainer import device_of
 from tractprobe.system.errors import ConfigError
+from tractprobe.system.registry import names_of
 
 _RANDOM = {  # how an encoder's twin with random weights is asked for, by what makes the encoder
     "tractprobe.encoders.pretrained.pretrained": "random_seed",
@@ -133,8 +138,8 @@ class Bench:
         return {value: rule(entries, value, self.seed) for value in values}
 
     def targets(self, *sets: Any) -> Targets:
-        """Return targets, by name or as they are, under the settings' smoothing."""
-        return Targets(sets, build(self.settings.ema))
+        """Return targets of the corpora, by name or as they are, under the settings' smoothing."""
+        return Targets(sets, build(self.settings.ema)).over(self.corpora)
 
     @cached_property
     def _states(self) -> HiddenStates:
@@ -179,6 +184,33 @@ class Bench:
         problems = [replace(problem, split=split) for split in splits]
         return fit(problems, states, self.device, [*splits, *kept_apart])
 
+    def rows(
+        self,
+        splits: Sequence[Split],
+        inputs: Sequence[HeadInput],
+        targets: Targets | None = None,
+        features: Sequence[FrameFeatures] = (),
+    ) -> dict[Label, list[ScoreRow]]:
+        """Return the test scores of each input under some splits, as ``fit`` does, where inputs differ in width."""
+        problem, states = self._posed(targets, inputs, features)
+        store, rule = self._summed(problem, states, splits), self._ridge(problem)
+        divisions = [Division.of(split, store, problem.targets.as_they_are) for split in splits]
+        by_input: dict[Label, list[ScoreRow]] = {}
+        for read in inputs:
+            solved = fit_divisions(store, str(read.label), divisions, rule, self.device)
+            by_input[read.label] = [
+                row
+                for division, (_, scores) in zip(divisions, solved, strict=True)
+                for row in scores.rows((read.label,), tuple(division.test), problem.targets.channels)
+            ]
+        return by_input
+
+    def _ridge(self, problem: Problem) -> Ridge:
+        """Return the settings' head, by whose penalties heads of any width are fitted."""
+        rule = build(self.settings.head, num_layers=1, width=1, num_channels=len(problem.targets.channels))
+        assert isinstance(rule, Ridge)
+        return rule
+
     def moments(
         self,
         splits: Sequence[Split],
@@ -188,6 +220,9 @@ class Bench:
     ) -> MomentStore:
         """Return the moments of the groups that some splits need, as ``fit`` adds them up."""
         problem, states = self._posed(targets, inputs, features)
+        return self._summed(problem, states, splits)
+
+    def _summed(self, problem: Problem, states: HiddenStates, splits: Sequence[Split]) -> MomentStore:
         return sum_groups(
             states,
             problem.corpora,
@@ -230,6 +265,25 @@ class Bench:
         """Return the same corpora and settings with another encoder."""
         raw = self.settings.raw | {"model": dict(model), "layer": layer}
         return Bench(Settings.of(raw))
+
+    def on(self, corpora: Sequence[PreparedCorpus]) -> "Bench":
+        """Return the same encoder on other views of the corpora, such as disturbed ones; splits are the caller's.
+
+        Raises
+        ------
+        ConfigError
+            The states were computed elsewhere, of other audio.
+        """
+        if self.settings.model.target in names_of("states"):
+            label = self.settings.id.model
+            raise ConfigError(f"{label} is a folder of features: no other audio than the corpora's can be encoded")
+        there = {entry.id for corpus in corpora for entry in corpus.entries}
+        identity = self.problem.identity | {"corpora": {corpus.name: corpus.content_hash for corpus in corpora}}
+        split = self.problem.split.within(there)
+        other = copy(self)
+        other.__dict__.pop("_states", None)
+        other.problem = replace(self.problem, corpora=tuple(corpora), split=split, identity=identity)
+        return other
 
     def option(self, name: str) -> Plain:
         """Return an encoder's settings as its option in conf/model has them."""

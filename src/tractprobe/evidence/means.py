@@ -96,6 +96,35 @@ def _check_apart(folds: Sequence[Row]) -> None:
         if (other := by_held_out.setdefault(row["held_out"], row)) is not row:
             runs, what = f"{other['run']} and {row['run']}", f"held_out={row['held_out']} and seed {row['seed']}"
             raise RunError(f"{runs} are two results of one kind for {what}: remove one, or move it to another folder")
+    first: dict[str, Row] = {}
+    for row in by_held_out.values():
+        for part in _parts(row):
+            if (other := first.setdefault(part, row)) is not row:
+                raise RunError(
+                    f"{other['run']} and {row['run']} both test {row['speaker']} on the same utterances, as {part} is "
+                    "held out in both: a mean over them would count these twice; move one to another folder"
+                )
+
+
+def _parts(row: Row) -> set[str]:
+    """Return each of the values that a row's run held out at once, without what may be left out of their names."""
+    return {part.rpartition("/")[2] for part in str(row["held_out"]).split("+")}
+
+
+def apart(rows: Iterable[Row]) -> list[list[Row]]:
+    """Return rows in groups that means can be over: runs that hold several values out at once are apart from others.
+
+    Unless nothing is held out in two of the runs; then all are one group.
+    """
+    by_held_out: dict[str, list[Row]] = {}
+    for row in rows:
+        by_held_out.setdefault(str(row["held_out"]), []).append(row)
+    parts = [part for own in by_held_out.values() for part in _parts(own[0])]
+    together = [held_out for held_out, own in by_held_out.items() if len(_parts(own[0])) > 1]
+    if len(set(parts)) == len(parts) or not together:
+        return [[row for own in by_held_out.values() for row in own]]
+    alone = [row for held_out, own in by_held_out.items() if held_out not in together for row in own]
+    return [*([alone] if alone else []), *(by_held_out[held_out] for held_out in together)]
 
 
 def _pooled_r(folds: Sequence[Row]) -> float | None:

@@ -49,7 +49,12 @@ def collect(runs: Path) -> list[Row]:
     folders = sorted(path.parent for path in runs.rglob(RESULT)) if runs.is_dir() else []
     if not folders:
         raise RunError(f"no finished run below {runs}" if runs.is_dir() else f"{runs}: no such folder")
-    results = [(name, read_result(runs / name)) for name in (folder.relative_to(runs).as_posix() for folder in folders)]
+    names = [folder.relative_to(runs).as_posix() for folder in folders]
+    return rows_of(runs, [(name, read_result(runs / name)) for name in names])
+
+
+def rows_of(runs: Path, results: Sequence[tuple[str, RunResult]]) -> list[Row]:
+    """Return the score rows of results that were read, as ``collect`` does."""
     for key in (key_of, _what_is_tested):  # copies have one identity, whatever they say is tested
         results = _once(runs, results, key)
     return [row for name, result in results for row in tidy(name, result)]
@@ -72,7 +77,7 @@ def _what_is_tested(name: str, result: RunResult) -> str:
 
     Other values than folds of sentences never have a speaker, language and channel in common.
     """
-    if result["identity"]["split"] not in _DISJOINT:
+    if not set(result["identity"]["split"].split(":")) <= set(_DISJOINT):
         return key_of(name, result)
     tested = sorted({tuple(str(row[field]) for field in _TESTED) for row in result["scores"]})
     return digest([key_of(name, result, but=("held_out",)), tested])

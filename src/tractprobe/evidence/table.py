@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from tractprobe.encoders.layers import Label, order
-from tractprobe.evidence.means import Mean
+from tractprobe.evidence.means import Mean, apart
 from tractprobe.evidence.rows import TRAIN_MIN, tidy
 from tractprobe.runs.estimate import Estimate, point_over_speakers
 from tractprobe.runs.result import METRICS, Row, speaker_means
@@ -77,8 +77,18 @@ class LayerTable:
     @property
     def columns(self) -> tuple[str, ...]:
         """The held-out values, and their mean if there are several."""
-        over_all = POOLED if self.score_rows[0]["split"] == "sentence" else MEAN
+        over_all = POOLED if self._is_of_folds else MEAN
         return (*self.held_out, over_all) if len(self.held_out) > 1 else self.held_out
+
+    @property
+    def _is_of_folds(self) -> bool:
+        """Whether the same speaker is tested in the same language in several runs, as with folds of sentences."""
+        if self.score_rows[0]["split"] in ("language", "speaker", "corpus"):
+            return False
+        held_out: dict[tuple[str, str], set[str]] = {}
+        for row in self.score_rows:
+            held_out.setdefault((row["language"], row["speaker"]), set()).add(str(row["held_out"]))
+        return self.score_rows[0]["split"] == "sentence" or any(len(values) > 1 for values in held_out.values())
 
     @cached_property
     def means(self) -> dict[tuple[Label, str], Mean]:
@@ -182,6 +192,8 @@ class LayerTable:
                 "r of several folds is a mean of theirs, not r over all their frames: results of an earlier version do "
                 "not hold what is pooled; remove them and run again"
             )
+        if alone := sorted({name for cell in self.cells.values() if cell.n > 1 for name in cell.alone}):
+            notes.append(f"a mean over {', '.join(alone)} has no interval: one speaker does not tell how others differ")
         if names := ", ".join(sorted({row["speaker"] for row in self.score_rows if row["own_scale"]})):
             notes.append(f"mm of {names} by their own test frames, there being no others; r is unaffected")
         return notes
@@ -236,8 +248,9 @@ def layer_tables(rows: Sequence[Row]) -> list[LayerTable]:
     versions = Counter(kind[:5] for kind in dict.fromkeys(kind[:6] for kind in kinds))
     ways = Counter(kind[:6] for kind in kinds)
     return [
-        _layer_table(kind, same, show_material=versions[kind[:5]] > 1, show_way=ways[kind[:6]] > 1)
+        _layer_table(kind, part, show_material=versions[kind[:5]] > 1, show_way=ways[kind[:6]] > 1)
         for kind, same in sorted(kinds.items())
+        for part in apart(same)
     ]
 
 

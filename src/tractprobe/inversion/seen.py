@@ -12,6 +12,7 @@ from omegaconf import OmegaConf
 
 from tractprobe.corpora.prepared.corpus import PreparedCorpus
 from tractprobe.corpora.prepared.manifest import Entry
+from tractprobe.data.axes import JOINED, OF_EVERY_UTTERANCE, aliases
 from tractprobe.data.splits import SplitRule
 from tractprobe.inversion.head_header import HeadCard
 from tractprobe.runs.configuration import conf_dir
@@ -35,9 +36,8 @@ def seen(card: HeadCard, corpus: PreparedCorpus, entry: Entry) -> str:
     rule = one_line(f"held out: {by} {held_out}")
     if part is not None:
         return f"{_ANSWERS[part]} ({rule})."
-    if by in ("language", "speaker", "corpus"):
-        value = getattr(entry, by)
-        if held_out in (value, value.removeprefix(f"{entry.corpus}/")):
+    if by in OF_EVERY_UTTERANCE:
+        if set(str(held_out).split(JOINED)) & set(aliases(entry, by)):
             return f"It was not in the head's training data ({rule})."
         return f"It was in the head's training data ({rule}), unless its sentence also occurs in the test."
     return "Whether it was in the head's training data is not known."
@@ -66,12 +66,15 @@ def _part(card: HeadCard, corpus: PreparedCorpus, entry: Entry) -> str | None:
 def _rule(card: HeadCard) -> SplitRule | None:
     """Return the head's rule: the shipped one with what its run changed; ``None`` if that is nothing we know."""
     by, differences = card["run"].get("split"), card["run"].get("differences")
-    if by not in ("language", "speaker", "sentence", "corpus") or not isinstance(differences, dict):
+    if not isinstance(by, str) or not isinstance(differences, dict):
         return None
     own = {key.removeprefix("split."): value for key, value in differences.items() if key.startswith("split.")}
-    shipped: Any = OmegaConf.to_container(OmegaConf.load(conf_dir() / "split" / f"{by}.yaml"))
-    settings = {key: value for key, value in shipped.items() if key != "_target_"}
-    if not set(own) <= set(settings) - {"by"} or not all(map(_is_plausible, own.values())):
+    option = "language" if "by" in own or by not in (*OF_EVERY_UTTERANCE, "sentence") else by  # what own differs from
+    shipped: Any = OmegaConf.to_container(OmegaConf.load(conf_dir() / "split" / f"{option}.yaml"))
+    settings: dict[str, Any] = {key: value for key, value in shipped.items() if key != "_target_"}
+    settings |= {"by": by, "unlabelled": "error"}
+    numbers = {key: value for key, value in own.items() if key not in ("by", "unlabelled")}
+    if not set(own) <= set(settings) or own.get("by", by) != by or not all(map(_is_plausible, numbers.values())):
         return None
     try:
         return replace(SplitRule(**settings), **own)

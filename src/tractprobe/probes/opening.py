@@ -138,7 +138,9 @@ def _check_division(names: str, data: Path, split: str, held_out: str | None, se
     """Divide the corpora once for all jobs of a sweep that divide them in the same way; return how many utterances."""
     entries = [entry for corpus in open_corpora(json.loads(names), data) for entry in corpus.entries]
     rule = build(Node.of("split", json.loads(split)))
-    if held_out != ALL:
+    if held_out == ALL:
+        rule.values(entries)
+    else:
         rule(entries, held_out, seed)
     return len(entries)
 

@@ -135,7 +135,7 @@ def explained(error: BaseException, overrides: Sequence[str]) -> str:
 def _in_our_words(text: str) -> str:
     _, quoted, rest = text.partition("'")
     argument = rest.partition("'")[0]
-    is_single = argument.partition("=")[0] in {"held_out", "seed", *groups()} - {"tracking"}
+    is_single = argument.partition("=")[0] in {"seed", *groups()} - {"tracking"}
     several = "several values need -m, for a sweep" + (", or brackets, [value1,value2], for a list" * (not is_single))
     for words, advice in {
         "Ambiguous value": several,

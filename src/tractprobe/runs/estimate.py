@@ -200,7 +200,8 @@ def _parts(scored: np.ndarray) -> list[np.ndarray]:
     while left:
         found = {min(left)}
         while True:
-            grown = set(np.flatnonzero(scored[:, scored[sorted(found)].any(axis=0)].any(axis=1)))
+            spoken = scored[np.array(sorted(found))].any(axis=0)
+            grown = set(np.flatnonzero(scored[:, spoken].any(axis=1)).tolist())
             if grown == found:
                 break
             found = grown

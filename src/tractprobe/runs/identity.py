@@ -32,6 +32,10 @@ _WITHOUT_EFFECT = (
         "default_root_dir", "use_distributed_sampler", "limit_test_batches", "limit_predict_batches",
     )),
 )  # fmt: skip
+_TOGETHER, _CROSSED = "+", ":"
+_SIMPLE_SPLITS = ("language", "speaker", "sentence", "corpus")
+_PLAIN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._]*([/+:][A-Za-z0-9._]+)*")  # what needs no hash to be one of a kind
+_LONGEST_FOLDER = 80
 _SNAKE = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 _ONLY_FOR_GRADIENTS = ("together", "objective", "optimizer", "schedule", "trainer", "patience", "data", "callbacks")
 
@@ -44,8 +48,10 @@ class RunId:
     ----------
     layer
         ``all``, a number, or numbers side by side.
+    held_out
+        What is held out; several values, which are held out at once, are sorted and joined by ``+``.
     split
-        What ``held_out`` names: a language, speaker, sentence fold or corpus.
+        What ``held_out`` names: a language, speaker, sentence fold or corpus, a value of a label, or a crossed cell.
     differences
         What can change a number and differs from the shipped configuration, as ``{dotted key: value}``.
     corpora
@@ -71,7 +77,7 @@ class RunId:
             model_label(settings),
             settings["layer"],
             head_label(settings),
-            settings["held_out"],
+            held_out_as_text(settings["held_out"]),
             settings["seed"],
             settings["split"]["by"],
             _differences(settings),
@@ -94,22 +100,55 @@ class RunId:
         return f"{self.model}/{layer}/{self.head}/{held_out}/s{self.seed}{suffix}"
 
 
+def held_out_as_text(value: Any) -> Any:
+    """Return what is held out as results name it, a list as one text; ConfigError if the list is not one of values.
+
+    >>> held_out_as_text(["M04", "F04"]), held_out_as_text("it")
+    ('F04+M04', 'it')
+    """
+    if not isinstance(value, list):
+        return value
+    shown = f"held_out=[{','.join(map(str, value))}]"
+    if numbers := [part for part in value if not isinstance(part, str)]:
+        raise ConfigError(f"{shown}: expected texts; one of digits is quoted twice: \"held_out=['{numbers[0]}']\"")
+    if not value or len(set(value)) < len(value) or "all" in value:
+        raise ConfigError(f"{shown}: expected what to hold out at once, each named once")
+    if len(value) > 1 and (joined := [part for part in value if _TOGETHER in part]):
+        raise ConfigError(f"{shown}: {joined[0]} contains the sign that joins values and can only be held out alone")
+    return _TOGETHER.join(sorted(value))
+
+
 def _as_folder(held_out: str, split: str, corpora: Sequence[str]) -> str:
     """Return what is held out as the name of a folder, no two alike: a speaker's corpus is joined to it by a hyphen.
 
-    Where the name could be read as a speaker of another corpus, the corpus's own hyphens are written as ``+``.
+    Where the name could be read as a speaker of another corpus, the corpus's own hyphens are written as ``+``. Several
+    values, cells and labels end in a hash if what they are called could be read in two ways, or is no file name.
 
+    >>> _as_folder("F04+M04", "speaker", []), _as_folder("it:c/m1", "language:speaker", [])
+    ('F04+M04', 'it+c-m1')
+    >>> _as_folder("../read aloud", "style", []), _as_folder("a-b/c+d", "speaker", [])
+    ('read-aloud@7f6550', 'a-b-c-d@a25ee7')
     >>> _as_folder("a/b-c", "speaker", ["a", "a-b"]), _as_folder("a-b/c", "speaker", ["a", "a-b"])
     ('a-b-c', 'a+b-c')
     >>> _as_folder("a-b/c", "speaker", ["a-b"])
     'a-b-c'
     """
+    if split not in _SIMPLE_SPLITS or _TOGETHER in held_out:
+        return _of_several(held_out, split)
     corpus, slash, speaker = held_out.partition("/")
     joined = f"{corpus}-{speaker.replace('/', '-')}" if slash else corpus
     own = corpus if slash else None
     if split == "speaker" and any(other != own and joined.startswith(f"{other}-") for other in corpora):
         return joined.replace("-", "+", corpus.count("-"))
     return joined
+
+
+def _of_several(held_out: str, split: str) -> str:
+    folder = held_out.replace(_CROSSED, _TOGETHER).replace("/", "-")
+    is_one_of_a_kind = _PLAIN.fullmatch(held_out) and (_CROSSED not in held_out or _CROSSED in split)
+    if is_one_of_a_kind and len(folder) <= _LONGEST_FOLDER:
+        return folder
+    return f"{file_safe(folder).strip('.-')[:_LONGEST_FOLDER]}@{digest(held_out)[:6]}"
 
 
 def _differences(settings: Plain) -> Plain:

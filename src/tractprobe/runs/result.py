@@ -9,7 +9,7 @@ from operator import itemgetter
 from pathlib import Path
 from typing import Any, NotRequired, TypedDict
 
-from tractprobe.encoders.layers import Label, is_label
+from tractprobe.encoders.layers import Label, is_input, is_label
 from tractprobe.runs.estimate import Estimate, mean_over_speakers, point_over_speakers
 from tractprobe.system.errors import CorpusError, RunError
 from tractprobe.system.files import atomic, digest, read_json, write_json
@@ -130,7 +130,8 @@ def _problem(result: Any) -> str | None:
         case {"identity": dict(identity), "settings": dict(), "scores": list(scores)} if scores:
             if problem := _problem_of_identity(identity):
                 return problem
-            broken = next((number for number, row in enumerate(scores) if not _is_row(row)), None)
+            named = {name for name in _inputs(identity) if is_input(name)}
+            broken = next((number for number, row in enumerate(scores) if not _is_row(row, named)), None)
             if broken is not None:
                 return f"scores[{broken}] is not a row of scores{_out_of_range(scores[broken])}"
             if not all(map(_can_be_kept, {row[name] for row in scores for name in _TEXTS})):
@@ -183,13 +184,22 @@ def _is_number(value: int | float) -> bool:
     return abs(value) <= _MOST if isinstance(value, int) else math.isfinite(value)
 
 
-def _is_row(row: Any) -> bool:
+def _inputs(identity: Mapping[str, Any]) -> list[Any]:
+    """Return the names of what heads read, where it was not the layers of an encoder alone."""
+    return list(inputs) if isinstance(inputs := identity.get("inputs"), dict) else []
+
+
+def _is_row(row: Any, named: Container[str]) -> bool:
     if not isinstance(row, dict) or not all(name in row for name in SCORE_FIELDS):
         return False
-    if not all(type(row[name]) is str for name in _TEXTS) or not is_label(row["layer"]):
+    if not all(type(row[name]) is str for name in _TEXTS) or not _is_layer(row["layer"], named):
         return False
     frames = row["n_frames"]
     return type(frames) is int and 0 < frames <= _MOST and all(_is_score(row, name) for name in _BOUNDS)
+
+
+def _is_layer(value: Any, named: Container[str]) -> bool:
+    return is_label(value) or (isinstance(value, str) and value in named)
 
 
 def _is_score(row: Row, name: str) -> bool:

@@ -9,7 +9,7 @@ from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 from tractprobe.encoders.layers import check_form
 from tractprobe.runs.configuration import Plain
-from tractprobe.runs.identity import RunId, is_closed_form, num_ranks
+from tractprobe.runs.identity import RunId, held_out_as_text, is_closed_form, num_ranks
 from tractprobe.system.errors import ConfigError
 from tractprobe.system.registry import did_you_mean
 
@@ -92,7 +92,8 @@ class Settings:
     layer
         ``all``, a number, or a list of layers that one head reads side by side.
     held_out
-        What is held out for the test; ``all`` for each value in turn.
+        What is held out for the test; ``all`` for each value in turn, ``F04+M04`` for both at once (in ``raw``, this
+        may also be a list).
     callbacks
         What else Lightning calls, under any names; empty unless given.
     analysis
@@ -128,7 +129,8 @@ class Settings:
         """Type and check plain values; ConfigError names what is missing, unknown or of another kind."""
         raw = {key: value for key, value in raw.items() if key not in _OF_LAUNCHERS}
         raw |= {key: value for key, value in _BY_EARLIER_VERSIONS.items() if key not in raw}
-        settings = typed(cls, {"raw": raw, "callbacks": {}, "analysis": None, **raw})
+        as_text = {"held_out": held_out_as_text(raw["held_out"])} if "held_out" in raw else {}
+        settings = typed(cls, {"raw": raw, "callbacks": {}, "analysis": None, **raw, **as_text})
         check_form(settings.layer)
         return settings
 

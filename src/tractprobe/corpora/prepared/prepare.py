@@ -121,6 +121,7 @@ def _fingerprint(reader: Reader, source_channels: bool) -> str:
             source_channels,
             str(reader.root.resolve()),
             stats,
+            *([list(reader.kept_labels)] if reader.kept_labels else []),
         ]
     )
 

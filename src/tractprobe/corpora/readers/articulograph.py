@@ -24,9 +24,11 @@ from tractprobe.corpora.readers.options import (
     check_audio_channel,
     check_axes,
     check_default_speakers,
+    check_label_pattern,
     check_pattern,
     direction,
     in_plane,
+    labels_of,
     speaker_of,
 )
 from tractprobe.corpora.readers.sessions import (
@@ -89,6 +91,8 @@ class Articulograph(Reader):
         Regular expression searched for in the sweep's path; its group ``speaker`` is the speaker.
     speaker
         The speaker of a corpus that has only one; ``speaker_pattern`` is not used.
+    label_pattern
+        Regular expression searched for in the sweep's path; its groups, such as ``(?P<style>read|free)``, are labels.
     rate_hz
         Frames per second if the file does not say; null: 200 for the AG500, and an error for text.
     max_rms
@@ -118,9 +122,11 @@ class Articulograph(Reader):
     audio_channel: int | None = None
     speaker: str | None = added(None)
     max_reference_deviation_mm: float | None = added(MAX_DEVIATION_MM)
+    label_pattern: str | None = added(None)
 
     def __post_init__(self):
         self.root = Path(self.root).expanduser()
+        check_label_pattern(self.label_pattern)
         known = {*ARTICULATORS, *self.extra, *self.references}
         if unknown := sorted({sensor for own in self.overrides.values() for sensor in own} - known):
             raise ConfigError(f"corpus.overrides names {', '.join(unknown)}, not among this corpus's sensors")
@@ -180,6 +186,7 @@ class Articulograph(Reader):
                     frame=self.frame,
                     original=originals(id=id_, speaker=speaker),
                     head=head,
+                    labels=labels_of(source, self.label_pattern),
                 )
             ]
 

@@ -10,12 +10,17 @@ that Marquette's own CheckSensors.m tests; a few speakers' sensors were swapped,
 
 Only two sensors are on the tongue's midline, so one of td, tb and tt is missing throughout. This reader was written
 without access to the corpus itself.
+
+Labels by the speaker's name, where it is of the form ``05_ENGL_F``: ``l1`` (``en``, ``zh``, otherwise the name's own
+part in lower case) and ``gender``.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import combinations
 from pathlib import Path
+from typing import ClassVar
 
 from tractprobe.corpora.readers.ndi_wave import NdiWave
 from tractprobe.corpora.utterance import Reader, Utterance
@@ -23,6 +28,8 @@ from tractprobe.system.errors import ConfigError
 
 _TONGUE = ("td", "tb", "tt")
 _OTHERS = {"UL": "ul", "LL": "ll", "MI": "li"}
+_SPEAKER = re.compile(r"[0-9]+_(?P<l1>[A-Za-z]+)_(?P<gender>[FM])")
+_FIRST_LANGUAGES = {"ENG": "en", "MAN": "zh"}
 SENSORS = {"TD": 2, "TB": 4, "UL": 5, "LL": 6, "MI": 8}
 
 
@@ -48,6 +55,7 @@ class EmaMae(Reader):
         is the task's name, because all speakers were given the same tasks.
     """
 
+    kept_labels: ClassVar[tuple[str, ...]] = ("gender", "l1")
     root: Path
     name: str = "ema_mae"
     language: str = "en"
@@ -85,7 +93,11 @@ class EmaMae(Reader):
 
     def read(self, source: str) -> list[Utterance]:
         return [
-            replace(utterance, text=utterance.id.removeprefix(f"{utterance.speaker}_"))
+            replace(
+                utterance,
+                text=utterance.id.removeprefix(f"{utterance.speaker}_"),
+                labels=_labels(utterance.speaker),
+            )
             for utterance in self._recordings.read(source)
         ]
 
@@ -95,6 +107,14 @@ class EmaMae(Reader):
         if tongue not in list(combinations(_TONGUE, 2)):
             raise ConfigError(f"corpus.tongue {list(tongue)}: expected two of {' '.join(_TONGUE)}, back to front")
         return {"TD": tongue[0], "TB": tongue[1], **_OTHERS}
+
+
+def _labels(speaker: str) -> dict[str, str]:
+    parsed = _SPEAKER.fullmatch(speaker)
+    if parsed is None:
+        return {}
+    l1 = _FIRST_LANGUAGES.get(parsed["l1"][:3].upper(), parsed["l1"].lower())
+    return {"gender": parsed["gender"].lower(), "l1": l1}
 
 
 def _renamed(sensors: Mapping[str, int | None], articulators: Mapping[str, str]) -> dict[str, int | None]:

@@ -21,7 +21,9 @@ from tractprobe.corpora.readers.options import (
     check_articulators,
     check_audio_channel,
     check_default_speakers,
+    check_label_pattern,
     check_pattern,
+    labels_of,
     speaker_of,
 )
 from tractprobe.corpora.utterance import Phone, Reader, Utterance, added, found, naming
@@ -49,6 +51,8 @@ class Emu(Reader):
         File extension of the track of each articulator; an articulator that is left out is missing.
     speaker_pattern
         Regular expression searched for in the bundle's name; its group ``speaker`` is the speaker.
+    label_pattern
+        Regular expression searched for there, too; its groups, such as ``(?P<style>read|free)``, are labels.
     text_level, phone_level
         Annotation levels with the words and the phones; ``None`` if there are none.
     phone_set
@@ -73,9 +77,11 @@ class Emu(Reader):
     audio_channel: int | None = added(None)
     speaker: str | None = added(None)
     palate: str | None = added("palxyz")
+    label_pattern: str | None = added(None)
 
     def __post_init__(self):
         self.root = Path(self.root).expanduser()
+        check_label_pattern(self.label_pattern)
         check_articulators("corpus.sensors", self.sensors)
         check_pattern("corpus.speaker_pattern", self.speaker_pattern, "speaker")
         check_audio_channel(self.audio_channel)
@@ -106,6 +112,7 @@ class Emu(Reader):
                     phones=_phones(path, annotation, self.phone_level),
                     phone_set=self.phone_set,
                     original=originals(id=bundle, speaker=speaker),
+                    labels=labels_of(bundle, self.label_pattern),
                 )
             ]
 

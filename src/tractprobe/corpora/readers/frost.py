@@ -9,17 +9,29 @@ Every speaker speaks the first language (task A), imitates a foreign accent (B),
 being an imitation, is left out unless ``tasks`` names it together with its language. How file names encode the task is
 not documented: ``task_pattern`` is a guess; check it against your own copy. Channels and overrides are from a public
 reader (ailinpollio/ssl-embeddings-to-articulatory), which does not say whether head movement has been corrected.
+
+Labels: ``task`` (A, B, C), ``l1`` (fi, ru) and ``gender``, where the speaker's name ends in ``_f`` or ``_m``; read and
+spontaneous speech by ``label_pattern``, as names of files are not documented.
 """
 
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import ClassVar
 
 from tractprobe.corpora.formats.carstens import read_sweep
 from tractprobe.corpora.readers.articulograph import channels_of
-from tractprobe.corpora.readers.options import AUDIO_CHANNEL, check_audio_channel, check_axes, check_pattern, in_plane
-from tractprobe.corpora.utterance import Reader, Utterance, found, naming
+from tractprobe.corpora.readers.options import (
+    AUDIO_CHANNEL,
+    check_audio_channel,
+    check_axes,
+    check_label_pattern,
+    check_pattern,
+    in_plane,
+    labels_of,
+)
+from tractprobe.corpora.utterance import Reader, Utterance, added, found, naming
 from tractprobe.signals.audio import read_audio
 from tractprobe.signals.channels import in_canonical_order, named_columns
 from tractprobe.signals.track import Track
@@ -29,6 +41,7 @@ CHANNELS_OF = {"td": 8, "tb": 9, "tt": 7, "ul": 12, "ll": 13}
 OVERRIDES = {"fin_kh5_f": {"tt": 14}, "rus_kh18_m": {"td": 14}}
 _LANGUAGES = {"fin": ("fi", "ru"), "rus": ("ru", "fi")}
 _SPEAKER = re.compile(r"(fin|rus)_.+")
+_GENDER = re.compile(r"_([fm])$")
 
 
 @dataclass
@@ -47,8 +60,11 @@ class FrostEma(Reader):
         Frames per second of the text exports, which do not state it.
     audio_channel
         Channel of the audio, from 0, if it has several.
+    label_pattern
+        Regular expression searched for in the file's name; its groups are further labels, such as ``style``.
     """
 
+    kept_labels: ClassVar[tuple[str, ...]] = ("gender", "l1", "task")
     root: Path
     name: str = "frost"
     tasks: Mapping[str, str] = field(default_factory=lambda: {"A": "first", "C": "second"})
@@ -57,9 +73,11 @@ class FrostEma(Reader):
     up: str = "z"
     rate_hz: float = 1250.0
     audio_channel: int | None = None
+    label_pattern: str | None = added(None)
 
     def __post_init__(self):
         self.root = Path(self.root).expanduser()
+        check_label_pattern(self.label_pattern)
         check_pattern("corpus.task_pattern", self.task_pattern, "task")
         check_axes(self.front, self.up)
         check_audio_channel(self.audio_channel)
@@ -97,8 +115,14 @@ class FrostEma(Reader):
                     audio=audio,
                     audio_rate_hz=audio_rate_hz,
                     track=self._track(path, speaker),
+                    labels=self._labels(path, speaker),
                 )
             ]
+
+    def _labels(self, path: Path, speaker: str) -> dict[str, str]:
+        task, gender = self._task(path), _GENDER.search(speaker)
+        own = {"l1": _LANGUAGES[speaker[:3]][0]} | ({"task": task} if task else {})
+        return own | ({"gender": gender[1]} if gender else {}) | labels_of(path.stem, self.label_pattern)
 
     def _language(self, path: Path, speaker: str) -> str:
         task, named = self._task(path), _SPEAKER.fullmatch(speaker)

@@ -7,12 +7,15 @@ has no ML. ML (side of the tongue) and JAWL (side of the jaw) are 15 to 32 mm of
 out. PHONES are in seconds; LABELS repeat the words, in ms. ``<speaker>_palate.mat`` holds a palate trace with the same
 name and axes (point, 3). All this is known from two original files, except for the palates, which are known from
 people who read the whole corpus.
+
+Labels: ``rate`` (normal, fast) and ``gender``, both by the file's name.
 """
 
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 from jaxtyping import Float
@@ -28,6 +31,7 @@ _PALATE_NAME = re.compile(r"(?P<speaker>[FM]\d\d)_palate\.mat")
 _SENSORS = {"td": "TR", "tb": "TB", "tt": "TT", "li": "JAW", "ul": "UL", "ll": "LL"}
 _FRONT, _UP = 0, 2
 _RATES = ("N", "F")
+_RATE_NAMES = {"N": "normal", "F": "fast"}
 _PAUSE = "sp"
 
 
@@ -42,6 +46,7 @@ class Hprc(Reader):
         their text is the same, so they stay on one side of a split.
     """
 
+    kept_labels: ClassVar[tuple[str, ...]] = ("gender", "rate")
     root: Path
     name: str = "hprc"
     language: str = "en"
@@ -77,6 +82,7 @@ class Hprc(Reader):
                     phones=_phones(path, recording.audio_fields.get("PHONES")),
                     phone_set="arpabet",
                     frame="occlusal",
+                    labels={"gender": parsed["speaker"][0].lower(), "rate": _RATE_NAMES[parsed["rate"]]},
                 )
             ]
 

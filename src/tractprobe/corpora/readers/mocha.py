@@ -10,12 +10,15 @@ some speakers only, is ``start end phone`` in seconds. All speakers read the sam
 EMA and audio start together and end at different times. The means of coils drift over a session; this is not corrected
 here. The copies of MOCHAtools, in which ``.ema`` is text without a header, can be read too, and so can its palate
 traces (``<speaker>_pal.dat``, mm, same axes).
+
+Label: ``gender`` of the release's speakers, whose names begin with it.
 """
 
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 from jaxtyping import Float
@@ -34,6 +37,7 @@ _FILE_NAME = re.compile(r"(?P<speaker>[A-Za-z]+[0-9]+)_(?P<sentence>[0-9]{3})\.e
 _PALATE_NAME = re.compile(r"(?P<speaker>[A-Za-z]+[0-9]+)_pal\.dat")
 _PROMPTS = "mocha-timit.txt"
 _SENTENCES = range(1, 461)
+_SPEAKERS = ("faet0", "falh0", "ffes0", "fsew0", "maps0", "mjjn0", "msak0")
 _UNITS_PER_MM = 100
 _EXTRA = ("ui", "bn", "v")
 _HEADERLESS = (
@@ -54,6 +58,7 @@ class Mocha(Reader):
         Utterances to leave out; by default those that the speakers' readme files call corrupt.
     """
 
+    kept_labels: ClassVar[tuple[str, ...]] = ("gender",)
     root: Path
     name: str = "mocha"
     language: str = "en"
@@ -93,6 +98,7 @@ class Mocha(Reader):
                     frame="head",
                     larynx=larynx,
                     larynx_rate_hz=larynx_rate_hz,
+                    labels={"gender": parsed["speaker"][0]} if parsed["speaker"] in _SPEAKERS else {},
                 )
             ]
 

@@ -24,8 +24,10 @@ from tractprobe.corpora.readers.options import (
     check_audio_channel,
     check_axes,
     check_default_speakers,
+    check_label_pattern,
     check_pattern,
     in_plane,
+    labels_of,
     speaker_of,
 )
 from tractprobe.corpora.utterance import Frame, Reader, Utterance, added, found, naming
@@ -56,6 +58,8 @@ class NdiWave(Reader):
         Further midsagittal sensors, by the names of their channels: ``{ui: 7}`` gives ``ui_x`` and ``ui_y``.
     speaker_pattern
         Regular expression searched for in an id; its group ``speaker`` is the speaker.
+    label_pattern
+        Regular expression searched for there, too; its groups, such as ``(?P<style>read|free)``, are labels.
     suffix
         Ending of the names of recordings; what precedes it is the id.
     exclude
@@ -87,9 +91,11 @@ class NdiWave(Reader):
     phone_tier: str | None = None
     phone_set: str = "ipa"
     speaker: str | None = added(None)
+    label_pattern: str | None = added(None)
 
     def __post_init__(self):
         self.root = Path(self.root).expanduser()
+        check_label_pattern(self.label_pattern)
         named = {*self.sensors, *(name for own in self.speaker_sensors.values() for name in own)} - set(self.extra)
         check_articulators("corpus.sensors", named)
         check_axes(self.front, self.up)
@@ -134,6 +140,7 @@ class NdiWave(Reader):
                     extra={name: column for name, column in columns.items() if name[:-2] in self.extra},
                     frame=cast(Frame, self.frame),
                     original=originals(id=id_, speaker=speaker),
+                    labels=labels_of(id_, self.label_pattern),
                 )
             ]
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
+from tractprobe.corpora.utterance import checked_labels
 from tractprobe.signals.channels import ARTICULATORS
 from tractprobe.system.errors import ConfigError, CorpusError
 
@@ -52,6 +53,30 @@ def speaker_of(path: Path, name: str, pattern: str) -> str:
     if match is None or not match["speaker"]:
         raise CorpusError(path, f"corpus.speaker_pattern {pattern!r} finds no speaker in {name}")
     return match["speaker"]
+
+
+def check_label_pattern(pattern: str | None) -> None:
+    """Raise ConfigError unless ``corpus.label_pattern`` is a regular expression whose groups are names of labels."""
+    if pattern is None:
+        return
+    check_pattern("corpus.label_pattern", pattern)
+    groups = re.compile(pattern).groupindex
+    try:
+        checked_labels(dict.fromkeys(groups, "x"))
+    except ValueError as error:
+        raise ConfigError(f"corpus.label_pattern {pattern!r}: {error}") from None
+    if not groups:
+        raise ConfigError(f"corpus.label_pattern {pattern!r} has no group such as (?P<style>...)")
+
+
+def labels_of(name: str, pattern: str | None) -> dict[str, str]:
+    """Return the labels that the groups of ``corpus.label_pattern`` find in a name; none where it does not match.
+
+    >>> labels_of("s1_read_03", "_(?P<style>read|free)_"), labels_of("s1_03", "_(?P<style>read|free)_")
+    ({'style': 'read'}, {})
+    """
+    match = re.search(pattern, name) if pattern is not None else None
+    return {label: text for label, text in match.groupdict().items() if text} if match else {}
 
 
 def check_default_speakers(root: Path, names: Iterable[str], speaker: str | None, pattern: str, default: str) -> None:

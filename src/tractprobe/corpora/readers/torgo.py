@@ -12,12 +12,15 @@ which is the origin, and y points from there to the side of the forehead. Compar
 this x axis rises to the front, by 20 to 35 degrees in most heads; ``pitch_deg`` turns it down. The order of coils and
 the rate are those of public readers and of the device; one such reader, which counts tracks from 0 and coils from 1,
 mistakes the forehead for the tongue tip.
+
+Labels: ``condition`` (dysarthria, control) and ``gender``, by the speaker's name.
 """
 
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 
@@ -57,6 +60,7 @@ class Torgo(Reader):
         A coil counts as lost where its rms error is above this; null: nowhere.
     """
 
+    kept_labels: ClassVar[tuple[str, ...]] = ("condition", "gender")
     root: Path
     name: str = "torgo"
     language: str = "en"
@@ -105,6 +109,7 @@ class Torgo(Reader):
                     extra=extra,
                     frame="head",
                     head=head,
+                    labels=_labels(session.parent.name),
                 )
             ]
 
@@ -122,6 +127,11 @@ class Torgo(Reader):
         name = session_name(self.root, path, path.parents[2].name)
         head = session.fit(name, list(_REFERENCES), motion, sweep.is_head_corrected)
         return track, named_columns(["bn"], plane[:, -1:]), head
+
+
+def _labels(speaker: str) -> dict[str, str]:
+    condition = "dysarthria" if speaker in DYSARTHRIC else "control"
+    return {"condition": condition, "gender": speaker[0].lower()}
 
 
 def _prompt(path: Path) -> str:

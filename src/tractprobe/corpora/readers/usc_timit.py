@@ -12,6 +12,8 @@ without a number in silence. M3's are called ``usctimit_mri_m3_*``: they belong 
 recording, and are never used. Files without a transcript are cut at silences in the audio if these are unambiguous, and
 have no phones. ``list_of_sentences.txt`` in the corpus's folder has lines ``<number> : <text>``. F5's positions jump by
 about 12 mm between sentences 065 and 066, between two recordings (blocks a and b) with different coordinates.
+
+Label: ``gender``, by the speaker's name.
 """
 
 import math
@@ -20,6 +22,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 from jaxtyping import Float
@@ -79,6 +82,7 @@ class UscTimit(Reader):
         Column of SIGNAL that points up: 1, or 2 for a copy with the axes of HPRC.
     """
 
+    kept_labels: ClassVar[tuple[str, ...]] = ("gender",)
     root: Path
     name: str = "usc_timit"
     language: str = "en"
@@ -127,6 +131,7 @@ class UscTimit(Reader):
                     phones=_phones(rows, sentence.number, *span),
                     phone_set="arpabet",
                     frame="head",
+                    labels={"gender": parsed["speaker"][0]},
                 )
             except ValueError as error:
                 return CorpusError(path, str(error), place=f"sentence {sentence.number}")

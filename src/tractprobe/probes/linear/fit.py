@@ -124,18 +124,30 @@ def _or_none(value: float) -> float | None:
 
 
 def fit_divisions(
-    store: MomentStore, name: str, divisions: Sequence[Division], rule: Ridge, device: torch.device | str = "cpu"
+    store: MomentStore,
+    name: str,
+    divisions: Sequence[Division],
+    rule: Ridge,
+    device: torch.device | str = "cpu",
+    sizes: Sequence[Float[Tensor, " width"]] | None = None,
 ) -> list[tuple[Solution, Scores]]:
-    """Fit and score an input's head under each division, on the CPU side by side."""
+    """Fit and score an input's head under each division, on the CPU side by side; ``sizes`` of each as in ``solve``."""
 
-    def solved(moments: LayerMoments, triangles: Float[np.ndarray, "set half"]) -> tuple[Solution, Scores]:
-        solution = fit_head(moments, rule, triangles)
+    def solved(
+        moments: LayerMoments, triangles: Float[np.ndarray, "set half"], sizes: Tensor | None
+    ) -> tuple[Solution, Scores]:
+        solution = fit_head(moments, rule, triangles, sizes)
         return solution, score(moments, solution)
 
     each = concurrently if torch.device(device).type == "cpu" else map
     kept = KeptMoments()
     divided = [LayerMoments(store, name, division, device, kept) for division in divisions]
-    return [result for part, triangles in _added_up(divided) for result in each(solved, part, triangles)]
+    own = iter([None] * len(divided) if sizes is None else sizes)
+    return [
+        result
+        for part, triangles in _added_up(divided)
+        for result in each(solved, part, triangles, [next(own) for _ in part])
+    ]
 
 
 def _added_up(
@@ -150,17 +162,22 @@ def _added_up(
         yield part, part[0].rows.triangles([moments.row_weights for moments in part])
 
 
-def fit_head(moments: LayerMoments, rule: Ridge, triangles: Float[np.ndarray, "set half"] | None = None) -> Solution:
-    """Choose alphas by r on what the folds keep aside, then fit the whole development side."""
+def fit_head(
+    moments: LayerMoments,
+    rule: Ridge,
+    triangles: Float[np.ndarray, "set half"] | None = None,
+    sizes: Float[Tensor, " width"] | None = None,
+) -> Solution:
+    """Choose alphas by r on what folds keep aside, then fit the whole development side; ``sizes`` as in ``solve``."""
     *folds, development = moments.to_fit(triangles)
-    chosen, reached = _choose(moments, folds, rule)
+    chosen, reached = _choose(moments, folds, rule, sizes)
     nothing = torch.full_like(chosen, torch.nan)
     weight = chosen.new_zeros(moments.width, moments.num_channels)
     solution = Solution(weight, nothing, nothing.clone(), reached)
     for channels, part in development:
         if part.n > 1:
             alphas, which = chosen[channels].unique(return_inverse=True)
-            weights, biases = solve(part, alphas.tolist())
+            weights, biases = solve(part, alphas.tolist(), sizes)
             columns = torch.arange(len(channels), device=which.device)
             solution.weight[:, channels] = weights[which, :, columns].T
             solution.bias[channels] = biases[which, columns]
@@ -169,11 +186,11 @@ def fit_head(moments: LayerMoments, rule: Ridge, triangles: Float[np.ndarray, "s
 
 
 def _choose(
-    moments: LayerMoments, folds: Sequence[ChannelMoments], rule: Ridge
+    moments: LayerMoments, folds: Sequence[ChannelMoments], rule: Ridge, sizes: Float[Tensor, " width"] | None
 ) -> tuple[Float[Tensor, " channel"], Float[Tensor, " channel"]]:
     """Return an alpha for each channel, the only one or the best, and its validation r, by which layers compare."""
     alphas = torch.tensor(rule.alphas, dtype=torch.float64, device=moments.device)
-    r = validation_r(moments, folds, rule.alphas)
+    r = validation_r(moments, folds, rule.alphas, sizes)
     if not rule.per_channel:
         r = for_choice(r, r.isfinite().any(dim=0, keepdim=True), over=1).nanmean(dim=1, keepdim=True).expand_as(r)
     reached, which = r.nan_to_num(-2).max(dim=0)
@@ -184,7 +201,10 @@ def _choose(
 
 
 def validation_r(
-    moments: LayerMoments, folds: Sequence[ChannelMoments], alphas: Sequence[float]
+    moments: LayerMoments,
+    folds: Sequence[ChannelMoments],
+    alphas: Sequence[float],
+    sizes: Float[Tensor, " width"] | None = None,
 ) -> Float[Tensor, "alpha channel"]:
     """Return the mean over folds and speakers of r under each alpha; NaN where there is none."""
     nothing = torch.full((len(alphas), moments.num_channels), torch.nan, dtype=torch.float64, device=moments.device)
@@ -193,7 +213,7 @@ def validation_r(
         weights = nothing.new_full((len(alphas), moments.width, moments.num_channels), torch.nan)
         for channels, part in fitted:
             if part.n > 1:
-                weights[:, :, channels], _ = solve(part, alphas)
+                weights[:, :, channels], _ = solve(part, alphas, sizes)
         r = nothing.repeat(len(speakers), 1, 1)
         for channels, which, parts in moments.of_each(speakers):
             r[np.ix_(which, range(len(alphas)), channels)] = correlation(parts, weights[:, :, channels])

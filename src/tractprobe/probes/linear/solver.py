@@ -69,17 +69,25 @@ class FullMoments(Moments):
 
 
 def solve(
-    moments: FullMoments, alphas: Sequence[float]
+    moments: FullMoments, alphas: Sequence[float], sizes: Float[Tensor, " width"] | None = None
 ) -> tuple[Float[Tensor, "alpha width channel"], Float[Tensor, "alpha channel"]]:
     """Return weights and intercepts of the ridge solution for each alpha, for inputs that are not standardised.
 
     A feature that is constant in the fitted frames gets weight 0.
+
+    Parameters
+    ----------
+    sizes
+        What standardised features are multiplied by: one of size s has the penalty α / s², as in banded ridge (Dupré la
+        Tour et al. 2022, NeuroImage 264, 119728). 1 by default.
     """
     mean_x, mean_y = moments.x / moments.n, moments.y / moments.n
     centred = moments.xx - moments.n * torch.outer(mean_x, mean_x)
     deviation = (centred.diagonal().clamp(min=0) / moments.n).sqrt()
     constant = deviation <= 1e-9 * (moments.xx.diagonal() / moments.n).sqrt()
     inverse = torch.where(constant, 0.0, 1 / deviation)
+    if sizes is not None:
+        inverse = inverse * sizes.to(inverse)
     gram = centred * torch.outer(inverse, inverse)
     cross = (moments.xy - moments.n * torch.outer(mean_x, mean_y)) * inverse[:, None]
     weights = inverse[:, None] * _shrunk(gram, cross, torch.tensor(list(alphas), dtype=torch.float64))

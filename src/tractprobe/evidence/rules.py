@@ -1,0 +1,199 @@
+"""Rules by which findings become *supported*, *contradicted* or *undecided*: data, printed on every page.
+
+A claim reads findings of analyses, never raw scores, and nobody writes a verdict by hand. A claim is supported if every
+one of its readings is, contradicted if any that is no gate is, and undecided otherwise (an intersection-union test:
+further readings never make *supported* easier to reach). Whatever has no interval decides nothing.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+Verdict = Literal["supported", "contradicted", "undecided", "does not apply"]
+SUPPORTED, CONTRADICTED, UNDECIDED, NOT_ASKED = "supported", "contradicted", "undecided", "does not apply"
+VERDICTS: tuple[Verdict, ...] = (SUPPORTED, CONTRADICTED, UNDECIDED, NOT_ASKED)
+
+SIGNIFICANT = 0.05
+EQUIVALENCE_LEVEL = 0.90
+"""Of the interval whose ends are two one-sided tests at 5 %."""
+
+Kind = Literal["superiority", "equivalence", "significance"]
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What a claim reads of one finding.
+
+    Attributes
+    ----------
+    finding
+        Its name; with ``*``, of those that fit, the one whose name ends in the largest number.
+    kind
+        ``superiority``: the interval above ``bound`` supports, below it contradicts. ``equivalence``: the interval
+        within ± margin supports, wholly outside contradicts. ``significance``: p below .05 supports; nothing
+        contradicts, as a large p is no evidence of absence.
+    bound
+        What the effect must exceed.
+    margin
+        Where a finding of equivalence does not state its own.
+    gate
+        Whether it only has to be passed: one that is not leaves the claim undecided, whatever else was found.
+    may_lack
+        Whether the claim is decided without it where it cannot be computed, which the cell then says.
+    """
+
+    analysis: str
+    finding: str
+    kind: Kind
+    why: str
+    bound: float = 0.0
+    margin: float | None = None
+    gate: bool = False
+    may_lack: bool = False
+
+    @property
+    def rule(self) -> str:
+        """What supports and what contradicts, in words."""
+        name = f"{self.analysis}: {self.finding}"
+        if self.kind == "equivalence":
+            return f"{name}: 90 % interval within ± the margin supports, wholly outside contradicts"
+        if self.kind == "significance":
+            return f"{name}: p < {SIGNIFICANT:g} supports, nothing contradicts"
+        below = "nothing contradicts" if self.gate else f"below {self.bound:g} contradicts"
+        return f"{name}: interval above {self.bound:g} supports, {below}"
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A statement about an encoder.
+
+    Attributes
+    ----------
+    says
+        What is claimed where the verdict is *supported*.
+    readings
+        The first is the effect that a table shows.
+    asked_of
+        Whether it is asked of an encoder, by the facts that are stated about it: an empty text, or why not.
+    capped
+        Why nothing about such an encoder can support it, whatever was found; an empty text if it can.
+    """
+
+    name: str
+    title: str
+    says: str
+    readings: tuple[Reading, ...]
+    asked_of: Callable[[Mapping[str, Any]], str] = lambda about: ""
+    capped: Callable[[Mapping[str, Any]], str] = lambda about: ""
+
+    @property
+    def analyses(self) -> tuple[str, ...]:
+        """What it takes to decide it."""
+        return tuple(dict.fromkeys(reading.analysis for reading in self.readings))
+
+
+_NO_LABELS = ("self-supervised", "none")
+
+
+def _is_trained(about: Mapping[str, Any]) -> str:
+    return "the encoder was not trained" if about.get("training") == "none" else ""
+
+
+def _without_labels(about: Mapping[str, Any]) -> str:
+    training = about.get("training")
+    if training in _NO_LABELS:
+        return ""
+    if training is None:
+        return "how the encoder was trained is not stated (model.about.training), so labels cannot be ruled out"
+    return f"the encoder's training was {training}: labels cannot be ruled out without a self-supervised twin"
+
+
+CLAIMS = (
+    Claim(
+        "decodable",
+        "decodable beyond acoustics",
+        "Heads read movements from the encoder better than from a spectrum of the same width and context.",
+        (
+            Reading("controls", "beyond_acoustics", "superiority", "r minus that of matched acoustics"),
+            Reading("controls", "null", "significance", "against circularly shifted movements", gate=True),
+            Reading(
+                "controls", "selectivity", "superiority", "against random movements per phone", gate=True, may_lack=True
+            ),
+        ),
+    ),
+    Claim(
+        "language_agnostic",
+        "language-agnostic",
+        "Heads read movements of a language that they never heard as well as of one that they know.",
+        (
+            Reading("crossed", "language_equivalence", "equivalence", "known minus unheard language", margin=0.03),
+            Reading("curves", "r_language", "superiority", "what is not decoded at all depends on nothing", gate=True),
+        ),
+    ),
+    Claim(
+        "speaker_affine",
+        "speaker-affine",
+        "An affine map goes at least .8 of the way from one speaker's read-out to another's own heads.",
+        (
+            Reading("speakers", "affine_share", "superiority", "of the way from no map to own heads", bound=0.8),
+            Reading("speakers", "mixing_gain", "superiority", "more than an offset and a scale per channel", gate=True),
+            Reading("speakers", "beyond_shuffled", "superiority", "more than a map from a shuffled source", gate=True),
+            Reading(
+                "speakers",
+                "beyond_mel_affine",
+                "superiority",
+                "more than the same map on a spectrum's read-out",
+                gate=True,
+            ),
+        ),
+    ),
+    Claim(
+        "beyond_phones",
+        "beyond phones",
+        "The encoder holds movements that phones with their times do not tell.",
+        (Reading("phones", "unique_states", "superiority", "share of the movements that states alone explain"),),
+    ),
+    Claim(
+        "kept_by_tokens",
+        "kept by tokens",
+        "Discrete units of the encoder keep at least .9 of the movements that its states hold.",
+        (Reading("tokens", "movements_kept_*", "superiority", "share of what the states hold", bound=0.9),),
+    ),
+    Claim(
+        "causal",
+        "causal",
+        "Moving the states along an articulator's direction moves what later layers say of that articulator.",
+        (
+            Reading("steering", "steering_gain", "superiority", "more than random directions of equal norm"),
+            Reading("steering", "steering_specificity", "superiority", "more than it moves other articulators"),
+        ),
+        asked_of=_is_trained,
+    ),
+    Claim(
+        "self_supervision",
+        "from self-supervision",
+        "Neither the architecture nor labels explain it.",
+        (
+            Reading("controls", "beyond_random", "superiority", "more than the same architecture, random weights"),
+            Reading("controls", "beyond_projection", "superiority", "more than random projections as wide"),
+        ),
+        asked_of=_is_trained,
+        capped=_without_labels,
+    ),
+)
+"""In the order of the table."""
+
+UNIVERSAL = ("decodable", "language_agnostic", "beyond_phones")
+"""Claims that all have to be supported for the answer to be universal physics."""
+
+SPECIFIC = ("language_agnostic", "beyond_phones")
+"""Claims of which one has to be contradicted, where movements are decodable, for it to be language-specific sounds."""
+
+
+ANSWERS = {
+    "universal physics": f"{', '.join(UNIVERSAL)} are all supported",
+    "language-specific sounds": f"decodable is supported, and one of {', '.join(SPECIFIC)} is contradicted",
+    "neither": "decodable is contradicted: heads read no more than a spectrum tells",
+    UNDECIDED: "anything else",
+}
+"""What each answer rests on."""

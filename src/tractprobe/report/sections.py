@@ -1,0 +1,213 @@
+"""A section for each analysis: figures, effects, comparisons of encoders, parts, tables, controls and commands."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from tractprobe.evidence.record import Figure, Finding, Record
+from tractprobe.evidence.table import LayerTable
+from tractprobe.report.blocks import Block, Caveats, Cell, Command, Folded, Grid, Picture, Pictures, Section, Text, grid
+from tractprobe.report.collect import Group, settings_of, subject_of
+from tractprobe.report.compare import compared
+from tractprobe.report.figures import NotDrawn, check, range_of
+from tractprobe.report.numbers import counts, effect, interval, level, number, would_decide
+from tractprobe.report.outline import part_of
+
+_MOST_ROWS, _MOST_TABLES, _MOST_OPEN = 200, 40, 15
+
+
+def analysis_section(group: Group, name: str, prefix: str) -> Section:
+    records, part = group.of(name), part_of(name)
+    blocks: list[Block] = [Text(part.question)] if part.question else []
+    blocks += [*_pictures(records, f"{prefix}{name}"), _findings(records), *_comparisons(records)]
+    blocks += [*_folded("Effects in parts", _parts(records)), *_folded("Tables", _tables(records))]
+    controls = [f"Controls: {part.controls}"] if part.controls else []
+    blocks.append(Caveats((*controls, *_caveats(records))))
+    blocks += [Command(record.command, label_of(record)) for record in records]
+    return Section(part.title, f"{prefix}{name}", tuple(block for block in blocks if block != Caveats(())))
+
+
+def label_of(record: Record) -> str:
+    own = settings_of(record)
+    return subject_of(record).label + (f" ({own})" if own else "")
+
+
+def _findings(records: Sequence[Record]) -> Grid:
+    """Return findings down, encoders across."""
+    names = dict.fromkeys(finding.name for record in records for finding in record.evidence.findings)
+    rows = []
+    for name in names:
+        each = [record.evidence.finding(name) for record in records]
+        first = next(finding for finding in each if finding is not None)
+        rows.append([Cell(name, small=(first.says, first.over)), *(_finding(finding, first) for finding in each)])
+    return grid("Effects", ("finding", *map(label_of, records)), rows)
+
+
+def _finding(finding: Finding | None, first: Finding) -> Cell:
+    if finding is None:
+        return Cell("–", small=("not computed",))
+    small = [", ".join(filter(None, [counts(finding.n), level(finding)]))]
+    small += [f"p = {finding.p:.2g}"] if finding.p is not None else []
+    small += [would_decide(finding)]
+    small += [finding.says] if finding.value is None and finding is not first else []
+    return Cell(effect(finding), small=tuple(filter(None, small)))
+
+
+def _pictures(records: Sequence[Record], prefix: str) -> list[Block]:
+    """Return each figure of all encoders side by side on one scale; what cannot be drawn is said."""
+    by_name: dict[tuple[str, str], list[tuple[Record, Figure]]] = {}
+    notes: list[Block] = []
+    for record in records:
+        for figure in record.evidence.figures:
+            try:
+                check(figure)
+            except NotDrawn as error:
+                notes.append(Text(f"{label_of(record)}, {figure.title}: not drawn, {error}."))
+            else:
+                by_name.setdefault((figure.name, figure.y), []).append((record, figure))
+    blocks: list[Block] = []
+    for own in by_name.values():
+        y = range_of([figure for _, figure in own])
+        blocks.append(Pictures(tuple(Picture(label_of(record), figure, y, data_of(figure)) for record, figure in own)))
+    return blocks + notes
+
+
+def data_of(figure: Figure) -> Grid:
+    """Return what a figure shows as a table."""
+    rows = [
+        [series.name, str(point[0]), number(point[1]), interval(*point[2:4])]
+        for series in figure.series
+        for point in series.points
+    ]
+    rows += [[level.text, "", number(level.y), ""] for level in figure.levels]
+    if figure.band is not None:
+        rows.append([figure.band.text, "", "", interval(figure.band.low, figure.band.high)])
+    return cut(f"Data: {figure.title}", ("series", figure.x, figure.y, "interval"), rows, frozenset({2, 3}))
+
+
+def _comparisons(records: Sequence[Record]) -> list[Block]:
+    found = compared(records)
+    blocks: list[Block] = []
+    if found.each:
+        rows = [
+            [f"{each.one} − {each.other}", each.condition, number(each.difference.mean),
+             interval(each.difference.low, each.difference.high) or "no interval", _p(each.p), each.word,
+             counts({"speakers": each.difference.n})
+             + (f", {each.unpaired} left out that one of them lacks" if each.unpaired else "")]
+            for each in found.each
+        ]  # fmt: skip
+        levels = sorted({100 * each.difference.level for each in found.each})
+        note = (
+            "Differences within speakers of a language, averaged over languages. Intervals of "
+            f"{' or '.join(f'{level:.4g}' for level in levels)} % each hold for all pairs under one condition together "
+            "at 95 % (Bonferroni); p of flipped signs, by Holm."
+        )
+        head = ("encoders", "condition", "difference of r", "interval", "p", "the first is", "over")
+        title, numeric = "Encoders against each other", frozenset({2, 3, 4})
+        blocks.append(grid(title, head, rows[:_MOST_ROWS], note=note, numeric=numeric, folded=len(rows) > _MOST_OPEN))
+    return blocks + [Text(f"Not compared: {'; '.join(found.not_compared)}.")] * bool(found.not_compared)
+
+
+def _p(p: float | None) -> str:
+    return "–" if p is None else f"{p:.2g}"
+
+
+def _parts(records: Sequence[Record]) -> list[Block]:
+    """Return each effect by language, speaker, articulator and whatever else it was taken apart by."""
+    names = dict.fromkeys(finding.name for record in records for finding in record.evidence.findings if finding.by)
+    blocks: list[Block] = []
+    for name in names:
+        columns = []
+        for record in records:
+            finding = record.evidence.finding(name)
+            unit = finding.unit if finding else ""
+            columns.append({(part.kind, part.name): (part, unit) for part in (finding.by if finding else ())})
+        rows = [
+            [kind, of, *(_part(column.get((kind, of))) for column in columns)]
+            for kind, of in dict.fromkeys(key for column in columns for key in column)
+        ]
+        head = ("by", "which", *map(label_of, records))
+        blocks.append(cut(f"{name}, in parts", head, rows, frozenset(range(2, len(head)))))
+    return blocks
+
+
+def _part(found: Any) -> str:
+    if found is None:
+        return "–"
+    part, unit = found
+    reach = interval(part.low, part.high, unit)
+    return f"{number(part.value, unit)} {reach}{f' (n={part.n})' if part.n else ''}"
+
+
+def _tables(records: Sequence[Record]) -> list[Block]:
+    blocks: list[Block] = []
+    for record in records:
+        for table in record.evidence.tables:
+            names = [column.name for column in table.columns]
+            head = tuple(
+                f"{column.text or column.name}{f' ({column.unit})' if column.unit else ''}" for column in table.columns
+            )
+            units = {column.name: column.unit for column in table.columns}
+            rows = [[_value(row.get(name), units[name]) for name in names] for row in table.rows[: _MOST_ROWS + 1]]
+            numeric = frozenset(
+                place
+                for place, name in enumerate(names)
+                if all(type(row.get(name)) in (int, float, type(None)) for row in table.rows)
+            )
+            title = f"{table.title}: {label_of(record)}"
+            blocks.append(cut(title, head, rows, numeric, len(table.rows), f"{record.folder}/evidence.json"))
+    return _few(blocks)
+
+
+def _folded(title: str, blocks: list[Block]) -> list[Block]:
+    """Return blocks to be opened together, if there are several."""
+    return [Folded(f"{title} ({len(blocks)})", tuple(blocks))] if len(blocks) > 1 else blocks
+
+
+def _few(blocks: list[Block]) -> list[Block]:
+    left = len(blocks) - _MOST_TABLES
+    return blocks[:_MOST_TABLES] + [Text(f"{left} further tables are in the records.")] * (left > 0)
+
+
+def _value(value: Any, unit: str) -> str:
+    if value is None:
+        return "–"
+    if type(value) is float:
+        return number(value, unit)
+    return str(value)[:200]
+
+
+def cut(
+    title: str,
+    head: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    numeric: frozenset[int],
+    of: int = 0,
+    where: str = "",
+) -> Grid:
+    """Return a folded table of at most 200 rows, which says how many there are."""
+    of = of or len(rows)
+    note = f"The first {_MOST_ROWS} of {of} rows{f'; all are in {where}' if where else ''}." if of > _MOST_ROWS else ""
+    return grid(title, head, rows[:_MOST_ROWS], folded=True, numeric=numeric, note=note)
+
+
+def _caveats(records: Sequence[Record]) -> Iterable[str]:
+    """Yield caveats once, with the encoders that they are about unless that is all of them."""
+    of: dict[str, list[str]] = {}
+    for record in records:
+        for caveat in dict.fromkeys(record.evidence.caveats):
+            of.setdefault(caveat, []).append(label_of(record))
+    for caveat, labels in of.items():
+        yield caveat if len(labels) == len(records) else f"{', '.join(labels)}: {caveat}"
+
+
+def run_tables(tables: Sequence[LayerTable]) -> list[Block]:
+    blocks: list[Block] = [Text("Layers down, held-out values across: mean r with its 95 % interval over speakers.")]
+    for table in tables[:_MOST_TABLES]:
+        rows = [
+            [str(layer), *(str(table.cells.get((layer, column), "–")) for column in table.columns)]
+            for layer in table.layers
+        ]
+        head = ("layer", *table.columns)
+        blocks.append(cut(table.name, head, rows, frozenset(range(1, len(head)))))
+    left = len(tables) - _MOST_TABLES
+    return blocks + [Text(f"{left} further tables: tractprobe table prints all.")] * (left > 0)
