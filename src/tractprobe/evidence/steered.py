@@ -16,6 +16,7 @@ windows each. What windows do to each other has a random sign, too, and averages
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -56,7 +57,7 @@ class ReadOuts:
     phones: Float[Tensor, "later width phone"]
     of_phones: Float[Tensor, "phone channel"]
 
-    @property
+    @cached_property
     def deviation(self) -> Float[Tensor, " channel"]:
         """The deviation of each steered read-out."""
         return (self.weight * self.space.pattern(self.weight)).sum(dim=0).sqrt()
@@ -75,10 +76,6 @@ class ReadOuts:
             self.vectors(kind), dim=1, keepdim=True
         )
 
-    def at_once(self, kind: str) -> Float[Tensor, "added read"]:
-        """Return by how much read-outs of the same layer move, per unit of y: 1 for the steered one."""
-        return self.vectors(kind) / self.deviation[:, None] @ self.weight
-
 
 @dataclass(frozen=True, eq=False)
 class Move:
@@ -91,8 +88,10 @@ class Move:
     slopes
         By how much later read-outs moved over the window's frames, for each unit by which y itself moved (of a random
         vector: by which the vector of its length would have moved it).
+    at_once
+        By how much read-outs of the layer itself move: 1 for the moved one, if the vector is not random.
     passed_on
-        The same if sub-layers of the blocks above had said what they say when nothing is added.
+        The slopes if sub-layers of the blocks above had said what they say when nothing is added.
     phones
         Root mean square over phones by which scores of phones moved, per unit of y.
     follow
@@ -103,6 +102,7 @@ class Move:
     is_random: bool
     channel: int
     strength_sd: float
+    at_once: Float[np.ndarray, " read"]
     slopes: Float[np.ndarray, "later read"]
     passed_on: Float[np.ndarray, "later read"]
     phones: Float[np.ndarray, " later"]

@@ -127,9 +127,7 @@ def between(told: Told, kind: str, is_random: bool, added: str, read: str, at_on
         if read not in read_outs.names:
             return np.full(len(move.slopes), np.nan)
         column = read_outs.names.index(read)
-        if at_once:
-            return np.full(len(move.slopes), float(read_outs.at_once(move.kind)[move.channel, column]))
-        return move.slopes[:, column]
+        return np.full(len(move.slopes), move.at_once[column]) if at_once else move.slopes[:, column]
 
     return over_cells(told.cells(kind, is_random, number), channel=added)
 
