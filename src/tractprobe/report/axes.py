@@ -13,8 +13,8 @@ from tractprobe.report.palette import SERIES
 from tractprobe.system.printable import one_line
 
 WIDTH, PLOT_HEIGHT, LEFT, RIGHT, TOP = 380, 190, 44, 10, 10
-ROW, NAME = 20, 118
-_LETTER, _LEGEND, _TICKS = 6.0, 17, 5
+ROW, NAME = 20, 136
+_LETTER, _LEGEND, _TICKS = 6.3, 17, 5
 _MARKS = ("circle", "square", "triangle", "diamond", "cross")  # with seven colours, 35 pairs
 
 

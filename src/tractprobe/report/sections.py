@@ -14,7 +14,7 @@ from tractprobe.report.figures import NotDrawn, check, range_of
 from tractprobe.report.numbers import counts, effect, interval, level, number, would_decide
 from tractprobe.report.outline import part_of
 
-_MOST_ROWS, _MOST_TABLES, _MOST_OPEN = 200, 40, 15
+_MOST_ROWS, _MOST_TABLES, _MOST_OPEN, _MOST_COLUMNS = 200, 40, 15, 40
 
 
 def analysis_section(group: Group, name: str, prefix: str) -> Section:
@@ -152,11 +152,12 @@ def _tables(records: Sequence[Record]) -> list[Block]:
     blocks: list[Block] = []
     for record in records:
         for table in record.evidence.tables:
-            names = [column.name for column in table.columns]
+            columns = table.columns[:_MOST_COLUMNS]
+            names = [column.name for column in columns]
             head = tuple(
-                f"{column.text or column.name}{f' ({column.unit})' if column.unit else ''}" for column in table.columns
+                f"{column.text or column.name}{f' ({column.unit})' if column.unit else ''}" for column in columns
             )
-            units = {column.name: column.unit for column in table.columns}
+            units = {column.name: column.unit for column in columns}
             rows = [[_value(row.get(name), units[name]) for name in names] for row in table.rows[: _MOST_ROWS + 1]]
             numeric = frozenset(
                 place
