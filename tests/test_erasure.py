@@ -7,7 +7,6 @@ import pytest
 import torch
 from scipy.linalg import orth, sqrtm
 from sklearn.linear_model import Ridge as Sklearn
-from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from test_linear import piece, stored
 
@@ -17,9 +16,9 @@ from tractprobe.evidence.erasure import (
     StateSpace,
     covariance_with,
     moments_of_labels,
-    refitted,
     states_of_groups,
 )
+from tractprobe.evidence.ridge_without import RidgeWithout
 from tractprobe.probes.heads.ridge import Ridge
 from tractprobe.probes.linear.fit import fit_head
 from tractprobe.probes.linear.selection import Division, LayerMoments
@@ -91,7 +90,7 @@ def test_moments_of_erased_states_are_those_of_erased_frames():
 def test_no_other_map_that_erases_as_much_changes_states_less():
     """I - U Vᵀ erases z if V spans Σxz whatever U is, and if U is any other left inverse's."""
     x, z = frames()
-    space, eraser = space_and_eraser(moments_of(x, z))
+    _, eraser = space_and_eraser(moments_of(x, z))
     centred = x - x.mean(axis=0)
     moved = np.square(eraser(torch.from_numpy(x)).numpy() - x).sum()
     cross = covariance_with(moments_of(x, z)).numpy()
@@ -167,14 +166,17 @@ def test_share_is_the_variance_that_standardised_features_lose():
 
 
 def test_a_head_on_erased_states_is_scikit_learns_on_erased_frames():
+    """Features are standardised by what they were before anything was erased."""
     x, z = frames()
     new, _ = frames(seed=1)
     _, eraser = space_and_eraser(moments_of(x, z[:, :1]))
-    weight, bias = refitted([([0, 1, 2], moments_of(x, z))], torch.tensor([1.0, 10.0, 10.0]), eraser)
-    for channel, alpha in ((1, 10.0), (2, 10.0)):
-        model = make_pipeline(StandardScaler(), Sklearn(alpha))
-        model.fit(eraser(torch.from_numpy(x)).numpy(), z[:, channel])
-        expected = model.predict(eraser(torch.from_numpy(new)).numpy())
+    alpha = torch.tensor([1.0, 10.0, 0.1], dtype=torch.float64)
+    weight, bias = RidgeWithout([([0, 1, 2], moments_of(x, z))]).heads(alpha, eraser)
+    scaler = StandardScaler().fit(x)
+    for channel in (1, 2):
+        model = Sklearn(float(alpha[channel]))
+        model.fit(scaler.transform(eraser(torch.from_numpy(x)).numpy()), z[:, channel])
+        expected = model.predict(scaler.transform(eraser(torch.from_numpy(new)).numpy()))
         np.testing.assert_allclose(new @ weight[:, channel].numpy() + float(bias[channel]), expected, rtol=1e-6)
     assert not weight[:, 0].any() and float(bias[0]) == pytest.approx(z[:, 0].mean())
 
@@ -184,10 +186,11 @@ def test_a_head_without_erasing_is_the_engines(tmp_path: Path):
     store = stored(tmp_path, pieces)
     division = Division.of(Split(("u0", "u1", "u2"), ("u3",)), store)
     moments = LayerMoments(store, "0", division)
-    alpha = torch.tensor([100.0, 100.0, 100.0, torch.nan])
-    weight, bias = refitted(moments.to_fit()[-1], alpha, None)
+    alpha = torch.tensor([100.0, 100.0, 100.0, torch.nan], dtype=torch.float64)
+    weight, bias = RidgeWithout(moments.to_fit()[-1]).heads(alpha)
     expected = fit_head(moments, Ridge(1, 12, 4, [100.0]))
-    assert torch.equal(weight[:, :3], expected.weight[:, :3]) and torch.equal(bias[:3], expected.bias[:3])
+    torch.testing.assert_close(weight[:, :3], expected.weight[:, :3])
+    torch.testing.assert_close(bias[:3], expected.bias[:3])
     assert not weight[:, 3].any() and bias[3].isnan()
     x = np.concatenate([one.x[one.valid.any(axis=1)] for one in pieces[:3]])
     n, total, squares = states_of_groups(store, store.layer("0"), division.development)

@@ -307,17 +307,24 @@ def test_a_cell_that_fails_among_all_held_out_values_stops_no_other(
 
 
 def test_a_study_ends_with_its_models_compared(places: list[str], tmp_path: Path, warm: Warm):
-    overrides = ["study=controls", "model=mel_frame,mfcc_frame", "corpora=[toy]", "tracking.examples=0", *places]
+    overrides = [
+        "study=nonlinear",
+        "head=ridge",
+        "model=mel_frame,mfcc_frame",
+        "corpora=[toy]",
+        "tracking.examples=0",
+        *places,
+    ]
     process = sweep(warm, tmp_path, *overrides)
     assert process.returncode == 0, process.stdout + process.stderr
     assert "sweep: 6 done, 0 running, 0 failed, 0 missing" in process.stdout
     (folder,) = (tmp_path / "runs/studies").iterdir()
-    assert folder.name.startswith("controls-") and (folder / "models.png").is_file()
+    assert folder.name.startswith("nonlinear-") and (folder / "models.png").is_file()
     lines = (folder / "models.csv").read_text().splitlines()
     assert lines[0] == "probe,held_out,layer,r,low,high,n,undefined" and len(lines) == 1 + 2 * 3
     found = offline_runs(tmp_path)
-    assert {run["group"] for run in found} == {"controls"}
-    (compared,) = [run for run in found if run["config"].get("study") == "controls"]
+    assert {run["group"] for run in found} == {"nonlinear"}
+    (compared,) = [run for run in found if run["config"].get("study") == "nonlinear"]
     assert len(compared["config"]["runs"]) == 6 and compared["job_type"] == "study"
     assert {"models", "layers"} <= {key.partition(".")[0] for row in compared["history"] for key in row}
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from tractprobe.encoders.codec import CODECS, Codec
 from tractprobe.encoders.encoder import Encoder, model_identity
 from tractprobe.encoders.execution import Execution
 from tractprobe.encoders.model_files import one_line
@@ -16,7 +17,7 @@ from tractprobe.encoders.wav2vec2 import FAMILY, Wav2Vec2
 from tractprobe.encoders.whisper import Whisper
 from tractprobe.system.errors import EncoderError
 
-READABLE = (*FAMILY, "wav2vec2-bert", "whisper")
+READABLE = (*FAMILY, "wav2vec2-bert", "whisper", *CODECS)
 _most_drawn = ContextVar("_most_drawn", default=4_000_000_000)
 _DISPENSABLE_WEIGHTS = 100_000  # used in pretraining alone, and left out by fine-tuned checkpoints
 
@@ -52,6 +53,8 @@ def encoder_of(
         return Whisper(model, extractor, label, identity, execution, silence_s)
     if config.model_type == "wav2vec2-bert":
         return W2vBert(model, extractor, label, identity, execution)
+    if config.model_type in CODECS:
+        return Codec(model, label, identity, execution)
     normalise = bool(extractor.do_normalize) if normalise is None else normalise
     return Wav2Vec2(model, label, normalise, identity, execution)
 

@@ -146,6 +146,7 @@ def _kind(model_type: str) -> Any:
     import transformers
 
     kinds = {"whisper": "WhisperFeatureExtractor", "wav2vec2-bert": "SeamlessM4TFeatureExtractor"}
+    kinds |= {"encodec": "EncodecFeatureExtractor", "mimi": "EncodecFeatureExtractor", "dac": "DacFeatureExtractor"}
     return getattr(transformers, kinds.get(model_type, "Wav2Vec2FeatureExtractor"))
 
 
@@ -179,6 +180,9 @@ def _expected(config: Any, where: str) -> dict[str, tuple[Any, str]]:
             "padding_side": ("right", "waves begin at the first frame: set padding_side=right"),
             "return_attention_mask": (True, "padding is masked here: set return_attention_mask=true"),
         }
+    if config.model_type in ("dac", "encodec", "mimi"):  # waves are resampled to a codec's own rate
+        own_rate = (config.sampling_rate, f"config.json has sampling_rate={config.sampling_rate}: one is wrong")
+        rate = own_rate
     return {
         "sampling_rate": rate,
         "feature_size": (1, "audio of one channel is encoded here: use another model"),

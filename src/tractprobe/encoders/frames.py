@@ -41,14 +41,14 @@ class FrameGeometry:
     Attributes
     ----------
     stride
-        Distance from one frame to the next.
+        Distance from one frame to the next; a whole number but for codecs of other rates.
     first
         Centre of frame 0; it may lie between two samples, or before the first one if the stack pads.
     field
         Number of samples that one frame's convolutions see.
     """
 
-    stride: int
+    stride: float
     first: float
     field: int
 

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from tractprobe.encoders.assembly import check_described, check_readable, drawn, encoder_of, needs_extractor
+from tractprobe.encoders.codec import CODECS
 from tractprobe.encoders.declared import (
     check_instructions,
     check_no_adapter,
@@ -65,7 +66,7 @@ def pretrained(
     described = files.config()
     config = _config(described, files)
     check_no_adapter(files)
-    given = normalise is not None and not needs_extractor(config.model_type)
+    given = config.model_type in CODECS or (normalise is not None and not needs_extractor(config.model_type))
     extractor = _extractor(files, config, optional=given)
     model = _weights(files, config) if random_seed is None else drawn(config, random_seed)
     origin = {"revision": commit} if (commit := _commit(files)) else {}

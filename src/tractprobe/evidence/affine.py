@@ -155,7 +155,7 @@ def _together(family: Family, channels: int) -> Bool[np.ndarray, "read channel"]
 def _regression(moments: ReadMoments, allowed: Bool[np.ndarray, "read channel"]) -> Float[np.ndarray, "read channel"]:
     """Return the least-squares matrix, each channel from those that it may be made of."""
     matrix, usable = np.zeros(allowed.shape), moments.usable
-    for channel in np.flatnonzero(usable):
+    for channel in np.flatnonzero(usable).tolist():
         sources = np.flatnonzero(allowed[:, channel] & usable)
         pp, py = moments.covariance(channel)
         inverse = np.linalg.pinv(pp[np.ix_(sources, sources)], rcond=_CONDITION, hermitian=True)
@@ -167,10 +167,10 @@ def _rotation(moments: ReadMoments) -> Float[np.ndarray, "read channel"]:
     """Return s Q, the orthogonal matrix (it may reflect) and scale of least squared error about the means.
 
     With the singular values of cov(p, y) = U Σ Vᵀ: Q = U Vᵀ and s = tr Σ / tr cov(p, p) (Schönemann, 1966; Gower and
-    Dijksterhuis, 2004, 4.2). Where channels have different frames, covariances of each over its own stand for those over
-    the same.
+    Dijksterhuis, 2004, 4.2). Where channels have different frames, covariances of each over its own stand for those
+    over the same.
     """
-    channels = np.flatnonzero(moments.usable)
+    channels = np.flatnonzero(moments.usable).tolist()
     each = [moments.covariance(channel) for channel in channels]
     cross = np.stack([py[channels] for _, py in each], axis=1)
     total = sum(pp[channel, channel] for channel, (pp, _) in zip(channels, each, strict=True))

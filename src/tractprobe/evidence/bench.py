@@ -23,14 +23,17 @@ from tractprobe.data.targets import Targets
 from tractprobe.encoders.encoder import Encoder
 from tractprobe.encoders.layers import Label
 from tractprobe.probes.fitted import Fitted
+from tractprobe.probes.heads.ridge import Ridge
 from tractprobe.probes.linear.accumulate import partition, sum_groups
-from tractprobe.probes.linear.fit import fit
+from tractprobe.probes.linear.fit import fit, fit_divisions
 from tractprobe.probes.linear.moment_store import MomentStore
+from tractprobe.probes.linear.selection import Division
 from tractprobe.probes.opening import each_held_out
 from tractprobe.probes.problem import Problem
 from tractprobe.probes.states import HeadInput, HiddenStates
 from tractprobe.runs.building import build
 from tractprobe.runs.configuration import Plain, conf_dir, plain
+from tractprobe.runs.result import ScoreRow
 from tractprobe.runs.settings import Settings
 from tractprobe.runs.trainer import device_of
 from tractprobe.system.errors import ConfigError
@@ -181,6 +184,33 @@ class Bench:
         problems = [replace(problem, split=split) for split in splits]
         return fit(problems, states, self.device, [*splits, *kept_apart])
 
+    def rows(
+        self,
+        splits: Sequence[Split],
+        inputs: Sequence[HeadInput],
+        targets: Targets | None = None,
+        features: Sequence[FrameFeatures] = (),
+    ) -> dict[Label, list[ScoreRow]]:
+        """Return the test scores of each input under some splits, as ``fit`` does, where inputs differ in width."""
+        problem, states = self._posed(targets, inputs, features)
+        store, rule = self._summed(problem, states, splits), self._ridge(problem)
+        divisions = [Division.of(split, store, problem.targets.as_they_are) for split in splits]
+        by_input: dict[Label, list[ScoreRow]] = {}
+        for read in inputs:
+            solved = fit_divisions(store, str(read.label), divisions, rule, self.device)
+            by_input[read.label] = [
+                row
+                for division, (_, scores) in zip(divisions, solved, strict=True)
+                for row in scores.rows((read.label,), tuple(division.test), problem.targets.channels)
+            ]
+        return by_input
+
+    def _ridge(self, problem: Problem) -> Ridge:
+        """Return the settings' head, by whose penalties heads of any width are fitted."""
+        rule = build(self.settings.head, num_layers=1, width=1, num_channels=len(problem.targets.channels))
+        assert isinstance(rule, Ridge)
+        return rule
+
     def moments(
         self,
         splits: Sequence[Split],
@@ -190,6 +220,9 @@ class Bench:
     ) -> MomentStore:
         """Return the moments of the groups that some splits need, as ``fit`` adds them up."""
         problem, states = self._posed(targets, inputs, features)
+        return self._summed(problem, states, splits)
+
+    def _summed(self, problem: Problem, states: HiddenStates, splits: Sequence[Split]) -> MomentStore:
         return sum_groups(
             states,
             problem.corpora,

@@ -7,14 +7,14 @@ from importlib.metadata import version
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
 from tractprobe.evidence.bench import Bench
-from tractprobe.evidence.record import Evidence, Finding, Record, read_record
+from tractprobe.evidence.record import DoesNotApply, Evidence, Finding, Record, read_record
 from tractprobe.probes.problem import Problem
 from tractprobe.runs.building import build
 from tractprobe.runs.configuration import conf_dir
 from tractprobe.runs.finished import check_unchanged, model_files
 from tractprobe.runs.identity import analysis_label
 from tractprobe.runs.settings import Settings
-from tractprobe.system.errors import RunError
+from tractprobe.system.errors import RunError, first_line
 from tractprobe.system.printable import one_line
 from tractprobe.system.version import __version__
 
@@ -52,7 +52,10 @@ def conducted(settings: Settings) -> Record:
     bench.encode()
     timing_s["encode"] = time.perf_counter() - began
     began = time.perf_counter()
-    evidence = analysis(bench)
+    try:
+        evidence = analysis(bench)
+    except DoesNotApply as reason:
+        evidence = Evidence((), caveats=(f"It does not apply: {first_line(reason)}.",))
     timing_s["analyse"] = time.perf_counter() - began
     return Record(
         analysis=analysis.name,
@@ -101,11 +104,12 @@ def _typed(value: Any) -> str:
 
 def printed_findings(record: Record) -> str:
     """Return findings as lines: name, effect with its interval and what it is over, and what it is."""
+    caveats = record.evidence.caveats if not record.evidence.findings else ()
     lines = [f"{record.analysis} of {record.model} on {', '.join(record.identity['corpora'])}"]
     for finding in record.evidence.findings:
         lines.append(f"  {finding.name}: {shown(finding)}")
         lines.append(f"      {finding.says}")
-    return "\n".join(map(one_line, lines))
+    return "\n".join(map(one_line, [*lines, *(f"  {caveat}" for caveat in caveats)]))
 
 
 def shown(finding: Finding) -> str:

@@ -1,11 +1,15 @@
 """Effects from rows of scores: paired by speaker and channel, over speakers and languages, and the same in parts."""
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from scipy.special import stdtr
 
 from tractprobe.evidence.inference import effect, sign_flip_p, speakers_needed
 from tractprobe.evidence.record import Finding, Part
-from tractprobe.runs.estimate import Scores
+from tractprobe.runs.estimate import Scores, interval
 from tractprobe.runs.result import Row
 
 Key = tuple[str, str, str]
@@ -84,21 +88,22 @@ class Cells:
 
 
 def finding(
-    name: str, says: str, cells: Cells, *, tested: bool = False, margin: float | None = None, level: float = 0.95
+    name: str, says: str, cells: Cells, *, tested: bool = False, margin: float | None = None, unit: str = "r"
 ) -> Finding:
     """Return the mean of some cells as a finding; one without any number says so.
 
     Parameters
     ----------
     tested
-        Whether the cells are differences, which may be 0: then with the p of sign flips. Otherwise they are r.
+        Whether 0 is what the cells are tested against, as differences are, with the p of sign flips.
     margin
         The true difference that ``needed`` counts speakers for.
     """
     values = cells.of_speakers()
     if not values:
-        return none(name, f"{says}: no speaker has it")
-    reached = effect(values, level, fisher=not tested)
+        return none(name, f"{says}: no speaker has it", unit)
+    fisher = unit == "r" and not tested
+    reached = effect(values, fisher=fisher)
     if cells.lost:
         says = f"{says}; {cells.lost} of {cells.lost + len(cells.values)} scores are undefined and in no mean"
     if reached.low is None:
@@ -106,9 +111,61 @@ def finding(
     p = sign_flip_p(values) if tested and reached.n > 1 else None
     needed = speakers_needed(values, margin, aim="superiority") if margin and tested else None
     return Finding(
-        name, says, reached.mean, reached.low, reached.high, "r", OVER, cells.count(), level, p, margin, needed,
-        cells.parts(fisher=not tested, level=level),
+        name, says, reached.mean, reached.low, reached.high, unit, OVER, cells.count(), p=p, margin=margin,
+        needed=needed, by=cells.parts(fisher=fisher),
     )  # fmt: skip
+
+
+def finding_over_draws(
+    name: str, says: str, own: Cells, draws: Sequence[Cells], margin: float | None = None
+) -> Finding:
+    """Return what an effect exceeds the mean of several draws of a control by, over speakers and draws.
+
+    Its interval holds 0 as often as it says if the effect is one more draw: with the standard error se of the mean
+    difference over speakers, and s the deviation of the m draws' means, its variance is se² + s² (1 + 1/m), with the
+    degrees of freedom of Satterthwaite (1946). Otherwise a lucky draw would exceed the others for certain, since the
+    same speakers have heard all of them. A single draw tells nothing about draws: there is no interval.
+    """
+    found = finding(name, says, own.minus(Cells.mean(draws)), tested=True, margin=margin)
+    if found.value is None:
+        return found
+    over = effect(own.minus(Cells.mean(draws)).of_speakers())
+    if len(draws) < 2 or over.se is None or over.df is None:
+        reason = "" if over.se is None else "; no interval, as there is one draw"
+        return replace(found, says=f"{found.says}{reason}", low=None, high=None, p=None, needed=None)
+    each = [effect(own.minus(draw).of_speakers()).mean for draw in draws]
+    parts = (over.se**2, float(np.var(each, ddof=1)) * (1 + 1 / len(draws)))
+    if not (se := sum(parts) ** 0.5):
+        return found
+    df = sum(parts) ** 2 / (parts[0] ** 2 / over.df + parts[1] ** 2 / (len(draws) - 1))
+    low, high = interval(over.mean, se, df, found.level)
+    p = 2 * float(stdtr(df, -abs(over.mean) / se))
+    count = found.n | {"draws": len(draws)}
+    return replace(found, low=low, high=high, p=p, over=f"{OVER}; interval over speakers and draws", n=count)
+
+
+def point(x: object, cells: Cells, *, fisher: bool = True) -> list:
+    """Return (x, mean, low, high) as figures take it, ``None`` where nothing is defined.
+
+    Parameters
+    ----------
+    fisher
+        Whether the cells are r, and no differences of it.
+    """
+    values = cells.of_speakers()
+    if not values:
+        return [x, None, None, None]
+    reached = effect(values, fisher=fisher)
+    return [x, reached.mean, reached.low, reached.high]
+
+
+def rows_of(conditions: Mapping[str, Cells], metric: str = "r") -> tuple[dict[str, Any], ...]:
+    """Return each speaker's mean over channels as tidy rows, by which the report pairs encoders."""
+    return tuple(
+        {"condition": name, "language": language, "speaker": speaker, metric: value}
+        for name, cells in conditions.items()
+        for (language, speaker), value in sorted(cells.of_speakers().items())
+    )
 
 
 def none(name: str, says: str, unit: str = "r") -> Finding:

@@ -17,21 +17,20 @@ Names of shapes::
     channel     targets
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from torch import Tensor
 
 from tractprobe.probes.linear.moment_store import LayerRows, MomentStore, Selection
 from tractprobe.probes.linear.scatter import unpacked
-from tractprobe.probes.linear.solver import FullMoments, solve
+from tractprobe.probes.linear.solver import FullMoments
 
 _NO_VARIANCE = 1e-10  # an eigenvalue of correlations, relative to the largest: below it is rounding
 _NO_DIRECTION = 1e-9  # a singular value of the targets' directions, relative to the largest
-_NOTHING = 1e-8  # of a covariance, relative to what it was: what rounding leaves of one that was erased
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,10 +101,8 @@ class StateSpace:
         """Describe n frames by their Σx and Σxxᵀ; features that do not vary are in no direction."""
         mean = x / n
         covariance = xx / n - torch.outer(mean, mean)
-        variance = covariance.diagonal().clamp(min=0)
-        constant = variance <= 1e-18 * xx.diagonal() / n
-        deviation = torch.where(constant, 0, variance.sqrt())
-        inverse = torch.where(constant, 0, 1 / deviation)
+        inverse = inverse_deviation(covariance, xx / n)
+        deviation = torch.where(inverse > 0, 1 / inverse, 0)
         values, vectors = torch.linalg.eigh(covariance * torch.outer(inverse, inverse))
         kept = values > _NO_VARIANCE * values[-1].clamp(min=torch.finfo(values.dtype).tiny)
         return cls(n, mean, deviation, values[kept], vectors[:, kept])
@@ -216,42 +213,9 @@ def covariances(side: Sides, channels: int) -> Float[Tensor, "width channel"]:
     return cross
 
 
-def refitted(
-    side: Sides, alpha: Float[Tensor, " channel"], eraser: Eraser | None
-) -> tuple[Float[Tensor, "width channel"], Float[Tensor, " channel"]]:
-    """Return ridge heads on erased states, as heads on the states before; NaN for channels without frames.
-
-    Parameters
-    ----------
-    alpha
-        A penalty for each channel, NaN for one that is not fitted.
-    eraser
-        ``None`` to erase nothing.
-    """
-    width = len(side[0][1].x)
-    weight = torch.zeros(width, len(alpha), dtype=torch.float64)
-    bias = torch.full((len(alpha),), torch.nan, dtype=torch.float64)
-    for which, moments in side:
-        of_erased = moments if eraser is None else eraser.of_moments(moments)
-        nothing = _nothing_left(moments, of_erased)
-        for value, columns in _by_alpha(alpha, which).items():
-            part = replace(of_erased, y=of_erased.y[columns], xy=of_erased.xy[:, columns], yy=of_erased.yy[columns])
-            (own,), (own_bias,) = solve(part, [value])
-            chosen = [which[column] for column in columns]
-            weight[:, chosen], bias[chosen] = torch.where(nothing[columns], 0, own), own_bias
-    return (weight, bias) if eraser is None else eraser.folded(weight, bias)
-
-
-def _nothing_left(before: FullMoments, after: FullMoments) -> Bool[Tensor, " channel"]:
-    """Whether a target's covariance with states is no more than rounding: its head is a constant, not a small one."""
-    left, had = (torch.linalg.vector_norm(covariance_with(moments), dim=0) for moments in (after, before))
-    return left <= _NOTHING * had
-
-
-def _by_alpha(alpha: Float[Tensor, " channel"], which: Sequence[int]) -> Mapping[float, list[int]]:
-    columns: dict[float, list[int]] = {}
-    for column, channel in enumerate(which):
-        value = float(alpha[channel])
-        if np.isfinite(value):
-            columns.setdefault(value, []).append(column)
-    return columns
+def inverse_deviation(
+    covariance: Float[Tensor, "width width"], squares: Float[Tensor, "width width"]
+) -> Float[Tensor, " width"]:
+    """Return 1 / σ of features, 0 for those that do not vary beyond what rounding leaves of their mean squares."""
+    variance = covariance.diagonal().clamp(min=0)
+    return torch.where(variance <= 1e-18 * squares.diagonal(), 0, 1 / variance.sqrt())

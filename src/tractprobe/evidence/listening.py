@@ -1,6 +1,6 @@
 """Heads as they were fitted, tested on speech of another kind: scores from predictions, frame by frame."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -11,13 +11,11 @@ from tractprobe.data.groups import GroupKey
 from tractprobe.data.splits import Split
 from tractprobe.encoders.layers import Label
 from tractprobe.evidence.bench import Bench, chosen_layer
+from tractprobe.evidence.effects import Cells
 from tractprobe.probes.fitted import Fitted
 from tractprobe.probes.scores import scores_from_sums
 from tractprobe.probes.states import HiddenStates
 from tractprobe.runs.result import ScoreRow
-
-Cells = dict[tuple[str, str, str], float | None]
-"""(language, speaker, channel) to r; ``None`` where it is undefined."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,7 +37,7 @@ class Listener:
     @cached_property
     def fits(self) -> list[Fitted]:
         """The heads, fitted to all of the development side."""
-        return self.bench.fit(list(self.splits))
+        return self.bench.fit(list(self.splits), self.bench.targets("ema"))
 
     @cached_property
     def layers(self) -> list[Label]:
@@ -53,13 +51,15 @@ class Listener:
 
     def chosen(self, rows: Sequence[Iterable[ScoreRow]]) -> Cells:
         """Return r of each split's rows at its chosen layer."""
-        return cells(row for layer, own in zip(self.layers, rows, strict=True) for row in own if row["layer"] == layer)
+        return Cells.of(
+            row for layer, own in zip(self.layers, rows, strict=True) for row in own if row["layer"] == layer
+        )
 
     def refitted(self, heard: Bench) -> Cells:
         """Return r of heads at the chosen layers that are fitted to, and tested on, what a bench's corpora hold."""
         inputs = [read for read in self.bench.inputs if read.label in self.layers]
         within = [split.within(self.ids) for split in self.splits]
-        return self.chosen([fitted.rows() for fitted in heard.fit(within, inputs=inputs)])
+        return self.chosen([fitted.rows() for fitted in heard.fit(within, heard.targets("ema"), inputs)])
 
 
 def listening(fitted: Fitted, heard: Bench, states: HiddenStates, ids: Collection[str]) -> Fitted:
@@ -82,28 +82,3 @@ def frame_rows(fitted: Fitted) -> list[ScoreRow]:
         group = groups.index(GroupKey.of(problem.entries[id_]))
         sums[:, :, group] += [part.sum(axis=1) for part in (both, x, y, x * x, y * y, x * y)]
     return scores_from_sums(*torch.from_numpy(sums)).rows(problem.labels, groups, problem.targets.channels)
-
-
-def cells(rows: Iterable[ScoreRow]) -> Cells:
-    """Return rows of one layer and set of targets by what they are of."""
-    found: Cells = {}
-    for row in rows:
-        key = (row["language"], row["speaker"], row["channel"])
-        assert key not in found, key
-        found[key] = row["r"]
-    return found
-
-
-def over_channels(values: Mapping[tuple[str, str, str], float]) -> dict[tuple[str, str], float]:
-    """Return the mean over channels for each (language, speaker)."""
-    by_speaker: dict[tuple[str, str], list[float]] = {}
-    for (language, speaker, _), value in values.items():
-        by_speaker.setdefault((language, speaker), []).append(value)
-    return {key: float(np.mean(each)) for key, each in by_speaker.items()}
-
-
-def lost(before: Cells, after: Cells) -> dict[tuple[str, str, str], float]:
-    """Return r before minus r after, for each channel of a speaker that has both."""
-    return {
-        key: r - then for key, r in before.items() if r is not None and (then := after.get(key)) is not None
-    }  # fmt: skip

@@ -13,7 +13,7 @@ from tractprobe.data.targets import Targets
 from tractprobe.encoders.layers import Label
 from tractprobe.evidence.affine import FAMILIES, Family, ReadMoments, ReadOut, fitted_map, read_moments
 from tractprobe.evidence.bench import Bench, chosen_layer
-from tractprobe.evidence.voices import PARTS, Roles, Voice
+from tractprobe.evidence.voices import Roles, Voice
 from tractprobe.probes.fitted import Fitted
 from tractprobe.probes.linear.moment_store import MomentStore
 from tractprobe.signals.channels import CHANNELS
@@ -194,7 +194,7 @@ def _asked(
     own: Mapping[tuple[Voice, int, float], ReadOut],
 ) -> Iterator[_Asked]:
     for target in roles:
-        for rotation in range(PARTS):
+        for rotation in range(len(roles[target])):
             for source in sources[target]:
                 for reading, head in heads[source, rotation].items():
                     yield _Asked(target, rotation, source, reading, head, maps=True)

@@ -20,12 +20,15 @@ from tractprobe.corpora.prepared.texts import sentence
 from tractprobe.data.groups import GroupKey
 from tractprobe.encoders.layers import Label
 from tractprobe.evidence.bench import Bench, Prediction
+from tractprobe.evidence.inference import max_t
+from tractprobe.evidence.record import Column, Table
 from tractprobe.probes.fitted import Fitted
 
 _MOST_PARTNERS = 10  # sentences that one is set against
 _LEAST_VARIANCE = 1e-9  # as a share of the variance of all frames: less is rounding
 
-Courses = Float[np.ndarray, "*any frame"]
+Courses = Float[np.ndarray, "..."]
+"""Arrays whose last axis is frames."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,15 +93,15 @@ def reads(bench: Bench, fitted: Fitted) -> Iterator[Read]:
         yield Read(key, fitted.problem.labels, tuple(bench.predictions(fitted, sorted(ids))))
 
 
-def paired_r(predicted: Courses, measured: Courses) -> Float[np.ndarray, "*any"]:
+def paired_r(predicted: Courses, measured: Courses) -> Float[np.ndarray, "..."]:
     """Return r over the frames that both courses have (NaN: not); NaN where one of them does not vary."""
     both = np.isfinite(predicted) & np.isfinite(measured)
     one, other = (_centred(np.where(both, course, np.nan))[0] for course in np.broadcast_arrays(predicted, measured))
     sums = (both.sum(axis=-1), one.sum(-1), other.sum(-1), (one**2).sum(-1), (other**2).sum(-1), (one * other).sum(-1))
-    return _r(*sums)
+    return _r(*map(np.asarray, sums))
 
 
-def shifted_r(predicted: Courses, measured: Courses) -> Float[np.ndarray, "*any shift"]:
+def shifted_r(predicted: Courses, measured: Courses) -> Float[np.ndarray, "... shift"]:
     """Return r of predictions at frame t and movements at t + shift, in a circle, for every shift, exactly.
 
     With masks u and v of the frames that there are, n, sums and sums of products of all shifts are circular
@@ -180,8 +183,6 @@ class Null:
     @cached_property
     def p(self) -> Float[np.ndarray, " test"]:
         """P by the largest statistic of each draw over all tests (max-T), each in deviations of its own null."""
-        from tractprobe.evidence.inference import max_t
-
         p = np.full(len(self.observed), np.nan)
         mean, deviation = self.drawn.mean(axis=0), self.drawn.std(axis=0)
         known = np.isfinite(self.observed) & (deviation > 0)
@@ -189,6 +190,23 @@ class Null:
         if known.any():
             p[known] = max_t(*scaled)
         return p
+
+    def table(self) -> Table:
+        """Return each channel at each layer against its own null."""
+        columns = (Column("layer"), Column("channel"), Column("r", "r"),
+                   Column("null", "r", "95 % of shifts are below"), Column("p", "", "p (max-T)"))  # fmt: skip
+        tests = {
+            (layer, channel): self.column(number, place)
+            for number, layer in enumerate(self.labels)
+            for place, channel in enumerate(self.channels)
+        }
+        rows = tuple(
+            {"layer": layer, "channel": channel, "r": float(self.observed[test]), "null": self.band(test, 0.9)[2],
+             "p": float(self.p[test])}
+            for (layer, channel), test in tests.items()
+            if np.isfinite(self.p[test])
+        )  # fmt: skip
+        return Table("null", "r of each channel against circular shifts; p of all tests together", columns, rows)
 
 
 class ShiftedScores:
@@ -204,7 +222,7 @@ class ShiftedScores:
 
     def __init__(self, draws: int, longer_than_s: float, seed: int):
         self.draws, self.longer_than_s, self.seed = draws, longer_than_s, seed
-        self._by_language: dict[str, list[Float[np.ndarray, "1+draw label+1 1+channel"]]] = {}
+        self._by_language: dict[str, np.ndarray] = {}  # sums and counts: (2, 1 + draw, label + 1, 1 + channel)
         self._left_out: list[tuple[str, str]] = []
         self._fewest: list[int] = []
 
@@ -221,14 +239,15 @@ class ShiftedScores:
         r = np.concatenate([read.r()[..., None], drawn], axis=-1).transpose(2, 0, 1)
         r = np.concatenate([_mean(r, axis=2)[..., None], r], axis=2)
         r = np.concatenate([r, r[:, [read.labels.index(chosen)]]], axis=1)
-        self._by_language.setdefault(read.key.language, []).append(r)
+        sums = np.stack([np.nan_to_num(r), np.isfinite(r)])
+        self._by_language[read.key.language] = self._by_language.get(read.key.language, 0) + sums
 
     def null(self, labels: Sequence[Label], channels: Sequence[str]) -> Null | None:
         """Return the means over speakers, then languages; ``None`` if nobody could be shifted."""
         if not self._by_language:
             return None
-        each = [_mean(np.stack(speakers), axis=0) for speakers in self._by_language.values()]
-        r = _mean(np.stack(each), axis=0)
+        with np.errstate(invalid="ignore"):
+            r = _mean(np.stack([total / count for total, count in self._by_language.values()]), axis=0)
         parts = (r[:, :-1, 0], r[:, -1:, 0], r[:, :-1, 1:].reshape(len(r), -1))
         tests = np.concatenate(parts, axis=1)
         left_out = tuple(sorted(self._left_out))

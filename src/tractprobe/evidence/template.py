@@ -1,8 +1,8 @@
 """Whether one speaker's head reads the phones of others alike: patterns of phone means, and contrasts of minimal pairs.
 
 The means of a head's read-outs over the middle third of each phone are a pattern (phone x channel) of every speaker
-whom it reads. Patterns of two speakers are compared on the phones that both have. Since heads are linear, read-outs of a
-phone's mean state are the means of its read-outs, so that one mean state for each speaker and phone is all they need.
+whom it reads. Patterns of two speakers are compared on the phones that both have. Since heads are linear, the read-out
+of a phone's mean state is the mean of its read-outs: one mean state for each speaker and phone is all they need.
 """
 
 from collections import defaultdict
@@ -96,8 +96,9 @@ def likeness(one: Pattern, other: Pattern, least: int) -> float | None:
 def contrasts(one: Pattern, other: Pattern) -> float | None:
     """Return the mean cosine between two patterns' contrasts, over the minimal pairs of phones of both.
 
-    A minimal pair differs in one feature, such as place, but not in voicing alone, which is the larynx's. Its contrast is the difference of the two positions, each
-    channel by its deviation over the phones of the pattern. ``None`` without any pair.
+    A minimal pair differs in one feature, such as place, but not in voicing alone, which is the larynx's. Its contrast
+    is the difference of the two positions, each channel by its deviation over the phones of the pattern. ``None``
+    without any pair.
     """
     shared = sorted(one.keys() & other.keys())
     pairs = [pair for pair in combinations(range(len(shared)), 2) if _is_minimal(shared[pair[0]], shared[pair[1]])]

@@ -1,4 +1,4 @@
-"""Templates: how alike one speaker's head reads the phones of others, beside how alike they move, and a shuffled head."""
+"""Templates: how alike one head reads the phones of speakers, how alike these move, and what a shuffled head reads."""
 
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
@@ -100,12 +100,13 @@ def _findings(name: str, scores: Mapping[str, Scores]) -> list[Finding]:
         "contrast": ("cosine between the contrasts of minimal pairs", "cosine"),
     }[name]
     beyond = differences(scores["head"], scores["shuffled"])
+    read = f"{what} that one head reads of two other speakers"
+    minus = "minus the same of a head that was fitted to movements of other times"
     return [
-        finding(f"{name}_consistency", f"{what} that one head reads of two other speakers", scores["head"], unit, _OVER),
+        finding(f"{name}_consistency", read, scores["head"], unit, _OVER),
         finding(f"{name}_measured", f"{what} of two speakers as they moved", scores["measured"], unit, _OVER),
-        finding(f"{name}_beyond_shuffled", f"{what} that one head reads of two other speakers, minus the same of a head "
-                "that was fitted to movements of other times", beyond, unit, _OVER),
-    ]  # fmt: skip
+        finding(f"{name}_beyond_shuffled", f"{read}, {minus}", beyond, unit, _OVER),
+    ]
 
 
 def _counts(means: PhoneStates) -> Table:

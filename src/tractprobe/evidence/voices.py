@@ -1,9 +1,9 @@
 """Voices: speakers in some of their languages, between which read-outs are carried over, and what each is used for.
 
-A voice is a speaker in all of his languages, or, where every speaker of several languages has enough speech, in one half
-of them, so that speakers can be compared across languages, too. Sentences are dealt into five parts, those of each
-language alike: heads are fitted on two of them, maps on two others and both are tested on the fifth, in five rotations,
-so that whatever is tested was said with none of the words that anything was fitted on.
+A voice is a speaker in all languages that he speaks or, if every speaker of several languages has enough speech, in one
+half of them, so that speakers can be compared across languages, too. Sentences are dealt into five parts, those of each
+language alike: heads are fitted on two of them, maps on two others and both tested on the fifth, in up to five
+rotations. So whatever is tested is a sentence that nothing was fitted on.
 """
 
 import hashlib
@@ -117,7 +117,12 @@ def parts_of(bench: Bench) -> dict[str, int]:
 
 
 def roles_of(
-    voices: Sequence[Voice], parts: Mapping[str, int], minutes: Sequence[float], rule: SplitRule, seed: int
+    voices: Sequence[Voice],
+    parts: Mapping[str, int],
+    minutes: Sequence[float],
+    rotations: int,
+    rule: SplitRule,
+    seed: int,
 ) -> dict[Voice, list[Roles]]:
     """Return each voice's roles in each rotation, for the minutes that it has in all of them; without any it has none.
 
@@ -128,7 +133,7 @@ def roles_of(
     """
     found = {}
     for voice in voices:
-        sides = [_sides(voice, parts, rotation) for rotation in range(PARTS)]
+        sides = [_sides(voice, parts, rotation) for rotation in range(rotations)]
         there_are = min(_seconds(maps) for _, maps, _ in sides) / 60
         own = [each for each in sorted(minutes) if each <= there_are]
         if own and all(head and test for head, _, test in sides):

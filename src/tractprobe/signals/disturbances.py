@@ -7,7 +7,7 @@ exceed full scale: nothing is clipped except by the telephone.
 
 from dataclasses import asdict, dataclass
 from importlib.util import find_spec
-from typing import Any, ClassVar, Literal, Protocol, runtime_checkable
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float
@@ -78,14 +78,14 @@ class Reversed(_Identified):
 
 @dataclass(frozen=True)
 class Noise(_Identified):
-    """Stationary white noise, or babble, at a signal-to-noise ratio over the whole utterance, pauses included.
+    """White noise or babble (``kind``) at a signal-to-noise ratio over the whole utterance, pauses included.
 
     Babble-like: the sum of six noises with the utterance's own long-term spectrum, each of which swells and fades as
     syllables do, ``exp(g)`` with g Gaussian noise below 4 Hz of unit variance. So it masks every band alike, and holds
     no phone. The noise of an utterance is the same at every ratio, but for its level.
     """
 
-    kind: Literal["white", "babble"]
+    kind: str
     snr_db: float
     seed: int = 0
 
@@ -251,7 +251,7 @@ def _stretched(envelope: Float[np.ndarray, "frame bin"], length: float) -> Float
     return np.ascontiguousarray(envelope[:, below] * (1 - share) + envelope[:, below + 1] * share)
 
 
-def _as_long_as(changed: Samples, audio: Samples) -> Samples:
+def _as_long_as(changed: Float[np.ndarray, " changed_sample"], audio: Samples) -> Samples:
     return np.pad(changed, (0, max(0, len(audio) - len(changed))))[: len(audio)]
 
 

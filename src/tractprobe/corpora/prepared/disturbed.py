@@ -62,16 +62,16 @@ class DisturbedCorpus(PreparedCorpus):
 
     def track(self, utterance_id: str) -> Track:
         """Return the movements as measured, on the disturbed audio's time."""
-        return self._on_its_time(super().track(utterance_id), utterance_id)
+        return self._on_its_time(self.undisturbed.track(utterance_id), utterance_id)
 
     def extra_track(self, utterance_id: str) -> Track | None:
         """Return the further channels as measured, on the disturbed audio's time; ``None`` if there are none."""
-        track = super().extra_track(utterance_id)
+        track = self.undisturbed.extra_track(utterance_id)
         return None if track is None else self._on_its_time(track, utterance_id)
 
     def phones(self, utterance_id: str) -> tuple[PreparedPhone, ...]:
         """Return the labelled phones in order, on the disturbed audio's time."""
-        phones = super().phones(utterance_id)
+        phones = self.undisturbed.phones(utterance_id)
         if not self.disturbance.is_reversed:
             return phones
         last_s = self._last_s(utterance_id)
@@ -81,7 +81,7 @@ class DisturbedCorpus(PreparedCorpus):
 
     def source_track(self, utterance_id: str) -> SourceTrack:
         """Return pitch, voicing and loudness of the undisturbed speech, on the disturbed audio's time."""
-        track = super().source_track(utterance_id)
+        track = self.undisturbed.source_track(utterance_id)
         if not self.disturbance.is_reversed:
             return track
         start_s = self._last_s(utterance_id) - float(track.times_s[-1])

@@ -16,7 +16,7 @@ from tractprobe.corpora.prepared.disturbed import DisturbedCorpus
 from tractprobe.corpora.prepared.manifest import Entry
 from tractprobe.data.splits import Split
 from tractprobe.evidence.bench import Bench
-from tractprobe.evidence.disturbance_report import SYMMETRIC, Heard, Report
+from tractprobe.evidence.disturbance_report import SYMMETRIC, TWIN, Heard, Report
 from tractprobe.evidence.listening import Listener
 from tractprobe.evidence.record import Evidence
 from tractprobe.signals.disturbances import Disturbance, Noise, Reversed, Room, Telephone, Vocoded, has_world
@@ -75,7 +75,7 @@ class Disturbed:
         """Return everything that is done to speech, whether WORLD is installed or not."""
         return [
             Reversed(),
-            *(Noise(kind, snr_db, seed) for kind in self.noises for snr_db in self.snrs_db),  # type: ignore[arg-type]
+            *(Noise(kind, snr_db, seed) for kind in self.noises for snr_db in self.snrs_db),
             Telephone(),
             Room(self.reverberation_s, self.direct_db, seed),
             *(Vocoded(),) * bool(self.semitones or self.tract_lengths),
@@ -94,7 +94,10 @@ class Disturbed:
         for condition in possible:
             heard.append(self._hear(condition, listeners, drawn))
             log.info("%s: heard by %s", condition.name, ", ".join(heard[-1].fixed))
-        return Report(self, bench, listeners, heard, left_out, len(drawn)).evidence()
+        report = Report(
+            bench, listeners, heard, left_out, len(drawn), self.controls, self.reference_snr_db, self.margin_r
+        )
+        return report.evidence()
 
     def _listeners(self, bench: Bench, splits: Sequence[Split], drawn: frozenset[str]) -> dict[str, Listener]:
         """Return who listens, by name: the encoder itself first, then controls and twins other than itself."""
@@ -107,7 +110,7 @@ class Disturbed:
                 benches[name] = control
         for seed in range(self.twins):
             if (twin := bench.twin(seed)) is not None and twin.encoder.identity != bench.encoder.identity:
-                benches[f"twin {seed}"] = twin
+                benches[f"{TWIN} {seed}"] = twin
         return {name: Listener(each, splits, drawn) for name, each in benches.items()}
 
     def _hear(self, condition: Disturbance | None, listeners: Mapping[str, Listener], drawn: frozenset[str]) -> Heard:
