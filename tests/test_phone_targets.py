@@ -20,13 +20,14 @@ from tractprobe.data.phone_targets import Features, InPhones, Phones
 from tractprobe.data.rate_targets import SpeechRate
 from tractprobe.data.scales import SpeakerScale
 from tractprobe.data.targets import Positions, Targets
+from tractprobe.inversion.export import _sets
 from tractprobe.probes.linear.fit import fit as fit_linear
 from tractprobe.probes.linear.group_moments import GroupMoments
 from tractprobe.probes.problem import Problem
 from tractprobe.runs.configuration import plain
 from tractprobe.runs.settings import Settings
 from tractprobe.signals.smoothing import Smoothing
-from tractprobe.system.errors import ConfigError
+from tractprobe.system.errors import ConfigError, RunError
 
 TIMES_S = (320 * np.arange(60) + 199.5) / 16000
 SYLLABLES = ("a", "m", "sil", "ai", "tʃ", "?", "i")
@@ -182,6 +183,12 @@ def test_channels_that_are_lost_together_have_one_matrix():
         torch.testing.assert_close(by_pair.lost[pair]["0"].xx, by_block.lost[blocks[1]]["0"].xx)
     expected = x[10:20].float().double().T @ x[10:20].float().double()
     torch.testing.assert_close(by_block.lost[blocks[1]]["0"].xx.triu(), expected.triu())
+
+
+def test_heads_of_what_corpora_decide_are_not_exported():
+    assert _sets(Path("run"), ["ema", "rate"]) == ["ema"] * 12 + ["rate"] * 2
+    with pytest.raises(RunError, match="run: heads of phones, extra belong to the run's corpora"):
+        _sets(Path("run"), ["ema", "phones", "extra"])
 
 
 def test_the_engine_decodes_phones_and_features_with_undefined_r_only_where_nothing_varies(

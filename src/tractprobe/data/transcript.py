@@ -91,6 +91,11 @@ class PhoneString:
         labels = PhoneLabels.of(corpus, entry)
         return described(self.retimed(labels), self.phones, times_s, labels.phone_at(times_s) >= 0)
 
+    @property
+    def known(self) -> frozenset[str]:
+        """The phones that an average duration is known of."""
+        return frozenset(phone for phone, _ in self.durations_s)
+
     def retimed(self, labels: PhoneLabels) -> PhoneLabels:
         """Return the phones of an utterance one after the other, by their average durations."""
         spoken = [number for number, label in enumerate(labels.ipa) if label != SILENCE]

@@ -9,18 +9,17 @@ taken, whatever the frames are like.
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 
 from tractprobe.data.phone_targets import Features, Phones
 from tractprobe.data.splits import Split
 from tractprobe.data.targets import Targets
 from tractprobe.probes.linear.discriminant import ClassMoments, Discriminant, discriminants
 from tractprobe.probes.linear.moment_store import MomentStore
-from tractprobe.probes.linear.selection import Division, LayerMoments
+from tractprobe.probes.linear.selection import Division, LayerMoments, full_moments
 
 PHONE = "phone"
 
@@ -85,19 +84,34 @@ class Sides:
         return Sides(*each)
 
 
-def sides_of(store: MomentStore, name: str, split: Split, categories: Categories, as_they_are: np.ndarray) -> Sides:
-    """Return the class moments of an input; without folds, choices are fitted to nothing."""
-    division = Division.of(replace(split, folds=split.folds[:1]), store, as_they_are)
-    each = [
-        {
-            category: ClassMoments.of(part, [channels.index(column) for column in columns])
-            for category, columns in categories.columns.items()
+def sides_of(
+    store: MomentStore,
+    name: str,
+    splits: Mapping[str, Split],
+    columns: Mapping[str, Sequence[int]],
+    as_they_are: Bool[np.ndarray, " channel"],
+) -> dict[str, Sides]:
+    """Return the class moments of an input under each split, of the categories whose columns are given.
+
+    What choices are fitted to is the first fold's training; without folds it is nothing.
+    """
+    asked, places = [], []
+    for value, split in splits.items():
+        division = Division.of(replace(split, folds=split.folds[:1]), store, as_they_are)
+        moments = LayerMoments(store, name, division)
+        for place, selection in (*((0, train) for train, _ in division.folds), (1, division.development)):
+            asked.append((moments, selection))
+            places.append((value, place))
+    found: dict[str, list[dict[str, ClassMoments]]] = {value: [{}, {}] for value in splits}
+    needed = [column for own in columns.values() for column in own]
+    for (value, place), side in zip(places, full_moments(asked, needed), strict=True):
+        found[value][place] = {
+            category: ClassMoments.of(part, [channels.index(column) for column in own])
             for channels, part in side
-            if columns[0] in channels
+            for category, own in columns.items()
+            if own[0] in channels
         }
-        for side in LayerMoments(store, name, division).to_fit()
-    ]
-    return Sides(each[0] if len(each) > 1 else {}, each[-1])
+    return {value: Sides(*each) for value, each in found.items()}
 
 
 @dataclass(eq=False)
@@ -213,33 +227,31 @@ def classified(
     sides: Sides, category: str, split: Split, read: Read, frames: Frames, shrinkages: Sequence[float], least: int
 ) -> Classified | None:
     """Return how well a category can be told in a split's test; ``None`` if no class has enough frames to fit."""
-    validated: list[float | None] = [None]
-    chosen = sorted(shrinkages)[len(shrinkages) // 2]
-    if category in sides.chosen_on and len(shrinkages) > 1 and split.folds:
-        validated = _validated(sides, category, split, read, frames, shrinkages, least)
-        defined = [(value, -place) for place, value in enumerate(validated) if value is not None]
-        chosen = shrinkages[-max(defined)[1]] if defined else chosen
-    elif category in sides.chosen_on and split.folds:
-        validated = _validated(sides, category, split, read, frames, shrinkages, least)
     if category not in sides.development:
         return None
+    validated: list[tuple[float, int]] = []
+    if category in sides.chosen_on:
+        validated = _validated(sides.chosen_on[category], category, split, read, frames, shrinkages, least)
+    best = max(validated, default=None)
+    chosen = sorted(shrinkages)[len(shrinkages) // 2] if best is None else shrinkages[-best[1]]
     moments = sides.development[category]
     occurring = frames.occurring(split.test, category, len(moments.count))
-    (test,) = judge(
-        discriminants(moments, [chosen], least), frames.of(split.test, read, category), occurring
-    )
-    defined_values = [value for value in validated if value is not None]
-    return Classified(test, max(defined_values, default=None), chosen)
+    (test,) = judge(discriminants(moments, [chosen], least), frames.of(split.test, read, category), occurring)
+    return Classified(test, None if best is None else best[0], chosen)
 
 
 def _validated(
-    sides: Sides, category: str, split: Split, read: Read, frames: Frames, shrinkages: Sequence[float], least: int
-) -> list[float | None]:
-    moments, kept = sides.chosen_on[category], split.folds[0].validation
+    moments: ClassMoments,
+    category: str,
+    split: Split,
+    read: Read,
+    frames: Frames,
+    shrinkages: Sequence[float],
+    least: int,
+) -> list[tuple[float, int]]:
+    """Return what each shrinkage reaches on what the first fold keeps aside, with minus its place; the defined ones."""
+    kept = split.folds[0].validation
     occurring = frames.occurring(kept, category, len(moments.count))
     judged = judge(discriminants(moments, shrinkages, least), frames.of(kept, read, category), occurring)
-    means: list[float | None] = []
-    for each in judged:
-        scores: Any = list(each.scores().values())
-        means.append(float(np.mean(scores)) if scores else None)
-    return means
+    means = [list(each.scores().values()) for each in judged]
+    return [(float(np.mean(scores)), -place) for place, scores in enumerate(means) if scores]

@@ -59,19 +59,35 @@ class Explained:
         for number, term in enumerate(terms):
             np.add.at(sums[number], classes, term.transpose(1, 0, 2))
 
-    def r2(self, unit: Unit, of_class: int | None = None) -> Float[np.ndarray, "model channel"]:
-        """Return R² of each model and channel; NaN where nothing varies or there are fewer than two frames."""
+    def r2(
+        self, unit: Unit, channels: Sequence[int] | None = None, classes: Sequence[int] | None = None
+    ) -> Float[np.ndarray, " model"]:
+        """Return each model's R² over some channels and classes, by default all; NaN where nothing varies.
+
+        Squares are added up over channels before they are divided, so that a channel that hardly moves in a class of
+        phones counts little. Measurements in deviations of the speaker make channels comparable.
+        """
+        error, total = self._squares(unit, classes)
+        chosen = list(range(self.channels)) if channels is None else list(channels)
+        used = np.isfinite(total[:, chosen])
+        total, error = (np.where(used, each[:, chosen], 0).sum(axis=1) for each in (total, error))
+        return np.where(total > 0, 1 - error / np.where(total > 0, total, 1), np.nan)
+
+    def _squares(
+        self, unit: Unit, classes: Sequence[int] | None
+    ) -> tuple[Float[np.ndarray, "model channel"], Float[np.ndarray, "model channel"]]:
+        """Return squared errors and squared deviations of some classes, both about the means over all; NaN if still."""
         sums = self.sums[unit]
         overall = sums.sum(axis=1)
         n = np.maximum(overall[self._N], 1)
         mean_y, mean_p = overall[self._Y] / n, overall[self._P] / n
-        chosen = overall if of_class is None else sums[:, of_class]
-        total = chosen[self._YY] - 2 * mean_y * chosen[self._Y] + chosen[self._N] * mean_y**2
+        of = overall if classes is None else sums[:, list(classes)].sum(axis=1)
+        total = of[self._YY] - 2 * mean_y * of[self._Y] + of[self._N] * mean_y**2
         offset = mean_y - mean_p
-        error = chosen[self._YY] - 2 * chosen[self._YP] + chosen[self._PP]
-        error += chosen[self._N] * offset**2 - 2 * offset * (chosen[self._Y] - chosen[self._P])
-        defined = (chosen[self._N] >= 2) & (total > _LEAST * chosen[self._N])
-        return np.where(defined, 1 - error / np.where(defined, total, 1), np.nan)
+        error = of[self._YY] - 2 * of[self._YP] + of[self._PP]
+        error += of[self._N] * offset**2 - 2 * offset * (of[self._Y] - of[self._P])
+        defined = (of[self._N] >= 2) & (total > _LEAST * of[self._N])
+        return np.where(defined, error, np.nan), np.where(defined, total, np.nan)
 
     def r(self, unit: Unit) -> Float[np.ndarray, "model channel"]:
         """Return the correlation of each model and channel; NaN where one of the two does not vary."""
@@ -81,21 +97,19 @@ class Explained:
         defined = variance > _LEAST**2
         return np.where(defined, (yp / n - y * p / n**2) / np.sqrt(np.where(defined, variance, 1)), np.nan)
 
-    def frames(self, unit: Unit, of_class: int | None = None) -> int:
+    def frames(self, unit: Unit, classes: Sequence[int] | None = None) -> int:
         """Return how many frames there are, of the channel that has most."""
         n = self.sums[unit][self._N, :, 0]
-        return int((n.sum(axis=0) if of_class is None else n[of_class]).max())
+        return int((n.sum(axis=0) if classes is None else n[list(classes)].sum(axis=0)).max())
 
 
 SHARES = ("unique_states", "unique_phones", "common")
 
 
-def shares(
-    states: Float[np.ndarray, "*any"], phones: Float[np.ndarray, "*any"], both: Float[np.ndarray, "*any"]
-) -> dict[str, Float[np.ndarray, "*any"]]:
+def shares(states: float, phones: float, both: float) -> dict[str, float]:
     """Return what is the states' own, the phones' own, and common, from R² of each and of both.
 
-    >>> {name: round(float(share), 2) for name, share in shares(np.array(.6), np.array(.5), np.array(.7)).items()}
+    >>> {name: round(share, 2) for name, share in shares(states=0.6, phones=0.5, both=0.7).items()}
     {'unique_states': 0.2, 'unique_phones': 0.1, 'common': 0.4}
     """
     return dict(zip(SHARES, (both - phones, both - states, states + phones - both), strict=True))
@@ -105,8 +119,9 @@ def band_sizes(widths: Sequence[int], alphas: Sequence[float]) -> Float[np.ndarr
     """Return sizes of the features of bands, so that one penalty for all keeps the ratio of the bands' own.
 
     A band with penalty α_b by itself gets the size √(α_0 / α_b), relative to the first band: a common penalty α then
-    acts as α α_b / α_0 on it (banded ridge, whose bands have penalties of their own; Dupré la Tour et al. 2022). With one
-    penalty for standardised features instead, whichever input has more columns would be shrunk less in proportion.
+    acts as α α_b / α_0 on it (banded ridge, whose bands have penalties of their own; Dupré la Tour et al. 2022). With
+    one penalty for all standardised features instead, an input with many columns would be shrunk too little, and one
+    with few too much.
 
     >>> band_sizes([1, 2], [100.0, 400.0]).tolist()
     [1.0, 0.5, 0.5]

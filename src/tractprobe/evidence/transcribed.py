@@ -1,7 +1,7 @@
 """Movements from states, from a transcript with and without times, and from states and transcript together."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -9,8 +9,6 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from tractprobe.corpora.phone_features import phone_features, values_of
-from tractprobe.corpora.prepared.corpus import PreparedCorpus
-from tractprobe.corpora.prepared.manifest import Entry
 from tractprobe.data.phone_labels import PhoneLabels
 from tractprobe.data.phone_targets import InPhones
 from tractprobe.data.splits import Split
@@ -30,6 +28,8 @@ from tractprobe.system.errors import RunError
 from tractprobe.system.progress import progress
 
 STATES, TIMED, BOTH, STRING = MODELS = ("states", "timed_phones", "both", "phone_string")
+_FOLDS = 2  # of each split, that penalties of transcripts, wide as these are, are chosen on
+SEEN, UNSEEN = "phones in training", "phones not in training"
 _AGREE_R = 0.01  # what rounding of stored states may change
 
 
@@ -40,7 +40,8 @@ class Transcribed:
     Attributes
     ----------
     classes
-        Manners of the phones that occur; the last one is whatever has none.
+        By name, the classes of frames that they are made of: manners of phones, of which the last is whatever has none,
+        and whether training has the phone.
     layers
         The layer that validation chose in each split.
     weights
@@ -50,17 +51,27 @@ class Transcribed:
     """
 
     explained: Explained
-    classes: tuple[str, ...]
+    classes: Mapping[str, tuple[int, ...]]
     layers: Mapping[str, Label]
     weights: Mapping[str, Float[Tensor, "width channel"]]
     penalties: Mapping[str, tuple[float, float]]
 
-    def by_model(self, unit: Unit, what: Float[np.ndarray, "model channel"]) -> dict[str, float]:
-        """Return each model's mean over the channels that are defined."""
-        with np.errstate(invalid="ignore"):
-            defined = np.isfinite(what).all(axis=0)
-            means = what[:, defined].mean(axis=1) if defined.any() else np.full(len(what), np.nan)
+    def r(self, unit: Unit) -> dict[str, float]:
+        """Return each model's mean r over the channels that are defined for all; NaN without any."""
+        r = self.explained.r(unit)
+        defined = np.isfinite(r).all(axis=0)
+        means = r[:, defined].mean(axis=1) if defined.any() else np.full(len(r), np.nan)
         return dict(zip(MODELS, means.tolist(), strict=True))
+
+    def r2(self, unit: Unit, channels: Sequence[int] | None = None, of_class: str | None = None) -> dict[str, float]:
+        """Return each model's R² over some channels and a class of frames; NaN where nothing varies."""
+        classes = None if of_class is None else self.classes[of_class]
+        return dict(zip(MODELS, self.explained.r2(unit, channels, classes).tolist(), strict=True))
+
+    def frames(self, of_class: str | None = None) -> int:
+        """Return how many test frames there are."""
+        classes = None if of_class is None else self.classes[of_class]
+        return sum(self.explained.frames(unit, classes) for unit in self.explained.sums)
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,29 +94,34 @@ def transcribed(bench: Bench, splits: Mapping[str, Split], phones: Sequence[str]
     layers = {value: chosen_layer(fitted) for value, fitted in fits.items()}
     timed = TimedPhones(tuple(phones))
     store = _moments(bench, splits, targets, timed, layers)
-    divisions = {value: Division.of(split, store, targets.as_they_are) for value, split in splits.items()}
+    divisions = {value: _division(split, store, targets) for value, split in splits.items()}
     alone = _solved(store, TIMED, list(divisions.values()), bench)
-    manners = values_of(phones)["manner"]
-    classes = (*manners, "other")
-    explained = Explained(len(MODELS), len(classes), len(targets.channels))
-    penalties = {}
+    manners = (*values_of(phones)["manner"], "other")
+    explained = Explained(len(MODELS), 2 * len(manners), len(targets.channels))
+    penalties = {
+        value: (_typical(_alphas(fits[value], layers[value])), _typical(of_phones.alpha.cpu().numpy()))
+        for value, of_phones in zip(splits, alone, strict=True)
+    }
+    both = _both(bench, store, divisions, layers, penalties, [_width_of(next(iter(fits.values()))), timed.width])
     for (value, split), of_phones in zip(splits.items(), alone, strict=True):
         fitted, label = fits[value], layers[value]
-        penalties[value] = _typical(_alphas(fitted, label)), _typical(of_phones.alpha.numpy())
-        widths = [_width_of(fitted), timed.width]
-        sizes = torch.from_numpy(band_sizes(widths, penalties[value]))
-        (both,) = _solved(store, _joint(label), [divisions[value]], bench, sizes)
         string, of_string = _from_string(bench, split, targets, phones)
-        solutions = {TIMED: of_phones, BOTH: both, STRING: of_string}
+        solutions = {TIMED: of_phones, BOTH: both[value], STRING: of_string}
         heads = _Heads(
             {STATES: _weights_of(fitted, label)}
-            | {name: (each.weight.numpy(), each.bias.numpy()) for name, each in solutions.items()},
+            | {name: (each.weight.cpu().numpy(), each.bias.cpu().numpy()) for name, each in solutions.items()},
             string,
         )
         _add_test(explained, bench, split, fitted, label, heads, timed, manners)
         _check_agreement(explained, fitted, label)
     weights = {value: torch.from_numpy(_weights_of(fitted, layers[value])[0]) for value, fitted in fits.items()}
-    return Transcribed(explained, classes, layers, weights, penalties)
+    return Transcribed(explained, _classes(manners), layers, weights, penalties)
+
+
+def _classes(manners: Sequence[str]) -> dict[str, tuple[int, ...]]:
+    """Return the numbers that ``_classes_at`` gives, by what they have in common."""
+    of_manner = {name: (2 * number, 2 * number + 1) for number, name in enumerate(manners)}
+    return of_manner | {SEEN: tuple(range(0, 2 * len(manners), 2)), UNSEEN: tuple(range(1, 2 * len(manners), 2))}
 
 
 def _joint(label: Label) -> str:
@@ -123,22 +139,42 @@ def _moments(
     return bench.moments(list(splits.values()), targets, inputs, [timed])
 
 
+def _both(
+    bench: Bench,
+    store: MomentStore,
+    divisions: Mapping[str, Division],
+    layers: Mapping[str, Label],
+    penalties: Mapping[str, tuple[float, float]],
+    widths: Sequence[int],
+) -> dict[str, Solution]:
+    """Fit states and timed phones together, at each split's layer and ratio of penalties."""
+    found = {}
+    for label in dict.fromkeys(layers.values()):
+        values = [value for value in divisions if layers[value] == label]
+        sizes = [torch.from_numpy(band_sizes(widths, penalties[value])) for value in values]
+        solved = _solved(store, _joint(label), [divisions[value] for value in values], bench, sizes)
+        found |= dict(zip(values, solved, strict=True))
+    return found
+
+
+def _division(split: Split, store: MomentStore, targets: Targets) -> Division:
+    return Division.of(replace(split, folds=split.folds[:_FOLDS]), store, targets.as_they_are)
+
+
 def _solved(
-    store: MomentStore, name: str, divisions: Sequence[Division], bench: Bench, sizes: Tensor | None = None
+    store: MomentStore, name: str, divisions: Sequence[Division], bench: Bench, sizes: Sequence[Tensor] | None = None
 ) -> list[Solution]:
     settings = build(bench.settings.head, num_layers=1, width=store.widths[name], num_channels=store.count.shape[1])
     assert isinstance(settings, Ridge)
     return [solution for solution, _ in fit_divisions(store, name, divisions, settings, bench.device, sizes)]
 
 
-def _from_string(
-    bench: Bench, split: Split, targets: Targets, phones: Sequence[str]
-) -> tuple[PhoneString, Solution]:
+def _from_string(bench: Bench, split: Split, targets: Targets, phones: Sequence[str]) -> tuple[PhoneString, Solution]:
     """Fit what a transcript without times carries, by durations of the split's own development side."""
     durations_s, overall_s = average_durations(bench.corpora, split.development)
     string = PhoneString(tuple(phones), durations_s, overall_s)
     store = bench.moments([split], targets, [HeadInput(STRING, (), (string.name,))], [string])
-    (solution,) = _solved(store, STRING, [Division.of(split, store, targets.as_they_are)], bench)
+    (solution,) = _solved(store, STRING, [_division(split, store, targets)], bench)
     return string, solution
 
 
@@ -165,17 +201,20 @@ def _add_test(
         string = heads.string.at(corpus, entry, times_s)[used]
         measured = (fitted.problem.targets.at(corpus, entry, times_s)[used] - scale.mean) / scale.sd
         predicted = heads.predict(states, described[used].astype(np.float32), string.astype(np.float32))
-        classes = _manners_at(corpus, entry, times_s, manners)[used]
+        classes = _classes_at(PhoneLabels.of(corpus, entry), times_s[used], manners, heads.string.known)
         explained.add((entry.language, entry.speaker), classes, measured, predicted)
 
 
-def _manners_at(
-    corpus: PreparedCorpus, entry: Entry, times_s: Float[np.ndarray, " time"], manners: Sequence[str]
+def _classes_at(
+    labels: PhoneLabels, times_s: Float[np.ndarray, " time"], manners: Sequence[str], known: frozenset[str]
 ) -> Int[np.ndarray, " time"]:
-    """Return the manner of each frame's phone by its number; the last number for what has none."""
-    labels, number = PhoneLabels.of(corpus, entry), {name: place for place, name in enumerate(manners)}
-    codes = [number.get(phone_features(label).get("manner", ""), len(manners)) for label in labels.ipa]
-    return np.array([*codes, len(manners)])[labels.phone_at(times_s)]
+    """Return twice the manner of each frame's phone, the last one for none, and 1 more for a phone not in training."""
+    number = {name: place for place, name in enumerate(manners[:-1])}
+    codes = [
+        2 * number.get(phone_features(label).get("manner", ""), len(manners) - 1) + (label not in known)
+        for label in labels.ipa
+    ]
+    return np.array(codes)[labels.phone_at(times_s)]
 
 
 def _check_agreement(explained: Explained, fitted: Fitted, label: Label) -> None:

@@ -74,7 +74,7 @@ def _described(run: Path, result: RunResult) -> tuple[bytes, list[Label], list[d
         raise RunError(f"{path}: the heads of another run, as their layers or identity say; {_AGAIN}")
     if not vouched:
         log.warning("%s was written by an earlier version, without a checksum: damage would not be noticed", path)
-    each = [channel | {"target": target} for channel, target in zip(channels, _sets(targets), strict=True)]
+    each = [channel | {"target": target} for channel, target in zip(channels, _sets(path, targets), strict=True)]
     return content, layers, each
 
 
@@ -89,10 +89,17 @@ def _not_the_heads(path: Path, error: Exception) -> RunError:
     return RunError(f"{path}: not the heads of this run ({first_line(error)}); {_AGAIN}")
 
 
-def _sets(targets: Sequence[str]) -> list[str]:
+def _sets(path: Path, targets: Sequence[str]) -> list[str]:
+    """Return the set that each channel is of; RunError where channels are those of the run's corpora."""
     from tractprobe.data.targets import Targets
 
-    return [channel.target for channel in Targets(targets).channels]
+    made = Targets(targets)
+    if of_corpora := [each.name for each in made.sets if not each.channels]:
+        names = ", ".join(of_corpora)
+        raise RunError(
+            f"{path}: heads of {names} belong to the run's corpora and cannot be exported; leave {names} out"
+        )
+    return [channel.target for channel in made.channels]
 
 
 def _chosen(run: Path, result: RunResult, layers: Sequence[Label], asked: Label | None) -> Label:

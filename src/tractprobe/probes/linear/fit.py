@@ -129,18 +129,25 @@ def fit_divisions(
     divisions: Sequence[Division],
     rule: Ridge,
     device: torch.device | str = "cpu",
-    sizes: Float[Tensor, " width"] | None = None,
+    sizes: Sequence[Float[Tensor, " width"]] | None = None,
 ) -> list[tuple[Solution, Scores]]:
-    """Fit and score an input's head under each division, on the CPU side by side; ``sizes`` as in ``solve``."""
+    """Fit and score an input's head under each division, on the CPU side by side; ``sizes`` of each as in ``solve``."""
 
-    def solved(moments: LayerMoments, triangles: Float[np.ndarray, "set half"]) -> tuple[Solution, Scores]:
+    def solved(
+        moments: LayerMoments, triangles: Float[np.ndarray, "set half"], sizes: Tensor | None
+    ) -> tuple[Solution, Scores]:
         solution = fit_head(moments, rule, triangles, sizes)
         return solution, score(moments, solution)
 
     each = concurrently if torch.device(device).type == "cpu" else map
     kept = KeptMoments()
     divided = [LayerMoments(store, name, division, device, kept) for division in divisions]
-    return [result for part, triangles in _added_up(divided) for result in each(solved, part, triangles)]
+    own = iter([None] * len(divided) if sizes is None else sizes)
+    return [
+        result
+        for part, triangles in _added_up(divided)
+        for result in each(solved, part, triangles, [next(own) for _ in part])
+    ]
 
 
 def _added_up(

@@ -269,6 +269,23 @@ class LayerMoments:
         return torch.from_numpy(np.ascontiguousarray(values)).to(self.device)
 
 
+def full_moments(divided: Sequence[tuple[LayerMoments, Selection]], channels: Sequence[int]) -> list[ChannelMoments]:
+    """Return (channels, their moments with Σxxᵀ) of selections of one input, of the sets that have some ``channels``.
+
+    Σxxᵀ of each group is made once for all of them.
+    """
+    asked = set(channels)
+    parts = [[one for one in moments.of(selection) if asked & set(one[0])] for moments, selection in divided]
+    weights = [np.stack([part.row_weights for _, part in own]) for own in parts if own]
+    triangles = iter(divided[0][0].rows.triangles(weights)) if weights else iter(())
+    return [
+        [(own, moments._full(part, half)) for (own, part), half in zip(each, next(triangles), strict=True)]
+        if each
+        else []
+        for (moments, _), each in zip(divided, parts, strict=True)
+    ]
+
+
 def _moments(store: MomentStore, chosen: Selection) -> Float[np.ndarray, "3 channel"] | None:
     """Return count, sum and sum of squares of some groups' targets; ``None`` if there are no groups."""
     return (
