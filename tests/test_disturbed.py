@@ -225,6 +225,14 @@ def test_without_world_its_conditions_are_left_out_by_name(configure: Configure,
     assert pitch.value is None and "pyworld is not installed" in pitch.says
 
 
+def test_a_language_of_which_nothing_is_drawn_is_named(configure: Configure, monkeypatch: pytest.MonkeyPatch):
+    drawn = "tractprobe.evidence.analyses.disturbed._drawn"
+    monkeypatch.setattr(drawn, lambda entries, *_: frozenset(each.id for each in entries if each.language != "it"))
+    evidence = replace(SHORT, snrs_db=(-5,))(bench_of(configure, "model=mel_frame"))
+    assert any("none is of it" in said for said in evidence.caveats)
+    assert {row["language"] for row in evidence.rows} == {"de", "en"}
+
+
 def test_as_many_of_each_language_are_drawn_and_always_the_same(configure: Configure):
     bench = bench_of(configure, "model=mel_frame")
     splits, entries = list(bench.splits().values()), list(bench.entries.values())
