@@ -3,10 +3,11 @@
 The movements of larynx and lungs are articulation, too, and what a transcript throws away. Heads are tested in
 languages that they never heard. Beyond phones::
 
-    R²(states and transcript) - R²(transcript)
+    R²(states and transcript) - max(0, R²(transcript))
 
 on frames that have a phone, where the transcript is the phone, how far it has got, and its neighbours
-(``data.transcript.TimedPhones``).
+(``data.transcript.TimedPhones``). A transcript that predicts worse than the mean explains nothing, not less than that:
+otherwise its errors would count as what states add.
 """
 
 from collections.abc import Mapping, Sequence
@@ -248,7 +249,8 @@ def _shares(decoded: Decoded, name: str) -> dict[str, Cells]:
         way: Cells({key: r2 for key, r2 in cells.values.items() if key[2] in MEASURES[name]})
         for way, cells in decoded.r2.items()
     }
-    beyond_phones, beyond_states = of["both"].minus(of[TRANSCRIPT]), of["both"].minus(of["states"])
+    told = Cells({key: max(0.0, r2) for key, r2 in of[TRANSCRIPT].values.items()}, of[TRANSCRIPT].lost)
+    beyond_phones, beyond_states = of["both"].minus(told), of["both"].minus(of["states"])
     return of | {
         "beyond_phones": beyond_phones,
         "beyond_states": beyond_states,
