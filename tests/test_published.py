@@ -100,7 +100,7 @@ def test_a_split_that_cannot_be_fitted_leaves_the_others(configure, hprc: Path, 
     bench, fit = bench_of(configure, "corpora=[hprc]", "split=sentence", f"paths.data={hprc}"), Bench.fit
 
     def refuse_speakers(self: Bench, splits):
-        if any("hprc/" in split.held_out for split in splits):
+        if len(splits) == 3:  # one for each speaker
             raise ConfigError("too few speakers")
         return fit(self, splits)
 
