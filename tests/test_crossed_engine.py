@@ -77,6 +77,14 @@ def found(configure: Callable[..., Any], tmp_path: Path) -> Callable[..., Eviden
     return of
 
 
+def test_a_bench_holds_out_cells_and_labels(configure: Callable[..., Any]):
+    bench = Bench(Settings.of(plain(configure("model=mel_frame"))))
+    cells = bench.splits("language:speaker")
+    assert len(cells) == 9 and bench.rule("style", unlabelled="left_out").by == "style"
+    tested = [bench.entries[id_] for id_ in cells["it:toy/s1"].test]
+    assert {(entry.language, entry.speaker) for entry in tested} == {("it", "toy/s1")}
+
+
 def number(evidence: Evidence, name: str) -> float:
     finding = evidence.finding(name)
     assert finding is not None and finding.value is not None, finding

@@ -16,6 +16,7 @@ from omegaconf import OmegaConf
 
 from tractprobe.corpora.prepared.corpus import PreparedCorpus
 from tractprobe.corpora.prepared.manifest import Entry
+from tractprobe.data.axes import CROSSED, OF_EVERY_UTTERANCE
 from tractprobe.data.batches import frame_times_s
 from tractprobe.data.features import FrameFeatures
 from tractprobe.data.splits import Split, SplitRule
@@ -120,14 +121,15 @@ class Bench:
         return next(corpus for corpus in self.corpora if corpus.name == entry.corpus)
 
     def rule(self, by: str, **changes: Any) -> SplitRule:
-        """Return the rule that holds out languages, speakers, corpora or sentences, as its option in conf/split has it.
+        """Return the rule that holds out languages, speakers, corpora, sentences, labels or cells, as conf/split has it.
 
         Parameters
         ----------
         changes
             Of its arguments.
         """
-        return build(_option("split", by) | changes)
+        simple = by in (*OF_EVERY_UTTERANCE, "sentence")
+        return build(_option("split", by if simple else "crossed" if CROSSED in by else "label") | {"by": by} | changes)
 
     def splits(self, by: str = "language", **changes: Any) -> dict[str, Split]:
         """Return each value that can be held out, with its split."""
