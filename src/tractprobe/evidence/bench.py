@@ -121,7 +121,7 @@ class Bench:
         return next(corpus for corpus in self.corpora if corpus.name == entry.corpus)
 
     def rule(self, by: str, **changes: Any) -> SplitRule:
-        """Return the rule that holds out languages, speakers, corpora, sentences, labels or cells, as conf/split has it.
+        """Return the rule that holds out languages, speakers, corpora, sentences, labels or cells, as in conf/split.
 
         Parameters
         ----------
