@@ -102,6 +102,12 @@ def test_where_nothing_is_planted_languages_are_equivalent(found: Callable[..., 
     assert equivalence.n == {"speakers": 4, "languages": 3, "channels": 12}
     r = {row["condition"]: row["r"] for row in evidence.tables[0].rows if row["language"] == "all"}
     assert len(r) == 4 and min(r.values()) > 0.8
+    every = evidence.finding("language_equivalence_every_language")
+    assert (
+        every is not None and every.low is not None and every.high is not None and -0.03 < every.low < every.high < 0.03
+    )
+    assert every.level == pytest.approx(1 - 0.1 / 3) and len(every.by) == 3 and every.p is not None
+    assert every.high == max(part.high for part in every.by) or every.low == min(part.low for part in every.by)
     assert "5 or more; there are 3" in (evidence.finding("language_effect_over_languages") or equivalence).says
 
 
@@ -116,6 +122,8 @@ def test_a_planted_effect_of_language_is_found_for_known_and_new_speakers(found:
     assert number(evidence, "transfer_ratio") < 0.95
     equivalence = evidence.finding("language_equivalence")
     assert equivalence is not None and equivalence.p is not None and equivalence.p > 0.5
+    every = evidence.finding("language_equivalence_every_language")
+    assert every is not None and every.low is not None and every.low > 0.03
     heard = evidence.finding("heard_languages")
     assert heard is not None and heard.value is not None and "(en) minus others (de+it)" in heard.says
     assert number(evidence, "language_effect_new_speaker_error") < 0
