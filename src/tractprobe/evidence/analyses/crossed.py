@@ -147,11 +147,12 @@ class Crossed:
         says = f"r of {_KNOWING.format(what='r', speaker='new')}, in the language to which it matters most ({worst})"
         needed = [speakers_needed(own, self.margin_r) for own in by_language.values()]
         most = reached[worst]
+        by = (Part("language", language, each.mean, each.low, each.high, each.n) for language, each in reached.items())
         return Finding(
             name, says, most.mean, most.low, most.high, "r", f"mean over channels, then speakers of {worst}",
             {"speakers": most.n, "languages": len(reached)}, level, max(test.p or 0.0 for test in tests.values()),
             self.margin_r, None if None in needed else max(number for number in needed if number),
-            tuple(Part("language", language, each.mean, each.low, each.high, each.n) for language, each in reached.items()),
+            tuple(by),
         )  # fmt: skip
 
     def _of_speaker(self, scores: Factorial) -> Finding:
