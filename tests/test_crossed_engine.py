@@ -147,6 +147,21 @@ def test_nested_speakers_have_no_effect_of_language_within_known_ones(found: Cal
     assert any("not all exist" in caveat for caveat in evidence.caveats)
 
 
+def test_of_one_language_only_the_speaker_can_be_known_or_new(configure: Callable[..., Any], tmp_path: Path):
+    write(tmp_path / "raw", of_language=False, of_speaker=True)
+    for file in [*(tmp_path / "raw").glob("*_de_*"), *(tmp_path / "raw").glob("*_it_*")]:
+        file.unlink()
+    prepare(Folder("english", tmp_path / "raw"), tmp_path / "data")
+    own = configure(
+        "model=mel", "model.bands=40", "model.context=1", "corpora=[english]", f"paths.data={tmp_path / 'data'}"
+    )
+    evidence = Crossed(control="")(Bench(Settings.of(plain(own))))
+    assert number(evidence, "speaker_effect") > 0.03
+    for name in ("language_effect_new_speaker", "language_equivalence", "language_equivalence_every_language"):
+        finding = evidence.finding(name)
+        assert finding is not None and finding.value is None and "one language or one speaker only" in finding.says
+
+
 def test_the_study_leaves_a_record_once(configure: Callable[..., Any], tmp_path: Path):
     """On the toy corpus of the other tests, by its configuration; a second call reads the first one's record."""
     overrides = ["analysis=crossed", "model=mel_frame"]

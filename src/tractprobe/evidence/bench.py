@@ -35,7 +35,7 @@ from tractprobe.probes.states import HeadInput, HiddenStates
 from tractprobe.runs.building import build
 from tractprobe.runs.configuration import Plain, conf_dir, plain
 from tractprobe.runs.result import ScoreRow
-from tractprobe.runs.settings import Settings
+from tractprobe.runs.settings import Node, Settings
 from tractprobe.runs.trainer import device_of
 from tractprobe.system.errors import ConfigError
 from tractprobe.system.registry import names_of
@@ -82,8 +82,7 @@ class Bench:
     def __init__(self, settings: Settings):
         if not settings.closed_form:
             raise ConfigError("analyses need a closed-form head: give head=ridge")
-        first, *_ = each_held_out(settings)
-        self.settings, self.problem = settings, Problem.of(first)
+        self.settings, self.problem = settings, _problem(settings)
         self.device = device_of(settings)
 
     @property
@@ -310,6 +309,19 @@ def chosen_layer(fitted: Fitted) -> Label:
     if not defined and len(r) > 1:
         raise ConfigError("too few speakers and sentences to choose a layer by validation: give layer=<number>")
     return fitted.problem.labels[-max(defined)[1]] if defined else fitted.problem.labels[0]
+
+
+def _problem(settings: Settings) -> Problem:
+    """Return the problem of the first value that can be held out; where there is only one, that of new sentences."""
+    first, *_ = each_held_out(settings)
+    try:
+        return Problem.of(first)
+    except ConfigError as error:
+        if "nothing to learn from" not in str(error):
+            raise
+    kept = {name: settings.split.arguments[name] for name in ("disjoint_text",)}
+    by_sentence = Node.of("split", _option("split", "sentence") | kept | {"folds": 2})
+    return Problem.of(replace(first, split=by_sentence, held_out="fold0"))
 
 
 def _option(group: str, name: str) -> Plain:

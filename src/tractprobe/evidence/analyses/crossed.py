@@ -23,6 +23,7 @@ from tractprobe.evidence.factorial_report import (
     training,
 )
 from tractprobe.evidence.heard import heard_against_others, heard_here
+from tractprobe.evidence.in_turn import fitted_in_turn
 from tractprobe.evidence.inference import FEWEST_LANGUAGES, effect, equivalence, over_languages, speakers_needed
 from tractprobe.evidence.record import Band, Evidence, Figure, Finding, Part, Series
 from tractprobe.evidence.shares import share
@@ -73,7 +74,7 @@ class Crossed:
     def __call__(self, bench: Bench) -> Evidence:
         """Return effects of language and speaker, equivalence, transfer ratios, and the profile over layers."""
         arms = self.rule(list(bench.entries.values()), bench.seed)
-        scores = Factorial.of(arms, bench.fit([arm.split for arm in arms]), bench.labels)
+        scores = Factorial.of(arms, fitted_in_turn(bench, [arm.split for arm in arms]), bench.labels)
         return Evidence(
             findings=(*self._effects(scores), *_transfers(scores), _mixed(scores), *self._heard(bench, arms, scores)),
             tables=(by_condition(scores), training(arms), layers(scores), choices(scores)),
@@ -90,7 +91,7 @@ class Crossed:
         control = None
         if not isinstance(heard, str) and self.control and self.control != bench.settings.id.model:
             other, least = bench.other(bench.option(self.control)), [arm for arm in arms if arm.condition == NEITHER]
-            control = Factorial.of(least, other.fit([arm.split for arm in least]), other.labels) if least else None
+            control = Factorial.of(least, fitted_in_turn(other, [arm.split for arm in least]), other.labels)
         return heard_against_others(scores, heard, control, self.control)
 
     def _effects(self, scores: Factorial) -> Iterator[Finding]:
