@@ -62,7 +62,7 @@ def test_an_utterance_without_the_label_is_named_or_left_out():
     with pytest.raises(ConfigError, match="no utterance has the label rate; labels are gender, style"):
         SplitRule("rate", unlabelled="left_out")(some, "N", 0)
     with pytest.raises(ConfigError, match="these corpora have no labels"):
-        SplitRule("langauge")(WORLD, "it", 0)
+        SplitRule("nosuch")(WORLD, "it", 0)
 
 
 def test_all_that_are_named_are_held_out_at_once():

@@ -42,19 +42,19 @@ class Factorial:
     scored: Mapping[tuple[Condition, Label, Unit], Mapping[Place, Row]]
 
     @classmethod
-    def of(cls, arms: Sequence[Arm], fits: Sequence[Fitted], labels: Sequence[Label]) -> "Factorial":
-        """Take the rows of fitted arms; of several sets of targets, the first is compared."""
-        layer_of: dict[tuple[int, Unit], Label] = {}
+    def of(cls, arms: Sequence[Arm], fits: Iterable[Fitted], labels: Sequence[Label]) -> "Factorial":
+        """Take the rows of fitted arms, one after another; of several sets of targets, the first is compared."""
+        chosen: dict[tuple[int, Unit], dict[Condition, Label]] = {}
         scored: dict[tuple[Condition, Label, Unit], dict[Place, Row]] = {}
-        both = sorted(zip(arms, fits, strict=True), key=lambda each: -CONDITIONS.index(each[0].condition))
-        for arm, fitted in both:  # those that know least come first
+        for arm, fitted in zip(arms, fits, strict=True):
             layer, target = chosen_layer(fitted), fitted.problem.targets.names[0]
             for unit in arm.tested:
-                layer_of.setdefault((arm.fold, unit), layer)
+                chosen.setdefault((arm.fold, unit), {})[arm.condition] = layer
             for row in fitted.rows():
                 unit = (row["language"], row["speaker"])
                 if unit in arm.tested and row["target"] == target:
                     scored.setdefault((arm.condition, row["layer"], unit), {})[row["channel"], arm.fold] = row
+        layer_of = {place: layers[max(layers, key=CONDITIONS.index)] for place, layers in chosen.items()}
         return cls(tuple(labels), layer_of, scored)
 
     @cached_property
