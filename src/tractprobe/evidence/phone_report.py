@@ -222,8 +222,10 @@ class PhoneReport:
 
     def _rows(self) -> list[dict]:
         """Return the correlations that depend on the encoder, by which the report pairs encoders."""
-        by_condition = {_NAMES[model]: self._by_model(model) for model in (STATES, BOTH)}
-        by_condition["phonetic_r"] = self.layers.r.get(PHONE, {})
+        by_condition: dict[str, Mapping[Unit, float]] = {
+            **{_NAMES[model]: self._by_model(model) for model in (STATES, BOTH)},
+            "phonetic_r": self.layers.r.get(PHONE, {}),
+        }
         return [
             {"condition": condition, "language": language, "speaker": speaker, "r": r}
             for condition, scores in by_condition.items()
