@@ -88,7 +88,9 @@ class Tab:
 
     def run(self, script: str) -> Any:
         """Return what a script is worth."""
-        answer = self.ask("Runtime.evaluate", expression=script, returnByValue=True, awaitPromise=True, userGesture=True)
+        answer = self.ask(
+            "Runtime.evaluate", expression=script, returnByValue=True, awaitPromise=True, userGesture=True
+        )
         assert "exceptionDetails" not in answer, answer["exceptionDetails"]
         return answer["result"].get("value")
 
@@ -99,8 +101,9 @@ class Tab:
             time.sleep(0.05)
 
     def press(self, key: str, code: int) -> None:
-        for kind in ("keyDown", "keyUp"):
-            self.ask("Input.dispatchKeyEvent", type=kind, key=key, code=key, windowsVirtualKeyCode=code)
+        about = {"key": key, "code": key, "windowsVirtualKeyCode": code}
+        self.ask("Input.dispatchKeyEvent", type="keyDown", text="\r" if key == "Enter" else "", **about)
+        self.ask("Input.dispatchKeyEvent", type="keyUp", **about)
 
     def complaints(self) -> list[str]:
         """Return what the console holds: errors, exceptions, violations of the page's policy."""

@@ -13,7 +13,7 @@ from tractprobe.encoders.untrained import random_weights
 from tractprobe.evidence.acoustics import Projected, matched, projections, seen_by_layer_0
 from tractprobe.evidence.analyses.controls import Controls
 from tractprobe.evidence.bench import Bench, chosen_layer
-from tractprobe.evidence.effects import Cells, finding, point
+from tractprobe.evidence.effects import Cells, finding, finding_over_draws, point
 from tractprobe.evidence.record import Record, read_record
 from tractprobe.jobs import train
 from tractprobe.runs.building import build
@@ -140,6 +140,37 @@ def test_means_of_draws_are_over_what_all_draws_have():
     assert mean.values == pytest.approx({("it", "a", "tt_x"): 0.5, ("en", "a", "tt_x"): 0.4})
     assert mean.lost == 6
     assert finding("none", "nothing", Cells({})).value is None and point(3, Cells({})) == [3, None, None, None]
+
+
+def drawn(
+    random: np.random.Generator, deviation: float, gain: float = 0.0, draws: int = 3
+) -> tuple[Cells, list[Cells]]:
+    """An encoder and random draws of it, heard by the same four speakers, with luck of each draw."""
+    speakers = 0.5 + 0.1 * random.normal(size=4)
+    reached = speakers + deviation * random.normal(size=(1 + draws, 1)) + 0.01 * random.normal(size=(1 + draws, 4))
+    reached[0] += gain
+    own, *others = [
+        Cells({("it", f"s{speaker}", "tt_x"): r for speaker, r in enumerate(each.tolist())}) for each in reached
+    ]
+    return own, others
+
+
+@pytest.mark.parametrize("deviation", [0.0, 0.02, 0.1])
+def test_one_more_draw_exceeds_the_others_as_rarely_as_it_says(deviation):
+    random = np.random.default_rng(6)
+    found = [finding_over_draws("more", "more", *drawn(random, deviation)) for _ in range(500)]
+    excluded = np.mean([one.low > 0 or one.high < 0 for one in found])
+    assert 0.01 < excluded < 0.085  # 5 % + 3.5 deviations; fewer are no harm
+    assert [one.p < 0.05 for one in found] == [one.low > 0 or one.high < 0 for one in found]
+
+
+def test_a_gain_over_draws_is_found_and_one_draw_has_no_interval():
+    own, draws = drawn(np.random.default_rng(7), 0.01, gain=0.2)
+    found = finding_over_draws("more", "more", own, draws, 0.03)
+    assert found.low > 0 and found.n == {"speakers": 4, "languages": 1, "channels": 1, "draws": 3}
+    assert found.value == pytest.approx(finding("more", "more", own.minus(Cells.mean(draws)), tested=True).value)
+    alone = finding_over_draws("more", "more", own, draws[:1])
+    assert (alone.low, alone.p) == (None, None) and "there is one draw" in alone.says and alone.value > 0.1
 
 
 WITHOUT = ["analysis=controls", "analysis.voice=[]", "analysis.shifts=1000", "analysis.projections=1"]

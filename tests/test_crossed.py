@@ -22,8 +22,7 @@ from tractprobe.data.crossed import (
     Condition,
     CrossedRule,
 )
-from tractprobe.evidence.inference import effect
-from tractprobe.evidence.ratio import ratio_of_means
+from tractprobe.evidence.heard import contrast, heard_here
 from tractprobe.system.errors import ConfigError
 
 WORLD = [
@@ -174,37 +173,33 @@ def test_a_design_holds_what_it_promises_whatever_the_corpus(rows, seed, text_fo
     assert rule(shuffled, seed) == arms
 
 
-# Ratios
+# Languages that an encoder has heard
 
 
-def test_a_ratio_has_the_interval_of_fieller():
-    """Against the closed form for n pairs: the roots of (ȳ - ρ x̄)² = t² (s_yy - 2 ρ s_xy + ρ² s_xx) / n."""
-    random = np.random.default_rng(3)
-    x = 0.6 + 0.05 * random.normal(size=7)
-    y = 0.9 * x + 0.03 * random.normal(size=7)
-    t2 = stats.t.ppf(0.975, 6) ** 2
-    cov = np.cov(x, y)
-    a, b, c = (
-        x.mean() ** 2 - t2 * cov[0, 0] / 7, x.mean() * y.mean() - t2 * cov[0, 1] / 7, y.mean() ** 2 - t2 * cov[1, 1] / 7
-    )  # fmt: skip
-    root = np.sqrt(b**2 - a * c)
-    one, other = ({("en", f"s{n}"): float(value) for n, value in enumerate(values)} for values in (y, x))
-    value, low, high = ratio_of_means(one, other)
-    assert (value, low, high) == pytest.approx((y.mean() / x.mean(), (b - root) / a, (b + root) / a), abs=1e-9)
-    assert low is not None and effect({key: one[key] - low * other[key] for key in one}).high > 0
-    assert ratio_of_means(one, {key: -value for key, value in other.items()}) == (None, None, None)
-    assert ratio_of_means({}, other) == (None, None, None)
-    (only,) = [key for key in one if key[1] == "s0"]
-    assert ratio_of_means({only: 0.4}, {only: 0.5}) == (pytest.approx(0.8), None, None)
+def test_heard_languages_are_compared_within_speakers_or_between_them():
+    random = np.random.default_rng(1)
+    speakers = [f"s{n}" for n in range(5)]
+    both = {(language, speaker): random.normal() for language in ("en", "it", "de") for speaker in speakers}
+    heard, others = ({key: value for key, value in both.items() if (key[0] == "en") is side} for side in (True, False))
+    reached, _ = contrast(heard, others)
+    gains = [heard["en", s] - (others["it", s] + others["de", s]) / 2 for s in speakers]
+    expected = stats.ttest_1samp(gains, 0).confidence_interval(0.95)
+    assert (reached.mean, reached.low, reached.high) == pytest.approx((np.mean(gains), *expected))
+    apart = {("it", f"t{n}"): random.normal() for n in range(7)}
+    reached, _ = contrast(heard, apart)
+    welch = stats.ttest_ind(list(heard.values()), list(apart.values()), equal_var=False).confidence_interval(0.95)
+    assert (reached.low, reached.high, reached.n) == (pytest.approx(welch.low), pytest.approx(welch.high), 12)
+    some, _ = contrast(heard, apart | {("it", "s0"): 0.1})
+    assert some.low is None and some.mean == pytest.approx(
+        np.mean(list(heard.values())) - np.mean([*apart.values(), 0.1])
+    )
 
 
-def test_the_interval_of_a_ratio_covers():
-    """200 simulated studies of 6 speakers; .95 ± 4 standard errors of the simulation."""
-    random, inside = np.random.default_rng(0), 0
-    for _ in range(200):
-        x = 0.5 + 0.1 * random.normal(size=6)
-        y = 0.8 * (0.5 + 0.1 * (x - 0.5) / 0.1) + 0.08 * random.normal(size=6)
-        one, other = ({("en", str(n)): float(value) for n, value in enumerate(values)} for values in (y, x))
-        _, low, high = ratio_of_means(one, other)
-        inside += low is not None and high is not None and low <= 0.8 <= high
-    assert 0.89 < inside / 200 <= 1
+@pytest.mark.parametrize(("about", "expected"), [
+    ({"languages": ["en", "fi"]}, {"en"}), ({"languages": []}, "has heard none of the languages here, de, en"),
+    ({"languages": ["en", "de"]}, "has heard all"), ({"languages": 99}, "99 languages, not which"),
+    ({}, "says nothing"), ({"languages": None}, "says nothing"),
+])  # fmt: skip
+def test_which_languages_an_encoder_has_heard(about: dict, expected: set | str):
+    found = heard_here(about, {"de", "en"})
+    assert found == expected if isinstance(expected, set) else expected in found

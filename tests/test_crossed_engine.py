@@ -68,22 +68,11 @@ def _write(path: Path, speaker: str, language: str, text: str, tones_hz: list[fl
 
 @pytest.fixture
 def found(configure: Callable[..., Any], tmp_path: Path) -> Callable[..., Evidence]:
-    def of(languages: Any = (), **planted: bool) -> Evidence:
+    def of(heard: str = "[]", **planted: bool) -> Evidence:
         prepare(Folder("planted", write(tmp_path / "raw", **planted)), tmp_path / "data")
-        about = (
-            f"model.about.languages=[{','.join(languages)}]"
-            if not isinstance(languages, int)
-            else f"model.about.languages={languages}"
-        )
-        overrides = [
-            "model=mel",
-            "model.bands=40",
-            "model.context=1",
-            about,
-            "corpora=[planted]",
-            f"paths.data={tmp_path / 'data'}",
-        ]
-        return Crossed()(Bench(Settings.of(plain(configure(*overrides)))))
+        model = ["model=mel", "model.label=mine", "model.bands=40", "model.context=1", f"model.about.languages={heard}"]
+        own = configure(*model, "corpora=[planted]", f"paths.data={tmp_path / 'data'}")
+        return Crossed(control="mel_frame")(Bench(Settings.of(plain(own))))
 
     return of
 
@@ -109,7 +98,7 @@ def test_where_nothing_is_planted_languages_are_equivalent(found: Callable[..., 
 
 
 def test_a_planted_effect_of_language_is_found_for_known_and_new_speakers(found: Callable[..., Evidence]):
-    evidence = found(["en", "fi"], of_language=True, of_speaker=False)
+    evidence = found("[en,fi]", of_language=True, of_speaker=False)
     for name in ("language_effect_new_speaker", "language_effect_known_speaker"):
         effect = evidence.finding(name)
         assert effect is not None and effect.low is not None and effect.low > 0.03, effect
@@ -125,7 +114,7 @@ def test_a_planted_effect_of_language_is_found_for_known_and_new_speakers(found:
 
 
 def test_a_planted_effect_of_speakers_is_none_of_languages(found: Callable[..., Evidence]):
-    evidence = found(99, of_language=False, of_speaker=True)
+    evidence = found("99", of_language=False, of_speaker=True)
     effect = evidence.finding("speaker_effect")
     assert effect is not None and effect.low is not None and effect.low > 0.03
     assert abs(number(evidence, "language_effect_new_speaker")) < 0.03

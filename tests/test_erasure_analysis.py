@@ -77,7 +77,13 @@ def kept() -> dict[str, Evidence]:
 def evidence(configure: Callable[..., Any], kept: dict[str, Evidence]) -> Evidence:
     """Movements of all articulators are sums of the same five courses, in every language alike."""
     if not kept:
-        own = ["study=erasure", "model=mel_frame", "head.alphas=[0.01,1.0]", "analysis.draws=2"]
+        own = [
+            "study=erasure",
+            "model=mel_frame",
+            "head.alphas=[0.01,1.0]",
+            "analysis.draws=2",
+            "analysis.sentence_folds=2",
+        ]
         kept["toy"] = conducted(Settings.of(plain(configure(*own)))).evidence
     return kept["toy"]
 
@@ -120,7 +126,7 @@ def test_corpora_without_phones_are_told_so(configure: Callable[..., Any], monke
     from tractprobe.data import phone_labels
 
     monkeypatch.setattr(phone_labels, "phone_counts", lambda corpus: {})
-    own = ["study=erasure", "model=mel_frame", "head.alphas=[1.0]", "analysis.draws=1"]
+    own = ["study=erasure", "model=mel_frame", "head.alphas=[1.0]", "analysis.draws=1", "analysis.sentence_folds=2"]
     found = conducted(Settings.of(plain(configure(*own)))).evidence
     finding = found.finding("damage_to_phones")
     assert finding is not None and finding.value is None and "phone" in finding.says

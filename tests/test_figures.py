@@ -142,3 +142,15 @@ def test_names_of_pictures_fit_into_file_systems_and_stay_apart(tmp_path: Path):
     assert list(drawings(layer_tables(rows("hubert", [0])))) == [
         "layers.png", "matrix-hubert-ridge-r-by-held-out-language.png"
     ]  # fmt: skip
+
+
+def test_a_mean_without_interval_has_no_bar_and_the_table_says_why():
+    """Two speakers of each language have an interval; where one is left of a language, the mean over it has none."""
+    every = rows("hubert", [0, 1])
+    one_left = [row for row in every if row["language"] != "it" or row["speaker"] == "a"]
+    for kept, bars in ((every, 2), (one_left, 0)):
+        tables = layer_tables(kept)
+        _, axes = drawn(tables)
+        assert sum(len(bar.get_segments()) for bar in axes.collections) == bars
+        said = "a mean over it has no interval: one speaker does not tell how others differ" in str(tables[0])
+        assert said == (bars == 0)

@@ -16,6 +16,7 @@ from tractprobe.evidence.inference import (
     paired,
     sign_flip_p,
     speakers_needed,
+    t_p,
 )
 from tractprobe.runs.estimate import interval, standard_error
 
@@ -148,7 +149,16 @@ def test_a_speaker_is_flipped_in_all_languages_at_once():
     flips = [mean(signs) for signs in itertools.product((1, -1), repeat=5)]
     expected = np.mean(np.array(flips) >= flips[0] - 1e-12)
     assert sign_flip_p(scores(table)) == pytest.approx(expected)
-    assert sign_flip_p(scores(np.full((4, 6), 0.1))) == 2 / 2**4  # four speakers can never reach .05
+    assert sign_flip_p(scores(np.full((5, 6), 0.1))) == 2 / 2**5  # five speakers can never reach .05
+
+
+def test_p_is_that_of_the_t_test_and_agrees_with_the_interval():
+    sample = NORMAL(size=7) + 0.6
+    p = t_p(scores(sample[:, None]))
+    assert p == pytest.approx(stats.ttest_1samp(sample, 0).pvalue)
+    found = effect(scores(sample[:, None]), 1 - p)
+    assert min(abs(found.low), abs(found.high)) == pytest.approx(0, abs=1e-9)
+    assert t_p({("a", "s"): 0.4}) is None and t_p(scores(np.full((4, 1), 0.125))) == 0.0
 
 
 def test_drawn_sign_flips_agree_with_the_interval_s_test_for_many_speakers():

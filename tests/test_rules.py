@@ -59,7 +59,9 @@ def test_superiority_is_judged_by_the_interval_alone(claim: str, analysis: str, 
 @pytest.mark.parametrize("claim", [claim for claim in CLAIMS], ids=lambda claim: claim.name)
 def test_no_interval_decides_nothing(claim: Claim):
     for reading in claim.readings:
-        names = [each.name for each in SUPPORTING[reading.analysis] if each.name.startswith(reading.finding.rstrip("*"))]
+        names = [
+            each.name for each in SUPPORTING[reading.analysis] if each.name.startswith(reading.finding.rstrip("*"))
+        ]
         without = dict(SUPPORTING)
         for name in names:
             own = tuple(replace(each, low=None, high=None, p=None) if each.name == name else each
@@ -131,7 +133,7 @@ def test_how_many_speakers_would_decide_is_told_if_every_undecided_reading_tells
     judgement = judged(BY_NAME["causal"], changed("steering", "steering_gain", **across, needed=23), ABOUT)
     assert judgement.verdict == "undecided" and judgement.needed == 23
     both = {**SUPPORTING, "steering": tuple(replace(each, **across, needed=needed) for each, needed in
-            zip(SUPPORTING["steering"], (23, None), strict=True))}  # fmt: skip
+            zip(SUPPORTING["steering"], (23, None, 30), strict=True))}  # fmt: skip
     assert judged(BY_NAME["causal"], both, ABOUT).needed is None
     assert judged(BY_NAME["causal"], SUPPORTING, ABOUT).needed is None
 

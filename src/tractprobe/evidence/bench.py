@@ -182,7 +182,8 @@ class Bench:
         """
         problem, states = self._posed(targets, inputs, features)
         problems = [replace(problem, split=split) for split in splits]
-        return fit(problems, states, self.device, [*splits, *kept_apart])
+        further = [split for split in splits if not any(split is kept for kept in kept_apart)]
+        return fit(problems, states, self.device, [*further, *kept_apart])
 
     def rows(
         self,
@@ -194,7 +195,7 @@ class Bench:
         """Return the test scores of each input under some splits, as ``fit`` does, where inputs differ in width."""
         problem, states = self._posed(targets, inputs, features)
         store, rule = self._summed(problem, states, splits), self._ridge(problem)
-        divisions = [Division.of(split, store) for split in splits]
+        divisions = [Division.of(split, store, problem.targets.as_they_are) for split in splits]
         by_input: dict[Label, list[ScoreRow]] = {}
         for read in inputs:
             solved = fit_divisions(store, str(read.label), divisions, rule, self.device)

@@ -115,20 +115,20 @@ def _draw_points(axes: "Axes", line: _Line, style: Mapping[str, Any]) -> None:
 def _draw_level(axes: "Axes", line: _Line, style: Mapping[str, Any]) -> None:
     (cell,) = line.cells
     axes.axhline(cell.mean, label=line.label, linewidth=1, **style)
-    axes.axhspan(*_interval(line.cells).ravel(), color=style["color"], alpha=0.1, linewidth=0)
+    if cell.low is not None and cell.high is not None:
+        axes.axhspan(cell.low, cell.high, color=style["color"], alpha=0.1, linewidth=0)
 
 
 def _draw_intervals(axes: "Axes", x: Sequence[float] | np.ndarray, cells: Sequence[Estimate], colour: Any) -> None:
-    means = np.array([cell.mean for cell in cells])
-    size = np.abs(_interval(cells) - means)
-    axes.errorbar(x, means, yerr=size, fmt="none", ecolor=colour, elinewidth=1, capsize=2, alpha=0.5)
-
-
-def _interval(cells: Sequence[Estimate]) -> np.ndarray:
-    """Return the ends of intervals (2, cell), which are the mean itself where there is no interval."""
-    lows = [cell.mean if cell.low is None else cell.low for cell in cells]
-    highs = [cell.mean if cell.high is None else cell.high for cell in cells]
-    return np.array([lows, highs])
+    """Draw the intervals that there are: a mean without one has no bar."""
+    bars = [
+        (place, cell.mean, max(0.0, cell.mean - cell.low), max(0.0, cell.high - cell.mean))  # but for rounding
+        for place, cell in zip(x, cells, strict=True)
+        if cell.low is not None and cell.high is not None
+    ]
+    if bars:
+        places, means, below, above = np.array(bars).T
+        axes.errorbar(places, means, yerr=(below, above), fmt="none", ecolor=colour, elinewidth=1, capsize=2, alpha=0.5)
 
 
 def _write_beside(axes: "Axes", levels: Sequence[tuple[_Line, str]]) -> None:

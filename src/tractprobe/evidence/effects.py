@@ -1,12 +1,15 @@
 """Effects from rows of scores: paired by speaker and channel, over speakers and languages, and the same in parts."""
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
+
+import numpy as np
+from scipy.special import stdtr
 
 from tractprobe.evidence.inference import effect, sign_flip_p, speakers_needed
 from tractprobe.evidence.record import Finding, Part
-from tractprobe.runs.estimate import Scores
+from tractprobe.runs.estimate import Scores, interval
 from tractprobe.runs.result import Row
 
 Key = tuple[str, str, str]
@@ -111,6 +114,34 @@ def finding(
         name, says, reached.mean, reached.low, reached.high, unit, OVER, cells.count(), p=p, margin=margin,
         needed=needed, by=cells.parts(fisher=fisher),
     )  # fmt: skip
+
+
+def finding_over_draws(
+    name: str, says: str, own: Cells, draws: Sequence[Cells], margin: float | None = None
+) -> Finding:
+    """Return what an effect exceeds the mean of several draws of a control by, over speakers and draws.
+
+    Its interval holds 0 as often as it says if the effect is one more draw: with the standard error se of the mean
+    difference over speakers, and s the deviation of the m draws' means, its variance is se² + s² (1 + 1/m), with the
+    degrees of freedom of Satterthwaite (1946). Otherwise a lucky draw would exceed the others for certain, since the
+    same speakers have heard all of them. A single draw tells nothing about draws: there is no interval.
+    """
+    found = finding(name, says, own.minus(Cells.mean(draws)), tested=True, margin=margin)
+    if found.value is None:
+        return found
+    over = effect(own.minus(Cells.mean(draws)).of_speakers())
+    if len(draws) < 2 or over.se is None or over.df is None:
+        reason = "" if over.se is None else "; no interval, as there is one draw"
+        return replace(found, says=f"{found.says}{reason}", low=None, high=None, p=None, needed=None)
+    each = [effect(own.minus(draw).of_speakers()).mean for draw in draws]
+    parts = (over.se**2, float(np.var(each, ddof=1)) * (1 + 1 / len(draws)))
+    if not (se := sum(parts) ** 0.5):
+        return found
+    df = sum(parts) ** 2 / (parts[0] ** 2 / over.df + parts[1] ** 2 / (len(draws) - 1))
+    low, high = interval(over.mean, se, df, found.level)
+    p = 2 * float(stdtr(df, -abs(over.mean) / se))
+    count = found.n | {"draws": len(draws)}
+    return replace(found, low=low, high=high, p=p, over=f"{OVER}; interval over speakers and draws", n=count)
 
 
 def point(x: object, cells: Cells, *, fisher: bool = True) -> list:

@@ -85,11 +85,26 @@ def equivalence(differences: Scores, margin: float) -> Equivalence:
     return Equivalence(estimate, margin, p, equivalent)
 
 
+def t_p(differences: Scores) -> float | None:
+    """Return the two-sided p of no difference by which ``effect`` leaves out 0; ``None`` where it has no interval.
+
+    Unlike flips of signs, which cannot reach .05 with five speakers or fewer, it takes contributions to be normal.
+    """
+    from scipy.special import stdtr
+
+    estimate = effect(differences)
+    if estimate.se is None or estimate.df is None:
+        return None
+    if estimate.se == 0:
+        return float(estimate.mean == 0)
+    return float(2 * stdtr(estimate.df, -abs(estimate.mean) / estimate.se))
+
+
 def sign_flip_p(differences: Scores, draws: int = DRAWS, seed: int = 0) -> float:
     """Return the two-sided p of differences that are as likely with either sign, a speaker's all at once.
 
     All 2^n flips are counted for up to 14 speakers; beyond, so many draws and the observed one (Phipson and Smyth,
-    2010). The smallest p of n speakers is 2^(1 - n): four can never reach .05.
+    2010). The smallest p of n speakers is 2^(1 - n): five can never reach .05.
     """
     table = table_of({key: value for key, value in differences.items() if np.isfinite(value)})
     n = np.isfinite(table).sum(axis=0)

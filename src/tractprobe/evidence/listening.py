@@ -37,7 +37,7 @@ class Listener:
     @cached_property
     def fits(self) -> list[Fitted]:
         """The heads, fitted to all of the development side."""
-        return self.bench.fit(list(self.splits))
+        return self.bench.fit(list(self.splits), self.bench.targets("ema"))
 
     @cached_property
     def layers(self) -> list[Label]:
@@ -59,7 +59,7 @@ class Listener:
         """Return r of heads at the chosen layers that are fitted to, and tested on, what a bench's corpora hold."""
         inputs = [read for read in self.bench.inputs if read.label in self.layers]
         within = [split.within(self.ids) for split in self.splits]
-        return self.chosen([fitted.rows() for fitted in heard.fit(within, inputs=inputs)])
+        return self.chosen([fitted.rows() for fitted in heard.fit(within, heard.targets("ema"), inputs)])
 
 
 def listening(fitted: Fitted, heard: Bench, states: HiddenStates, ids: Collection[str]) -> Fitted:

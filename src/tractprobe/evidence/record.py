@@ -17,6 +17,7 @@ from tractprobe.system.files import read_json, write_json
 
 SCHEMA = 1
 
+
 class DoesNotApply(TractprobeError):
     """An analysis has nothing to ask of this encoder, or of these corpora; the message says why, in a sentence.
 

@@ -133,7 +133,7 @@ CLAIMS = (
     Claim(
         "speaker_affine",
         "speaker-affine",
-        "An affine map turns one speaker's read-out into another's.",
+        "An affine map goes at least .8 of the way from one speaker's read-out to another's own heads.",
         (
             Reading("speakers", "affine_share", "superiority", "of the way from no map to own heads", bound=0.8),
             Reading("speakers", "mixing_gain", "superiority", "more than an offset and a scale per channel", gate=True),
@@ -156,7 +156,7 @@ CLAIMS = (
     Claim(
         "kept_by_tokens",
         "kept by tokens",
-        "Discrete units of the encoder keep the movements.",
+        "Discrete units of the encoder keep at least .9 of the movements that its states hold.",
         (Reading("tokens", "movements_kept_*", "superiority", "share of what the states hold", bound=0.9),),
     ),
     Claim(
@@ -166,6 +166,7 @@ CLAIMS = (
         (
             Reading("steering", "steering_gain", "superiority", "more than random directions of equal norm"),
             Reading("steering", "steering_specificity", "superiority", "more than it moves other articulators"),
+            Reading("steering", "steering_beyond_carried", "superiority", "more than blocks only pass on", gate=True),
         ),
         asked_of=_is_trained,
     ),

@@ -192,6 +192,8 @@ class LayerTable:
                 "r of several folds is a mean of theirs, not r over all their frames: results of an earlier version do "
                 "not hold what is pooled; remove them and run again"
             )
+        if alone := sorted({name for cell in self.cells.values() if cell.n > 1 for name in cell.alone}):
+            notes.append(f"a mean over {', '.join(alone)} has no interval: one speaker does not tell how others differ")
         if names := ", ".join(sorted({row["speaker"] for row in self.score_rows if row["own_scale"]})):
             notes.append(f"mm of {names} by their own test frames, there being no others; r is unaffected")
         return notes

@@ -71,10 +71,20 @@ class Judgement:
 
     @property
     def needed(self) -> int | None:
-        """How many speakers would decide its undecided readings, where all of them tell."""
-        numbers = [read.finding.needed if read.finding else None for read in self.reads if read.verdict == UNDECIDED]
-        known = [number for number in numbers if number is not None]
-        return max(known) if self.verdict == UNDECIDED and known and len(known) == len(numbers) else None
+        """How many speakers would decide its undecided readings, where all of them tell and these are too few."""
+        undecided = [read.finding for read in self.reads if read.verdict == UNDECIDED]
+        numbers = [
+            finding.needed
+            for finding in undecided
+            if finding and finding.needed and finding.needed > speakers_of(finding)
+        ]
+        return max(numbers) if self.verdict == UNDECIDED and numbers and len(numbers) == len(undecided) else None
+
+
+def speakers_of(finding: Finding) -> int:
+    """Return how many speakers a finding is over; 0 where it does not say."""
+    speakers = finding.n.get("speakers", 0)
+    return speakers if type(speakers) is int else 0
 
 
 def judged(claim: Claim, evidence: Mapping[str, Sequence[Finding]], about: Mapping[str, Any]) -> Judgement:

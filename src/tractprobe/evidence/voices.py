@@ -2,8 +2,8 @@
 
 A voice is a speaker in all languages that he speaks or, if every speaker of several languages has enough speech, in one
 half of them, so that speakers can be compared across languages, too. Sentences are dealt into five parts, those of each
-language alike: heads are fitted on two of them, maps on two others and both tested on the fifth, in up to five rotations.
-So whatever is tested is a sentence that nothing was fitted on.
+language alike: heads are fitted on two of them, maps on two others and both tested on the fifth, in up to five
+rotations. So whatever is tested is a sentence that nothing was fitted on.
 """
 
 import hashlib

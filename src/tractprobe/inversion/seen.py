@@ -71,7 +71,8 @@ def _rule(card: HeadCard) -> SplitRule | None:
     own = {key.removeprefix("split."): value for key, value in differences.items() if key.startswith("split.")}
     option = "language" if "by" in own or by not in (*OF_EVERY_UTTERANCE, "sentence") else by  # what own differs from
     shipped: Any = OmegaConf.to_container(OmegaConf.load(conf_dir() / "split" / f"{option}.yaml"))
-    settings = {key: value for key, value in shipped.items() if key != "_target_"} | {"by": by, "unlabelled": "error"}
+    settings: dict[str, Any] = {key: value for key, value in shipped.items() if key != "_target_"}
+    settings |= {"by": by, "unlabelled": "error"}
     numbers = {key: value for key, value in own.items() if key not in ("by", "unlabelled")}
     if not set(own) <= set(settings) or own.get("by", by) != by or not all(map(_is_plausible, numbers.values())):
         return None

@@ -97,7 +97,15 @@ class Film:
     html: str
 
 
-Block = Text | Caveats | Command | Grid | Pictures | Film
+@dataclass(frozen=True)
+class Folded:
+    """Blocks that one has to open together."""
+
+    title: str
+    blocks: "tuple[Block, ...]"
+
+
+Block = Text | Caveats | Command | Grid | Pictures | Film | Folded
 
 
 @dataclass(frozen=True)

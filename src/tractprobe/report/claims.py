@@ -18,6 +18,9 @@ _FIELDS = ("corpora", "encoder", "claim", "verdict", "answer", "finding", "effec
            "over", "p", "margin", "speakers_needed", "missing", "why")  # fmt: skip
 
 
+_LONGEST = 110  # letters of a reason in a cell; all of it stands below
+
+
 def judgements(group: Group) -> dict[Subject, list[Judgement]]:
     """Return the verdict on each claim about each encoder of a group."""
     return {
@@ -79,7 +82,7 @@ def _cell(judgement: Judgement) -> Cell:
     if judgement.needed is not None:
         small.append(f"about {judgement.needed} speakers would decide")
     if judgement.why and (judgement.verdict != "supported" or judgement.why.startswith("without")):
-        small.append(judgement.why)
+        small.append(judgement.why if len(judgement.why) <= _LONGEST else f"{judgement.why[: _LONGEST - 1]}…")
     shown = "" if finding is None or finding.value is None else effect(finding)
     return Cell(shown, judgement.verdict, tuple(small))
 

@@ -10,7 +10,8 @@ from tractprobe.evidence.record import Record
 from tractprobe.report.collect import settings_of, subject_of
 from tractprobe.runs.estimate import Estimate
 
-_SAME = ("condition", "language", "speaker", "r", "layer")
+_KEYS = ("language", "speaker", "r", "layer")  # a layer is an encoder's own
+_AVERAGED = ("channel", "articulator", "fold", "sentence", "seed", "draw")
 _FAMILY_LEVEL = 0.95
 
 Key = tuple[str, ...]
@@ -80,25 +81,21 @@ def compared(records: Sequence[Record]) -> Comparisons:
 
 
 def _scores(record: Record, notes: list[str]) -> dict[str, dict[Key, float]]:
-    """Return condition to (language, speaker, whatever else tells rows apart) to r; what is there twice is no score.
+    """Return condition to (language, speaker, channel and the like) to r; what is there twice is no score.
 
-    Names and whole numbers tell rows apart; other numbers are further scores.
+    Channels, folds and the like are averaged, over what two encoders both have. Whatever else is a name is part of the
+    condition, and never averaged; other numbers are further scores.
     """
     found: dict[str, dict[Key, float]] = {}
     twice: set[str] = set()
-    for row in record.evidence.rows:
-        if not _is_score(row):
-            continue
-        condition = str(row.get("condition", ""))
-        also = sorted(
-            (str(name), str(value))
-            for name, value in row.items()
-            if name not in _SAME and type(value) in (str, int, bool)
-        )
-        key = (str(row["language"]), str(row["speaker"]), *(f"{name}={value}" for name, value in also))
-        if key in found.setdefault(condition, {}):
+    for row in filter(_is_score, record.evidence.rows):
+        named = [name for name, value in row.items() if type(value) in (str, bool) and name not in _KEYS + _AVERAGED]
+        condition = ", ".join(str(row[name]) for name in sorted(named, key=lambda name: (name != "condition", name)))
+        also = [f"{name}={row[name]}" for name in _AVERAGED if name in row]
+        own, key = found.setdefault(condition, {}), (str(row["language"]), str(row["speaker"]), *also)
+        if key in own:
             twice.add(condition)
-        found[condition][key] = float(row["r"])
+        own[key] = float(row["r"])
     for condition in sorted(twice):
         notes.append(f"{condition or 'scores'} of {subject_of(record).label}: several scores of one speaker")
         del found[condition]

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator
 
-from tractprobe.report.blocks import Block, Caveats, Cell, Command, Document, Film, Grid, Pictures, Text
+from tractprobe.report.blocks import Block, Caveats, Cell, Command, Document, Film, Folded, Grid, Pictures, Text
 from tractprobe.report.figures import described
 from tractprobe.report.palette import SIGN_OF
 from tractprobe.system.printable import one_line
@@ -36,6 +36,11 @@ def _block(block: Block) -> Iterator[str]:
         case Pictures():
             for each in block.each:
                 yield f"- **{_text(each.whose)}**, {_text(each.figure.title)}: {_text(described(each.figure))}"
+        case Folded():
+            yield f"**{_text(block.title)}**"
+            for each in block.blocks:
+                yield ""
+                yield from _block(each)
         case Film():
             yield f"- {_text(block.title)}: moves on the page"
 

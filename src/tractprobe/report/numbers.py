@@ -1,8 +1,9 @@
 """Numbers as a report writes them: in a page, in Markdown, and in the pictures, always the same."""
 
 from tractprobe.evidence.record import Finding, Number
+from tractprobe.evidence.verdicts import speakers_of
 
-_OF_CORRELATIONS = ("r", "share", "")
+_OF_CORRELATIONS = ("r", "R²", "ρ", "share", "balanced accuracy", "cosine", "")
 DASH = "–"
 
 
@@ -51,3 +52,11 @@ def counts(n: dict[str, int]) -> str:
     ('4 speakers, 6 languages', '1 speaker')
     """
     return ", ".join(f"{count} {unit.removesuffix('s') if count == 1 else unit}" for unit, count in n.items())
+
+
+def would_decide(finding: Finding) -> str:
+    """Return how many speakers would decide at the margin that was stated, where these are too few."""
+    margin = "" if finding.margin is None else f" ± {finding.margin:g}"
+    if finding.needed is None or finding.needed <= speakers_of(finding):
+        return f"margin{margin}" if margin else ""
+    return f"about {finding.needed} speakers would decide" + (f" at{margin}" if margin else "")

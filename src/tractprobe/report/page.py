@@ -16,6 +16,7 @@ from tractprobe.report.blocks import (
     Command,
     Document,
     Film,
+    Folded,
     Grid,
     Picture,
     Pictures,
@@ -93,6 +94,9 @@ def _block(block: Block, ids: Iterator[int]) -> str:
             return f'<div class="pictures">{"".join(_picture(each, f"f{next(ids)}") for each in block.each)}</div>'
         case Film():
             return _film(block)
+        case Folded():
+            inner = "".join(_block(each, ids) for each in block.blocks)
+            return f'<details><summary>{_text(block.title)}</summary><div class="inner">{inner}</div></details>'
 
 
 def _folded(grid: Grid) -> str:

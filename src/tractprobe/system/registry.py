@@ -78,6 +78,7 @@ PUBLIC: dict[str, Place] = {
         "tractprobe.analyses.Erasure": "evidence.analyses.erasure:Erasure",
         "tractprobe.analyses.LowResource": "evidence.analyses.low_resource:LowResource",
         "tractprobe.analyses.Phones": "evidence.analyses.phones:Phones",
+        "tractprobe.analyses.Prosody": "evidence.analyses.prosody:Prosody",
         "tractprobe.analyses.Published": "evidence.analyses.published:Published",
         "tractprobe.analyses.Speakers": "evidence.analyses.speakers:Speakers",
         "tractprobe.analyses.Steering": "evidence.analyses.steering:Steering",

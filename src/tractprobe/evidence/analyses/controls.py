@@ -11,7 +11,7 @@ from tractprobe.data.splits import Split
 from tractprobe.data.targets import Positions
 from tractprobe.evidence.acoustics import matched, projections, seen_by_layer_0
 from tractprobe.evidence.bench import Bench
-from tractprobe.evidence.effects import OVER, Cells, finding, none, point, rows_of
+from tractprobe.evidence.effects import OVER, Cells, finding, finding_over_draws, none, point, rows_of
 from tractprobe.evidence.inference import effect
 from tractprobe.evidence.null import Null, ShiftedScores, reads
 from tractprobe.evidence.reached import Reached
@@ -22,6 +22,8 @@ from tractprobe.system.errors import ConfigError, RunError, TractprobeError, fir
 _SAME = 2e-3  # in r: heads of float32 on states of float16, against moments of float64
 
 Conditions = dict[str, Cells]
+Drawn = tuple[list[Cells], str]
+"""What a control reaches, once or in several draws, and what the encoder's excess over it is."""
 
 
 @dataclass(frozen=True)
@@ -92,9 +94,9 @@ class _Comparison:
             if isinstance(control, str):
                 findings.append(none(f"beyond_{name}", control))
             else:
-                conditions[name], says = control
-                difference = own.cells.minus(conditions[name])
-                findings.append(finding(f"beyond_{name}", says, difference, tested=True, margin=self.asked.margin_r))
+                draws, says = control
+                conditions[name] = Cells.mean(draws)
+                findings.append(self.beyond(f"beyond_{name}", says, own.cells, draws))
         null, mismatched = self.by_chance(own)
         findings += [self.null_finding(own, null), self.mismatched_finding(own, mismatched, conditions)]
         findings.append(self.selectivity(conditions))
@@ -103,7 +105,14 @@ class _Comparison:
             tuple(findings), tables, (self.figure(own, conditions, null),), rows_of(conditions), tuple(self.caveats)
         )
 
-    def acoustics(self) -> tuple[Cells, str]:
+    def beyond(self, name: str, says: str, own: Cells, draws: Sequence[Cells]) -> Finding:
+        """Return what the encoder exceeds a control by, of which there is one or there are several random draws."""
+        if name in ("beyond_random", "beyond_projection"):
+            return finding_over_draws(name, says, own, draws, self.asked.margin_r)
+        (control,) = draws
+        return finding(name, says, own.minus(control), tested=True, margin=self.asked.margin_r)
+
+    def acoustics(self) -> Drawn:
         """Return the best spectrum of each split."""
         encoder, each = self.bench.encoder, []
         for name in self.asked.acoustics:
@@ -120,11 +129,11 @@ class _Comparison:
         )
         won = ", ".join(f"{model} in {count}" for model, count in Counter(best.models.values()).most_common())
         return (
-            best.cells,
+            [best.cells],
             f"r of the encoder minus that of the best of {len(each)} spectra (by validation: {won} splits)",
         )
 
-    def twins(self) -> tuple[Cells, str] | str:
+    def twins(self) -> Drawn | str:
         """Return the mean over draws of the architecture's weights, each at its own best layer."""
         arguments = self.bench.settings.model.arguments
         own = arguments.get("random_seed", arguments.get("seed"))  # no draw is the encoder itself
@@ -136,9 +145,9 @@ class _Comparison:
         if not self.random:
             return "no random weights were drawn (analysis.random_seeds=0)"
         says = f"r of the encoder minus that of its architecture with random weights, mean of {len(self.random)} draws"
-        return Cells.mean(each.cells for each in self.random), says
+        return [each.cells for each in self.random], says
 
-    def projected(self) -> tuple[Cells, str] | str:
+    def projected(self) -> Drawn | str:
         """Return the mean over random projections of a spectrum to the encoder's width."""
         features = projections(self.bench.encoder, range(1, self.asked.projections + 1))
         if not features:
@@ -151,9 +160,9 @@ class _Comparison:
             f"r of the encoder minus that of {features[0].width} random projections of log-mel frames within "
             f"{features[0].window_s:.3g} s, mean of {len(each)} draws"
         )
-        return Cells.mean(each), says
+        return each, says
 
-    def voice(self) -> tuple[Cells, str] | str:
+    def voice(self) -> Drawn | str:
         """Return the best of what pitch, voicing and loudness tell."""
         try:
             each = [Reached.of(self.bench.other(self.bench.option(name)), self.splits) for name in self.asked.voice]
@@ -162,7 +171,7 @@ class _Comparison:
             return f"pitch and loudness could not be read: {first_line(error)}"
         if not each:
             return "no control by pitch and loudness was asked for (analysis.voice=[])"
-        return Reached.best_of(each).cells, "r of the encoder minus that of pitch, voicing and loudness"
+        return [Reached.best_of(each).cells], "r of the encoder minus that of pitch, voicing and loudness"
 
     def by_chance(self, own: Reached) -> tuple[Null | None, Cells]:
         """Return r of the test's predictions against shifted movements, and against those of other sentences."""

@@ -60,8 +60,8 @@ class Curves:
         ceiling = effect(sentence.cells.of_speakers()).mean
         figures = (_layers_figure(bench.labels, curves, ceiling), _sizes_figure(sizes, ceiling), coded.figure())
         caveats.append(
-            "the ceiling, held-out sentences, knows the speakers and more utterances than held-out languages do; "
-            "the analysis crossed compares with equal minutes"
+            "the ceiling, held-out sentences, knows the speakers and more utterances than held-out languages do, and r "
+            "pools what its folds' heads read, which differ; the analysis crossed compares with equal minutes"
         )
         conditions = {
             "language": language.cells,

@@ -72,7 +72,7 @@ class Downstream:
             tuple(finding for evidence in both for finding in evidence.findings),
             tuple(table for evidence in both for table in evidence.tables),
             tuple(figure for evidence in both for figure in evidence.figures),
-            caveats=(*_CAVEATS, *left_out),
+            caveats=(*_CAVEATS, _read(own), *left_out),
         )
 
     def of_scores(self, prefix: str, whose: str, scores: Mapping[str, float]) -> Evidence:
@@ -156,6 +156,12 @@ def own_scores(bench: Bench) -> tuple[dict[str, float], tuple[str, ...]]:
             continue
         scores[option[record.model]] = float(finding.value)
     return scores, tuple(left_out)
+
+
+def _read(own: Mapping[str, float]) -> str:
+    """Say which records were there, since a finished analysis is not made again when there are more."""
+    names = ", ".join(own) or "none of SUPERB's models"
+    return f"layer curves were there of {names}; remove this folder and type the command again once there are more"
 
 
 def _comparable(identity: Mapping[str, Any]) -> dict[str, Any]:

@@ -24,8 +24,8 @@ from tractprobe.evidence.erased import (
     TONGUE,
     UNHEARD,
     Hits,
+    Regained,
     matched,
-    regained,
     sites_of,
 )
 from tractprobe.evidence.erasure import Eraser
@@ -64,6 +64,8 @@ class Erasure:
     ----------
     by
         What is held out: language, speaker or corpus.
+    sentence_folds
+        Into how many parts sentences are divided for what is fitted and tested in the same language, or speaker.
     draws
         Of random directions.
     margin_r
@@ -71,6 +73,7 @@ class Erasure:
     """
 
     by: str = "language"
+    sentence_folds: int = 5
     draws: int = 3
     margin_r: float = 0.03
 
@@ -80,14 +83,14 @@ class Erasure:
     def __call__(self, bench: Bench) -> Evidence:
         """Return the damage to phones, speakers and other articulators, and what is left of the movements."""
         targets, without_phones = _targets(bench)
-        held, known = bench.splits(self.by), bench.splits("sentence")
+        held, known = bench.splits(self.by), bench.splits("sentence", folds=self.sentence_folds)
         splits = {**held, **known}
         fits = bench.fit(list(splits.values()), bench.targets("ema"))
         labels = {name: chosen_layer(fit) for name, fit in zip(splits, fits, strict=True)}
         rule = fits[0].head
         assert isinstance(rule, Ridge)
         store = bench.moments(list(splits.values()), targets)
-        readings, regains = Readings(), Readings()
+        readings, regains, regained = Readings(), Readings(), Regained(known, self.by, bench.seed)
         sizes: dict[str, list[tuple[int, float]]] = defaultdict(list)
         for site in sites_of(bench, held, labels, store, targets, rule):
             conditions = dict(site.conditions(self.draws, bench.seed))
@@ -95,7 +98,7 @@ class Erasure:
             for erased, how, condition in matched(site, self.draws):
                 readings.include(erased, how, rows[condition])
                 sizes[erased if how == ITSELF else f"{how} for {erased}"].append(_size(conditions[condition]))
-            for name, each in regained(site, known, self.by, targets, bench.seed).items():
+            for name, each in regained.at(site, targets).items():
                 regains.include(name, ITSELF, each)
         hits = Hits()
         for site in sites_of(bench, known, labels, store, targets, rule):

@@ -1,6 +1,6 @@
 """Low resource: what minutes of a language add to heads that know other languages, and what they are worth alone."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, NamedTuple
 
@@ -9,6 +9,7 @@ from tractprobe.corpora.prepared.texts import sentence
 from tractprobe.data.splits import Split, SplitRule
 from tractprobe.evidence.bench import Bench, chosen_layer
 from tractprobe.evidence.findings import finding
+from tractprobe.evidence.in_turn import fitted_in_turn
 from tractprobe.evidence.inference import differences, effect
 from tractprobe.evidence.record import Column, Evidence, Figure, Finding, Level, Part, Series, Table
 from tractprobe.evidence.voices import parts_of
@@ -66,25 +67,23 @@ class LowResource:
     def __call__(self, bench: Bench) -> Evidence:
         """Return r against minutes for heads on other languages and minutes of the language, together and alone."""
         rule = bench.rule("sentence", validation_folds=self.validation_folds)
-        cases = [case for language in _languages(bench) for case in self._cases(bench, language, rule)]
+        parts = parts_of(bench)
+        cases = [case for language in _languages(bench) for case in self._cases(bench, language, parts, rule)]
         if not any(case.minutes for case, _ in cases):
             raise ConfigError(
                 f"no language has {min(self.minutes):g} min that can be learned from (three fifths of the sentences of "
                 "the speakers that are not tested): give analysis.minutes=[<fewer>] or analysis.held_out_speakers=false"
             )
-        fits = bench.fit([split for _, split in cases])
-        read = _Read([(case, fit) for (case, _), fit in zip(cases, fits, strict=True)], self.margin_r)
-        return Evidence(
-            read.findings(),
-            (read.table(),),
-            (read.figure(),),
-            read.tidy(),
-            self._caveats(bench, [case for case, _ in cases]),
-        )
+        fits = fitted_in_turn(bench, [split for _, split in cases])
+        read = _Read(((case, fit) for (case, _), fit in zip(cases, fits, strict=True)), self.margin_r)
+        caveats = self._caveats(bench, cases)
+        return Evidence(read.findings(), (read.table(),), (read.figure(),), read.tidy(), caveats)
 
-    def _cases(self, bench: Bench, language: str, rule: SplitRule) -> Iterator[tuple[_Case, Split]]:
+    def _cases(
+        self, bench: Bench, language: str, parts: Mapping[str, int], rule: SplitRule
+    ) -> Iterator[tuple[_Case, Split]]:
         """Yield what heads learn from for each group of the language's speakers that is tested."""
-        parts, entries = parts_of(bench), list(bench.entries.values())
+        entries = list(bench.entries.values())
         of_language = [entry for entry in entries if entry.language == language]
         groups = self._groups(sorted({entry.speaker for entry in of_language}))
         sides = []
@@ -116,18 +115,22 @@ class LowResource:
         count = min(self.speaker_folds, len(speakers))
         return [speakers[number::count] for number in range(count)] if count > 1 else []
 
-    def _caveats(self, bench: Bench, cases: Sequence[_Case]) -> tuple[str, ...]:
-        counts = {
-            minutes: len({case.language for case in cases if case.minutes == minutes})
-            for minutes in sorted({case.minutes for case in cases})
-        }
+    def _caveats(self, bench: Bench, cases: Sequence[tuple[_Case, Split]]) -> tuple[str, ...]:
+        languages: dict[float, set[str]] = {}
+        for case, _ in cases:
+            languages.setdefault(case.minutes, set()).add(case.language)
+        counts = {minutes: len(of) for minutes, of in sorted(languages.items())}
         told = ["Languages by minutes: " + ", ".join(f"{minutes:g} min {n}" for minutes, n in counts.items()) + "."]
         told.append(
             "Tested speakers are unknown in every condition, so minutes teach the language alone."
             if self.held_out_speakers
             else "Tested speakers can be known: where each has one language, minutes teach the speaker as well."
         )
-        if left := sorted(set(_languages(bench)) - {case.language for case in cases}):
+        minutes = [
+            _minutes([bench.entries[id_] for id_ in split.development]) for case, split in cases if not case.minutes
+        ]
+        told.append(f"Heads on other languages know {min(minutes):.1f} to {max(minutes):.1f} min of these.")
+        if left := sorted(set(_languages(bench)) - languages[0.0]):
             told.append(f"Left out, since no speaker can be held out: {', '.join(left)}.")
         return tuple(told)
 
@@ -146,7 +149,7 @@ def _minutes(entries: Sequence[Entry]) -> float:
 class _Read:
     """Scores of every case at the layer that its own validation chose."""
 
-    def __init__(self, fits: Sequence[tuple[_Case, Fitted]], margin_r: float):
+    def __init__(self, fits: Iterable[tuple[_Case, Fitted]], margin_r: float):
         self.margin_r = margin_r
         self.rows: list[tuple[_Case, ScoreRow]] = [
             (case, row) for case, fit in fits for row in fit.rows() if row["layer"] == chosen_layer(fit)
@@ -169,19 +172,16 @@ class _Read:
     def findings(self) -> tuple[Finding, ...]:
         """Return what minutes add to other languages, and what other languages are worth in minutes."""
         fewest, most = self.minutes[0], self.minutes[-1]
-        others, zero = f"r of heads that know other languages only, {OTHERS}", 0.0
-        found = [
-            finding("others_r", others, self.scores(OTHERS, zero), "r", _OVER),
-            self._gain("gain_fewest", (ADDED, fewest), (OTHERS, zero), f"r that {fewest:g} min of the language add to others"),
-            self._gain("gain_most", (ADDED, most), (OTHERS, zero), f"r that {most:g} min of the language add to others"),
-            self._gain("others_over_alone", (OTHERS, zero), (ALONE, fewest), f"r of other languages alone minus r of {fewest:g} min "
-                       "of the language alone"),
-            self._gain("others_over_most", (OTHERS, zero), (ALONE, most), f"r of other languages alone minus r of {most:g} min "
-                       "of the language alone"),
-        ]  # fmt: skip
-        return tuple(found)
+        others, minus = (OTHERS, 0.0), "r of heads that know other languages only minus r of heads that know only"
+        return (
+            finding("others_r", "r of heads that know other languages only", self.scores(*others), "r", _OVER),
+            self._gain("gain_fewest", f"r that {fewest:g} min of the language add to others", (ADDED, fewest), others),
+            self._gain("gain_most", f"r that {most:g} min of the language add to others", (ADDED, most), others),
+            self._gain("others_over_fewest", f"{minus} {fewest:g} min of the language", others, (ALONE, fewest)),
+            self._gain("others_over_most", f"{minus} {most:g} min of the language", others, (ALONE, most)),
+        )
 
-    def _gain(self, name: str, one: tuple[str, float], other: tuple[str, float], says: str) -> Finding:
+    def _gain(self, name: str, says: str, one: tuple[str, float], other: tuple[str, float]) -> Finding:
         values = differences(self.scores(*one), self.scores(*other))
         parts = []
         for language in sorted({language for language, _ in values}):
@@ -195,12 +195,15 @@ class _Read:
 
     def _points(self) -> dict[str, list[tuple[float, Any]]]:
         each = {condition: [0.0] if condition == OTHERS else self.minutes for condition in (OTHERS, ADDED, ALONE)}
-        return {name: [(minutes, effect(self.scores(name, minutes))) for minutes in each[name]] for name in each}
+        return {
+            name: [(minutes, effect(scores)) for minutes in each[name] if (scores := self.scores(name, minutes))]
+            for name in each
+        }
 
     def table(self) -> Table:
         """Return r by condition and minutes."""
-        columns = (Column("condition"), Column("minutes", "min"), Column("r", "r"), Column("low", "r"), Column("high", "r"),
-                   Column("speakers"), Column("languages"))  # fmt: skip
+        names = {"condition": "", "minutes": "min", "r": "r", "low": "r", "high": "r", "speakers": "", "languages": ""}
+        columns = tuple(Column(name, unit) for name, unit in names.items())
         rows = [
             {"condition": name, "minutes": minutes, "r": reached.mean, "low": reached.low, "high": reached.high,
              "speakers": reached.n, "languages": reached.languages}
@@ -215,8 +218,8 @@ class _Read:
             Series(name, tuple([minutes, reached.mean, reached.low, reached.high] for minutes, reached in points[name]))
             for name in (ADDED, ALONE)
         )
-        level = Level(f"{OTHERS}, no minutes", points[OTHERS][0][1].mean)
-        return Figure("minutes", "r by minutes of the tested language", "minutes", "r", series, levels=(level,))
+        levels = tuple(Level("others, no minutes", reached.mean) for _, reached in points[OTHERS])
+        return Figure("minutes", "r by minutes of the tested language", "minutes", "r", series, levels=levels)
 
     def tidy(self) -> tuple[dict[str, Any], ...]:
         """Return each speaker's score by condition, with the layer that was read."""

@@ -44,8 +44,8 @@ _ASKED = {
     "minus how far vectors of the same length in random directions move them either way",
     "steering_specificity": "by how much later read-outs of the moved channel move, minus how far those of other "
     "channels do either way",
-    "steering_beyond_carried": "by how much later read-outs of the moved channel move, minus what they would read if "
-    "blocks only passed on what was added",
+    "steering_response": "by how much what sub-layers of the blocks above say in answer moves later read-outs of the "
+    "moved channel the same way, minus how far their answers to random directions of equal length do either way",
     "steering_phones": "by how much scores of phones move at later layers, minus by how much they do along random "
     "directions of equal length (root mean square over phones, of scores from 0 to 1)",
     "steering_phones_follow": "correlation over phones between how their scores move and where the moved channel is in "
@@ -53,9 +53,9 @@ _ASKED = {
 }
 _KIND = {PATTERN: "along its pattern", WEIGHTS: "along its weights"}
 _CAVEATS = (
-    "A read-out that moves at later layers shows that these carry and do not undo what was added. It does not show "
-    "that the model computes with it, nor that it did so before anything was added: blocks add to what they are given, "
-    "and steering_beyond_carried says how much is more than that.",
+    "A read-out that moves at later layers shows that these carry and do not undo what was added. That alone is no use "
+    "of it: blocks pass on what they are given, trained or not. What sub-layers themselves add in answer is "
+    "steering_response; even that does not show that the model relies on it where nothing was added.",
     "Patterns move along whatever varies with a channel, so other articulators move with it as they do in speech; the "
     "table has what the same layer reads at once beside what later layers read.",
     "States are moved by one or two deviations of a read-out in 0.2 s, which real speech may never do.",
@@ -156,15 +156,15 @@ class Steering:
         moments = LayerMoments(store, str(at), division)
         space = StateSpace.of(*states_of_groups(store, moments.rows, division.development))
         weight = head.weight.cpu()
-        of_phones = torch.full((len(phones), len(moved)), torch.nan, dtype=torch.float64)
         here = weight[labels.index(at)][:, moved]
-        for which, part_ in moments.of(division.development):
-            rows = [phones.index(column) for column in which if column in phones]
+        of_phones = torch.full((len(phones), len(moved)), torch.nan, dtype=torch.float64)
+        for which, side in moments.of(division.development):
             own = [number for number, column in enumerate(which) if column in phones]
-            of_phones[rows] = (part_.xy[:, own] / part_.y[own]).T @ here
+            of_phones[[phones.index(which[number]) for number in own]] = (side.xy[:, own] / side.y[own]).T @ here
+        heard = of_phones.isfinite().all(dim=1)  # the others occur in what is held out alone
         above = torch.stack([weight[labels.index(layer)] for layer in later])
         names = tuple(channels[column].name for column in moved)
-        return ReadOuts(at, names, space, here, above[:, :, moved], above[:, :, phones], of_phones)
+        return ReadOuts(at, names, space, here, above[:, :, moved], above[:, :, phones][:, :, heard], of_phones[heard])
 
     def _findings(self, told: "Told", kind: str, suffix: str, without_phones: str) -> list[Finding]:
         found = []
@@ -229,8 +229,10 @@ def _slopes(told: Told, at: int) -> Table:
         Column("later", _UNIT, "later layers"),
         Column("low", _UNIT),
         Column("high", _UNIT),
-        Column("carried", _UNIT, "if only passed on"),
+        Column("carried", _UNIT, "passed on without an answer"),
+        Column("response", _UNIT, "answer of sub-layers"),
         Column("random", _UNIT, "random directions, either way"),
+        Column("response_random", _UNIT, "answer to these, either way"),
     )
     rows = []
     for kind in (PATTERN, WEIGHTS):
@@ -278,7 +280,7 @@ def _layers(told: Told) -> Figure:
     for kind in (PATTERN, WEIGHTS):
         lines[f"along the {kind}"] = told.cells(kind, False, own_slope)
         lines[f"random, as long as the {kind}, either way"] = told.cells(kind, True, own_size)
-    lines[f"{PATTERN}, if only passed on"] = told.cells(PATTERN, False, carried)
+    lines[f"along the {PATTERN}, passed on without an answer"] = told.cells(PATTERN, False, carried)
     series = []
     for name, cells in lines.items():
         reached = [(layer, effect(over_cells(cells, layer=layer))) for layer in told.later]

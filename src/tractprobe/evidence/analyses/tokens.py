@@ -20,8 +20,8 @@ from tractprobe.encoders.layers import Label
 from tractprobe.evidence.bench import Bench, chosen_layer
 from tractprobe.evidence.effects import Cells, finding, none
 from tractprobe.evidence.findings import finding as of_scores
-from tractprobe.evidence.inference import effect
 from tractprobe.evidence.record import Column, Evidence, Figure, Finding, Level, Series, Table
+from tractprobe.evidence.shares import share
 from tractprobe.evidence.units import Centroids, Units, count_of_frames, fitted_units
 from tractprobe.probes.states import HeadInput
 from tractprobe.runs.result import Row, ScoreRow
@@ -31,7 +31,6 @@ log = logging.getLogger(__name__)
 
 STATES, TRANSCRIPT, BOTH = "states", "transcript", "{}+transcript"
 _SETS = {"ema": "movements", "source": "voice", "features": "phone features"}
-_LEAST_R = 0.05  # of states, below which a share of it says nothing
 
 
 @dataclass(frozen=True)
@@ -42,6 +41,8 @@ class Tokens:
     ----------
     units
         Numbers of k-means units; for a codec, depths of codebooks are compared instead.
+    beside
+        Which of these are also read beside the transcript.
     layer
         Whose states are put into units; ``None``: the one that validation chooses in each split.
     least_frames_per_unit, frames_per_unit
@@ -51,6 +52,7 @@ class Tokens:
     """
 
     units: Sequence[int] = (50, 100, 500, 2000)
+    beside: Sequence[int] = (100,)
     layer: int | None = None
     least_frames_per_unit: int = 10
     frames_per_unit: int = 100
@@ -61,6 +63,8 @@ class Tokens:
     def __post_init__(self):
         if not self.units or min(self.units) < 2 or len(set(self.units)) < len(self.units):
             raise ConfigError(f"analysis.units={list(self.units)}: expected different numbers of 2 or more")
+        if not set(self.beside) <= set(self.units):
+            raise ConfigError(f"analysis.beside={list(self.beside)}: expected numbers of analysis.units")
         if min(self.least_frames_per_unit, self.frames_per_unit, self.iterations) < 1:
             raise ConfigError("analysis: expected 1 or more frames per unit, and iterations")
 
@@ -122,7 +126,8 @@ class Tokens:
         units, timed = [Units(bench, layer, centroids) for centroids in fitted], TimedPhones(tuple(phones))
         inputs = [HeadInput(each.name, (), (each.name,)) for each in units]
         if phones:
-            inputs += [HeadInput(BOTH.format(each.name), (), (each.name, timed.name)) for each in units]
+            beside = [each for each in units if each.width in self.beside]
+            inputs += [HeadInput(BOTH.format(each.name), (), (each.name, timed.name)) for each in beside]
         return bench.rows([split], inputs, targets, [*units, *([timed] if phones else [])])
 
     def _fitted(self, bench: Bench, layer: int, split: Split, count: int) -> Centroids:
@@ -188,15 +193,12 @@ def _findings(read: Mapping[str, Sequence[Row]], targets: Targets) -> Iterator[F
 
 
 def _kept(name: str, says: str, tokens: Cells, states: Cells) -> Finding:
-    """Return the mean over speakers of the share of r that tokens keep."""
+    """Return the mean r of tokens as a share of the mean r of states, over the speakers that have both."""
     kept, held = tokens.of_speakers(), states.of_speakers()
-    shares = {key: kept[key] / held[key] for key in kept if key in held and held[key] > _LEAST_R}
-    if len(shares) < len(held):
-        lost = f"{len(held) - len(shares)} of {len(held)} speakers in a language"
-        says = f"{says}; {lost} are left out, whose r from states is up to {_LEAST_R}"
-    if not shares:
-        return none(name, says, "share")
-    return of_scores(name, says, shares, "share", "mean over speakers, then languages", estimate=effect(shares))
+    reached = share(kept, held)
+    if reached is None:
+        return none(name, f"{says}; r from states may be 0, so that there is nothing to have a share of", "share")
+    return of_scores(name, says, kept, "share", "means over speakers, then languages", estimate=reached)
 
 
 def _said(name: str) -> str:
