@@ -40,6 +40,7 @@ class PhoneReport:
     random: Sequence[Mapping[Unit, float]]
     moved: Transcribed
     without: Sequence[str]
+    least_frames: int
     margin_r2: float
     margin_accuracy: float
 
@@ -202,9 +203,12 @@ class PhoneReport:
             for language, (out, of_all) in left.items()
         ]
         columns = (Column("language"), Column("frames", "", "frames with a phone"),
-                   Column("left_out", "", "of a phone that training lacks"), Column("share"))  # fmt: skip
+                   Column("left_out", "", f"of a phone with fewer than {self.least_frames} frames of training"), Column("share"))  # fmt: skip
         return Table(
-            "unseen_phones", "Frames whose phone training lacks, which phonetic scores leave out", columns, tuple(rows)
+            "unseen_phones",
+            "Frames whose phone training lacks or hardly has, which phonetic scores leave out",
+            columns,
+            tuple(rows),
         )
 
     def _layer_figure(self) -> Figure:
@@ -236,8 +240,8 @@ class PhoneReport:
         left = self.material.left_out(self.layers.phones)
         out, of_all = (sum(counts[place] for counts in left.values()) for place in (0, 1))
         said = [
-            f"{out} of {of_all} test frames have a phone that training lacks: phones are scored without them, features "
-            "and movements with them",
+            f"{out} of {of_all} test frames have a phone with fewer than {self.least_frames} frames of training: phones "
+            "are scored without them, features and movements with them",
             "labels say where phones begin and end; those of an aligner that heard similar features share its "
             "errors with the states",
             "a timed transcript is described linearly (three hats over the phone, and its neighbours): a richer "
