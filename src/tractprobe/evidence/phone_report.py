@@ -202,14 +202,15 @@ class PhoneReport:
             {"language": language, "frames": of_all, "left_out": out, "share": out / of_all if of_all else None}
             for language, (out, of_all) in left.items()
         ]
-        columns = (Column("language"), Column("frames", "", "frames with a phone"),
-                   Column("left_out", "", f"of a phone with fewer than {self.least_frames} frames of training"), Column("share"))  # fmt: skip
-        return Table(
-            "unseen_phones",
-            "Frames whose phone training lacks or hardly has, which phonetic scores leave out",
-            columns,
-            tuple(rows),
+        few = f"of a phone with fewer than {self.least_frames} frames of training"
+        columns = (
+            Column("language"),
+            Column("frames", "", "frames with a phone"),
+            Column("left_out", "", few),
+            Column("share"),
         )
+        title = "Frames whose phone training lacks or hardly has, which phonetic scores leave out"
+        return Table("unseen_phones", title, columns, tuple(rows))
 
     def _layer_figure(self) -> Figure:
         table = self._layer_table()
@@ -240,8 +241,8 @@ class PhoneReport:
         left = self.material.left_out(self.layers.phones)
         out, of_all = (sum(counts[place] for counts in left.values()) for place in (0, 1))
         said = [
-            f"{out} of {of_all} test frames have a phone with fewer than {self.least_frames} frames of training: phones "
-            "are scored without them, features and movements with them",
+            f"{out} of {of_all} test frames have a phone with fewer than {self.least_frames} frames of training: "
+            "phones are scored without them, features and movements with them",
             "labels say where phones begin and end; those of an aligner that heard similar features share its "
             "errors with the states",
             "a timed transcript is described linearly (three hats over the phone, and its neighbours): a richer "
