@@ -171,7 +171,7 @@ def judge(
         for each, so_far in zip(found, judged, strict=True):
             used = np.isin(true, so_far.allowed)
             if len(so_far.allowed) > 1 and used.any():
-                delta = x[used] @ each.weight[:, so_far.allowed] + each.bias[so_far.allowed]
+                delta = x[torch.from_numpy(used)] @ each.weight[:, so_far.allowed] + each.bias[so_far.allowed]
                 so_far.confusions.add(unit, true[used], so_far.allowed[delta.argmax(dim=1).numpy()])
     return judged
 

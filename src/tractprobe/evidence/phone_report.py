@@ -40,6 +40,7 @@ class PhoneReport:
     random: Sequence[Mapping[Unit, float]]
     moved: Transcribed
     without: Sequence[str]
+    least_frames: int
     margin_r2: float
     margin_accuracy: float
 
@@ -201,11 +202,15 @@ class PhoneReport:
             {"language": language, "frames": of_all, "left_out": out, "share": out / of_all if of_all else None}
             for language, (out, of_all) in left.items()
         ]
-        columns = (Column("language"), Column("frames", "", "frames with a phone"),
-                   Column("left_out", "", "of a phone that training lacks"), Column("share"))  # fmt: skip
-        return Table(
-            "unseen_phones", "Frames whose phone training lacks, which phonetic scores leave out", columns, tuple(rows)
+        few = f"of a phone with fewer than {self.least_frames} frames of training"
+        columns = (
+            Column("language"),
+            Column("frames", "", "frames with a phone"),
+            Column("left_out", "", few),
+            Column("share"),
         )
+        title = "Frames whose phone training lacks or hardly has, which phonetic scores leave out"
+        return Table("unseen_phones", title, columns, tuple(rows))
 
     def _layer_figure(self) -> Figure:
         table = self._layer_table()
@@ -222,8 +227,10 @@ class PhoneReport:
 
     def _rows(self) -> list[dict]:
         """Return the correlations that depend on the encoder, by which the report pairs encoders."""
-        by_condition = {_NAMES[model]: self._by_model(model) for model in (STATES, BOTH)}
-        by_condition["phonetic_r"] = self.layers.r.get(PHONE, {})
+        by_condition: dict[str, Mapping[Unit, float]] = {
+            **{_NAMES[model]: self._by_model(model) for model in (STATES, BOTH)},
+            "phonetic_r": self.layers.r.get(PHONE, {}),
+        }
         return [
             {"condition": condition, "language": language, "speaker": speaker, "r": r}
             for condition, scores in by_condition.items()
@@ -234,8 +241,8 @@ class PhoneReport:
         left = self.material.left_out(self.layers.phones)
         out, of_all = (sum(counts[place] for counts in left.values()) for place in (0, 1))
         said = [
-            f"{out} of {of_all} test frames have a phone that training lacks: phones are scored without them, features "
-            "and movements with them",
+            f"{out} of {of_all} test frames have a phone with fewer than {self.least_frames} frames of training: "
+            "phones are scored without them, features and movements with them",
             "labels say where phones begin and end; those of an aligner that heard similar features share its "
             "errors with the states",
             "a timed transcript is described linearly (three hats over the phone, and its neighbours): a richer "

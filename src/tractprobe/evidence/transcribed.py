@@ -241,7 +241,7 @@ def _width_of(fitted: Fitted) -> int:
 
 
 def _alphas(fitted: Fitted, label: Label) -> np.ndarray:
-    alphas = fitted.report["alpha"][fitted.problem.labels.index(label)]
+    alphas = fitted.report.get("alpha", [])[fitted.problem.labels.index(label)]
     return np.array([np.nan if alpha is None else alpha for alpha in alphas], dtype=float)
 
 

@@ -88,7 +88,7 @@ class Phones:
         read["predicted"], drawn = from_projections(material, rules, heads, self._seeds(bench, material, moved))
         margins = {"margin_r2": self.margin_r2, "margin_accuracy": self.margin_accuracy}
         random = [scores_of(each) for each in drawn]
-        return PhoneReport(material, layers, read, random, moved, without, **margins).evidence()
+        return PhoneReport(material, layers, read, random, moved, without, self.least_frames, **margins).evidence()
 
     def _seeds(self, bench: Bench, material: Material, moved: Transcribed) -> range:
         """Return no seed where a layer is no wider than the channels, so that any projection keeps all of it."""
