@@ -23,40 +23,43 @@ class Cells:
     Attributes
     ----------
     lost
-        How many were undefined, or had no partner, and are in no mean.
+        Those that were undefined, or had no partner, and are in no mean.
     """
 
     values: Mapping[Key, float]
-    lost: int = 0
+    lost: frozenset[Key] = frozenset()
 
     @classmethod
     def of(cls, rows: Iterable[Row], metric: str = "r") -> "Cells":
         """Take scores from rows, of which no two are of one language, speaker and channel."""
         values: dict[Key, float] = {}
-        lost = 0
+        lost = set()
         for row in rows:
             key = (row["language"], row["speaker"], row["channel"])
-            assert key not in values, f"{key} was scored twice"
+            assert key not in values and key not in lost, f"{key} was scored twice"
             if row[metric] is None:
-                lost += 1
+                lost.add(key)
             else:
                 values[key] = row[metric]
-        return cls(values, lost)
+        return cls(values, frozenset(lost))
+
+    @property
+    def known(self) -> frozenset[Key]:
+        """What there is, with a number or without."""
+        return self.lost | self.values.keys()
 
     @classmethod
     def mean(cls, several: Iterable["Cells"]) -> "Cells":
         """Average over repetitions, such as seeds; a cell that one of them lacks is lost."""
         each = list(several)
-        common = set.intersection(*(set(one.values) for one in each))
-        means = {key: sum(one.values[key] for one in each) / len(each) for key in sorted(common)}
-        return cls(means, max(one.lost + len(one.values) for one in each) - len(common))
+        common = sorted(set.intersection(*(set(one.values) for one in each)))
+        means = {key: sum(one.values[key] for one in each) / len(each) for key in common}
+        return cls(means, frozenset.union(*(one.known for one in each)) - means.keys())
 
     def minus(self, other: "Cells") -> "Cells":
         """Return the difference of each cell that both have."""
-        common = [key for key in self.values if key in other.values]
-        differences = {key: self.values[key] - other.values[key] for key in common}
-        either = len(self.values.keys() | other.values.keys())
-        return Cells(differences, max(self.lost, other.lost) + either - len(common))
+        differences = {key: value - other.values[key] for key, value in self.values.items() if key in other.values}
+        return Cells(differences, (self.known | other.known) - differences.keys())
 
     def of_speakers(self, articulator: str = "") -> dict[tuple[str, str], float]:
         """Return (language, speaker) to the mean over channels, of one articulator's or of all."""
@@ -105,7 +108,7 @@ def finding(
     fisher = unit == "r" and not tested
     reached = effect(values, fisher=fisher)
     if cells.lost:
-        says = f"{says}; {cells.lost} of {cells.lost + len(cells.values)} scores are undefined and in no mean"
+        says = f"{says}; {len(cells.lost)} of {len(cells.known)} scores are undefined and in no mean"
     if reached.low is None:
         says = f"{says}; no interval, as one speaker alone speaks {', '.join(reached.alone) or 'it'}"
     p = sign_flip_p(values) if tested and reached.n > 1 else None
