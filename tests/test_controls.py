@@ -123,7 +123,8 @@ OWN = Cells.of(rows({
 def test_effects_are_paired_by_channel_and_name_what_is_lost():
     other = Cells.of(rows({key: 0.1 for key in OWN.values if key != ("it", "a", "ul_y")} | {("it", "b", "ul_y"): 0.1}))
     gained = OWN.minus(other)
-    assert gained.lost == {("it", "a", "ul_y"), ("it", "b", "ul_y")} and len(gained.values) == 6
+    assert gained.missing == {("it", "a", "ul_y"), ("it", "b", "ul_y")}
+    assert gained.lost == 2 and len(gained.values) == 6
     values = gained.of_speakers()
     assert values == pytest.approx({("it", "a"): 0.8, ("it", "b"): 0.6, ("en", "a"): 0.4, ("en", "b"): 0.3})
     found = finding("beyond", "more", gained, tested=True)
@@ -140,7 +141,8 @@ def test_means_of_draws_are_over_what_all_draws_have():
     other = Cells.of(rows({("it", "a", "tt_x"): 0.1, ("en", "a", "tt_x"): 0.2}))
     mean = Cells.mean([OWN, other])
     assert mean.values == pytest.approx({("it", "a", "tt_x"): 0.5, ("en", "a", "tt_x"): 0.4})
-    assert len(mean.lost) == 6
+    assert mean.lost == 6
+    assert Cells(OWN.values, 3).minus(Cells(OWN.values, 1)).lost == 3  # of whom the names are not known
     assert finding("none", "nothing", Cells({})).value is None and point(3, Cells({})) == [3, None, None, None]
 
 

@@ -23,11 +23,14 @@ class Cells:
     Attributes
     ----------
     lost
-        Those that were undefined, or had no partner, and are in no mean.
+        How many were undefined, or had no partner, and are in no mean.
+    missing
+        Which of them these are, as far as they are known by name.
     """
 
     values: Mapping[Key, float]
-    lost: frozenset[Key] = frozenset()
+    lost: int = 0
+    missing: frozenset[Key] = frozenset()
 
     @classmethod
     def of(cls, rows: Iterable[Row], metric: str = "r") -> "Cells":
@@ -41,12 +44,13 @@ class Cells:
                 lost.add(key)
             else:
                 values[key] = row[metric]
-        return cls(values, frozenset(lost))
+        return cls(values, len(lost), frozenset(lost))
 
-    @property
-    def known(self) -> frozenset[Key]:
-        """What there is, with a number or without."""
-        return self.lost | self.values.keys()
+    @classmethod
+    def _out_of(cls, several: Sequence["Cells"], values: Mapping[Key, float]) -> "Cells":
+        """Return cells that were made of others, with a count of those that could not be made."""
+        missing = frozenset(key for one in several for key in (*one.missing, *one.values)) - values.keys()
+        return cls(values, len(missing) + max(one.lost - len(one.missing) for one in several), missing)
 
     @classmethod
     def mean(cls, several: Iterable["Cells"]) -> "Cells":
@@ -54,12 +58,12 @@ class Cells:
         each = list(several)
         common = sorted(set.intersection(*(set(one.values) for one in each)))
         means = {key: sum(one.values[key] for one in each) / len(each) for key in common}
-        return cls(means, frozenset.union(*(one.known for one in each)) - means.keys())
+        return cls._out_of(each, means)
 
     def minus(self, other: "Cells") -> "Cells":
         """Return the difference of each cell that both have."""
         differences = {key: value - other.values[key] for key, value in self.values.items() if key in other.values}
-        return Cells(differences, (self.known | other.known) - differences.keys())
+        return self._out_of((self, other), differences)
 
     def of_speakers(self, articulator: str = "") -> dict[tuple[str, str], float]:
         """Return (language, speaker) to the mean over channels, of one articulator's or of all."""
@@ -108,7 +112,7 @@ def finding(
     fisher = unit == "r" and not tested
     reached = effect(values, fisher=fisher)
     if cells.lost:
-        says = f"{says}; {len(cells.lost)} of {len(cells.known)} scores are undefined and in no mean"
+        says = f"{says}; {cells.lost} of {cells.lost + len(cells.values)} scores are undefined and in no mean"
     if reached.low is None:
         says = f"{says}; no interval, as one speaker alone speaks {', '.join(reached.alone) or 'it'}"
     p = sign_flip_p(values) if tested and reached.n > 1 else None

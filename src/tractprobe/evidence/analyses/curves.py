@@ -188,7 +188,9 @@ def _cells(store: MomentStore, code: Lengths, channels: Sequence[str]) -> Cells:
     for name in dict.fromkeys(names):
         own = [number for number, other in enumerate(names) if other == name]
         frames, saved = code.frames[own].sum(axis=0), code.saved[own].sum(axis=0)
-        values |= {(*name, channels[place]): float(saved[place] / frames[place]) for place in np.flatnonzero(frames)}
+        values |= {
+            (*name, channels[place]): float(saved[place] / frames[place]) for place in np.flatnonzero(frames).tolist()
+        }
     return Cells(values)
 
 
