@@ -49,7 +49,8 @@ class Cells:
     @classmethod
     def _out_of(cls, several: Sequence["Cells"], values: Mapping[Key, float]) -> "Cells":
         """Return cells that were made of others, with a count of those that could not be made."""
-        missing = frozenset(key for one in several for key in (*one.missing, *one.values)) - values.keys()
+        keys = (key for one in several for key in (*one.missing, *one.values))
+        missing = frozenset(key for key in keys if key not in values)
         return cls(values, len(missing) + max(one.lost - len(one.missing) for one in several), missing)
 
     @classmethod
