@@ -27,13 +27,14 @@ def seen_by_layer_0(encoder: Encoder) -> float | None:
     The field of the convolutions and, in models that add positions by a convolution over frames (wav2vec 2.0, HuBERT,
     WavLM; five of them in data2vec), its kernel. Means over the whole wave, as of a group norm, are not counted.
     """
-    geometry, config = encoder.geometry, getattr(getattr(encoder, "model", None), "config", None)
+    geometry, neighbours = encoder.geometry, getattr(encoder, "neighbours", None)
+    config: Any = getattr(getattr(encoder, "model", None), "config", None)
     if encoder.context_frames is not None:
         frames = 2 * encoder.context_frames
     elif config is not None:
         frames = _kernel_of_positions(config) - 1
-    elif encoder.num_layers == 1 and hasattr(encoder, "neighbours"):
-        frames = 2 * encoder.neighbours.reach
+    elif isinstance(neighbours, Context):
+        frames = 2 * neighbours.reach
     else:
         return None
     return (geometry.field + frames * geometry.stride) / RATE_HZ
@@ -59,7 +60,8 @@ def matched(option: Plain, encoder: Encoder) -> Plain:
         Of ``mel_matched`` or ``mfcc_matched``.
     """
     window_s = seen_by_layer_0(encoder) or option["window_s"]
-    hop, window_s = encoder.geometry.stride, max(window_s, _WINDOW / RATE_HZ)
+    window_s = max(window_s, _WINDOW / RATE_HZ)
+    hop = encoder.geometry.stride
     of_frame = option.get("cepstra", option["bands"]) * (1 + option["deltas"])
     reach = Context.of(0, window_s, 1, field=_WINDOW, hop=hop).reach
     wide = [every for every in range(1, reach + 1) if (2 * -(-reach // every) + 1) * of_frame >= encoder.width]

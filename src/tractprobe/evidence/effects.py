@@ -24,39 +24,47 @@ class Cells:
     ----------
     lost
         How many were undefined, or had no partner, and are in no mean.
+    missing
+        Which of them these are, as far as they are known by name.
     """
 
     values: Mapping[Key, float]
     lost: int = 0
+    missing: frozenset[Key] = frozenset()
 
     @classmethod
     def of(cls, rows: Iterable[Row], metric: str = "r") -> "Cells":
         """Take scores from rows, of which no two are of one language, speaker and channel."""
         values: dict[Key, float] = {}
-        lost = 0
+        lost = set()
         for row in rows:
             key = (row["language"], row["speaker"], row["channel"])
-            assert key not in values, f"{key} was scored twice"
+            assert key not in values and key not in lost, f"{key} was scored twice"
             if row[metric] is None:
-                lost += 1
+                lost.add(key)
             else:
                 values[key] = row[metric]
-        return cls(values, lost)
+        return cls(values, len(lost), frozenset(lost))
+
+    @classmethod
+    def _out_of(cls, several: Sequence["Cells"], values: Mapping[Key, float]) -> "Cells":
+        """Return cells that were made of others, with a count of those that could not be made."""
+        keys = (key for one in several for key in (*one.missing, *one.values))
+        missing = frozenset(key for key in keys if key not in values)
+        return cls(values, len(missing) + max(one.lost - len(one.missing) for one in several), missing)
 
     @classmethod
     def mean(cls, several: Iterable["Cells"]) -> "Cells":
         """Average over repetitions, such as seeds; a cell that one of them lacks is lost."""
         each = list(several)
-        common = set.intersection(*(set(one.values) for one in each))
-        means = {key: sum(one.values[key] for one in each) / len(each) for key in sorted(common)}
-        return cls(means, max(one.lost + len(one.values) for one in each) - len(common))
+        common = sorted(set.intersection(*(set(one.values) for one in each)))
+        means = {key: sum(one.values[key] for one in each) / len(each) for key in common}
+        return cls._out_of(each, means)
 
     def minus(self, other: "Cells") -> "Cells":
         """Return the difference of each cell that both have."""
-        common = [key for key in self.values if key in other.values]
-        differences = {key: self.values[key] - other.values[key] for key in common}
-        either = len(self.values.keys() | other.values.keys())
-        return Cells(differences, max(self.lost, other.lost) + either - len(common))
+        differences = {key: value - other.values[key] for key, value in self.values.items() if key in other.values}
+        return self._out_of((self, other), differences)
 
     def of_speakers(self, articulator: str = "") -> dict[tuple[str, str], float]:
         """Return (language, speaker) to the mean over channels, of one articulator's or of all."""

@@ -14,7 +14,6 @@ from functools import cached_property
 
 import numpy as np
 from jaxtyping import Float, Int
-from scipy.fft import irfft, rfft
 
 from tractprobe.corpora.prepared.texts import sentence
 from tractprobe.data.groups import GroupKey
@@ -111,9 +110,9 @@ def shifted_r(predicted: Courses, measured: Courses) -> Float[np.ndarray, "... s
     frames = np.broadcast_shapes(predicted.shape, measured.shape)[-1]
     p, u = _centred(predicted)
     m, v = _centred(measured)
-    left, right = ([rfft(course) for course in (mask, values, values**2)] for mask, values in ((u, p), (v, m)))
+    left, right = ([np.fft.rfft(course) for course in (mask, values, values**2)] for mask, values in ((u, p), (v, m)))
     products = ((0, 0), (1, 0), (0, 1), (2, 0), (0, 2), (1, 1))
-    n, *sums = (irfft(left[one].conj() * right[other], frames) for one, other in products)
+    n, *sums = (np.fft.irfft(left[one].conj() * right[other], frames) for one, other in products)
     return _r(np.rint(n), *sums)
 
 
