@@ -101,8 +101,9 @@ class Tab:
             time.sleep(0.05)
 
     def press(self, key: str, code: int) -> None:
-        for kind in ("keyDown", "keyUp"):
-            self.ask("Input.dispatchKeyEvent", type=kind, key=key, code=key, windowsVirtualKeyCode=code)
+        about = {"key": key, "code": key, "windowsVirtualKeyCode": code}
+        self.ask("Input.dispatchKeyEvent", type="keyDown", text="\r" if key == "Enter" else "", **about)
+        self.ask("Input.dispatchKeyEvent", type="keyUp", **about)
 
     def complaints(self) -> list[str]:
         """Return what the console holds: errors, exceptions, violations of the page's policy."""

@@ -5,10 +5,12 @@ import json
 import re
 import shutil
 import time
+from contextlib import contextmanager
 from dataclasses import asdict, replace
 from html.parser import HTMLParser
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree
 
 import numpy as np
@@ -31,6 +33,7 @@ from evidence_records import (
 from scipy import stats
 from test_results import write_run
 
+from tractprobe import sweep
 from tractprobe.cli import main
 from tractprobe.evidence.record import Band, Evidence, Figure, Level, Record, Series
 from tractprobe.evidence.rows import collect as collect_rows
@@ -48,6 +51,7 @@ from tractprobe.report.markdown import markdown
 from tractprobe.report.page import page
 from tractprobe.report.palette import DARK, LIGHT, LINES, SERIES, TEXTS
 from tractprobe.report.pictures import first_screen, moving
+from tractprobe.runs import tracking
 from tractprobe.signals.track import Track
 
 HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(2)>\"'&| `x` \u2028\u202e\ud800[a](http://x)"
@@ -216,9 +220,9 @@ def test_nothing_in_a_record_is_taken_for_markup(tmp_path):
     ]
     links = [attributes["href"] for tag, attributes in elements.tags if tag == "a"]
     assert all(link and link.startswith("#") for link in links)
-    assert not re.search(r"(?<!\\)<(script|img)", twin) and not re.search(r"(?<!\\)\[a(?<!\\)\]\(", twin)
-    outside = re.sub(r"`+[^`].*`", "", "\n".join(line for line in twin.splitlines()))
-    assert "\u202e" not in text + twin and "<img" not in re.sub(r"\\<", "", outside)
+    assert "\u202e" not in text + twin
+    outside = re.sub(r"(?<![`\\])(`+)(?!`).*?(?<!`)\1(?!`)", "", twin)  # code is not read as markup
+    assert not re.search(r"(?<!\\)(<(script|img|/)|\[a)", outside) and outside.count("alert") > 10
     policy = next(a["content"] for tag, a in elements.tags if tag == "meta" and "http-equiv" in a)
     assert policy is not None and policy.startswith("default-src 'none'")
 
@@ -305,7 +309,9 @@ def test_null_band_and_ceiling_are_drawn_where_they_are():
     figure = figures("curves", 0.5)[0]
     root = drawn(figure, (0.0, 1.0))
     (level,) = [
-        path for path in root.iter("path") if (path.get("class") or "").startswith("level") and "V" not in (path.get("d") or "")
+        path
+        for path in root.iter("path")
+        if (path.get("class") or "").startswith("level") and "V" not in (path.get("d") or "")
     ][:1]
     bands = [box for box in root.iter("rect") if box.get("class") == "null"]
     ticks = {text.text: float(text.get("y", 0)) - 4 for text in root.iter("text") if text.get("text-anchor") == "end"}
@@ -378,8 +384,8 @@ def test_the_answer_is_made_of_the_cells(tmp_path):
     write(tmp_path, record("curves", "mel"))
     (group,) = collect(tmp_path).groups
     assert sentence(group) == (
-        "Language-specific sounds, or universal physics? Universal physics for hubert; language-specific sounds for wavlm; "
-        "undecided for mel (decodable beyond acoustics, language-agnostic and beyond phones)."
+        "Language-specific sounds, or universal physics? Universal physics for hubert; language-specific sounds for "
+        "wavlm; undecided for mel (decodable beyond acoustics, language-agnostic and beyond phones)."
     )
 
 
@@ -398,6 +404,26 @@ def test_runs_are_in_it_with_their_tables(tmp_path, capsys):
     result["scores"][0]["r"] = 0.9
     (tmp_path / "copy/result.json").write_text(json.dumps(result))
     assert "two results of one run" in reported(tmp_path, capsys)
+
+
+def test_a_sweep_of_analyses_ends_with_the_claims(tmp_path, capsys, monkeypatch):
+    complete(tmp_path, "hubert", "mel")
+    logged: list[Any] = []
+
+    class Tracking:
+        @contextmanager
+        def run(self, name, folder, settings, job_type, identity):
+            logged.append((name, job_type, identity))
+            yield "a logger"
+
+    monkeypatch.setattr(sweep, "build", lambda node: Tracking())
+    monkeypatch.setattr(tracking, "log_study", lambda logger, tables, *more: logged.append((logger, tables)))
+    sweep._claim("universality", {"corpora": ["hprc"], "tracking": {}}, tmp_path)
+    assert "Universal physics for hubert and mel." in capsys.readouterr().out
+    (name, job_type, identity), (logger, tables) = logged
+    assert name.startswith("studies/universality-") and job_type == "study" and identity["corpora"] == CORPORA
+    assert len(identity["cells"]) == 2 * len(ANALYSES) and "hubert/all/evidence/curves/s0" in identity["cells"]
+    assert logger == "a logger" and tables["claims"] == claim_rows(collect(tmp_path).groups)
 
 
 def _luminance(colour: str) -> float:
@@ -466,53 +492,60 @@ def with_players(folder: Path) -> Path:
     return path
 
 
+IN_FIRST = "document.querySelector('iframe').contentDocument"
+PLAYERS = "[...document.querySelectorAll('iframe')].map((frame) => frame.contentDocument)"
+READY = f"{PLAYERS}.every((page) => page?.getElementById('clock')?.textContent)"
+FITTED = (
+    "[...document.querySelectorAll('iframe')]"
+    ".every((frame) => frame.contentDocument.body.scrollHeight <= frame.clientHeight)"
+)
+DESCRIBED = (
+    "[...document.querySelectorAll('svg.figure')].every((drawn) => drawn.getAttribute('role') === 'img' && "
+    "drawn.getAttribute('aria-labelledby').split(' ').every((id) => document.getElementById(id).textContent))"
+)
+ONCE = "new Set([...document.querySelectorAll('[id]')].map((one) => one.id)).size === " \
+       "document.querySelectorAll('[id]').length"  # fmt: skip
+LED = "[...document.querySelectorAll('nav a')].every((link) => document.querySelector(link.getAttribute('href')))"
+BOXED = (
+    "[...document.querySelectorAll('table')].every((table) => "
+    "table.parentElement.className === 'box' && table.parentElement.tabIndex === 0)"
+)
+GROUND = "getComputedStyle(document.body).backgroundColor"
+BY_DAY, BY_NIGHT = "rgb(255, 255, 255)", "rgb(20, 24, 29)"
+
+
 def test_in_a_browser(tmp_path):
-    """No complaints, nothing loaded, players play and seek, keys reach everything, and nothing is wider than a phone."""
+    """No complaints, nothing loaded, players play and seek, keys work, and nothing is wider than a phone."""
     path = with_players(tmp_path)
     with browsing(tmp_path / "profile") as browser:
         tab = Tab(browser, path, 1200, 900, dark=False)
-        tab.wait(
-            "[...document.querySelectorAll('iframe')].every((f) => f.contentDocument?.getElementById('clock')?.textContent)"
-        )
-        first = "document.querySelector('iframe').contentDocument"
-        assert tab.run(f"{first}.getElementById('clock').textContent") == "0.00 / 1.00 s"
+        tab.wait(READY)
+        clock = f"{IN_FIRST}.getElementById('clock').textContent"
+        assert tab.run(clock) == "0.00 / 1.00 s"
         tab.run(
-            f"const seek = {first}.getElementById('seek'); seek.value = 0.4; seek.dispatchEvent(new Event('input')); 1"
+            f"const seek = {IN_FIRST}.getElementById('seek'); seek.value = 0.4; seek.dispatchEvent(new Event('input'))"
         )
-        tab.wait(f"{first}.getElementById('clock').textContent.startsWith('0.40')")
-        tab.run(f"{first}.getElementById('play').click()")
-        tab.wait(f"parseFloat({first}.getElementById('clock').textContent) > 0.5")
-        assert tab.run(
-            "[...document.querySelectorAll('iframe')].every((f) => f.contentDocument.body.scrollHeight <= f.clientHeight)"
-        )
-        assert tab.run("[...document.querySelectorAll('svg.figure')].every((s) => s.getAttribute('role') === 'img' && "
-                       "s.getAttribute('aria-labelledby').split(' ').every((id) => document.getElementById(id).textContent))")  # fmt: skip
-        assert tab.run(
-            "new Set([...document.querySelectorAll('[id]')].map((e) => e.id)).size === document.querySelectorAll('[id]').length"
-        )
-        assert tab.run(
-            "[...document.querySelectorAll('nav a')].every((a) => document.querySelector(a.getAttribute('href')))"
-        )
-        assert tab.run("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+        tab.wait(f"{clock}.startsWith('0.40')")
+        tab.run(f"{IN_FIRST}.getElementById('play').click()")
+        tab.wait(f"parseFloat({clock}) > 0.5")
+        assert all(tab.run(condition) for condition in (FITTED, DESCRIBED, ONCE, LED))
+        assert tab.run(GROUND) == BY_DAY
         tab.run("document.getElementById('theme').focus()")
-        tab.press(" ", 32)
-        tab.ask("Input.dispatchKeyEvent", type="char", text=" ")
-        tab.run("document.getElementById('theme').click()") if tab.run(
-            "!document.documentElement.dataset.theme"
-        ) else None
-        assert tab.run("getComputedStyle(document.body).backgroundColor") == "rgb(20, 24, 29)"
-        assert tab.run(f"getComputedStyle({first}.body).backgroundColor") == "rgb(20, 24, 29)"
+        tab.press("Enter", 13)
+        tab.wait(f"{GROUND} === '{BY_NIGHT}'")
+        assert tab.run(f"getComputedStyle({IN_FIRST}.body).backgroundColor") == BY_NIGHT
         assert tab.complaints() == []
         assert all(url.startswith(("file://", "blob:")) for url in tab.requests())
+
         phone = Tab(browser, path, 375, 800, dark=True)
         assert phone.run("document.documentElement.scrollWidth") == 375
-        assert phone.run("[...document.querySelectorAll('table')].every((t) => t.parentElement.className === 'box' && "
-                         "t.parentElement.tabIndex === 0)")  # fmt: skip
-        assert phone.run("getComputedStyle(document.body).backgroundColor") == "rgb(20, 24, 29)"
+        assert phone.run(BOXED) and phone.run(GROUND) == BY_NIGHT
+
         paper = Tab(browser, path, 800, 1000, dark=True, print_=True)
-        assert paper.run("getComputedStyle(document.querySelector('.films')).display") == "none"
-        assert paper.run("getComputedStyle(document.querySelector('.printed')).display") == "block"
-        assert paper.run("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+        shown = [
+            paper.run(f"getComputedStyle(document.querySelector('{name}')).display") for name in (".films", ".printed")
+        ]
+        assert shown == ["none", "block"] and paper.run(GROUND) == BY_DAY
         assert phone.complaints() == [] and paper.complaints() == []
 
 

@@ -133,7 +133,7 @@ def test_how_many_speakers_would_decide_is_told_if_every_undecided_reading_tells
     judgement = judged(BY_NAME["causal"], changed("steering", "steering_gain", **across, needed=23), ABOUT)
     assert judgement.verdict == "undecided" and judgement.needed == 23
     both = {**SUPPORTING, "steering": tuple(replace(each, **across, needed=needed) for each, needed in
-            zip(SUPPORTING["steering"], (23, None), strict=True))}  # fmt: skip
+            zip(SUPPORTING["steering"], (23, None, 30), strict=True))}  # fmt: skip
     assert judged(BY_NAME["causal"], both, ABOUT).needed is None
     assert judged(BY_NAME["causal"], SUPPORTING, ABOUT).needed is None
 

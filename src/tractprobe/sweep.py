@@ -35,7 +35,7 @@ from tractprobe.runs.result import EVIDENCE, is_finished
 from tractprobe.runs.settings import Settings
 from tractprobe.runs.slurm import prepare_launcher
 from tractprobe.runs.status import Status, ask_for, statuses, summary, table
-from tractprobe.system.errors import ConfigError, RunError, StorageError, TractprobeError, first_line
+from tractprobe.system.errors import ConfigError, RunError, StorageError, TractprobeError, first_line, optional
 from tractprobe.system.files import digest, writing
 from tractprobe.system.printable import printable
 from tractprobe.system.progress import time_left
@@ -276,6 +276,8 @@ def _compare(study: str, settings: Plain, runs: Path, names: Sequence[str]) -> N
     done = [status.run for status in statuses(runs, only=set(names)) if status.state == "done"]
     done = [name for name in done if not (runs / name / EVIDENCE).is_file()]
     if not done:
+        with optional(f"claims of {study}"):
+            _claim(study, settings, runs)
         print(f"\n{study}: tractprobe report {runs} shows what was found")
         return
     results = {name: read_result(runs / name) for name in done}
@@ -285,3 +287,28 @@ def _compare(study: str, settings: Plain, runs: Path, names: Sequence[str]) -> N
     cells = {name: result["identity"] for name, result in results.items()}
     summarise(name, runs / name, details, build(settings["tracking"]), rows, cells)
     print(f"\n{study}: {len(done)} runs compared in {runs / name}")
+
+
+def _claim(study: str, settings: Plain, runs: Path) -> None:
+    """Print what rules make of all analyses below a folder of runs, and log it as the study's own W&B run."""
+    from tractprobe.report.claims import claim_rows, sentence, verdicts
+    from tractprobe.report.collect import collect
+
+    groups = [group for group in collect(runs).groups if group.records]
+    for group in groups:
+        print(printable(f"\n{verdicts(group)}\n{sentence(group)}"))
+    rows = claim_rows(groups)
+    records = [record for group in groups for record in group.records]
+    cells = sorted(Path(record.folder).relative_to(runs).as_posix() for record in records)
+    name = f"studies/{study}-{digest(cells)[:6]}"
+    material = {
+        "cells": cells,
+        "corpora": {corpus: content_hash for group in groups for corpus, content_hash in group.corpora.items()},
+        "encoder": sorted({digest(record.identity["encoder"]) for record in records}),
+    }
+    details = {"study": study, "corpora": settings["corpora"], "cells": cells}
+    with build(settings["tracking"]).run(name, runs / name, details, "study", material) as logger:
+        if logger is not None:
+            from tractprobe.runs.tracking import log_study
+
+            log_study(logger, {"claims": rows}, [], {})

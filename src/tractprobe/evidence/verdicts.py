@@ -76,9 +76,15 @@ class Judgement:
         numbers = [
             finding.needed
             for finding in undecided
-            if finding and finding.needed and finding.needed > finding.n.get("speakers", 0)
+            if finding and finding.needed and finding.needed > speakers_of(finding)
         ]
         return max(numbers) if self.verdict == UNDECIDED and numbers and len(numbers) == len(undecided) else None
+
+
+def speakers_of(finding: Finding) -> int:
+    """Return how many speakers a finding is over; 0 where it does not say."""
+    speakers = finding.n.get("speakers", 0)
+    return speakers if type(speakers) is int else 0
 
 
 def judged(claim: Claim, evidence: Mapping[str, Sequence[Finding]], about: Mapping[str, Any]) -> Judgement:

@@ -13,8 +13,8 @@ from tractprobe.report.palette import SERIES
 from tractprobe.system.printable import one_line
 
 WIDTH, PLOT_HEIGHT, LEFT, RIGHT, TOP = 380, 190, 44, 10, 10
-ROW, NAME = 20, 118
-_LETTER, _LEGEND, _TICKS = 6.0, 17, 5
+ROW, NAME = 20, 136
+_LETTER, _LEGEND, _TICKS = 6.3, 17, 5
 _MARKS = ("circle", "square", "triangle", "diamond", "cross")  # with seven colours, 35 pairs
 
 
@@ -85,14 +85,14 @@ def legend_of(figure: Figure, top: float) -> tuple[str, float]:
     if figure.band is not None:
         entries.append(('<rect class="null" x="0" y="-10" width="12" height="11"/>', shortened(figure.band.text, 300)))
     for place, level in enumerate(figure.levels):
-        line = f'<path class="level l{place % 5}" d="M-8 -4H14"/>'
+        line = f'<path class="level l{place % 5}" d="M-2 -4H17"/>'
         entries.append((line, shortened(f"{level.text} {number(level.y)}", 300)))
     parts, x, y = [], float(LEFT), top
     for drawn, text in entries:
-        width = 18 + _LETTER * len(text) + 14
+        width = 21 + _LETTER * len(text) + 14
         if x > LEFT and x + width > WIDTH:
             x, y = float(LEFT), y + _LEGEND
-        parts.append(f'<g transform="translate({x:.0f} {y:.0f})">{drawn}<text x="18" y="0">{escaped(text)}</text></g>')
+        parts.append(f'<g transform="translate({x:.0f} {y:.0f})">{drawn}<text x="21" y="0">{escaped(text)}</text></g>')
         x += width
     return "".join(parts), y + 8
 

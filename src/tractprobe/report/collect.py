@@ -86,10 +86,17 @@ class Group:
     score_rows: tuple[Row, ...] = ()
 
     @cached_property
+    def _of_subjects(self) -> dict[Subject, list[Record]]:
+        """Records by encoder, those of the shipped settings first."""
+        found: dict[Subject, list[Record]] = {}
+        for record in sorted(self.records, key=settings_of):
+            found.setdefault(subject_of(record), []).append(record)
+        return found
+
+    @cached_property
     def subjects(self) -> tuple[Subject, ...]:
         """The encoders, in the order of their labels; those without training first."""
-        about = {subject_of(record): record.about for record in self.records}
-        return tuple(sorted(about, key=lambda each: (about[each].get("training") != "none", each.label)))
+        return tuple(sorted(self._of_subjects, key=lambda own: (self.about(own).get("training") != "none", own.label)))
 
     @property
     def analyses(self) -> tuple[str, ...]:
@@ -98,22 +105,22 @@ class Group:
 
     def of(self, analysis: str) -> list[Record]:
         """Return the records of an analysis, in the order of their encoders, the shipped settings first."""
-        order = {subject: number for number, subject in enumerate(self.subjects)}
-        own = [record for record in self.records if record.analysis == analysis]
-        return sorted(own, key=lambda record: (order[subject_of(record)], settings_of(record)))
+        return [own for subject in self.subjects for own in self._of_subjects[subject] if own.analysis == analysis]
 
     def findings(self, subject: Subject) -> dict[str, tuple[Finding, ...]]:
         """Return an encoder's findings by analysis: under the shipped settings, or the first ones if there are none."""
         found: dict[str, tuple[Finding, ...]] = {}
-        for analysis in self.analyses:
-            own = [record for record in self.of(analysis) if subject_of(record) == subject]
-            if own:
-                found[analysis] = own[0].evidence.findings
+        for record in self._of_subjects[subject]:
+            found.setdefault(record.analysis, record.evidence.findings)
         return found
+
+    def first(self, subject: Subject) -> Record:
+        """Return one of an encoder's records."""
+        return self._of_subjects[subject][0]
 
     def about(self, subject: Subject) -> Mapping[str, Any]:
         """Return the facts that are stated about an encoder."""
-        return next(record.about for record in self.records if subject_of(record) == subject)
+        return self.first(subject).about
 
     @cached_property
     def tables(self) -> list[LayerTable]:

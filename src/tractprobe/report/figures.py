@@ -95,8 +95,9 @@ def svg(figure: Figure, y: tuple[float, float], id_: str, whose: str = "") -> st
     draw = _matrix if figure.kind == "matrix" else _rows if _is_forest(figure) else _curves
     body, height, width = draw(figure, y)
     title = f"{whose}: {figure.title}" if whose else figure.title
+    size = f'viewBox="0 0 {width} {height:.0f}" width="{width}" height="{height:.0f}"'
     return (
-        f'<svg class="figure" viewBox="0 0 {width} {height:.0f}" role="img" aria-labelledby="{id_}-t {id_}-d">'
+        f'<svg class="figure" {size} role="img" aria-labelledby="{id_}-t {id_}-d">'
         f'<title id="{id_}-t">{escaped(title)}</title><desc id="{id_}-d">{escaped(described(figure))}</desc>'
         f"{body}</svg>"
     )

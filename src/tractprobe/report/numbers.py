@@ -1,6 +1,7 @@
 """Numbers as a report writes them: in a page, in Markdown, and in the pictures, always the same."""
 
 from tractprobe.evidence.record import Finding, Number
+from tractprobe.evidence.verdicts import speakers_of
 
 _OF_CORRELATIONS = ("r", "R²", "ρ", "share", "balanced accuracy", "cosine", "")
 DASH = "–"
@@ -56,6 +57,6 @@ def counts(n: dict[str, int]) -> str:
 def would_decide(finding: Finding) -> str:
     """Return how many speakers would decide at the margin that was stated, where these are too few."""
     margin = "" if finding.margin is None else f" ± {finding.margin:g}"
-    if finding.needed is None or finding.needed <= finding.n.get("speakers", 0):
+    if finding.needed is None or finding.needed <= speakers_of(finding):
         return f"margin{margin}" if margin else ""
     return f"about {finding.needed} speakers would decide" + (f" at{margin}" if margin else "")

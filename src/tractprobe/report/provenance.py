@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from tractprobe.report.blocks import Block, Section, grid
-from tractprobe.report.collect import Group, Subject, subject_of
+from tractprobe.report.collect import Group, Subject
 from tractprobe.report.outline import LATER, PARTS, in_order, part_of
 from tractprobe.report.sections import cut, label_of
 
@@ -42,7 +42,7 @@ def provenance(group: Group) -> list[Block]:
 
 def _facts(group: Group, subject: Subject) -> list[str]:
     about = group.about(subject)
-    record = next(record for record in group.records if subject_of(record) == subject)
+    record = group.first(subject)
     encoder = record.identity["encoder"]
     weights = encoder.get("weights_sha256") if isinstance(encoder, dict) else None
     languages = about.get("languages")
@@ -82,7 +82,7 @@ def not_run(groups: Sequence[Group]) -> Section:
 
 def line_of(group: Group, subject: Subject, analysis: str) -> str:
     """Return the line that conducts an analysis of an encoder, as another of its analyses was conducted."""
-    record = next(record for record in group.records if subject_of(record) == subject)
+    record = group.first(subject)
     try:
         words = shlex.split(record.command)
     except ValueError:

@@ -1,9 +1,11 @@
 """A section for each analysis: figures, effects, comparisons of encoders, parts, tables, controls and commands."""
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from tractprobe.evidence.record import Figure, Finding, Record
+from tractprobe.evidence.rules import CLAIMS
 from tractprobe.evidence.table import LayerTable
 from tractprobe.report.blocks import Block, Caveats, Cell, Command, Folded, Grid, Picture, Pictures, Section, Text, grid
 from tractprobe.report.collect import Group, settings_of, subject_of
@@ -12,13 +14,13 @@ from tractprobe.report.figures import NotDrawn, check, range_of
 from tractprobe.report.numbers import counts, effect, interval, level, number, would_decide
 from tractprobe.report.outline import part_of
 
-_MOST_ROWS, _MOST_TABLES, _MOST_OPEN = 200, 40, 15
+_MOST_ROWS, _MOST_TABLES, _MOST_OPEN, _MOST_COLUMNS = 200, 40, 15, 40
 
 
 def analysis_section(group: Group, name: str, prefix: str) -> Section:
     records, part = group.of(name), part_of(name)
     blocks: list[Block] = [Text(part.question)] if part.question else []
-    blocks += [*_pictures(records, f"{prefix}{name}"), _findings(records), *_comparisons(records)]
+    blocks += [*_pictures(records), *_findings(records), *_comparisons(records)]
     blocks += [*_folded("Effects in parts", _parts(records)), *_folded("Tables", _tables(records))]
     controls = [f"Controls: {part.controls}"] if part.controls else []
     blocks.append(Caveats((*controls, *_caveats(records))))
@@ -31,15 +33,23 @@ def label_of(record: Record) -> str:
     return subject_of(record).label + (f" ({own})" if own else "")
 
 
-def _findings(records: Sequence[Record]) -> Grid:
-    """Return findings down, encoders across."""
-    names = dict.fromkeys(finding.name for record in records for finding in record.evidence.findings)
+def _findings(records: Sequence[Record]) -> list[Block]:
+    """Return findings down, encoders across; of many, those that no claim reads are folded after the first few."""
+    names = list(dict.fromkeys(finding.name for record in records for finding in record.evidence.findings))
+    read = {reading.finding for claim in CLAIMS for reading in claim.readings}
+    first = [name for place, name in enumerate(names) if place < _MOST_OPEN or name in read]
+    further = [name for name in names if name not in first]
+    blocks: list[Block] = [_effects("Effects", first, records)]
+    return blocks + [replace(_effects("Further effects", further, records), folded=True)] * bool(further)
+
+
+def _effects(title: str, names: Sequence[str], records: Sequence[Record]) -> Grid:
     rows = []
     for name in names:
         each = [record.evidence.finding(name) for record in records]
         first = next(finding for finding in each if finding is not None)
         rows.append([Cell(name, small=(first.says, first.over)), *(_finding(finding, first) for finding in each)])
-    return grid("Effects", ("finding", *map(label_of, records)), rows)
+    return grid(title, ("finding", *map(label_of, records)), rows)
 
 
 def _finding(finding: Finding | None, first: Finding) -> Cell:
@@ -52,7 +62,7 @@ def _finding(finding: Finding | None, first: Finding) -> Cell:
     return Cell(effect(finding), small=tuple(filter(None, small)))
 
 
-def _pictures(records: Sequence[Record], prefix: str) -> list[Block]:
+def _pictures(records: Sequence[Record]) -> list[Block]:
     """Return each figure of all encoders side by side on one scale; what cannot be drawn is said."""
     by_name: dict[tuple[str, str], list[tuple[Record, Figure]]] = {}
     notes: list[Block] = []
@@ -142,11 +152,12 @@ def _tables(records: Sequence[Record]) -> list[Block]:
     blocks: list[Block] = []
     for record in records:
         for table in record.evidence.tables:
-            names = [column.name for column in table.columns]
+            columns = table.columns[:_MOST_COLUMNS]
+            names = [column.name for column in columns]
             head = tuple(
-                f"{column.text or column.name}{f' ({column.unit})' if column.unit else ''}" for column in table.columns
+                f"{column.text or column.name}{f' ({column.unit})' if column.unit else ''}" for column in columns
             )
-            units = {column.name: column.unit for column in table.columns}
+            units = {column.name: column.unit for column in columns}
             rows = [[_value(row.get(name), units[name]) for name in names] for row in table.rows[: _MOST_ROWS + 1]]
             numeric = frozenset(
                 place
