@@ -158,9 +158,9 @@ def mapped(
     own = {key: _read_outs(fit, key[0].speaker)["head"] for key, fit in zip(own_of, fits, strict=False)}
     store = bench.moments([*splits, *own_splits], targets)
     sums: dict[tuple[Way, Pair], np.ndarray] = defaultdict(lambda: np.zeros((6, _CHANNELS)))
-    asked = list(_asked(roles, sources, heads, own))
-    for name in sorted({one.head.name for one in asked}):
-        _add(store, name, [one for one in asked if one.head.name == name], roles, sums)
+    read = list(_asked(roles, sources, heads, own))
+    for name in sorted({one.head.name for one in read}):
+        _add(store, name, [one for one in read if one.head.name == name], roles, sums)
     return Mapped(dict(sums), layers, heads)
 
 
