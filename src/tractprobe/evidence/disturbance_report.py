@@ -57,6 +57,8 @@ class Report:
         Undisturbed speech first.
     left_out
         Names of conditions that could not be heard.
+    unheard
+        Languages of which no utterance was drawn.
     utterances
         How many were listened to.
     controls
@@ -67,6 +69,7 @@ class Report:
     listeners: Mapping[str, Listener]
     heard: Sequence[Heard]
     left_out: Sequence[str]
+    unheard: Sequence[str]
     utterances: int
     controls: Sequence[str]
     reference_snr_db: float
@@ -253,6 +256,8 @@ class Report:
             "languages, heads that are fitted to a condition, undisturbed speech among them, to these few alone",
             "movements are those of the undisturbed speech: people who speak in noise move otherwise",
         ]
+        if self.unheard:
+            said.append(f"so few are drawn that none is of {', '.join(self.unheard)}")
         if self.left_out:
             said.append(
                 f"pyworld is not installed (pip install 'tractprobe[source]'), so these are left out: "
