@@ -78,7 +78,7 @@ class Erasure:
     margin_r: float = 0.03
 
     name: ClassVar[str] = "erasure"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
 
     def __call__(self, bench: Bench) -> Evidence:
         """Return the damage to phones, speakers and other articulators, and what is left of the movements."""

@@ -94,7 +94,7 @@ class Steering:
     margin: float = 0.1
 
     name: ClassVar[str] = "steering"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
 
     def __post_init__(self):
         if not self.strengths_sd or min(self.strengths_sd) <= 0 or not 0 < self.window_s <= self.every_s:
