@@ -44,8 +44,10 @@ _ASKED = {
     "minus how far vectors of the same length in random directions move them either way",
     "steering_specificity": "by how much later read-outs of the moved channel move, minus how far those of other "
     "channels do either way",
-    "steering_response": "by how much what sub-layers of the blocks above say in answer moves later read-outs of the "
-    "moved channel the same way, minus how far their answers to random directions of equal length do either way",
+    "steering_beyond_carried": "by how much what sub-layers of the blocks above say in answer moves later read-outs of "
+    "the moved channel the same way: the rest is passed on by sums and norms, whatever sub-layers say",
+    "steering_response": "by how much what sub-layers say in answer moves later read-outs of the moved channel the same "
+    "way, minus how far their answers to random directions of equal length move them either way",
     "steering_phones": "by how much scores of phones move at later layers, minus by how much they do along random "
     "directions of equal length (root mean square over phones, of scores from 0 to 1)",
     "steering_phones_follow": "correlation over phones between how their scores move and where the moved channel is in "
@@ -55,7 +57,7 @@ _KIND = {PATTERN: "along its pattern", WEIGHTS: "along its weights"}
 _CAVEATS = (
     "A read-out that moves at later layers shows that these carry and do not undo what was added. That alone is no use "
     "of it: blocks pass on what they are given, trained or not. What sub-layers themselves add in answer is "
-    "steering_response; even that does not show that the model relies on it where nothing was added.",
+    "steering_beyond_carried; even that does not show that the model relies on it where nothing was added.",
     "Patterns move along whatever varies with a channel, so other articulators move with it as they do in speech; the "
     "table has what the same layer reads at once beside what later layers read.",
     "States are moved by one or two deviations of a read-out in 0.2 s, which real speech may never do.",
@@ -64,7 +66,7 @@ _CAVEATS = (
 
 @dataclass(frozen=True)
 class Steering:
-    """Do later layers take up what is added along an articulator's read-out, more than along random directions.
+    """Whether later layers take up what is added along an articulator's read-out, more than along random directions.
 
     Attributes
     ----------
