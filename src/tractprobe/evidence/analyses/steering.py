@@ -46,8 +46,8 @@ _ASKED = {
     "channels do either way",
     "steering_beyond_carried": "by how much what sub-layers of the blocks above say in answer moves later read-outs of "
     "the moved channel the same way: the rest is passed on by sums and norms, whatever sub-layers say",
-    "steering_response": "by how much what sub-layers say in answer moves later read-outs of the moved channel the same "
-    "way, minus how far their answers to random directions of equal length move them either way",
+    "steering_response": "by how much what sub-layers say in answer moves later read-outs of the moved channel the "
+    "same way, minus how far their answers to random directions of equal length move them either way",
     "steering_phones": "by how much scores of phones move at later layers, minus by how much they do along random "
     "directions of equal length (root mean square over phones, of scores from 0 to 1)",
     "steering_phones_follow": "correlation over phones between how their scores move and where the moved channel is in "
