@@ -11,10 +11,10 @@ import torch
 
 from tractprobe.corpora.prepared.manifest import Entry
 from tractprobe.data.splits import Split
-from tractprobe.data.targets import Targets
 from tractprobe.encoders.steering import blocks_of
 from tractprobe.evidence.bench import Bench
 from tractprobe.evidence.damage import part, parts
+from tractprobe.evidence.erased import targets_of
 from tractprobe.evidence.erasure import StateSpace, states_of_groups
 from tractprobe.evidence.findings import finding, undefined
 from tractprobe.evidence.inference import effect
@@ -112,7 +112,7 @@ class Steering:
         if at not in layers or at >= layers[-1]:
             raise ConfigError(f"analysis.layer={at}: expected one of the layers that are read, {layers}, but the last")
         later = [layer for layer in layers if layer > at]
-        targets, without_phones = _targets(bench)
+        targets, without_phones = targets_of(bench)
         splits = bench.splits(self.by)
         fits = dict(zip(splits, bench.fit(list(splits.values()), targets), strict=True))
         store = bench.moments(list(splits.values()), targets)
@@ -207,14 +207,6 @@ def drawn(bench: Bench, splits: Mapping[str, Split], count: int) -> dict[str, li
 
 def _number(name: str) -> int:
     return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8])
-
-
-def _targets(bench: Bench) -> tuple[Targets, str]:
-    """Return movements and phones, or movements alone and why."""
-    try:
-        return bench.targets("ema", "phones"), ""
-    except ConfigError as error:
-        return bench.targets("ema"), str(error)
 
 
 def _none(reason: str) -> Evidence:
