@@ -11,6 +11,7 @@ import torch
 
 from tractprobe.corpora.prepared.manifest import Entry
 from tractprobe.data.splits import Split
+from tractprobe.data.targets import Targets
 from tractprobe.encoders.steering import blocks_of
 from tractprobe.evidence.bench import Bench
 from tractprobe.evidence.damage import part, parts
@@ -111,24 +112,8 @@ class Steering:
             return _none(f"{encoder.label} has no layer above another whose blocks could be steered: it does not apply")
         if at not in layers or at >= layers[-1]:
             raise ConfigError(f"analysis.layer={at}: expected one of the layers that are read, {layers}, but the last")
-        later = [layer for layer in layers if layer > at]
         targets, without_phones = targets_of(bench)
-        splits = bench.splits(self.by)
-        fits = dict(zip(splits, bench.fit(list(splits.values()), targets), strict=True))
-        store = bench.moments(list(splits.values()), targets)
-        encoder.to(bench.device)
-        told = Told(self.channels, later)
-        for value, entries in drawn(bench, splits, self.utterances).items():
-            read_outs = self._read_outs(bench, fits[value], store, at, later)
-            for entry in entries:
-                wave = torch.from_numpy(bench.corpus_of(entry).audio(entry.id)).to(bench.device)
-                random = np.random.default_rng([bench.seed, _number(entry.id)])
-                times_s = encoder.geometry.times_s(encoder.count_frames(len(wave)))
-                told.include(
-                    entry,
-                    read_outs,
-                    moves(encoder, wave, times_s, read_outs, self.strengths_sd, self.window_s, self.every_s, random),
-                )
+        told = self._steered(bench, targets, at, [layer for layer in layers if layer > at])
         if not told.moves:
             return _none(f"no utterance is long enough for a window of {self.window_s} s every {self.every_s} s")
         findings = [
@@ -144,7 +129,23 @@ class Steering:
         )
         return Evidence(tuple(findings), tables, figures, told.rows(), caveats)
 
-    def _read_outs(self, bench: Bench, fitted: Fitted, store: MomentStore, at: int, later: Sequence[int]) -> ReadOuts:
+    def _steered(self, bench: Bench, targets: Targets, at: int, later: Sequence[int]) -> Told:
+        """Fit heads and steer what they did not learn from."""
+        splits, encoder = bench.splits(self.by), bench.encoder.to(bench.device)
+        fits = dict(zip(splits, bench.fit(list(splits.values()), targets), strict=True))
+        store = bench.moments(list(splits.values()), targets)
+        told = Told(self.channels, later)
+        for value, entries in drawn(bench, splits, self.utterances).items():
+            read_outs = self._read_outs(fits[value], store, at, later)
+            for entry in entries:
+                wave = torch.from_numpy(bench.corpus_of(entry).audio(entry.id)).to(bench.device)
+                random = np.random.default_rng([bench.seed, _number(entry.id)])
+                times_s = encoder.geometry.times_s(encoder.count_frames(len(wave)))
+                found = moves(encoder, wave, times_s, read_outs, self.strengths_sd, self.window_s, self.every_s, random)
+                told.include(entry, read_outs, found)
+        return told
+
+    def _read_outs(self, fitted: Fitted, store: MomentStore, at: int, later: Sequence[int]) -> ReadOuts:
         """Return the heads of a split, with how states vary where it learns."""
         channels, labels = fitted.problem.targets.channels, list(fitted.problem.labels)
         head = fitted.head
