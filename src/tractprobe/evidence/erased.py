@@ -35,6 +35,7 @@ from tractprobe.probes.linear.fit import Solution, fit_head, score
 from tractprobe.probes.linear.moment_store import MomentStore, Selection
 from tractprobe.probes.linear.selection import Division, LayerMoments
 from tractprobe.runs.result import Row
+from tractprobe.system.errors import ConfigError
 
 NOTHING = "nothing"
 MOVEMENTS, TONGUE, LIPS_AND_JAW = "movements", "tongue", "lips and jaw"
@@ -160,6 +161,14 @@ def scores(
     reached = score(moments, Solution(weight, bias, unknown, unknown))
     rows = reached.rows([0], list(moments.division.test), channels)
     return [{"seed": 0, "run": "", "held_out": held_out, **row} for row in rows]
+
+
+def targets_of(bench: Bench) -> tuple[Targets, str]:
+    """Return movements and phones of a bench's corpora, or movements alone and why."""
+    try:
+        return bench.targets("ema", "phones"), ""
+    except ConfigError as error:
+        return bench.targets("ema"), str(error)
 
 
 def columns_of(channels: Sequence[Channel], what: str) -> list[int]:

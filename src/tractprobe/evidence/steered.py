@@ -171,7 +171,9 @@ def moves(
         )
         follow = [_correlation(of_layer, read_outs.of_phones[:, channel].numpy()) for of_layer in phones]
         size = np.sqrt(np.mean(phones**2, axis=1)) if phones.shape[1] else np.full(len(phones), np.nan)
-        yield Move(kind, is_random, channel, abs(float(strengths[number])), slopes, slopes_on, size, np.array(follow))
+        at_once = (vectors[number] @ read_outs.weight / read_outs.deviation[channel]).numpy()
+        strength_sd = abs(float(strengths[number]))
+        yield Move(kind, is_random, channel, strength_sd, at_once, slopes, slopes_on, size, np.array(follow))
 
 
 def _correlation(one: np.ndarray, other: np.ndarray) -> float:

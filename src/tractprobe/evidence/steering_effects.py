@@ -55,6 +55,7 @@ class Told:
         return {
             "steering_gain": _less(own, self.cells(kind, True, own_size)),
             "steering_specificity": _less(own, self.cells(kind, False, _others_size)),
+            "steering_beyond_carried": self.cells(kind, False, response),
             "steering_response": _less(self.cells(kind, False, response), self.cells(kind, True, response_size)),
             "steering_phones": _less(phones, self.cells(kind, True, _phones)),
             "steering_phones_follow": _less(follow, self.cells(kind, True, _follow_size)),
