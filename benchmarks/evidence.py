@@ -8,7 +8,7 @@ linear    on the built-in corpus: seconds of the processor for one pass of MODEL
           second in units of the first
 
 Seconds of the processor, which a busy machine changes little. Analyses leave out what has nothing to do with a bench:
-the voice, whose pitch takes longer than all else, and nonlinear heads.
+the voice, whose pitch takes longer than all else, and nonlinear heads. States and corpora are kept below TMPDIR.
 """
 
 import argparse
@@ -75,21 +75,21 @@ def growth(folder: Path, analyses: Sequence[str], speakers: Sequence[int]) -> No
 
 
 def linear(folder: Path, analyses: Sequence[str], model: str) -> None:
-    """Print what analyses take besides encoding, against one pass of the encoder."""
+    """Print what analyses take besides encoding, against one pass of the encoder; states are kept for the next time."""
     place, line = folder / "linear", [f"model={model}", f"paths.data={folder / 'data'}"]
-    shutil.rmtree(place, ignore_errors=True)
-    passed = encoded(place, line)
+    passed = encoded(line)
     for analysis in analyses:
+        for name in ("runs", "cache/sums"):
+            shutil.rmtree(place / name, ignore_errors=True)
         analysed(analysis, place, *line)  # which encodes what it compares with
-        shutil.rmtree(place / "runs")
-        shutil.rmtree(place / "cache" / "sums")
+        for name in ("runs", "cache/sums"):
+            shutil.rmtree(place / name)
         seconds = analysed(analysis, place, *line)
         ratio = f"{seconds / passed:.2f} x one pass ({passed:.1f} s)"
         print(f"{analysis:9} of {model}: {seconds:7.1f} s besides encoding, {ratio}", flush=True)
-    shutil.rmtree(place)
 
 
-def encoded(place: Path, line: Sequence[str]) -> float:
+def encoded(line: Sequence[str]) -> float:
     """Return the processor's seconds for one pass of the encoder over the corpus."""
     from hydra import compose, initialize_config_dir
 
@@ -99,12 +99,13 @@ def encoded(place: Path, line: Sequence[str]) -> float:
     from tractprobe.runs.settings import Settings
 
     register_resolvers()
-    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
-        config = compose("train", [*line, f"paths.cache={place / 'cache'}", f"paths.runs={place / 'runs'}"])
-    bench = Bench(Settings.of(plain(config)))
-    began = time.process_time()
-    bench.encode()
-    return time.process_time() - began
+    with tempfile.TemporaryDirectory() as place:
+        with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+            config = compose("train", [*line, f"paths.cache={place}/cache", f"paths.runs={place}/runs"])
+        bench = Bench(Settings.of(plain(config)))
+        began = time.process_time()
+        bench.encode()
+        return time.process_time() - began
 
 
 def main() -> None:

@@ -23,8 +23,6 @@ from tractprobe.data.crossed import (
     CrossedRule,
 )
 from tractprobe.evidence.heard import contrast, heard_here
-from tractprobe.evidence.inference import effect
-from tractprobe.evidence.ratio import ratio_of_means
 from tractprobe.system.errors import ConfigError
 
 WORLD = [
@@ -173,42 +171,6 @@ def test_a_design_holds_what_it_promises_whatever_the_corpus(rows, seed, text_fo
     shuffled = entries[:]
     random.shuffle(shuffled)
     assert rule(shuffled, seed) == arms
-
-
-# Ratios
-
-
-def test_a_ratio_has_the_interval_of_fieller():
-    """Against the closed form for n pairs: the roots of (ȳ - ρ x̄)² = t² (s_yy - 2 ρ s_xy + ρ² s_xx) / n."""
-    random = np.random.default_rng(3)
-    x = 0.6 + 0.05 * random.normal(size=7)
-    y = 0.9 * x + 0.03 * random.normal(size=7)
-    t2 = stats.t.ppf(0.975, 6) ** 2
-    cov = np.cov(x, y)
-    a, b, c = (
-        x.mean() ** 2 - t2 * cov[0, 0] / 7, x.mean() * y.mean() - t2 * cov[0, 1] / 7, y.mean() ** 2 - t2 * cov[1, 1] / 7
-    )  # fmt: skip
-    root = np.sqrt(b**2 - a * c)
-    one, other = ({("en", f"s{n}"): float(value) for n, value in enumerate(values)} for values in (y, x))
-    value, low, high = ratio_of_means(one, other)
-    assert (value, low, high) == pytest.approx((y.mean() / x.mean(), (b - root) / a, (b + root) / a), abs=1e-9)
-    assert low is not None and effect({key: one[key] - low * other[key] for key in one}).high > 0
-    assert ratio_of_means(one, {key: -value for key, value in other.items()}) == (None, None, None)
-    assert ratio_of_means({}, other) == (None, None, None)
-    (only,) = [key for key in one if key[1] == "s0"]
-    assert ratio_of_means({only: 0.4}, {only: 0.5}) == (pytest.approx(0.8), None, None)
-
-
-def test_the_interval_of_a_ratio_covers():
-    """200 simulated studies of 6 speakers; .95 ± 4 standard errors of the simulation."""
-    random, inside = np.random.default_rng(0), 0
-    for _ in range(200):
-        x = 0.5 + 0.1 * random.normal(size=6)
-        y = 0.8 * (0.5 + 0.1 * (x - 0.5) / 0.1) + 0.08 * random.normal(size=6)
-        one, other = ({("en", str(n)): float(value) for n, value in enumerate(values)} for values in (y, x))
-        _, low, high = ratio_of_means(one, other)
-        inside += low is not None and high is not None and low <= 0.8 <= high
-    assert 0.89 < inside / 200 <= 1
 
 
 # Languages that an encoder has heard

@@ -1,5 +1,7 @@
 """What can be held out: labels, several values at once, crossed cells; in splits, names of runs and tables."""
 
+import json
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +13,8 @@ from hypothesis import strategies as st
 from test_splits import WORLD, entry, parts
 
 from tractprobe.corpora.prepared.manifest import Entry
+from tractprobe.corpora.prepared.prepare import prepare
+from tractprobe.corpora.readers.folder import Folder
 from tractprobe.data.splits import SplitRule
 from tractprobe.evidence.comparison import differences
 from tractprobe.evidence.rows import collect
@@ -20,6 +24,7 @@ from tractprobe.probes.opening import each_held_out
 from tractprobe.runs.configuration import plain
 from tractprobe.runs.identity import _as_folder, held_out_as_text
 from tractprobe.runs.settings import Settings
+from tractprobe.runs.status import statuses
 from tractprobe.system.errors import ConfigError, RunError
 
 
@@ -193,3 +198,26 @@ def test_runs_of_lists_and_cells_are_done_and_not_counted_twice(configure: Calla
     cell = train(configure("split=crossed", "model=mel_frame", "held_out=it:s1"))
     assert {(row["language"], row["speaker"]) for row in cell["scores"]} == {("it", "toy/s1")}
     assert list((tmp_path / "runs").glob("mel_frame/all/ridge/it+s1/s0-*/result.json"))
+
+
+def test_every_value_of_a_label_in_turn(configure: Callable[..., Any], tmp_path: Path, raw_corpus: Path):
+    """By gender speakers are apart, and the table has a mean; by style they are not, and their frames are pooled."""
+    raw = tmp_path / "raw"
+    shutil.copytree(raw_corpus, raw)
+    for file in raw.glob("*.json"):
+        fields = json.loads(file.read_text())
+        style = "read" if file.stem[-1] in "01" else "free"
+        gender = "f" if fields["speaker"] == "s0" else "m"
+        file.write_text(json.dumps(fields | {"labels": {"gender": gender, "style": style}}))
+    prepare(Folder("labelled", raw), tmp_path / "data")
+    own = ["corpora=[labelled]", f"paths.data={tmp_path / 'data'}", "model=mel_frame", "split=label", "held_out=all"]
+    runs = {by: train(configure(*own, f"split.by={by}")) for by in ("gender", "style")}
+    assert [result["identity"]["held_out"] for result in runs["gender"]] == ["f", "m"]
+    assert {row["speaker"] for row in runs["gender"][0]["scores"]} == {"labelled/s0"}
+    assert {row["speaker"] for row in runs["style"][0]["scores"]} == {f"labelled/s{number}" for number in range(3)}
+    tables = {table.score_rows[0]["split"]: table for table in layer_tables(collect(tmp_path / "runs"))}
+    assert tables["gender"].columns == ("f", "m", "mean") and tables["style"].columns == ("free", "read", "pooled")
+    cell = tables["style"].means[0, "pooled"]
+    assert len(cell.rows) == 9 * 12 and not cell.averaged
+    done = [status for status in statuses(tmp_path / "runs") if status.state == "done"]
+    assert len(done) == 4 and {Path(status.run).parent.name for status in done} == {"f", "m", "read", "free"}

@@ -158,7 +158,7 @@ def test_p_is_that_of_the_t_test_and_agrees_with_the_interval():
     assert p == pytest.approx(stats.ttest_1samp(sample, 0).pvalue)
     found = effect(scores(sample[:, None]), 1 - p)
     assert min(abs(found.low), abs(found.high)) == pytest.approx(0, abs=1e-9)
-    assert t_p({("a", "s"): 0.4}) is None and t_p(scores(np.full((3, 1), 0.1))) == 0.0
+    assert t_p({("a", "s"): 0.4}) is None and t_p(scores(np.full((4, 1), 0.125))) == 0.0
 
 
 def test_drawn_sign_flips_agree_with_the_interval_s_test_for_many_speakers():

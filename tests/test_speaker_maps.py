@@ -34,7 +34,7 @@ ANALYSIS = Speakers(minutes=(0.05, 0.1, 9.0), control="", rotations=2, least_tok
 
 @pytest.fixture(scope="module")
 def related(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Three speakers who say the same; s1's channels are mixtures of what s0's would be, s2's are of other utterances."""
+    """Three speakers who say the same; s1's channels are mixtures of what s0's are, s2's are random walks."""
     raw = write_corpus(tmp_path_factory.mktemp("raw") / "kin", languages=("en", "it"), sentences=10)
     mixing, noise = np.random.default_rng(5).normal(size=(len(CHANNELS),) * 2), np.random.default_rng(6)
     for path in sorted(raw.glob("s1_*.npy")):

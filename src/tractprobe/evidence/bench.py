@@ -182,7 +182,8 @@ class Bench:
         """
         problem, states = self._posed(targets, inputs, features)
         problems = [replace(problem, split=split) for split in splits]
-        return fit(problems, states, self.device, [*splits, *kept_apart])
+        further = [split for split in splits if not any(split is kept for kept in kept_apart)]
+        return fit(problems, states, self.device, [*further, *kept_apart])
 
     def rows(
         self,

@@ -56,37 +56,35 @@ class Condition:
 
 @dataclass(frozen=True, eq=False)
 class Site:
-    """A split at a layer, with everything that is learned from its development side.
-
-    Attributes
-    ----------
-    alpha
-        The penalty that validation chose for each channel.
-    side
-        Moments of the development side.
-    """
+    """A split at a layer, with everything that is learned from its development side."""
 
     name: str
     label: Label
     store: MomentStore
     channels: tuple[Channel, ...]
     moments: LayerMoments
-    alpha: Float[Tensor, " channel"]
-    side: Sides
+    rule: Ridge
 
     @classmethod
     def of(cls, name: str, split: Split, label: Label, store: MomentStore, targets: Targets, rule: Ridge) -> "Site":
-        """Choose penalties for a split at a layer."""
+        """Return the site of a split at a layer."""
         division = Division.of(split, store, targets.as_they_are)
-        moments = LayerMoments(store, str(label), division)
-        (triangles,) = moments.rows.triangles([moments.row_weights])
-        solution = fit_head(moments, rule, triangles)
-        return cls(name, label, store, targets.channels, moments, solution.alpha, moments.to_fit(triangles)[-1])
+        return cls(name, label, store, targets.channels, LayerMoments(store, str(label), division), rule)
 
     @property
     def division(self) -> Division:
         """The split in terms of groups."""
         return self.moments.division
+
+    @cached_property
+    def alpha(self) -> Float[Tensor, " channel"]:
+        """The penalty that validation chooses for each channel."""
+        return fit_head(self.moments, self.rule).alpha
+
+    @cached_property
+    def side(self) -> Sides:
+        """Moments of the development side."""
+        return development_of(self.store, self.label, self.division)
 
     @cached_property
     def space(self) -> StateSpace:
@@ -190,42 +188,50 @@ def sites_of(
         yield Site.of(name, splits[name], labels[name], store, targets, rule)
 
 
-def regained(site: Site, folds: Mapping[str, Split], by: str, targets: Targets, seed: int) -> dict[str, list[Row]]:
-    """Return what heads that are fitted within what a site holds out regain of movements that were erased.
+class Regained:
+    """What heads that are fitted within what a site holds out regain of movements that were erased.
 
     They learn from its sentences outside a fold and are tested on those in it, on states that are erased by: nothing;
-    the site's eraser, which never met what is held out; one that learned from all languages and the same sentences as
-    the heads; as many random directions.
+    the site's eraser, which never met what is held out; one that learned from all languages, and from the same
+    sentences as the heads; as many random directions.
 
     Parameters
     ----------
+    folds
+        Splits by sentence.
     by
-        Which attribute of groups ``site.name`` is a value of.
+        Which attribute of groups the names of sites are values of.
     """
-    rows: dict[str, list[Row]] = {}
-    own = np.array([getattr(group, by) == site.name for group in site.store.groups])
-    movements = columns_of(site.channels, MOVEMENTS)
-    for fold, split in folds.items():
-        division = Division.of(split, site.store, targets.as_they_are)
-        within = _within(division, own)
-        if within is None:
-            continue
-        moments = LayerMoments(site.store, str(site.label), within)
-        ridge = RidgeWithout(moments.to_fit()[-1])
-        heard = LayerMoments(site.store, str(site.label), replace(division, folds=()))
-        space = StateSpace.of(*states_of_groups(site.store, heard.rows, division.development))
-        cross = covariances(heard.to_fit()[-1], len(site.channels))[:, movements]
-        unheard = site.erasers[MOVEMENTS]
-        erasers = {
-            NOTHING: None,
-            UNHEARD: unheard,
-            HEARD: space.eraser(cross),
-            RANDOM: site.space.drawn(unheard.rank, np.random.default_rng([seed, 0])),
-        }
-        for name, eraser in erasers.items():
-            heads = ridge.heads(site.alpha, eraser)
-            rows.setdefault(name, []).extend(scores(moments, site.channels, *heads, fold))
-    return {name: [row for row in pooled(each) if row["target"] == "ema"] for name, each in rows.items()}
+
+    def __init__(self, folds: Mapping[str, Split], by: str, seed: int):
+        self.folds, self.by, self.seed = folds, by, seed
+        self._heard: dict[tuple[str, Label], Eraser] = {}
+
+    def at(self, site: Site, targets: Targets) -> dict[str, list[Row]]:
+        """Return scores of movements by what erased them."""
+        rows: dict[str, list[Row]] = {}
+        own = np.array([getattr(group, self.by) == site.name for group in site.store.groups])
+        movements = columns_of(site.channels, MOVEMENTS)
+        for fold, split in self.folds.items():
+            division = Division.of(split, site.store, targets.as_they_are)
+            if (within := _within(division, own)) is None:
+                continue
+            side = development_of(site.store, site.label, within)
+            ridge = RidgeWithout([part for part in side if set(part[0]) & set(movements)])
+            moments = LayerMoments(site.store, str(site.label), within)
+            for name, eraser in self._erasers(site, fold, division).items():
+                heads = ridge.heads(site.alpha, eraser)
+                rows.setdefault(name, []).extend(scores(moments, site.channels, *heads, fold))
+        return {name: [row for row in pooled(each) if row["target"] == "ema"] for name, each in rows.items()}
+
+    def _erasers(self, site: Site, fold: str, division: Division) -> dict[str, Eraser | None]:
+        unheard, place = site.erasers[MOVEMENTS], (fold, site.label)
+        if place not in self._heard:
+            space = StateSpace.of(*states_of_groups(site.store, site.moments.rows, division.development))
+            cross = covariances(development_of(site.store, site.label, division), len(site.channels))
+            self._heard[place] = space.eraser(cross[:, columns_of(site.channels, MOVEMENTS)])
+        random = site.space.drawn(unheard.rank, np.random.default_rng([self.seed, 0]))
+        return {NOTHING: None, UNHEARD: unheard, HEARD: self._heard[place], RANDOM: random}
 
 
 def _within(division: Division, own: Selection) -> Division | None:
@@ -233,6 +239,11 @@ def _within(division: Division, own: Selection) -> Division | None:
     test = {key: selection & own for key, selection in division.test.items() if (selection & own).any()}
     development = division.development & own
     return replace(division, development=development, folds=(), test=test) if test and development.any() else None
+
+
+def development_of(store: MomentStore, label: Label, division: Division) -> Sides:
+    """Return the moments of a division's development side alone."""
+    return LayerMoments(store, str(label), replace(division, folds=())).to_fit()[-1]
 
 
 class Hits:

@@ -13,6 +13,7 @@ from tractprobe.data.targets import Targets
 from tractprobe.encoders.layers import Label
 from tractprobe.evidence.affine import FAMILIES, Family, ReadMoments, ReadOut, fitted_map, read_moments
 from tractprobe.evidence.bench import Bench, chosen_layer
+from tractprobe.evidence.in_turn import fitted_in_turn
 from tractprobe.evidence.voices import Roles, Voice
 from tractprobe.probes.fitted import Fitted
 from tractprobe.probes.linear.moment_store import MomentStore
@@ -147,15 +148,19 @@ def mapped(
     own_of = [(*key, minutes) for key in head_of for minutes in roles[key[0]][key[1]].own]
     splits = [roles[voice][number].head for voice, number in head_of]
     own_splits = [roles[voice][number].own[minutes] for voice, number, minutes in own_of]
-    fits = bench.fit([*splits, *own_splits] if with_own else splits, targets, kept_apart=() if with_own else own_splits)
+    fits = fitted_in_turn(
+        bench, [*splits, *own_splits] if with_own else splits, targets, [] if with_own else own_splits
+    )
+    heads, layers = {}, {}
+    for key in head_of:
+        fit = next(fits)
+        heads[key], layers[key] = _read_outs(fit, key[0].speaker), chosen_layer(fit)
+    own = {key: _read_outs(fit, key[0].speaker)["head"] for key, fit in zip(own_of, fits, strict=False)}
     store = bench.moments([*splits, *own_splits], targets)
-    heads = {key: _read_outs(fit, key[0].speaker) for key, fit in zip(head_of, fits, strict=False)}
-    own = {key: _read_outs(fit, key[0].speaker)["head"] for key, fit in zip(own_of, fits[len(splits) :], strict=False)}
     sums: dict[tuple[Way, Pair], np.ndarray] = defaultdict(lambda: np.zeros((6, _CHANNELS)))
     asked = list(_asked(roles, sources, heads, own))
     for name in sorted({one.head.name for one in asked}):
         _add(store, name, [one for one in asked if one.head.name == name], roles, sums)
-    layers = {key: chosen_layer(fit) for key, fit in zip(head_of, fits, strict=False)}
     return Mapped(dict(sums), layers, heads)
 
 

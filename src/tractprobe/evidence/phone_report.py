@@ -12,7 +12,7 @@ from tractprobe.evidence.inference import differences, effect
 from tractprobe.evidence.partition import SHARES, shares
 from tractprobe.evidence.phonetic import Layers, Material, chance_of, scores_of
 from tractprobe.evidence.record import Column, Evidence, Figure, Finding, Level, Part, Series, Table
-from tractprobe.evidence.transcribed import BOTH, MODELS, STATES, STRING, TIMED, Transcribed
+from tractprobe.evidence.transcribed import BOTH, MODELS, SEEN, STATES, STRING, TIMED, Transcribed
 from tractprobe.signals.channels import CHANNELS
 
 _ARTICULATORS = {
@@ -128,19 +128,24 @@ class PhoneReport:
         }
 
     def _shares(self) -> list[Finding]:
+        """Return the shares at frames whose phone training has: of the others a transcript could not know enough."""
+        at = "at frames whose phone training has"
         says = {
-            "unique_states": "R² of movements that states add to timed phones",
-            "unique_phones": "R² of movements that timed phones add to states",
-            "common": "R² of movements that states and timed phones both explain",
+            "unique_states": f"R² of movements that states add to timed phones, {at}",
+            "unique_phones": f"R² of movements that timed phones add to states, {at}",
+            "common": f"R² of movements that states and timed phones both explain, {at}",
         }
         found = []
         for name in SHARES:
+            classes = {own: self._share(name, None, own) for own in self.moved.classes}
             parts = [
-                *_parts("articulator", {own: self._share(name, channels) for own, channels in _ARTICULATORS.items()}),
-                *_parts("class", {own: self._share(name, None, own) for own in self.moved.classes}),
+                *_parts(
+                    "articulator", {own: self._share(name, channels, SEEN) for own, channels in _ARTICULATORS.items()}
+                ),
+                *_parts("class", {"all": self._share(name)} | classes),
             ]
             margin = None if name == "common" else self.margin_r2
-            found.append(_finding(name, says[name], self._share(name), "R²", parts, margin=margin))
+            found.append(_finding(name, says[name], self._share(name, None, SEEN), "R²", parts, margin=margin))
         return found
 
     # Tables and figures

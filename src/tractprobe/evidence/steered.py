@@ -16,6 +16,7 @@ windows each. What windows do to each other has a random sign, too, and averages
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -56,7 +57,7 @@ class ReadOuts:
     phones: Float[Tensor, "later width phone"]
     of_phones: Float[Tensor, "phone channel"]
 
-    @property
+    @cached_property
     def deviation(self) -> Float[Tensor, " channel"]:
         """The deviation of each steered read-out."""
         return (self.weight * self.space.pattern(self.weight)).sum(dim=0).sqrt()
@@ -75,14 +76,6 @@ class ReadOuts:
             self.vectors(kind), dim=1, keepdim=True
         )
 
-    def carried(self, kind: str) -> Float[Tensor, "later added read"]:
-        """Return by how much later read-outs would move if blocks only passed on what was added, per unit of y."""
-        return self.vectors(kind) / self.deviation[:, None] @ self.later
-
-    def at_once(self, kind: str) -> Float[Tensor, "added read"]:
-        """Return by how much read-outs of the same layer move, per unit of y: 1 for the steered one."""
-        return self.vectors(kind) / self.deviation[:, None] @ self.weight
-
 
 @dataclass(frozen=True, eq=False)
 class Move:
@@ -95,6 +88,10 @@ class Move:
     slopes
         By how much later read-outs moved over the window's frames, for each unit by which y itself moved (of a random
         vector: by which the vector of its length would have moved it).
+    at_once
+        By how much read-outs of the layer itself move: 1 for the moved one, if the vector is not random.
+    passed_on
+        The slopes if sub-layers of the blocks above had said what they say when nothing is added.
     phones
         Root mean square over phones by which scores of phones moved, per unit of y.
     follow
@@ -105,7 +102,9 @@ class Move:
     is_random: bool
     channel: int
     strength_sd: float
+    at_once: Float[np.ndarray, " read"]
     slopes: Float[np.ndarray, "later read"]
+    passed_on: Float[np.ndarray, "later read"]
     phones: Float[np.ndarray, " later"]
     follow: Float[np.ndarray, " later"]
 
@@ -157,18 +156,22 @@ def moves(
     for row, window in zip(*np.nonzero(places >= 0), strict=True):
         number = places[row, window]
         added[row, windows[window]] = (float(strengths[number]) * vectors[number]).float()
-    states = steered(encoder, wave, read_outs.layer, added.to(wave.device))[:, 1:].cpu().double()
+    found = steered(encoder, wave, read_outs.layer, added.to(wave.device))
+    states, passed_on = (each[:, 1:].cpu().double() for each in (found.states, found.passed_on))
     for row, window in zip(*np.nonzero(places >= 0), strict=True):
         number = int(places[row, window])
         (kind, is_random), channel = kinds[number // channels], number % channels
-        moved = (states[row] - states[0])[:, windows[window]].mean(dim=1)  # (later, width)
         unit = float(strengths[number] * read_outs.deviation[channel])
-        slopes, phones = (
-            torch.einsum("lw,lwc->lc", moved, weight).numpy() / unit for weight in (read_outs.later, read_outs.phones)
+        moved, moved_on = (
+            (each[row] - each[0])[:, windows[window]].mean(dim=1) / unit for each in (states, passed_on)
+        )  # (later, width)
+        slopes, slopes_on, phones = (
+            torch.einsum("lw,lwc->lc", by, weight).numpy()
+            for by, weight in ((moved, read_outs.later), (moved_on, read_outs.later), (moved, read_outs.phones))
         )
         follow = [_correlation(of_layer, read_outs.of_phones[:, channel].numpy()) for of_layer in phones]
         size = np.sqrt(np.mean(phones**2, axis=1)) if phones.shape[1] else np.full(len(phones), np.nan)
-        yield Move(kind, is_random, channel, abs(float(strengths[number])), slopes, size, np.array(follow))
+        yield Move(kind, is_random, channel, abs(float(strengths[number])), slopes, slopes_on, size, np.array(follow))
 
 
 def _correlation(one: np.ndarray, other: np.ndarray) -> float:

@@ -55,7 +55,7 @@ class Told:
         return {
             "steering_gain": _less(own, self.cells(kind, True, own_size)),
             "steering_specificity": _less(own, self.cells(kind, False, _others_size)),
-            "steering_beyond_carried": _less(own, self.cells(kind, False, carried)),
+            "steering_response": _less(self.cells(kind, False, response), self.cells(kind, True, response_size)),
             "steering_phones": _less(phones, self.cells(kind, True, _phones)),
             "steering_phones_follow": _less(follow, self.cells(kind, True, _follow_size)),
         }
@@ -84,7 +84,15 @@ def _others_size(read_outs: ReadOuts, move: Move) -> np.ndarray:
 
 
 def carried(read_outs: ReadOuts, move: Move) -> np.ndarray:
-    return read_outs.carried(move.kind)[:, move.channel, move.channel].numpy()
+    return move.passed_on[:, move.channel]
+
+
+def response(read_outs: ReadOuts, move: Move) -> np.ndarray:
+    return own_slope(read_outs, move) - carried(read_outs, move)
+
+
+def response_size(read_outs: ReadOuts, move: Move) -> np.ndarray:
+    return np.abs(response(read_outs, move))
 
 
 def _phones(read_outs: ReadOuts, move: Move) -> np.ndarray:
@@ -119,13 +127,16 @@ def between(told: Told, kind: str, is_random: bool, added: str, read: str, at_on
         if read not in read_outs.names:
             return np.full(len(move.slopes), np.nan)
         column = read_outs.names.index(read)
-        if at_once:
-            return np.full(len(move.slopes), float(read_outs.at_once(move.kind)[move.channel, column]))
-        return move.slopes[:, column]
+        return np.full(len(move.slopes), move.at_once[column]) if at_once else move.slopes[:, column]
 
     return over_cells(told.cells(kind, is_random, number), channel=added)
 
 
 def compared(told: Told, kind: str) -> dict[str, Cells]:
     """Return what is compared with the moved channel's own slope."""
-    return {"carried": told.cells(kind, False, carried), "random": told.cells(kind, True, own_size)}
+    return {
+        "carried": told.cells(kind, False, carried),
+        "response": told.cells(kind, False, response),
+        "random": told.cells(kind, True, own_size),
+        "response_random": told.cells(kind, True, response_size),
+    }

@@ -44,6 +44,7 @@ class DisturbedCorpus(PreparedCorpus):
         self.folder, self.description, self.name = corpus.folder, corpus.description, corpus.name
         self.content_hash = digest([corpus.content_hash, disturbance.identity, sorted(self._ids)])
         self._audio: dict[str, np.ndarray] = {}
+        self._kept_bytes = 0
 
     @cached_property
     def _rows(self) -> dict[str, ManifestRow]:
@@ -56,8 +57,9 @@ class DisturbedCorpus(PreparedCorpus):
         if kept is None:
             heard = self.disturbance(self.undisturbed.audio(utterance_id), utterance_id)
             kept = np.ascontiguousarray(heard, dtype=np.float32)
-            if sum(samples.nbytes for samples in self._audio.values()) + kept.nbytes <= _KEPT_BYTES:
+            if self._kept_bytes + kept.nbytes <= _KEPT_BYTES:
                 self._audio[utterance_id] = kept
+                self._kept_bytes += kept.nbytes
         return kept
 
     def track(self, utterance_id: str) -> Track:

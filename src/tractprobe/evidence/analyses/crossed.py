@@ -4,7 +4,6 @@ Four heads of each kind, on equally many minutes, are tested on the same utteran
 speaker in a language is compared between them (``evidence.factorial``).
 """
 
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar
@@ -25,8 +24,8 @@ from tractprobe.evidence.factorial_report import (
 )
 from tractprobe.evidence.heard import heard_against_others, heard_here
 from tractprobe.evidence.inference import FEWEST_LANGUAGES, equivalence, over_languages, speakers_needed
-from tractprobe.evidence.ratio import ratio_of_means
 from tractprobe.evidence.record import Band, Evidence, Figure, Finding, Part, Series
+from tractprobe.evidence.shares import share
 from tractprobe.runs.estimate import Scores
 from tractprobe.system.errors import ConfigError
 
@@ -158,21 +157,22 @@ def _transfers(scores: Factorial) -> Iterator[Finding]:
     for speaker, pair in CONTRASTS.items():
         name = "transfer_ratio" + ("" if speaker == "new" else "_known_speaker")
         known, new = (scores.cells(condition).of_speakers() for condition in pair)
-        both = {key: known[key] for key in known if key in new}
-        if not both:
+        if not (cells := scores.difference(*pair)).values:
             yield none(name, scores.lacking(*pair), "ratio")
             continue
-        value, low, high = ratio_of_means(new, both)
         says = f"r of heads that have not heard the language over r of heads that have, for {speaker} speakers"
-        if value is None:
-            yield none(name, f"{says}: undefined, as r of heads that have heard it is not above 0", "ratio")
+        if (reached := share(new, known)) is None:
+            yield none(name, f"{says}: undefined, as r of heads that have heard it may be 0", "ratio")
             continue
-        by = tuple(
-            Part("language", language, *ratio_of_means(*(_of(language, each) for each in (new, both))), n)
-            for language, n in sorted(Counter(language for language, _ in both).items())
-        )
-        count = scores.difference(*pair).count()
-        yield Finding(name, says, value, low, high, "ratio", OVER, count, by=by)
+        by = []
+        for language in sorted({language for language, _ in cells.of_speakers()}):
+            own = share(_of(language, new), _of(language, known))
+            by += [
+                Part("language", language, own.mean, own.low, own.high, own.n)
+                if own
+                else Part("language", language, None)
+            ]
+        yield Finding(name, says, reached.mean, reached.low, reached.high, "ratio", OVER, cells.count(), by=tuple(by))
 
 
 def _of(language: str, values: Scores) -> dict[tuple[str, str], float]:

@@ -24,8 +24,8 @@ from tractprobe.evidence.erased import (
     TONGUE,
     UNHEARD,
     Hits,
+    Regained,
     matched,
-    regained,
     sites_of,
 )
 from tractprobe.evidence.erasure import Eraser
@@ -90,7 +90,7 @@ class Erasure:
         rule = fits[0].head
         assert isinstance(rule, Ridge)
         store = bench.moments(list(splits.values()), targets)
-        readings, regains = Readings(), Readings()
+        readings, regains, regained = Readings(), Readings(), Regained(known, self.by, bench.seed)
         sizes: dict[str, list[tuple[int, float]]] = defaultdict(list)
         for site in sites_of(bench, held, labels, store, targets, rule):
             conditions = dict(site.conditions(self.draws, bench.seed))
@@ -98,7 +98,7 @@ class Erasure:
             for erased, how, condition in matched(site, self.draws):
                 readings.include(erased, how, rows[condition])
                 sizes[erased if how == ITSELF else f"{how} for {erased}"].append(_size(conditions[condition]))
-            for name, each in regained(site, known, self.by, targets, bench.seed).items():
+            for name, each in regained.at(site, targets).items():
                 regains.include(name, ITSELF, each)
         hits = Hits()
         for site in sites_of(bench, known, labels, store, targets, rule):

@@ -1,6 +1,6 @@
 """Low resource: what minutes of a language add to heads that know other languages, and what they are worth alone."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, NamedTuple
 
@@ -9,6 +9,7 @@ from tractprobe.corpora.prepared.texts import sentence
 from tractprobe.data.splits import Split, SplitRule
 from tractprobe.evidence.bench import Bench, chosen_layer
 from tractprobe.evidence.findings import finding
+from tractprobe.evidence.in_turn import fitted_in_turn
 from tractprobe.evidence.inference import differences, effect
 from tractprobe.evidence.record import Column, Evidence, Figure, Finding, Level, Part, Series, Table
 from tractprobe.evidence.voices import parts_of
@@ -73,9 +74,9 @@ class LowResource:
                 f"no language has {min(self.minutes):g} min that can be learned from (three fifths of the sentences of "
                 "the speakers that are not tested): give analysis.minutes=[<fewer>] or analysis.held_out_speakers=false"
             )
-        fits = bench.fit([split for _, split in cases])
-        read = _Read([(case, fit) for (case, _), fit in zip(cases, fits, strict=True)], self.margin_r)
-        caveats = self._caveats(bench, [case for case, _ in cases])
+        fits = fitted_in_turn(bench, [split for _, split in cases])
+        read = _Read(((case, fit) for (case, _), fit in zip(cases, fits, strict=True)), self.margin_r)
+        caveats = self._caveats(bench, cases)
         return Evidence(read.findings(), (read.table(),), (read.figure(),), read.tidy(), caveats)
 
     def _cases(
@@ -114,18 +115,22 @@ class LowResource:
         count = min(self.speaker_folds, len(speakers))
         return [speakers[number::count] for number in range(count)] if count > 1 else []
 
-    def _caveats(self, bench: Bench, cases: Sequence[_Case]) -> tuple[str, ...]:
-        counts = {
-            minutes: len({case.language for case in cases if case.minutes == minutes})
-            for minutes in sorted({case.minutes for case in cases})
-        }
+    def _caveats(self, bench: Bench, cases: Sequence[tuple[_Case, Split]]) -> tuple[str, ...]:
+        languages: dict[float, set[str]] = {}
+        for case, _ in cases:
+            languages.setdefault(case.minutes, set()).add(case.language)
+        counts = {minutes: len(of) for minutes, of in sorted(languages.items())}
         told = ["Languages by minutes: " + ", ".join(f"{minutes:g} min {n}" for minutes, n in counts.items()) + "."]
         told.append(
             "Tested speakers are unknown in every condition, so minutes teach the language alone."
             if self.held_out_speakers
             else "Tested speakers can be known: where each has one language, minutes teach the speaker as well."
         )
-        if left := sorted(set(_languages(bench)) - {case.language for case in cases}):
+        minutes = [
+            _minutes([bench.entries[id_] for id_ in split.development]) for case, split in cases if not case.minutes
+        ]
+        told.append(f"Heads on other languages know {min(minutes):.1f} to {max(minutes):.1f} min of these.")
+        if left := sorted(set(_languages(bench)) - languages[0.0]):
             told.append(f"Left out, since no speaker can be held out: {', '.join(left)}.")
         return tuple(told)
 
@@ -144,7 +149,7 @@ def _minutes(entries: Sequence[Entry]) -> float:
 class _Read:
     """Scores of every case at the layer that its own validation chose."""
 
-    def __init__(self, fits: Sequence[tuple[_Case, Fitted]], margin_r: float):
+    def __init__(self, fits: Iterable[tuple[_Case, Fitted]], margin_r: float):
         self.margin_r = margin_r
         self.rows: list[tuple[_Case, ScoreRow]] = [
             (case, row) for case, fit in fits for row in fit.rows() if row["layer"] == chosen_layer(fit)

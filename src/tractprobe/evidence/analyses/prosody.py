@@ -226,7 +226,7 @@ class _Report:
         if origins:
             told = ", ".join(f"{origin} in {count} utterances" for origin, count in sorted(origins.items()))
             said.append(f"pitch and voicing: {told}; what is estimated from the audio is acoustics, as is loudness")
-        one = "states and transcript share one penalty for each channel: what states add is rather too small than too large"
+        one = "states and transcript share one penalty for each channel, so what states add is if anything too small"
         return (*said, *([one] if self.own.r2 else []))
 
 
@@ -236,7 +236,10 @@ def _what(name: str) -> str:
 
 
 def _cells(rows: Sequence[ScoreRow], name: str) -> Cells:
-    return Cells.of(row for row in rows if row["channel"] in MEASURES[name])
+    """Return r of a measure's channels; one without any frame that varies has no row, and counts as lost."""
+    own = [row for row in rows if row["channel"] in MEASURES[name]]
+    there, found = {(row["language"], row["speaker"]) for row in own}, Cells.of(own)
+    return Cells(found.values, found.lost + len(there) * len(MEASURES[name]) - len(own))
 
 
 def _shares(decoded: Decoded, name: str) -> dict[str, Cells]:

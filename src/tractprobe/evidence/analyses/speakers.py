@@ -90,7 +90,7 @@ class Speakers:
             told.append(f"Too little speech to take part: {', '.join(left)}.")
         if max(len({voice.speaker for voice in used if voice is not one}) for one in used) > self.most_sources:
             told.append(f"Of each target {self.most_sources} sources were drawn.")
-        if not any(len(voice.languages) == 1 for voice in used) and len({voice.speaker for voice in used}) == len(used):
+        if any(len(voice.languages) > 1 for voice in used) and len({voice.speaker for voice in used}) == len(used):
             told.append("Speakers of several languages have too little speech to be compared across languages.")
         if len({voice.corpus for voice in used}) == 1:
             told.append("Of one corpus, so nothing is said about maps between corpora.")

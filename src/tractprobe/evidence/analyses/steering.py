@@ -44,8 +44,8 @@ _ASKED = {
     "minus how far vectors of the same length in random directions move them either way",
     "steering_specificity": "by how much later read-outs of the moved channel move, minus how far those of other "
     "channels do either way",
-    "steering_beyond_carried": "by how much later read-outs of the moved channel move, minus what they would read if "
-    "blocks only passed on what was added",
+    "steering_response": "by how much what sub-layers of the blocks above say in answer moves later read-outs of the "
+    "moved channel the same way, minus how far their answers to random directions of equal length do either way",
     "steering_phones": "by how much scores of phones move at later layers, minus by how much they do along random "
     "directions of equal length (root mean square over phones, of scores from 0 to 1)",
     "steering_phones_follow": "correlation over phones between how their scores move and where the moved channel is in "
@@ -53,9 +53,9 @@ _ASKED = {
 }
 _KIND = {PATTERN: "along its pattern", WEIGHTS: "along its weights"}
 _CAVEATS = (
-    "A read-out that moves at later layers shows that these carry and do not undo what was added. It does not show "
-    "that the model computes with it, nor that it did so before anything was added: blocks add to what they are given, "
-    "and steering_beyond_carried says how much is more than that.",
+    "A read-out that moves at later layers shows that these carry and do not undo what was added. That alone is no use "
+    "of it: blocks pass on what they are given, trained or not. What sub-layers themselves add in answer is "
+    "steering_response; even that does not show that the model relies on it where nothing was added.",
     "Patterns move along whatever varies with a channel, so other articulators move with it as they do in speech; the "
     "table has what the same layer reads at once beside what later layers read.",
     "States are moved by one or two deviations of a read-out in 0.2 s, which real speech may never do.",
@@ -229,8 +229,10 @@ def _slopes(told: Told, at: int) -> Table:
         Column("later", _UNIT, "later layers"),
         Column("low", _UNIT),
         Column("high", _UNIT),
-        Column("carried", _UNIT, "if only passed on"),
+        Column("carried", _UNIT, "passed on without an answer"),
+        Column("response", _UNIT, "answer of sub-layers"),
         Column("random", _UNIT, "random directions, either way"),
+        Column("response_random", _UNIT, "answer to these, either way"),
     )
     rows = []
     for kind in (PATTERN, WEIGHTS):
@@ -278,7 +280,7 @@ def _layers(told: Told) -> Figure:
     for kind in (PATTERN, WEIGHTS):
         lines[f"along the {kind}"] = told.cells(kind, False, own_slope)
         lines[f"random, as long as the {kind}, either way"] = told.cells(kind, True, own_size)
-    lines[f"{PATTERN}, if only passed on"] = told.cells(PATTERN, False, carried)
+    lines[f"along the {PATTERN}, passed on without an answer"] = told.cells(PATTERN, False, carried)
     series = []
     for name, cells in lines.items():
         reached = [(layer, effect(over_cells(cells, layer=layer))) for layer in told.later]
