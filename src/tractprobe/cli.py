@@ -169,8 +169,8 @@ def _add_report(commands: "argparse._SubParsersAction[CommandParser]") -> None:
     report = commands.add_parser(
         "report",
         help="the evidence as one page: claims by rule, a section for each analysis, provenance",
-        description="Write what the analyses and runs below a folder found as one page for any browser, with a Markdown "
-        "twin and claims.csv. Example: tractprobe report runs/",
+        description="Write what the analyses and runs below a folder found as one page for any browser, with a "
+        "Markdown twin and claims.csv. Example: tractprobe report runs/",
     )
     add = report.add_argument
     add("runs", type=Path, help="folder of run directories, such as runs/")

@@ -115,11 +115,15 @@ def reasons(group: Group) -> Grid:
 
 def rules() -> list[Grid]:
     """Return the rules by which words are given."""
-    rows = [[claim.title, claim.says, _rule(reading), reading.why] for claim in CLAIMS for reading in claim.readings]
+    rows = [
+        [claim.title, claim.says if reading is claim.readings[0] else "", _rule(reading), reading.why]
+        for claim in CLAIMS
+        for reading in claim.readings
+    ]
     answered = [[said, why] for said, why in ANSWERS.items()]
     return [
-        grid("What each claim reads", ("claim", "says", "rule", "effect"), rows, folded=True),
-        grid("What the answer rests on", ("answer", "if"), answered, folded=True),
+        grid("What each claim reads", ("claim", "says", "rule", "effect"), rows),
+        grid("What the answer rests on", ("answer", "if"), answered),
     ]
 
 
