@@ -10,11 +10,11 @@ import torch
 from tractprobe.encoders.encoder import Encoder
 from tractprobe.encoders.mel import LogMel, Mfcc
 from tractprobe.encoders.untrained import random_weights
-from tractprobe.evidence.acoustics import Projected, matched, projections, seen_by_layer_0
 from tractprobe.evidence.analyses.controls import Controls
 from tractprobe.evidence.bench import Bench, chosen_layer
-from tractprobe.evidence.effects import Cells, finding, finding_over_draws, point
+from tractprobe.evidence.methods.acoustics import Projected, matched, projections, seen_by_layer_0
 from tractprobe.evidence.record import Record, read_record
+from tractprobe.evidence.statistics.effects import Cells, finding, finding_over_draws, point
 from tractprobe.jobs import train
 from tractprobe.runs.building import build
 from tractprobe.runs.configuration import conf_dir, plain

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from tractprobe.evidence.bench import Bench
-from tractprobe.evidence.means import Mean
-from tractprobe.evidence.nonlinear import finished_heads
+from tractprobe.evidence.methods.nonlinear import finished_heads
 from tractprobe.evidence.record import Evidence, Record
+from tractprobe.evidence.tables.means import Mean
 from tractprobe.jobs import train
 from tractprobe.runs.configuration import plain
 from tractprobe.runs.settings import Settings

@@ -13,11 +13,11 @@ from tractprobe.data.targets import Channel
 from tractprobe.evidence.analyses.erasure import Erasure
 from tractprobe.evidence.bench import Bench
 from tractprobe.evidence.conduct import conducted
-from tractprobe.evidence.damage import ITSELF, Readings, mean_of, over_channels
-from tractprobe.evidence.erased import NOTHING, PHONES, RANDOM, SUMS, columns_of, targets_of
-from tractprobe.evidence.erasure import StateSpace, covariance_with
+from tractprobe.evidence.methods.damage import ITSELF, Readings, mean_of, over_channels
+from tractprobe.evidence.methods.erased import NOTHING, PHONES, RANDOM, SUMS, columns_of, targets_of
+from tractprobe.evidence.methods.erasure import StateSpace, covariance_with
+from tractprobe.evidence.methods.ridge_without import RidgeWithout
 from tractprobe.evidence.record import Evidence, Table
-from tractprobe.evidence.ridge_without import RidgeWithout
 from tractprobe.runs.configuration import plain
 from tractprobe.runs.settings import Settings
 

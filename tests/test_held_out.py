@@ -16,9 +16,9 @@ from tractprobe.corpora.prepared.manifest import Entry
 from tractprobe.corpora.prepared.prepare import prepare
 from tractprobe.corpora.readers.folder import Folder
 from tractprobe.data.splits import SplitRule
-from tractprobe.evidence.comparison import differences
-from tractprobe.evidence.rows import collect
-from tractprobe.evidence.table import layer_tables
+from tractprobe.evidence.tables.comparison import differences
+from tractprobe.evidence.tables.rows import collect
+from tractprobe.evidence.tables.table import layer_tables
 from tractprobe.jobs import train
 from tractprobe.probes.opening import each_held_out
 from tractprobe.runs.configuration import plain

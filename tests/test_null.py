@@ -8,7 +8,7 @@ import pytest
 from tractprobe.corpora.prepared.manifest import Entry
 from tractprobe.data.groups import GroupKey
 from tractprobe.evidence.bench import Prediction
-from tractprobe.evidence.null import Null, Read, ShiftedScores, paired_r, shifted_r
+from tractprobe.evidence.methods.null import Null, Read, ShiftedScores, paired_r, shifted_r
 
 RATE_HZ = 50.0
 

@@ -18,8 +18,8 @@ from tractprobe.data.phone_labels import PhoneLabels
 from tractprobe.data.transcript import described
 from tractprobe.evidence.analyses.phones import Phones
 from tractprobe.evidence.bench import Bench
-from tractprobe.evidence.classification import Categories, Confusions, judge
-from tractprobe.evidence.partition import Explained, band_sizes, shares
+from tractprobe.evidence.methods.classification import Categories, Confusions, judge
+from tractprobe.evidence.methods.partition import Explained, band_sizes, shares
 from tractprobe.evidence.record import Evidence, Finding
 from tractprobe.probes.linear.discriminant import Discriminant
 from tractprobe.runs.configuration import plain
@@ -279,7 +279,7 @@ def test_what_does_not_depend_on_the_frame_is_at_chance():
 
 def test_categories_are_the_columns_of_the_targets(planted: Planted):
     corpus = PreparedCorpus(planted.root / "data" / "planted")
-    from tractprobe.evidence.classification import targets_of
+    from tractprobe.evidence.methods.classification import targets_of
 
     targets, categories = targets_of((*PHONES, ONLY_GERMAN)), Categories.of((*PHONES, ONLY_GERMAN))
     assert sorted(column for own in categories.columns.values() for column in own) == list(range(len(targets.channels)))

@@ -20,9 +20,9 @@ from tractprobe.encoders.untrained import random_weights, untrained
 from tractprobe.encoders.wav2vec2 import Wav2Vec2
 from tractprobe.evidence.analyses.steering import Steering
 from tractprobe.evidence.conduct import conducted
-from tractprobe.evidence.erasure import StateSpace
+from tractprobe.evidence.methods.erasure import StateSpace
+from tractprobe.evidence.methods.steered import PATTERN, WEIGHTS, ReadOuts, dealt, moves
 from tractprobe.evidence.record import Evidence
-from tractprobe.evidence.steered import PATTERN, WEIGHTS, ReadOuts, dealt, moves
 from tractprobe.runs.configuration import plain
 from tractprobe.runs.settings import Settings
 from tractprobe.system.errors import ConfigError, EncoderError

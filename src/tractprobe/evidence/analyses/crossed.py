@@ -10,9 +10,8 @@ from typing import ClassVar
 
 from tractprobe.data.crossed import BOTH, LANGUAGE_ONLY, NEITHER, SPEAKER_ONLY, Arm, Condition, CrossedRule
 from tractprobe.evidence.bench import Bench
-from tractprobe.evidence.effects import OVER, Cells, finding, none
-from tractprobe.evidence.factorial import Factorial
-from tractprobe.evidence.factorial_report import (
+from tractprobe.evidence.methods.factorial import Factorial
+from tractprobe.evidence.methods.factorial_report import (
     CONTRASTS,
     bars,
     by_condition,
@@ -22,11 +21,18 @@ from tractprobe.evidence.factorial_report import (
     profile,
     training,
 )
-from tractprobe.evidence.heard import heard_against_others, heard_here
-from tractprobe.evidence.in_turn import fitted_in_turn
-from tractprobe.evidence.inference import FEWEST_LANGUAGES, effect, equivalence, over_languages, speakers_needed
+from tractprobe.evidence.methods.heard import heard_against_others, heard_here
+from tractprobe.evidence.methods.in_turn import fitted_in_turn
 from tractprobe.evidence.record import Band, Evidence, Figure, Finding, Part, Series
-from tractprobe.evidence.shares import share
+from tractprobe.evidence.statistics.effects import OVER, Cells, finding, none
+from tractprobe.evidence.statistics.inference import (
+    FEWEST_LANGUAGES,
+    effect,
+    equivalence,
+    over_languages,
+    speakers_needed,
+)
+from tractprobe.evidence.statistics.shares import share
 from tractprobe.runs.estimate import Estimate, Scores
 from tractprobe.system.errors import ConfigError
 

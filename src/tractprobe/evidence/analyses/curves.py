@@ -10,12 +10,12 @@ from tractprobe.corpora.prepared.texts import sentence as sentence_of
 from tractprobe.data.splits import Split
 from tractprobe.encoders.layers import Label
 from tractprobe.evidence.bench import Bench
-from tractprobe.evidence.description_length import Lengths, blocks, cutting, lengths
-from tractprobe.evidence.effects import Cells, finding, point, rows_of
-from tractprobe.evidence.inference import effect
-from tractprobe.evidence.nonlinear import Finished, finished_heads
-from tractprobe.evidence.reached import Reached
+from tractprobe.evidence.methods.description_length import Lengths, blocks, cutting, lengths
+from tractprobe.evidence.methods.nonlinear import Finished, finished_heads
+from tractprobe.evidence.methods.reached import Reached
 from tractprobe.evidence.record import Column, Evidence, Figure, Finding, Level, Series, Table
+from tractprobe.evidence.statistics.effects import Cells, finding, point, rows_of
+from tractprobe.evidence.statistics.inference import effect
 from tractprobe.probes.linear.moment_store import MomentStore
 from tractprobe.system.errors import ConfigError
 

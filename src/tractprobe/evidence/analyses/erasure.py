@@ -8,8 +8,8 @@ from typing import Any, ClassVar
 import numpy as np
 
 from tractprobe.evidence.bench import Bench, chosen_layer
-from tractprobe.evidence.damage import ITSELF, Cell, Readings, Reads, mean_of, over_channels, part, parts
-from tractprobe.evidence.erased import (
+from tractprobe.evidence.methods.damage import ITSELF, Cell, Readings, Reads, mean_of, over_channels, part, parts
+from tractprobe.evidence.methods.erased import (
     FEWER_PHONES,
     HEARD,
     LIPS_AND_JAW,
@@ -28,10 +28,10 @@ from tractprobe.evidence.erased import (
     sites_of,
     targets_of,
 )
-from tractprobe.evidence.erasure import Eraser
-from tractprobe.evidence.findings import finding, undefined
-from tractprobe.evidence.inference import differences, effect
+from tractprobe.evidence.methods.erasure import Eraser
 from tractprobe.evidence.record import Column, Evidence, Figure, Finding, Series, Table
+from tractprobe.evidence.statistics.findings import finding, undefined
+from tractprobe.evidence.statistics.inference import differences, effect
 from tractprobe.probes.heads.ridge import Ridge
 from tractprobe.runs.estimate import Scores
 

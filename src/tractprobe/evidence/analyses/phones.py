@@ -17,8 +17,8 @@ from typing import ClassVar
 from tractprobe.data.phone_labels import inventory, phone_counts
 from tractprobe.data.splits import Split
 from tractprobe.evidence.bench import Bench
-from tractprobe.evidence.phone_report import PhoneReport
-from tractprobe.evidence.phonetic import (
+from tractprobe.evidence.methods.phone_report import PhoneReport
+from tractprobe.evidence.methods.phonetic import (
     Material,
     Rules,
     from_movements,
@@ -26,8 +26,8 @@ from tractprobe.evidence.phonetic import (
     in_layers,
     scores_of,
 )
+from tractprobe.evidence.methods.transcribed import Transcribed, transcribed
 from tractprobe.evidence.record import Evidence
-from tractprobe.evidence.transcribed import Transcribed, transcribed
 from tractprobe.signals.channels import CHANNELS
 from tractprobe.system.errors import ConfigError
 

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from tractprobe.evidence.bench import Bench, chosen_layer
-from tractprobe.evidence.inference import effect
 from tractprobe.evidence.literature import PublishedFigure, published_figures
 from tractprobe.evidence.record import Column, Evidence, Figure, Finding, Part, Series, Table
+from tractprobe.evidence.statistics.inference import effect
 from tractprobe.probes.fitted import Fitted
 from tractprobe.runs.estimate import Estimate
 from tractprobe.runs.result import Row, speaker_means

@@ -14,14 +14,11 @@ from tractprobe.data.splits import Split
 from tractprobe.data.targets import Targets
 from tractprobe.encoders.steering import blocks_of
 from tractprobe.evidence.bench import Bench
-from tractprobe.evidence.damage import part, parts
-from tractprobe.evidence.erased import targets_of
-from tractprobe.evidence.erasure import StateSpace, states_of_groups
-from tractprobe.evidence.findings import finding, undefined
-from tractprobe.evidence.inference import effect
-from tractprobe.evidence.record import Column, Evidence, Figure, Finding, Series, Table
-from tractprobe.evidence.steered import PATTERN, WEIGHTS, ReadOuts, columns_named, moves
-from tractprobe.evidence.steering_effects import (
+from tractprobe.evidence.methods.damage import part, parts
+from tractprobe.evidence.methods.erased import targets_of
+from tractprobe.evidence.methods.erasure import StateSpace, states_of_groups
+from tractprobe.evidence.methods.steered import PATTERN, WEIGHTS, ReadOuts, columns_named, moves
+from tractprobe.evidence.methods.steering_effects import (
     Cells,
     Told,
     between,
@@ -31,6 +28,9 @@ from tractprobe.evidence.steering_effects import (
     own_size,
     own_slope,
 )
+from tractprobe.evidence.record import Column, Evidence, Figure, Finding, Series, Table
+from tractprobe.evidence.statistics.findings import finding, undefined
+from tractprobe.evidence.statistics.inference import effect
 from tractprobe.probes.fitted import Fitted
 from tractprobe.probes.heads.ridge import Ridge
 from tractprobe.probes.linear.moment_store import MomentStore
