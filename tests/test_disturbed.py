@@ -16,7 +16,7 @@ from tractprobe.encoders.encoder import States, Wave
 from tractprobe.encoders.mel import LogMel
 from tractprobe.evidence.analyses.disturbed import Disturbed, _drawn
 from tractprobe.evidence.bench import Bench
-from tractprobe.evidence.listening import Listener
+from tractprobe.evidence.methods.listening import Listener
 from tractprobe.evidence.record import Evidence
 from tractprobe.runs.configuration import plain
 from tractprobe.runs.settings import Settings
@@ -25,7 +25,7 @@ from tractprobe.signals.disturbances import Noise, Reversed, Vocoded
 from tractprobe.system.errors import ConfigError
 
 Configure = Callable[..., Any]
-SHORT = Disturbed(None, (20, -5), -5, ("white",), 0.5, 0.0, (), (), ("mel", "mfcc"), 1)
+SHORT = Disturbed(None, (20, -5), -5, ("white",), 0.5, 0.0, (), (), ("mfcc_frame",), 1)
 
 
 def bench_of(configure: Configure, *overrides: str) -> Bench:
@@ -211,18 +211,26 @@ def test_an_encoder_that_knows_the_order_of_sounds_loses_by_reversal_beyond_acou
 
 
 def test_an_encoder_that_is_the_control_itself_has_nothing_beyond_it(configure: Configure):
-    found = numbers(replace(SHORT, snrs_db=(-5,))(bench_of(configure, "model=mel")))
+    found = numbers(replace(SHORT, snrs_db=(-5,))(bench_of(configure, "model=mfcc_frame")))
     assert found["reversal_loss"] is not None
     assert found["reversal_loss_acoustics"] is None and found["reversal_beyond_acoustics"] is None
 
 
 def test_without_world_its_conditions_are_left_out_by_name(configure: Configure, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("tractprobe.signals.disturbances.find_spec", lambda name: None)
-    settings = replace(SHORT, snrs_db=(-5,), semitones=(-4, 4), tract_lengths=(1.1,), controls=("mfcc",))
+    settings = replace(SHORT, snrs_db=(-5,), semitones=(-4, 4), tract_lengths=(1.1,), controls=("mfcc_frame",))
     evidence = settings(bench_of(configure, "model=mel_frame"))
     assert any("pyworld is not installed" in said and "pitch +4 st" in said for said in evidence.caveats)
     pitch = next(finding for finding in evidence.findings if finding.name == "pitch_loss")
     assert pitch.value is None and "pyworld is not installed" in pitch.says
+
+
+def test_a_language_of_which_nothing_is_drawn_is_named(configure: Configure, monkeypatch: pytest.MonkeyPatch):
+    drawn = "tractprobe.evidence.analyses.disturbed._drawn"
+    monkeypatch.setattr(drawn, lambda entries, *_: frozenset(each.id for each in entries if each.language != "it"))
+    evidence = replace(SHORT, snrs_db=(-5,))(bench_of(configure, "model=mel_frame"))
+    assert any("none is of it" in said for said in evidence.caveats)
+    assert {row["language"] for row in evidence.rows} == {"de", "en"}
 
 
 def test_as_many_of_each_language_are_drawn_and_always_the_same(configure: Configure):

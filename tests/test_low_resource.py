@@ -14,7 +14,7 @@ from tractprobe.corpora.prepared.texts import sentence
 from tractprobe.corpora.readers.folder import Folder
 from tractprobe.evidence.analyses.low_resource import ADDED, ALONE, OTHERS, LowResource
 from tractprobe.evidence.bench import Bench
-from tractprobe.evidence.voices import parts_of
+from tractprobe.evidence.methods.voices import parts_of
 from tractprobe.runs.settings import Settings
 from tractprobe.system.errors import ConfigError
 

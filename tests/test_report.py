@@ -37,8 +37,8 @@ from tractprobe import sweep
 from tractprobe.cli import main
 from tractprobe.evidence.bench import Bench
 from tractprobe.evidence.record import Band, Evidence, Figure, Level, Record, Series
-from tractprobe.evidence.rows import collect as collect_rows
-from tractprobe.evidence.table import layer_tables
+from tractprobe.evidence.tables.rows import collect as collect_rows
+from tractprobe.evidence.tables.table import layer_tables
 from tractprobe.inversion.film import Film
 from tractprobe.inversion.player import player
 from tractprobe.report.blocks import Film as FilmBlock

@@ -127,6 +127,14 @@ CLAIMS = (
         "Heads read movements of a language that they never heard as well as of one that they know.",
         (
             Reading("crossed", "language_equivalence", "equivalence", "known minus unheard language", margin=0.03),
+            Reading(
+                "crossed",
+                "language_equivalence_every_language",
+                "equivalence",
+                "in the language to which it matters most: a mean may hide it",
+                margin=0.03,
+                may_lack=True,
+            ),
             Reading("curves", "r_language", "superiority", "what is not decoded at all depends on nothing", gate=True),
         ),
     ),

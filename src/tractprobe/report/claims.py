@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from tractprobe.evidence.rows import csv_text
 from tractprobe.evidence.rules import ANSWERS, CLAIMS, UNDECIDED, UNIVERSAL, Reading
-from tractprobe.evidence.table import aligned
+from tractprobe.evidence.tables.rows import csv_text
+from tractprobe.evidence.tables.table import aligned
 from tractprobe.evidence.verdicts import Judgement, answer, judged
 from tractprobe.report.blocks import Cell, Grid, grid
 from tractprobe.report.collect import Group, Subject

@@ -16,8 +16,8 @@ from tractprobe.corpora.prepared.disturbed import DisturbedCorpus
 from tractprobe.corpora.prepared.manifest import Entry
 from tractprobe.data.splits import Split
 from tractprobe.evidence.bench import Bench
-from tractprobe.evidence.disturbance_report import SYMMETRIC, TWIN, Heard, Report
-from tractprobe.evidence.listening import Listener
+from tractprobe.evidence.methods.disturbance_report import SYMMETRIC, TWIN, Heard, Report
+from tractprobe.evidence.methods.listening import Listener
 from tractprobe.evidence.record import Evidence
 from tractprobe.signals.disturbances import Disturbance, Noise, Reversed, Room, Telephone, Vocoded, has_world
 from tractprobe.system.errors import ConfigError
@@ -85,8 +85,10 @@ class Disturbed:
 
     def __call__(self, bench: Bench) -> Evidence:
         """Return what is lost by each disturbance, by heads as they are and by heads that are fitted to it."""
-        splits = list(bench.splits("language").values())
-        drawn = _drawn(bench.entries.values(), splits, self.utterances_per_speaker, bench.seed)
+        by_language = bench.splits("language")
+        drawn = _drawn(bench.entries.values(), by_language.values(), self.utterances_per_speaker, bench.seed)
+        splits = [split for split in by_language.values() if drawn & set(split.test)]
+        unheard = [language for language, split in by_language.items() if split not in splits]
         listeners = self._listeners(bench, splits, drawn)
         possible = [each for each in self.conditions(bench.seed) if has_world() or not isinstance(each, Vocoded)]
         left_out = [each.name for each in self.conditions(bench.seed) if each not in possible]
@@ -94,9 +96,8 @@ class Disturbed:
         for condition in possible:
             heard.append(self._hear(condition, listeners, drawn))
             log.info("%s: heard by %s", condition.name, ", ".join(heard[-1].fixed))
-        report = Report(
-            bench, listeners, heard, left_out, len(drawn), self.controls, self.reference_snr_db, self.margin_r
-        )
+        settings = (self.controls, self.reference_snr_db, self.margin_r)
+        report = Report(bench, listeners, heard, left_out, unheard, len(drawn), *settings)
         return report.evidence()
 
     def _listeners(self, bench: Bench, splits: Sequence[Split], drawn: frozenset[str]) -> dict[str, Listener]:

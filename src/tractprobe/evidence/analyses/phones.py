@@ -17,8 +17,8 @@ from typing import ClassVar
 from tractprobe.data.phone_labels import inventory, phone_counts
 from tractprobe.data.splits import Split
 from tractprobe.evidence.bench import Bench
-from tractprobe.evidence.phone_report import PhoneReport
-from tractprobe.evidence.phonetic import (
+from tractprobe.evidence.methods.phone_report import PhoneReport
+from tractprobe.evidence.methods.phonetic import (
     Material,
     Rules,
     from_movements,
@@ -26,8 +26,8 @@ from tractprobe.evidence.phonetic import (
     in_layers,
     scores_of,
 )
+from tractprobe.evidence.methods.transcribed import Transcribed, transcribed
 from tractprobe.evidence.record import Evidence
-from tractprobe.evidence.transcribed import Transcribed, transcribed
 from tractprobe.signals.channels import CHANNELS
 from tractprobe.system.errors import ConfigError
 
@@ -88,7 +88,7 @@ class Phones:
         read["predicted"], drawn = from_projections(material, rules, heads, self._seeds(bench, material, moved))
         margins = {"margin_r2": self.margin_r2, "margin_accuracy": self.margin_accuracy}
         random = [scores_of(each) for each in drawn]
-        return PhoneReport(material, layers, read, random, moved, without, **margins).evidence()
+        return PhoneReport(material, layers, read, random, moved, without, self.least_frames, **margins).evidence()
 
     def _seeds(self, bench: Bench, material: Material, moved: Transcribed) -> range:
         """Return no seed where a layer is no wider than the channels, so that any projection keeps all of it."""
