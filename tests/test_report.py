@@ -394,6 +394,13 @@ def test_the_answer_is_made_of_the_cells(tmp_path):
     )
 
 
+def test_an_answer_on_simulated_speech_says_so(tmp_path):
+    own = record("curves")
+    write(tmp_path, replace(own, identity={**own.identity, "corpora": {"virtual": "00"}}))
+    (group,) = collect(tmp_path).groups
+    assert sentence(group).endswith("On virtual, which is simulated: this says nothing of people.")
+
+
 def test_runs_are_in_it_with_their_tables(tmp_path, capsys):
     for language in ("it", "en"):
         write_run(tmp_path, held_out=language)

@@ -8,6 +8,7 @@ from tractprobe.evidence.rules import ANSWERS, CLAIMS, UNDECIDED, UNIVERSAL, Rea
 from tractprobe.evidence.tables.rows import csv_text
 from tractprobe.evidence.tables.table import aligned
 from tractprobe.evidence.verdicts import Judgement, answer, judged
+from tractprobe.probes.opening import BUILTIN
 from tractprobe.report.blocks import Cell, Grid, grid
 from tractprobe.report.collect import Group, Subject
 from tractprobe.report.numbers import counts, effect, level
@@ -51,7 +52,8 @@ def sentence(group: Group) -> str:
         if said == each
     ]
     text = "; ".join(parts)
-    return f"{QUESTION} {text[:1].upper()}{text[1:]}." if parts else QUESTION
+    simulated = f" On {BUILTIN}, which is simulated: this says nothing of people." if BUILTIN in group.corpora else ""
+    return f"{QUESTION} {text[:1].upper()}{text[1:]}.{simulated}" if parts else QUESTION
 
 
 def _leaves_open(judgement: Judgement) -> bool:
