@@ -25,6 +25,7 @@ from tractprobe.evidence.methods.voices import parts_of, roles_of, sources_of, v
 from tractprobe.evidence.record import Evidence, Finding
 from tractprobe.evidence.statistics.shares import share
 from tractprobe.runs.building import build
+from tractprobe.runs.configuration import plain
 from tractprobe.runs.settings import Settings
 from tractprobe.signals.channels import CHANNELS
 from tractprobe.system.errors import ConfigError
@@ -50,7 +51,7 @@ def related(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def bench(related: Path, configure: Callable[..., Any]) -> Bench:
     given = ("corpora=[kin]", f"paths.data={related}", "model=mel_frame", "head.alphas=[0.01,1,100]")
-    return Bench(Settings.of(configure(*given)))
+    return Bench(Settings.of(plain(configure(*given))))
 
 
 def pairs_of(bench: Bench) -> tuple[Mapped, dict[str, Any]]:
