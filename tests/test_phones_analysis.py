@@ -113,7 +113,8 @@ def found(planted: Planted, configure: Callable[..., Any]) -> Callable[[str], Ev
             f"paths.data={planted.root / 'data'}", "corpora=[planted]", "model=features", "ema.lowpass_hz=45",
             f"model.root={planted.states(kind)}", "features.storage=float32", "head.alphas=[1,100,10000]",
         )  # fmt: skip
-        return Phones(shrinkages=(0.01, 0.3), projections=1)(Bench(Settings.of(plain(config))))
+        acoustics = "mel_frame" if kind == "movements" else None
+        return Phones(shrinkages=(0.01, 0.3), projections=1, acoustics=acoustics)(Bench(Settings.of(plain(config))))
 
     return analysed
 
@@ -159,6 +160,8 @@ def test_states_that_carry_exactly_the_movements_hold_what_phones_do_not(found: 
     measured, predicted = value(evidence, "phones_from_measured_frame"), value(evidence, "phones_from_predicted")
     assert predicted == pytest.approx(measured, abs=0.03) and measured > 0.3
     assert value(evidence, "predicted_minus_random") > 0.0
+    own, beyond = (value(evidence, f"unique_states{of}") for of in ("", "_beyond_acoustics"))
+    assert beyond == pytest.approx(own, abs=0.03)  # the sound is noise
     for name in ("unique_states", "common"):
         for language in ("de", "en", "it"):
             assert part(evidence.finding(name), "language", language) == pytest.approx(0.5, abs=0.1)
@@ -170,6 +173,8 @@ def test_states_that_carry_only_what_phones_lack_share_nothing_with_them(found: 
     assert value(evidence, "unique_states") == pytest.approx(0.5, abs=0.08)
     assert value(evidence, "unique_phones") == pytest.approx(0.5, abs=0.08)
     assert abs(value(evidence, "common")) < 0.03
+    beyond = evidence.finding("unique_states_beyond_acoustics")
+    assert beyond is not None and beyond.value is None and "no spectrum was compared" in beyond.says
     chance = next(level.y for figure in evidence.figures for level in figure.levels if level.text == "chance")
     assert chance == pytest.approx(1 / 6) and abs(value(evidence, "phonetic_score") - chance) < 0.05
     string, timed = (value(evidence, f"movements_from_{name}") for name in ("phone_string", "timed_phones"))

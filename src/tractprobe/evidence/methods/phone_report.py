@@ -39,6 +39,7 @@ class PhoneReport:
     read: Mapping[str, Mapping[str, Classified]]
     random: Sequence[Mapping[Unit, float]]
     moved: Transcribed
+    acoustic: Transcribed | None
     without: Sequence[str]
     least_frames: int
     margin_r2: float
@@ -123,10 +124,7 @@ class PhoneReport:
     def _share(
         self, name: str, channels: Sequence[int] | None = None, of_class: str | None = None
     ) -> dict[Unit, float]:
-        each = {unit: self.moved.r2(unit, channels, of_class) for unit in self.moved.explained.sums}
-        return {
-            unit: shares(r2[STATES], r2[TIMED], r2[BOTH])[name] for unit, r2 in each.items() if np.isfinite(r2[BOTH])
-        }
+        return _share(self.moved, name, channels, of_class)
 
     def _shares(self) -> list[Finding]:
         """Return the shares at frames whose phone training has: of the others a transcript could not know enough."""
@@ -147,7 +145,14 @@ class PhoneReport:
             ]
             margin = None if name == "common" else self.margin_r2
             found.append(_finding(name, says[name], self._share(name, None, SEEN), "R²", parts, margin=margin))
-        return found
+        return [*found, self._beyond_acoustics()]
+
+    def _beyond_acoustics(self) -> Finding:
+        name, says = "unique_states_beyond_acoustics", "unique_states, minus the same share of a spectrum"
+        own = self._share("unique_states", None, SEEN)
+        other = {} if self.acoustic is None else _share(self.acoustic, "unique_states", None, SEEN)
+        none = "no spectrum was compared, or the encoder is it"
+        return _finding(name, says, differences(own, other), "R²", margin=self.margin_r2, none=none)
 
     # Tables and figures
 
@@ -255,6 +260,12 @@ class PhoneReport:
             absent = [name for name in CATEGORIES if not self.layers.features.get(name)]
             said.append(f"features with fewer than two values in a test are not scored: {', '.join(absent)}")
         return said
+
+
+def _share(moved: Transcribed, name: str, channels: Sequence[int] | None, of_class: str | None) -> dict[Unit, float]:
+    """Return a share of the movements by (language, speaker)."""
+    each = {unit: moved.r2(unit, channels, of_class) for unit in moved.explained.sums}
+    return {unit: shares(r2[STATES], r2[TIMED], r2[BOTH])[name] for unit, r2 in each.items() if np.isfinite(r2[BOTH])}
 
 
 def _finding(
