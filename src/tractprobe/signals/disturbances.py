@@ -70,7 +70,10 @@ class Reversed(_Identified):
     """Time backwards: sample n becomes sample N - 1 - n."""
 
     is_reversed: ClassVar[bool] = True
-    name: ClassVar[str] = "reversed"
+
+    @property
+    def name(self) -> str:
+        return "reversed"
 
     def __call__(self, audio: Samples, utterance_id: str) -> Samples:
         return np.ascontiguousarray(audio[::-1])
@@ -110,7 +113,9 @@ class Noise(_Identified):
 class Telephone(_Identified):
     """A telephone line: 8 kHz, 300 to 3400 Hz (-6 dB), 8 bits by the µ-law of ITU-T G.711; without delay."""
 
-    name: ClassVar[str] = "telephone"
+    @property
+    def name(self) -> str:
+        return "telephone"
 
     def __call__(self, audio: Samples, utterance_id: str) -> Samples:
         import soxr
@@ -138,11 +143,14 @@ class Room(_Identified):
     reverberation_s: float = 0.5
     direct_db: float = 0.0
     seed: int = 0
-    name: ClassVar[str] = "room"
 
     def __post_init__(self):
         if not 0.01 <= self.reverberation_s <= 10:
             raise ConfigError(f"a room with {self.reverberation_s} s of reverberation: expected 0.01 to 10 s")
+
+    @property
+    def name(self) -> str:
+        return "room"
 
     def response(self, utterance_id: str) -> Float[np.ndarray, " tap"]:
         """Return the room's impulse response; its first tap is the direct sound, 1."""
@@ -222,7 +230,8 @@ def _babble(audio: Samples, random: np.random.Generator) -> Samples:
     from scipy.signal import butter, sosfiltfilt, welch
 
     margin = RATE_HZ  # for the filter to settle
-    count = int(next_fast_len(len(audio) + 2 * margin, real=True))
+    count = next_fast_len(len(audio) + 2 * margin, real=True)
+    assert count is not None
     known_hz, power = welch(audio.astype(np.float64), RATE_HZ, nperseg=min(512, len(audio)))
     gain = np.sqrt(np.interp(np.fft.rfftfreq(count, 1 / RATE_HZ), known_hz, power))
     slow, total = butter(2, _SYLLABLES_HZ, fs=RATE_HZ, output="sos"), np.zeros(len(audio))

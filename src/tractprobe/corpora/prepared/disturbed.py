@@ -55,7 +55,7 @@ class DisturbedCorpus(PreparedCorpus):
         """Return the disturbed samples, at 16 kHz, full scale 1, which they may exceed."""
         kept = self._audio.get(utterance_id)
         if kept is None:
-            heard = self.disturbance(self.undisturbed.audio(utterance_id), utterance_id)
+            heard = self.disturbance(self._holding(utterance_id).audio(utterance_id), utterance_id)
             kept = np.ascontiguousarray(heard, dtype=np.float32)
             if self._kept_bytes + kept.nbytes <= _KEPT_BYTES:
                 self._audio[utterance_id] = kept
@@ -64,16 +64,16 @@ class DisturbedCorpus(PreparedCorpus):
 
     def track(self, utterance_id: str) -> Track:
         """Return the movements as measured, on the disturbed audio's time."""
-        return self._on_its_time(self.undisturbed.track(utterance_id), utterance_id)
+        return self._on_its_time(self._holding(utterance_id).track(utterance_id), utterance_id)
 
     def extra_track(self, utterance_id: str) -> Track | None:
         """Return the further channels as measured, on the disturbed audio's time; ``None`` if there are none."""
-        track = self.undisturbed.extra_track(utterance_id)
+        track = self._holding(utterance_id).extra_track(utterance_id)
         return None if track is None else self._on_its_time(track, utterance_id)
 
     def phones(self, utterance_id: str) -> tuple[PreparedPhone, ...]:
         """Return the labelled phones in order, on the disturbed audio's time."""
-        phones = self.undisturbed.phones(utterance_id)
+        phones = self._holding(utterance_id).phones(utterance_id)
         if not self.disturbance.is_reversed:
             return phones
         last_s = self._last_s(utterance_id)
@@ -83,7 +83,7 @@ class DisturbedCorpus(PreparedCorpus):
 
     def source_track(self, utterance_id: str) -> SourceTrack:
         """Return pitch, voicing and loudness of the undisturbed speech, on the disturbed audio's time."""
-        track = self.undisturbed.source_track(utterance_id)
+        track = self._holding(utterance_id).source_track(utterance_id)
         if not self.disturbance.is_reversed:
             return track
         start_s = self._last_s(utterance_id) - float(track.times_s[-1])
@@ -97,6 +97,12 @@ class DisturbedCorpus(PreparedCorpus):
     def cuts(self) -> "CutSet":
         """Refuse: what lies on disk is not disturbed."""
         raise NotImplementedError("a disturbed corpus has no files of its own")
+
+    def _holding(self, utterance_id: str) -> PreparedCorpus:
+        """Return the undisturbed corpus for an utterance of the view; KeyError for any other."""
+        if utterance_id not in self._ids:
+            raise KeyError(utterance_id)
+        return self.undisturbed
 
     def _on_its_time(self, track: Track, utterance_id: str) -> Track:
         if not self.disturbance.is_reversed:

@@ -139,7 +139,7 @@ class Disturbed:
         return result
 
 
-def _drawn(entries: Iterable[Entry], splits: Sequence[Split], per_speaker: int | None, seed: int) -> frozenset[str]:
+def _drawn(entries: Iterable[Entry], splits: Iterable[Split], per_speaker: int | None, seed: int) -> frozenset[str]:
     """Return some of each speaker's test utterances, as many of one language as of another, drawn by hash."""
     tested = {id_ for split in splits for id_ in split.test}
     by_speaker: dict[str, dict[str, list[str]]] = {}

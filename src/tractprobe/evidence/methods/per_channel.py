@@ -48,7 +48,7 @@ class ChannelFits:
     def _best(self, of_split: Mapping[Label, np.ndarray]) -> dict[str, Label]:
         labels = list(of_split)
         r = np.stack([of_split[label] for label in labels])
-        usable = np.isfinite(r).any(axis=0) | (len(labels) == 1)
+        usable = np.isfinite(r).any(axis=0) | np.full(len(self.channels), len(labels) == 1)
         best = np.argmax(np.where(np.isfinite(r), r, -np.inf), axis=0)
         return {name: labels[best[place]] for place, name in enumerate(self.channels) if usable[place]}
 
