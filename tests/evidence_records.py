@@ -48,7 +48,7 @@ SUPPORTING: Mapping[str, tuple[Finding, ...]] = {
     "disturbed": (found("reversal_loss", 0.05), found("reversal_beyond_acoustics", -0.02)),
     "erasure": (found("damage_to_phones", 0.1), found("damage_to_other_articulators", 0.2)),
     "steering": (found("steering_gain", 0.2), found("steering_specificity", 0.1),
-                 found("steering_beyond_carried", 0.1)),
+                 found("steering_response", 0.1)),
     "prosody": (found("f0", 0.7), found("f0_beyond_phones", 0.3)),
 }  # fmt: skip
 """What supports every claim."""

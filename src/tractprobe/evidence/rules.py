@@ -174,7 +174,7 @@ CLAIMS = (
         (
             Reading("steering", "steering_gain", "superiority", "more than random directions of equal norm"),
             Reading("steering", "steering_specificity", "superiority", "more than it moves other articulators"),
-            Reading("steering", "steering_beyond_carried", "superiority", "more than blocks only pass on", gate=True),
+            Reading("steering", "steering_response", "superiority", "more than untrained blocks answer", gate=True),
         ),
         asked_of=_is_trained,
     ),
