@@ -174,7 +174,7 @@ CLAIMS = (
         (
             Reading("steering", "steering_gain", "superiority", "more than random directions of equal norm"),
             Reading("steering", "steering_specificity", "superiority", "more than it moves other articulators"),
-            Reading("steering", "steering_response", "superiority", "more than untrained blocks answer", gate=True),
+            Reading("steering", "steering_response", "superiority", "more than blocks answer random ones", gate=True),
         ),
         asked_of=_is_trained,
     ),
