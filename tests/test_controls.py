@@ -32,7 +32,7 @@ def option(name: str) -> dict[str, Any]:
     return plain(OmegaConf.load(conf_dir() / "model" / f"{name}.yaml"))
 
 
-def extent_s(encoder: Encoder, seconds: float = 4.0, step: int = 80) -> float:
+def extent_s(encoder: Encoder, seconds: float = 1.2, step: int = 160) -> float:
     """How far apart the samples are that a frame in the middle of layer 0 depends on, by changing them one by one."""
     wave = torch.from_numpy(np.random.default_rng(0).normal(size=int(16000 * seconds)).astype(np.float32))
     (plain_states,) = encoder([wave])
@@ -66,7 +66,7 @@ def extent_s(encoder: Encoder, seconds: float = 4.0, step: int = 80) -> float:
 def test_what_layer_0_sees_is_what_changes_it(architecture, seconds):
     encoder = random_weights("small", SMALL | CONVOLUTIONS | architecture, normalise=False)
     assert seen_by_layer_0(encoder) == pytest.approx(seconds)
-    assert extent_s(encoder, 2.0) == pytest.approx(seconds, abs=0.011)
+    assert extent_s(encoder) == pytest.approx(seconds, abs=0.021)
 
 
 def test_what_layer_0_of_other_kinds_sees():
@@ -162,9 +162,9 @@ def drawn(
 @pytest.mark.parametrize("deviation", [0.0, 0.02, 0.1])
 def test_one_more_draw_exceeds_the_others_as_rarely_as_it_says(deviation):
     random = np.random.default_rng(6)
-    found = [finding_over_draws("more", "more", *drawn(random, deviation)) for _ in range(500)]
+    found = [finding_over_draws("more", "more", *drawn(random, deviation)) for _ in range(250)]
     excluded = np.mean([one.low > 0 or one.high < 0 for one in found])
-    assert (0.01 if deviation else 0) <= excluded < 0.085  # 5 % + 3.5 deviations; fewer are no harm
+    assert (0.004 if deviation else 0) <= excluded < 0.1  # 5 % + 3.6 deviations; fewer are no harm
     assert [one.p < 0.05 for one in found] == [one.low > 0 or one.high < 0 for one in found]
 
 
