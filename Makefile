@@ -1,4 +1,4 @@
-# make demo    fresh machine: installs, then runs the main job on the built-in corpus
+# make demo    fresh machine: installs, then runs the main job on the built-in corpus, and reports what it is evidence of
 # make test    fresh machine: installs, then runs the tests
 # make fuzz    2,000 damaged files for each corpus reader; minutes
 # make chaos   50 runs killed at random moments, all the same in the end; minutes
@@ -13,11 +13,16 @@ DEMO := paths.runs=runs/demo
 .PHONY: demo test fuzz chaos services lint clean
 
 demo: $(VENV)/.installed
-	@echo "Two encoders x six held-out languages, every layer; about a minute on 2 cores."
+	@echo "Two encoders x six held-out languages, every layer; then controls, a 2 x 2 and the page. Three minutes on 2 cores."
 	$(BIN)/python train.py --multirun study=held_out model=mel,random $(DEMO)
 	@echo
 	@$(BIN)/tractprobe table runs/demo --csv runs/demo/scores.csv --pictures runs/demo
 	@echo "One directory per run with result.json and head.safetensors: runs/demo"
+	@echo
+	$(BIN)/python train.py --multirun analysis=controls "analysis.acoustics=[mel,mfcc]" model=mel,random $(DEMO)
+	$(BIN)/python train.py --multirun analysis=crossed model=mel,random $(DEMO)
+	@echo
+	@$(BIN)/tractprobe report runs/demo
 
 test: export PYTHONDONTWRITEBYTECODE =
 test: $(VENV)/.installed-dev

@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from tractprobe.evidence.inference import effect, equivalence, max_t, over_languages, sign_flip_p
+from tractprobe.evidence.statistics.inference import effect, equivalence, max_t, over_languages, sign_flip_p
 
 N = (2, 3, 4, 8, 20)
 SHARED = 0.5  # of a speaker's variance, what all languages have in common

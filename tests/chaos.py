@@ -47,7 +47,7 @@ import tractprobe.probes.gradient.fit
 import tractprobe.probes.linear.fit
 import tractprobe.probes.states
 from tractprobe.corpora.readers.folder import Folder
-from tractprobe.evidence.rows import collect, write_csv
+from tractprobe.evidence.tables.rows import collect, write_csv
 from tractprobe.inversion.export import export
 from tractprobe.inversion.files import invert_files
 from tractprobe.inversion.inverter import load_head

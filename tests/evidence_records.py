@@ -40,14 +40,16 @@ SUPPORTING: Mapping[str, tuple[Finding, ...]] = {
     "controls": (found("r", 0.6), found("beyond_acoustics", 0.12), found("beyond_random", 0.3),
                  found("beyond_projection", 0.2), found("null", 0.6, p=0.001), found("selectivity", 0.25)),
     "crossed": (found("language_effect_new_speaker", 0.02), found("transfer_ratio", 0.97),
-                found("language_equivalence", 0.01, 0.012, level=0.9, margin=0.03, p=0.004)),
+                found("language_equivalence", 0.01, 0.012, level=0.9, margin=0.03, p=0.004),
+                found("language_equivalence_every_language", 0.012, 0.015, level=0.98, margin=0.03, p=0.01)),
     "speakers": (found("affine_share", 0.92, unit=""), found("offset_share", 0.5, unit=""), found("mixing_gain", 0.1),
                  found("beyond_mel_affine", 0.15), found("beyond_shuffled", 0.2)),
     "phones": (found("unique_states", 0.15, unit="R²"), found("unique_phones", 0.05, unit="R²")),
     "tokens": (found("movements_kept_50", 0.7, unit=""), found("movements_kept_500", 0.95, unit="")),
     "disturbed": (found("reversal_loss", 0.05), found("reversal_beyond_acoustics", -0.02)),
     "erasure": (found("damage_to_phones", 0.1), found("damage_to_other_articulators", 0.2)),
-    "steering": (found("steering_gain", 0.2), found("steering_specificity", 0.1), found("steering_beyond_carried", 0.1)),
+    "steering": (found("steering_gain", 0.2), found("steering_specificity", 0.1),
+                 found("steering_response", 0.1)),
     "prosody": (found("f0", 0.7), found("f0_beyond_phones", 0.3)),
 }  # fmt: skip
 """What supports every claim."""

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.linalg import orthogonal_procrustes
 
-from tractprobe.evidence.affine import FAMILIES, AffineMap, ReadMoments, ReadOut, fitted_map, read_moments
-from tractprobe.evidence.mapped import METRICS
+from tractprobe.evidence.methods.affine import FAMILIES, AffineMap, ReadMoments, ReadOut, fitted_map, read_moments
+from tractprobe.evidence.methods.mapped import METRICS
 from tractprobe.probes.linear.group_moments import GroupMoments
 from tractprobe.probes.linear.moment_store import Group, MomentStore
 

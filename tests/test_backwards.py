@@ -10,7 +10,7 @@ from conftest import write_corpus
 
 from tractprobe.corpora.prepared.prepare import prepare
 from tractprobe.corpora.readers.folder import Folder
-from tractprobe.evidence.backwards import read_backwards
+from tractprobe.evidence.tables.backwards import read_backwards
 from tractprobe.jobs import train
 from tractprobe.signals.channels import CHANNELS
 

@@ -1,4 +1,4 @@
-"""Codecs as encoders: latents and codebooks equal an untouched transformers' codec, frames lie where they are decoded to."""
+"""Codecs as encoders: latents and codebooks are those of an untouched codec, frames lie where they are decoded to."""
 
 import numpy as np
 import pytest

@@ -10,11 +10,11 @@ import torch
 from tractprobe.encoders.encoder import Encoder
 from tractprobe.encoders.mel import LogMel, Mfcc
 from tractprobe.encoders.untrained import random_weights
-from tractprobe.evidence.acoustics import Projected, matched, projections, seen_by_layer_0
 from tractprobe.evidence.analyses.controls import Controls
 from tractprobe.evidence.bench import Bench, chosen_layer
-from tractprobe.evidence.effects import Cells, finding, finding_over_draws, point
+from tractprobe.evidence.methods.acoustics import Projected, matched, projections, seen_by_layer_0
 from tractprobe.evidence.record import Record, read_record
+from tractprobe.evidence.statistics.effects import Cells, finding, finding_over_draws, point
 from tractprobe.jobs import train
 from tractprobe.runs.building import build
 from tractprobe.runs.configuration import conf_dir, plain
@@ -23,7 +23,7 @@ from tractprobe.system.errors import ConfigError
 
 Configure = Callable[..., Any]
 SMALL = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
-CONVOLUTIONS = {"conv_dim": [4] * 7, "num_feat_extract_layers": 7, "feat_extract_norm": "layer"}
+CONVOLUTIONS = {"conv_dim": [4] * 7, "num_feat_extract_layers": 7}
 
 
 def option(name: str) -> dict[str, Any]:
@@ -32,7 +32,7 @@ def option(name: str) -> dict[str, Any]:
     return plain(OmegaConf.load(conf_dir() / "model" / f"{name}.yaml"))
 
 
-def extent_s(encoder: Encoder, seconds: float = 4.0, step: int = 80) -> float:
+def extent_s(encoder: Encoder, seconds: float = 1.2, step: int = 160) -> float:
     """How far apart the samples are that a frame in the middle of layer 0 depends on, by changing them one by one."""
     wave = torch.from_numpy(np.random.default_rng(0).normal(size=int(16000 * seconds)).astype(np.float32))
     (plain_states,) = encoder([wave])
@@ -51,24 +51,26 @@ def extent_s(encoder: Encoder, seconds: float = 4.0, step: int = 80) -> float:
 @pytest.mark.parametrize(
     ("architecture", "seconds"),
     [
-        ({"model_type": "wav2vec2", "num_conv_pos_embedding_groups": 2, "num_conv_pos_embeddings": 16}, 0.325),
+        (
+            {
+                "model_type": "wav2vec2",
+                "feat_extract_norm": "layer",
+                "num_conv_pos_embedding_groups": 2,
+                "num_conv_pos_embeddings": 16,
+            },
+            0.325,
+        ),
         ({"model_type": "data2vec-audio", "num_conv_pos_embedding_groups": 2, "conv_pos_kernel_size": 5}, 0.425),
     ],
 )
 def test_what_layer_0_sees_is_what_changes_it(architecture, seconds):
     encoder = random_weights("small", SMALL | CONVOLUTIONS | architecture, normalise=False)
     assert seen_by_layer_0(encoder) == pytest.approx(seconds)
-    assert extent_s(encoder, 2.0) == pytest.approx(seconds, abs=0.011)
+    assert extent_s(encoder) == pytest.approx(seconds, abs=0.021)
 
 
 def test_what_layer_0_of_other_kinds_sees():
-    whisper = {
-        "model_type": "whisper",
-        "d_model": 16,
-        "encoder_layers": 1,
-        "encoder_attention_heads": 2,
-        "encoder_ffn_dim": 16,
-    }
+    whisper = {"model_type": "whisper", "d_model": 24, "encoder_layers": 1, "encoder_ffn_dim": 16}
     assert seen_by_layer_0(random_weights("w", whisper)) == pytest.approx((401 + 320 + 320) / 16000)
     usual = random_weights("h", SMALL | {"model_type": "hubert"})
     assert seen_by_layer_0(usual) == pytest.approx(2.565)  # for which the shipped options are
@@ -121,6 +123,7 @@ OWN = Cells.of(rows({
 def test_effects_are_paired_by_channel_and_name_what_is_lost():
     other = Cells.of(rows({key: 0.1 for key in OWN.values if key != ("it", "a", "ul_y")} | {("it", "b", "ul_y"): 0.1}))
     gained = OWN.minus(other)
+    assert gained.missing == {("it", "a", "ul_y"), ("it", "b", "ul_y")}
     assert gained.lost == 2 and len(gained.values) == 6
     values = gained.of_speakers()
     assert values == pytest.approx({("it", "a"): 0.8, ("it", "b"): 0.6, ("en", "a"): 0.4, ("en", "b"): 0.3})
@@ -139,6 +142,7 @@ def test_means_of_draws_are_over_what_all_draws_have():
     mean = Cells.mean([OWN, other])
     assert mean.values == pytest.approx({("it", "a", "tt_x"): 0.5, ("en", "a", "tt_x"): 0.4})
     assert mean.lost == 6
+    assert Cells(OWN.values, 3).minus(Cells(OWN.values, 1)).lost == 3  # of whom the names are not known
     assert finding("none", "nothing", Cells({})).value is None and point(3, Cells({})) == [3, None, None, None]
 
 
@@ -158,9 +162,9 @@ def drawn(
 @pytest.mark.parametrize("deviation", [0.0, 0.02, 0.1])
 def test_one_more_draw_exceeds_the_others_as_rarely_as_it_says(deviation):
     random = np.random.default_rng(6)
-    found = [finding_over_draws("more", "more", *drawn(random, deviation)) for _ in range(500)]
+    found = [finding_over_draws("more", "more", *drawn(random, deviation)) for _ in range(250)]
     excluded = np.mean([one.low > 0 or one.high < 0 for one in found])
-    assert 0.01 < excluded < 0.085  # 5 % + 3.5 deviations; fewer are no harm
+    assert (0.004 if deviation else 0) <= excluded < 0.1  # 5 % + 3.6 deviations; fewer are no harm
     assert [one.p < 0.05 for one in found] == [one.low > 0 or one.high < 0 for one in found]
 
 
@@ -216,7 +220,7 @@ def test_each_control_is_subtracted_from_the_encoder(configure):
     assert evidence.finding("beyond_voice").value is None
     null = evidence.finding("null")
     assert null.p is not None and null.p < 0.01 and null.low < 0 < null.high and abs(null.value) < 0.1
-    assert abs(value("mismatched")) < 0.3 * value("r")
+    assert abs(value("mismatched")) < 0.15
     of_control = [row["r"] for row in evidence.rows if row["condition"] == "control_task"]
     movements = [row["r"] for row in evidence.rows if row["condition"] == "movements_in_phones"]
     assert value("selectivity") == pytest.approx(np.mean(movements) - np.mean(of_control))

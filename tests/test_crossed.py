@@ -22,7 +22,7 @@ from tractprobe.data.crossed import (
     Condition,
     CrossedRule,
 )
-from tractprobe.evidence.heard import contrast, heard_here
+from tractprobe.evidence.methods.heard import contrast, heard_here
 from tractprobe.system.errors import ConfigError
 
 WORLD = [

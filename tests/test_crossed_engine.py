@@ -77,6 +77,14 @@ def found(configure: Callable[..., Any], tmp_path: Path) -> Callable[..., Eviden
     return of
 
 
+def test_a_bench_holds_out_cells_and_labels(configure: Callable[..., Any]):
+    bench = Bench(Settings.of(plain(configure("model=mel_frame"))))
+    cells = bench.splits("language:speaker")
+    assert len(cells) == 9 and bench.rule("style", unlabelled="left_out").by == "style"
+    tested = [bench.entries[id_] for id_ in cells["it:toy/s1"].test]
+    assert {(entry.language, entry.speaker) for entry in tested} == {("it", "toy/s1")}
+
+
 def number(evidence: Evidence, name: str) -> float:
     finding = evidence.finding(name)
     assert finding is not None and finding.value is not None, finding
@@ -94,6 +102,12 @@ def test_where_nothing_is_planted_languages_are_equivalent(found: Callable[..., 
     assert equivalence.n == {"speakers": 4, "languages": 3, "channels": 12}
     r = {row["condition"]: row["r"] for row in evidence.tables[0].rows if row["language"] == "all"}
     assert len(r) == 4 and min(r.values()) > 0.8
+    every = evidence.finding("language_equivalence_every_language")
+    assert (
+        every is not None and every.low is not None and every.high is not None and -0.03 < every.low < every.high < 0.03
+    )
+    assert every.level == pytest.approx(1 - 0.1 / 3) and len(every.by) == 3 and every.p is not None
+    assert every.high == max(part.high for part in every.by) or every.low == min(part.low for part in every.by)
     assert "5 or more; there are 3" in (evidence.finding("language_effect_over_languages") or equivalence).says
 
 
@@ -108,6 +122,8 @@ def test_a_planted_effect_of_language_is_found_for_known_and_new_speakers(found:
     assert number(evidence, "transfer_ratio") < 0.95
     equivalence = evidence.finding("language_equivalence")
     assert equivalence is not None and equivalence.p is not None and equivalence.p > 0.5
+    every = evidence.finding("language_equivalence_every_language")
+    assert every is not None and every.low is not None and every.low > 0.03
     heard = evidence.finding("heard_languages")
     assert heard is not None and heard.value is not None and "(en) minus others (de+it)" in heard.says
     assert number(evidence, "language_effect_new_speaker_error") < 0
@@ -129,6 +145,21 @@ def test_nested_speakers_have_no_effect_of_language_within_known_ones(found: Cal
     assert number(evidence, "language_effect_new_speaker") > 0.03
     assert len([row for row in evidence.tables[0].rows if row["language"] == "all"]) == 3
     assert any("not all exist" in caveat for caveat in evidence.caveats)
+
+
+def test_of_one_language_only_the_speaker_can_be_known_or_new(configure: Callable[..., Any], tmp_path: Path):
+    write(tmp_path / "raw", of_language=False, of_speaker=True)
+    for file in [*(tmp_path / "raw").glob("*_de_*"), *(tmp_path / "raw").glob("*_it_*")]:
+        file.unlink()
+    prepare(Folder("english", tmp_path / "raw"), tmp_path / "data")
+    own = configure(
+        "model=mel", "model.bands=40", "model.context=1", "corpora=[english]", f"paths.data={tmp_path / 'data'}"
+    )
+    evidence = Crossed(control="")(Bench(Settings.of(plain(own))))
+    assert abs(number(evidence, "speaker_effect")) < 0.1  # from 16 s of speech: defined, if hardly more
+    for name in ("language_effect_new_speaker", "language_equivalence", "language_equivalence_every_language"):
+        finding = evidence.finding(name)
+        assert finding is not None and finding.value is None and "one language or one speaker only" in finding.says
 
 
 def test_the_study_leaves_a_record_once(configure: Callable[..., Any], tmp_path: Path):

@@ -12,7 +12,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from tractprobe.corpora.prepared.manifest import Entry
-from tractprobe.evidence.description_length import blocks, cutting, gaussian_bits, lengths, split_of
+from tractprobe.evidence.methods.description_length import blocks, cutting, gaussian_bits, lengths, split_of
 from tractprobe.probes.linear.group_moments import GroupMoments
 from tractprobe.probes.linear.moment_store import Group, MomentStore
 

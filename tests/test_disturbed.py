@@ -16,7 +16,7 @@ from tractprobe.encoders.encoder import States, Wave
 from tractprobe.encoders.mel import LogMel
 from tractprobe.evidence.analyses.disturbed import Disturbed, _drawn
 from tractprobe.evidence.bench import Bench
-from tractprobe.evidence.listening import Listener
+from tractprobe.evidence.methods.listening import Listener
 from tractprobe.evidence.record import Evidence
 from tractprobe.runs.configuration import plain
 from tractprobe.runs.settings import Settings

@@ -11,7 +11,9 @@ from scipy.special import ndtri
 
 from tractprobe.evidence.analyses.downstream import Downstream, _comparable, own_scores
 from tractprobe.evidence.bench import Bench
-from tractprobe.evidence.correlation import (
+from tractprobe.evidence.literature import TASKS, cho_2022, overall, superb
+from tractprobe.evidence.record import Evidence, Finding, Record, write_record
+from tractprobe.evidence.statistics.correlation import (
     difference_interval,
     partial,
     pearson,
@@ -20,8 +22,6 @@ from tractprobe.evidence.correlation import (
     spearman,
     williams_p,
 )
-from tractprobe.evidence.literature import TASKS, cho_2022, overall, superb
-from tractprobe.evidence.record import Evidence, Finding, Record, write_record
 
 # Of articulatory score and of minus PER with each task, the score given PER, and given parameters: nine models.
 BEFORE = {

@@ -12,8 +12,8 @@ from tractprobe.data.targets import Targets
 from tractprobe.encoders.encoder import Encoder
 from tractprobe.encoders.state_cache import cached
 from tractprobe.encoders.untrained import untrained
-from tractprobe.evidence.rows import tidy
-from tractprobe.evidence.table import layer_tables
+from tractprobe.evidence.tables.rows import tidy
+from tractprobe.evidence.tables.table import layer_tables
 from tractprobe.jobs import train
 from tractprobe.probes.linear.accumulate import partition, sum_groups
 from tractprobe.probes.linear.group_moments import GroupMoments

@@ -11,14 +11,14 @@ from sklearn.preprocessing import StandardScaler
 from test_linear import piece, stored
 
 from tractprobe.data.splits import Split
-from tractprobe.evidence.erasure import (
+from tractprobe.evidence.methods.erasure import (
     Eraser,
     StateSpace,
     covariance_with,
     moments_of_labels,
     states_of_groups,
 )
-from tractprobe.evidence.ridge_without import RidgeWithout
+from tractprobe.evidence.methods.ridge_without import RidgeWithout
 from tractprobe.probes.heads.ridge import Ridge
 from tractprobe.probes.linear.fit import fit_head
 from tractprobe.probes.linear.selection import Division, LayerMoments

@@ -8,13 +8,16 @@ import pytest
 import torch
 from test_erasure import moments_of
 
+from tractprobe.data import phone_labels
 from tractprobe.data.targets import Channel
+from tractprobe.evidence.analyses.erasure import Erasure
+from tractprobe.evidence.bench import Bench
 from tractprobe.evidence.conduct import conducted
-from tractprobe.evidence.damage import ITSELF, Readings, mean_of, over_channels
-from tractprobe.evidence.erased import NOTHING, columns_of
-from tractprobe.evidence.erasure import StateSpace, covariance_with
+from tractprobe.evidence.methods.damage import ITSELF, Readings, mean_of, over_channels
+from tractprobe.evidence.methods.erased import NOTHING, PHONES, RANDOM, SUMS, columns_of, targets_of
+from tractprobe.evidence.methods.erasure import StateSpace, covariance_with
+from tractprobe.evidence.methods.ridge_without import RidgeWithout
 from tractprobe.evidence.record import Evidence, Table
-from tractprobe.evidence.ridge_without import RidgeWithout
 from tractprobe.runs.configuration import plain
 from tractprobe.runs.settings import Settings
 
@@ -80,8 +83,9 @@ def evidence(configure: Callable[..., Any], kept: dict[str, Evidence]) -> Eviden
         own = [
             "study=erasure",
             "model=mel_frame",
+            "model.bands=20",
             "head.alphas=[0.01,1.0]",
-            "analysis.draws=2",
+            "analysis.draws=1",
             "analysis.sentence_folds=2",
         ]
         kept["toy"] = conducted(Settings.of(plain(configure(*own)))).evidence
@@ -123,12 +127,19 @@ def test_every_finding_says_over_what_and_rows_pair_encoders(evidence: Evidence)
 
 
 def test_corpora_without_phones_are_told_so(configure: Callable[..., Any], monkeypatch: pytest.MonkeyPatch):
-    from tractprobe.data import phone_labels
-
+    bench = Bench(Settings.of(plain(configure("study=erasure", "model=mel_frame"))))
+    assert targets_of(bench)[1] == "" and "phones" in targets_of(bench)[0].names
     monkeypatch.setattr(phone_labels, "phone_counts", lambda corpus: {})
-    own = ["study=erasure", "model=mel_frame", "head.alphas=[1.0]", "analysis.draws=1", "analysis.sentence_folds=2"]
-    found = conducted(Settings.of(plain(configure(*own)))).evidence
-    finding = found.finding("damage_to_phones")
-    assert finding is not None and finding.value is None and "phone" in finding.says
-    other = found.finding("damage_to_other_articulators")
-    assert other is not None and other.value is not None
+    targets, reason = targets_of(bench)
+    assert targets.names == ("ema",) and "no phone labels" in reason
+    readings = Readings()
+    for erased in ("tongue", "lips and jaw"):
+        for how, r in ((ITSELF, 0.2), (RANDOM, 0.6), (SUMS, 0.5)):
+            for speaker in ("c/a", "c/b"):
+                readings.include(erased, how, rows(r, speaker) + rows(r, speaker, "ll_y"))
+    found = {finding.name: finding for finding in Erasure()._damages(readings, {PHONES: reason})}
+    for name in ("damage_to_phones", "phone_erasure_damage_to_movements"):
+        assert found[name].value is None and reason in found[name].says
+    assert found["damage_to_other_articulators"].value == pytest.approx(0.4)
+    assert found["damage_to_other_articulators_beyond_sums"].value == pytest.approx(0.3)
+    assert found["damage_to_speaker"].value is None

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from tractprobe.encoders.layers import Label
-from tractprobe.evidence.curves import data_size_curves, layer_curves
-from tractprobe.evidence.figures import drawings, write_pictures
-from tractprobe.evidence.rows import tidy
-from tractprobe.evidence.table import LayerTable, layer_tables
+from tractprobe.evidence.tables.curves import data_size_curves, layer_curves
+from tractprobe.evidence.tables.figures import drawings, write_pictures
+from tractprobe.evidence.tables.rows import tidy
+from tractprobe.evidence.tables.table import LayerTable, layer_tables
 
 LANGUAGES = ("de", "en", "it")
 

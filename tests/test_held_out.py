@@ -16,9 +16,9 @@ from tractprobe.corpora.prepared.manifest import Entry
 from tractprobe.corpora.prepared.prepare import prepare
 from tractprobe.corpora.readers.folder import Folder
 from tractprobe.data.splits import SplitRule
-from tractprobe.evidence.comparison import differences
-from tractprobe.evidence.rows import collect
-from tractprobe.evidence.table import layer_tables
+from tractprobe.evidence.tables.comparison import differences
+from tractprobe.evidence.tables.rows import collect
+from tractprobe.evidence.tables.table import layer_tables
 from tractprobe.jobs import train
 from tractprobe.probes.opening import each_held_out
 from tractprobe.runs.configuration import plain
@@ -62,7 +62,7 @@ def test_an_utterance_without_the_label_is_named_or_left_out():
     with pytest.raises(ConfigError, match="no utterance has the label rate; labels are gender, style"):
         SplitRule("rate", unlabelled="left_out")(some, "N", 0)
     with pytest.raises(ConfigError, match="these corpora have no labels"):
-        SplitRule("langauge")(WORLD, "it", 0)
+        SplitRule("nosuch")(WORLD, "it", 0)
 
 
 def test_all_that_are_named_are_held_out_at_once():

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from tractprobe.evidence.inference import (
+from tractprobe.evidence.statistics.inference import (
     differences,
     effect,
     equivalence,

@@ -15,7 +15,7 @@ from test_run import NARROW, NONLINEAR, SMALL
 from tractprobe.corpora.prepared.prepare import prepare
 from tractprobe.corpora.readers.folder import Folder
 from tractprobe.evaluation import evaluate
-from tractprobe.evidence.rows import collect
+from tractprobe.evidence.tables.rows import collect
 from tractprobe.jobs import train
 from tractprobe.probes.gradient.truth import Truths
 from tractprobe.runs.result import read_result

@@ -14,7 +14,8 @@ from tractprobe.corpora.prepared.texts import sentence
 from tractprobe.corpora.readers.folder import Folder
 from tractprobe.evidence.analyses.low_resource import ADDED, ALONE, OTHERS, LowResource
 from tractprobe.evidence.bench import Bench
-from tractprobe.evidence.voices import parts_of
+from tractprobe.evidence.methods.voices import parts_of
+from tractprobe.runs.configuration import plain
 from tractprobe.runs.settings import Settings
 from tractprobe.system.errors import ConfigError
 
@@ -36,7 +37,7 @@ def odd(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def bench(odd: Path, configure: Callable[..., Any]) -> Bench:
     given = ("corpora=[odd]", f"paths.data={odd}", "model=mel_frame", "head.alphas=[0.01,1,100]")
-    return Bench(Settings.of(configure(*given)))
+    return Bench(Settings.of(plain(configure(*given))))
 
 
 def test_what_minutes_add_is_found_in_the_language_that_needs_them(bench: Bench):

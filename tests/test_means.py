@@ -13,9 +13,9 @@ from test_results import write_run
 
 from tractprobe.data.groups import GroupKey
 from tractprobe.data.targets import Channel
-from tractprobe.evidence.comparison import differences
-from tractprobe.evidence.rows import collect
-from tractprobe.evidence.table import layer_tables, transfer
+from tractprobe.evidence.tables.comparison import differences
+from tractprobe.evidence.tables.rows import collect
+from tractprobe.evidence.tables.table import layer_tables, transfer
 from tractprobe.probes.scores import scores_from_sums
 from tractprobe.runs.result import MOMENTS, ScoreRow
 from tractprobe.system.errors import RunError

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,8 @@ from tractprobe.data.phone_labels import PhoneLabels
 from tractprobe.data.transcript import described
 from tractprobe.evidence.analyses.phones import Phones
 from tractprobe.evidence.bench import Bench
-from tractprobe.evidence.classification import Categories, Confusions, judge
-from tractprobe.evidence.partition import Explained, band_sizes, shares
+from tractprobe.evidence.methods.classification import Categories, Confusions, judge
+from tractprobe.evidence.methods.partition import Explained, band_sizes, shares
 from tractprobe.evidence.record import Evidence, Finding
 from tractprobe.probes.linear.discriminant import Discriminant
 from tractprobe.runs.configuration import plain
@@ -62,14 +63,13 @@ class Planted:
         (root / "raw").mkdir(parents=True)
         clock_s, random = np.arange(int(LENGTH_S * RATE_HZ)) / RATE_HZ, np.random.default_rng(0)
         self.parts: dict[str, tuple[np.ndarray, np.ndarray, PhoneLabels]] = {}
-        for language in ("de", "en", "it"):
-            for speaker in ("s0", "s1", "s2"):
-                for sentence in range(4):
-                    id_, labels = f"{speaker}_{language}_{sentence}", labels_of(random, language)
-                    phones, chance = of_phones(labels, clock_s), of_chance(random)
-                    phones, chance = phones / 3.0, chance / chance.std(axis=0)
-                    self.write(id_, speaker, language, labels, 5 * phones / phones.std() + 5 * chance)
-                    self.parts[id_] = (5 * phones / phones.std(), 5 * chance, labels)
+        for language, speaker, sentence in product(("de", "en", "it"), ("s0", "s1"), range(4)):
+            labels = labels_of(random, language)
+            self.parts[f"{speaker}_{language}_{sentence}"] = (of_phones(labels, clock_s), of_chance(random), labels)
+        sd = [np.concatenate([own[part] for own in self.parts.values()]).std(axis=0) / 5 for part in (0, 1)]
+        self.parts = {id_: (own[0] / sd[0], own[1] / sd[1], own[2]) for id_, own in self.parts.items()}
+        for id_, (phones, chance, labels) in self.parts.items():
+            self.write(id_, *id_.split("_")[:2], labels, phones + chance)
         prepare(Folder("planted", root / "raw"), root / "data")
 
     def write(self, id_: str, speaker: str, language: str, labels: PhoneLabels, positions: np.ndarray) -> None:
@@ -113,7 +113,8 @@ def found(planted: Planted, configure: Callable[..., Any]) -> Callable[[str], Ev
             f"paths.data={planted.root / 'data'}", "corpora=[planted]", "model=features", "ema.lowpass_hz=45",
             f"model.root={planted.states(kind)}", "features.storage=float32", "head.alphas=[1,100,10000]",
         )  # fmt: skip
-        return Phones(shrinkages=(0.01, 0.3), projections=1)(Bench(Settings.of(plain(config))))
+        acoustics = "mel_frame" if kind == "movements" else None
+        return Phones(shrinkages=(0.01, 0.3), projections=1, acoustics=acoustics)(Bench(Settings.of(plain(config))))
 
     return analysed
 
@@ -147,7 +148,7 @@ def test_states_that_carry_exactly_the_phones_say_nothing_beyond_them(found: Cal
     assert part(evidence.finding("phonetic_score"), "feature", "manner") > 0.9
     conditions = {row["condition"] for row in evidence.rows}
     assert conditions == {"movements_from_states", "movements_from_both", "phonetic_r"}
-    assert len(evidence.rows) == 3 * 3 * 3  # conditions, languages, speakers
+    assert len(evidence.rows) == 3 * 3 * 2  # conditions, languages, speakers
 
 
 def test_states_that_carry_exactly_the_movements_hold_what_phones_do_not(found: Callable[[str], Evidence]):
@@ -159,6 +160,8 @@ def test_states_that_carry_exactly_the_movements_hold_what_phones_do_not(found: 
     measured, predicted = value(evidence, "phones_from_measured_frame"), value(evidence, "phones_from_predicted")
     assert predicted == pytest.approx(measured, abs=0.03) and measured > 0.3
     assert value(evidence, "predicted_minus_random") > 0.0
+    own, beyond = (value(evidence, f"unique_states{of}") for of in ("", "_beyond_acoustics"))
+    assert beyond == pytest.approx(own, abs=0.03)  # the sound is noise
     for name in ("unique_states", "common"):
         for language in ("de", "en", "it"):
             assert part(evidence.finding(name), "language", language) == pytest.approx(0.5, abs=0.1)
@@ -170,6 +173,8 @@ def test_states_that_carry_only_what_phones_lack_share_nothing_with_them(found: 
     assert value(evidence, "unique_states") == pytest.approx(0.5, abs=0.08)
     assert value(evidence, "unique_phones") == pytest.approx(0.5, abs=0.08)
     assert abs(value(evidence, "common")) < 0.03
+    beyond = evidence.finding("unique_states_beyond_acoustics")
+    assert beyond is not None and beyond.value is None and "no spectrum was compared" in beyond.says
     chance = next(level.y for figure in evidence.figures for level in figure.levels if level.text == "chance")
     assert chance == pytest.approx(1 / 6) and abs(value(evidence, "phonetic_score") - chance) < 0.05
     string, timed = (value(evidence, f"movements_from_{name}") for name in ("phone_string", "timed_phones"))
@@ -190,7 +195,13 @@ def test_an_unlabelled_corpus_is_one_line(planted: Planted, configure: Callable[
 
 
 def test_settings_that_make_no_sense_are_refused():
-    for wrong in ({"shrinkages": (2.0,)}, {"shrinkages": ()}, {"least_frames": 0}, {"around_s": ()}, {"by": "sentence"}):
+    for wrong in (
+        {"shrinkages": (2.0,)},
+        {"shrinkages": ()},
+        {"least_frames": 0},
+        {"around_s": ()},
+        {"by": "sentence"},
+    ):
         with pytest.raises(ConfigError, match="analysis=phones"):
             Phones(**wrong)
 
@@ -273,7 +284,7 @@ def test_what_does_not_depend_on_the_frame_is_at_chance():
 
 def test_categories_are_the_columns_of_the_targets(planted: Planted):
     corpus = PreparedCorpus(planted.root / "data" / "planted")
-    from tractprobe.evidence.classification import targets_of
+    from tractprobe.evidence.methods.classification import targets_of
 
     targets, categories = targets_of((*PHONES, ONLY_GERMAN)), Categories.of((*PHONES, ONLY_GERMAN))
     assert sorted(column for own in categories.columns.values() for column in own) == list(range(len(targets.channels)))

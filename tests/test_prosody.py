@@ -16,7 +16,7 @@ from tractprobe.data.phone_labels import PhoneLabels
 from tractprobe.data.targets import Targets
 from tractprobe.evidence.analyses.prosody import Prosody
 from tractprobe.evidence.bench import Bench
-from tractprobe.evidence.per_channel import explained, fit_channels
+from tractprobe.evidence.methods.per_channel import explained, fit_channels
 from tractprobe.evidence.record import Evidence, Finding
 from tractprobe.runs.configuration import plain
 from tractprobe.runs.settings import Settings

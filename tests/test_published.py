@@ -15,6 +15,7 @@ from tractprobe.runs.configuration import conf_dir, plain
 from tractprobe.runs.estimate import mean_over_speakers
 from tractprobe.runs.result import speaker_means
 from tractprobe.runs.settings import Settings
+from tractprobe.system.errors import ConfigError
 
 
 @pytest.fixture(scope="module")
@@ -93,6 +94,20 @@ def test_what_one_language_cannot_tell_is_said(configure, hprc: Path, tmp_path: 
     assert finding.value is None and "one language only" in finding.says
     assert found.finding("pandey2026_speaker").value is not None
     assert "no r of its corpus" not in found.finding("pollio2026_mms_fi").says
+
+
+def test_a_split_that_cannot_be_fitted_leaves_the_others(configure, hprc: Path, monkeypatch: pytest.MonkeyPatch):
+    bench, fit = bench_of(configure, "corpora=[hprc]", "split=sentence", f"paths.data={hprc}"), Bench.fit
+
+    def refuse_speakers(self: Bench, splits):
+        if len(splits) == 3:  # one for each speaker
+            raise ConfigError("too few speakers")
+        return fit(self, splits)
+
+    monkeypatch.setattr(Bench, "fit", refuse_speakers)
+    found = Published()(bench)
+    assert found.finding("artboost_hprc").value is None and "too few speakers" in found.finding("artboost_hprc").says
+    assert found.finding("pouw2025_mfcc").value is not None
 
 
 def write(folder: Path, evidence: Evidence) -> None:

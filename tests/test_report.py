@@ -35,9 +35,10 @@ from test_results import write_run
 
 from tractprobe import sweep
 from tractprobe.cli import main
+from tractprobe.evidence.bench import Bench
 from tractprobe.evidence.record import Band, Evidence, Figure, Level, Record, Series
-from tractprobe.evidence.rows import collect as collect_rows
-from tractprobe.evidence.table import layer_tables
+from tractprobe.evidence.tables.rows import collect as collect_rows
+from tractprobe.evidence.tables.table import layer_tables
 from tractprobe.inversion.film import Film
 from tractprobe.inversion.player import player
 from tractprobe.report.blocks import Film as FilmBlock
@@ -47,11 +48,15 @@ from tractprobe.report.collect import collect
 from tractprobe.report.compare import compared
 from tractprobe.report.content import document
 from tractprobe.report.figures import NotDrawn, check, range_of, svg
+from tractprobe.report.films import examples, film_of, films_of, held_out, r_of
 from tractprobe.report.markdown import markdown
+from tractprobe.report.numbers import number
 from tractprobe.report.page import page
 from tractprobe.report.palette import DARK, LIGHT, LINES, SERIES, TEXTS
 from tractprobe.report.pictures import first_screen, moving
 from tractprobe.runs import tracking
+from tractprobe.runs.configuration import plain
+from tractprobe.runs.settings import Settings
 from tractprobe.signals.track import Track
 
 HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(2)>\"'&| `x` \u2028\u202e\ud800[a](http://x)"
@@ -389,9 +394,16 @@ def test_the_answer_is_made_of_the_cells(tmp_path):
     )
 
 
+def test_an_answer_on_simulated_speech_says_so(tmp_path):
+    own = record("curves")
+    write(tmp_path, replace(own, identity={**own.identity, "corpora": {"virtual": "00"}}))
+    (group,) = collect(tmp_path).groups
+    assert sentence(group).endswith("On virtual, which is simulated: this says nothing of people.")
+
+
 def test_runs_are_in_it_with_their_tables(tmp_path, capsys):
-    for held_out in ("it", "en"):
-        write_run(tmp_path, held_out=held_out)
+    for language in ("it", "en"):
+        write_run(tmp_path, held_out=language)
     printed = reported(tmp_path, capsys)
     assert "universal" not in printed  # runs alone answer nothing
     text = (tmp_path / "report/index.html").read_text()
@@ -404,6 +416,36 @@ def test_runs_are_in_it_with_their_tables(tmp_path, capsys):
     result["scores"][0]["r"] = 0.9
     (tmp_path / "copy/result.json").write_text(json.dumps(result))
     assert "two results of one run" in reported(tmp_path, capsys)
+
+
+SMALL = ["model=random", "model.layers=1", "model.width=16", "model.channels=8"]
+
+
+def test_utterances_move_as_heads_read_them_that_never_heard_the_language(tmp_path, configure):
+    settings = plain(configure(*SMALL))
+    bench = Bench(Settings.of(settings))
+    own = record("curves", "random")
+    corpora = {corpus.name: corpus.content_hash for corpus in bench.corpora}
+    write(tmp_path / "runs", replace(own, settings=settings, identity={**own.identity, "corpora": corpora}))
+    (group,) = collect(tmp_path / "runs").groups
+    text, *films = films_of(group)
+    language, fitted = held_out(bench)
+    assert isinstance(text, Text) and f"never heard {language}" in text.text
+    assert {bench.entries[id_].language for id_ in fitted.problem.split.test} == {language}
+    first = examples(bench, fitted, 3)
+    assert len(films) == len(first) == len({bench.entries[id_].speaker for id_ in first})
+    _, prediction = film_of(bench, fitted, first[0])
+    each = [
+        stats.pearsonr(x, y).statistic for x, y in zip(prediction.predicted[0].T, prediction.measured.T, strict=True)
+    ]
+    assert r_of(prediction) == pytest.approx(np.mean(each))
+    assert f"r = {number(float(np.mean(each)))}" in films[0].html and '"hasPredicted": true' in films[0].html
+    write(tmp_path / "other", replace(own, settings=settings, identity={**own.identity, "corpora": {"toy": "00"}}))
+    (said,) = films_of(collect(tmp_path / "other").groups[0])
+    assert isinstance(said, Text) and "toy was prepared anew" in said.text
+    write(tmp_path / "none", record("controls"))
+    (said,) = films_of(collect(tmp_path / "none").groups[0])
+    assert isinstance(said, Text) and "study=curves" in said.text
 
 
 def test_a_sweep_of_analyses_ends_with_the_claims(tmp_path, capsys, monkeypatch):

@@ -12,10 +12,10 @@ import pytest
 from scipy import stats
 
 from tractprobe.cli import main
-from tractprobe.evidence.comparison import differences
-from tractprobe.evidence.figures import write_pictures
-from tractprobe.evidence.rows import collect
-from tractprobe.evidence.table import layer_means, layer_tables
+from tractprobe.evidence.tables.comparison import differences
+from tractprobe.evidence.tables.figures import write_pictures
+from tractprobe.evidence.tables.rows import collect
+from tractprobe.evidence.tables.table import layer_means, layer_tables
 from tractprobe.runs.estimate import mean_over_speakers
 from tractprobe.runs.result import MOMENTS, RUN_FIELDS, SCORE_FIELDS, read_result
 from tractprobe.signals.channels import CHANNELS

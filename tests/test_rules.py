@@ -89,6 +89,14 @@ def test_an_analysis_states_its_own_margin():
     assert verdict("language_agnostic", changed("crossed", "language_equivalence", margin=0.0)) == "undecided"
 
 
+@pytest.mark.parametrize(("low", "high", "expected"), [
+    (0.0, 0.02, "supported"), (0.06, 0.08, "contradicted"), (0.01, 0.05, "undecided"),
+])  # fmt: skip
+def test_a_mean_over_languages_does_not_hide_one_that_it_matters_to(low: float, high: float, expected: str):
+    own = changed("crossed", "language_equivalence_every_language", value=(low + high) / 2, low=low, high=high)
+    assert verdict("language_agnostic", own) == expected
+
+
 def test_an_interval_of_a_lower_level_decides_nothing():
     assert verdict("decodable", changed("controls", "beyond_acoustics", level=0.9)) == "undecided"
     assert verdict("language_agnostic", changed("crossed", "language_equivalence", level=0.8)) == "undecided"

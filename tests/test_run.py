@@ -27,9 +27,9 @@ from tractprobe.corpora.readers.emu import Emu
 from tractprobe.corpora.readers.folder import Folder
 from tractprobe.corpora.readers.hprc import Hprc
 from tractprobe.evaluation import evaluate
-from tractprobe.evidence.figures import write_pictures
-from tractprobe.evidence.rows import collect
-from tractprobe.evidence.table import layer_tables
+from tractprobe.evidence.tables.figures import write_pictures
+from tractprobe.evidence.tables.rows import collect
+from tractprobe.evidence.tables.table import layer_tables
 from tractprobe.jobs import train
 from tractprobe.probes.gradient.fit import data_of
 from tractprobe.probes.gradient.inversion import Inversion

@@ -16,15 +16,16 @@ from tractprobe.corpora.prepared.texts import sentence
 from tractprobe.corpora.readers.folder import Folder
 from tractprobe.data.control_targets import Shifted
 from tractprobe.data.splits import SplitRule
-from tractprobe.evidence.affine import ReadOut
 from tractprobe.evidence.analyses.speakers import Speakers
 from tractprobe.evidence.bench import Bench
-from tractprobe.evidence.mapped import METRICS, Mapped, Pair, Way, mapped
+from tractprobe.evidence.methods.affine import ReadOut
+from tractprobe.evidence.methods.mapped import METRICS, Mapped, Pair, Way, mapped
+from tractprobe.evidence.methods.template import PhoneStates, contrasts, likeness, phone_states
+from tractprobe.evidence.methods.voices import parts_of, roles_of, sources_of, voices_of
 from tractprobe.evidence.record import Evidence, Finding
-from tractprobe.evidence.shares import share
-from tractprobe.evidence.template import PhoneStates, contrasts, likeness, phone_states
-from tractprobe.evidence.voices import parts_of, roles_of, sources_of, voices_of
+from tractprobe.evidence.statistics.shares import share
 from tractprobe.runs.building import build
+from tractprobe.runs.configuration import plain
 from tractprobe.runs.settings import Settings
 from tractprobe.signals.channels import CHANNELS
 from tractprobe.system.errors import ConfigError
@@ -50,7 +51,7 @@ def related(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def bench(related: Path, configure: Callable[..., Any]) -> Bench:
     given = ("corpora=[kin]", f"paths.data={related}", "model=mel_frame", "head.alphas=[0.01,1,100]")
-    return Bench(Settings.of(configure(*given)))
+    return Bench(Settings.of(plain(configure(*given))))
 
 
 def pairs_of(bench: Bench) -> tuple[Mapped, dict[str, Any]]:

@@ -13,8 +13,8 @@ from tractprobe.corpora.prepared.corpus import PreparedCorpus
 from tractprobe.corpora.prepared.manifest import Entry
 from tractprobe.corpora.prepared.texts import doubts, drawn_as, letters, sentence, version, words
 from tractprobe.data.splits import Split, SplitRule
-from tractprobe.evidence.rows import collect
-from tractprobe.evidence.table import layer_tables
+from tractprobe.evidence.tables.rows import collect
+from tractprobe.evidence.tables.table import layer_tables
 from tractprobe.jobs import train
 from tractprobe.system.errors import ConfigError
 

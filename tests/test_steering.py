@@ -20,9 +20,9 @@ from tractprobe.encoders.untrained import random_weights, untrained
 from tractprobe.encoders.wav2vec2 import Wav2Vec2
 from tractprobe.evidence.analyses.steering import Steering
 from tractprobe.evidence.conduct import conducted
-from tractprobe.evidence.erasure import StateSpace
+from tractprobe.evidence.methods.erasure import StateSpace
+from tractprobe.evidence.methods.steered import PATTERN, WEIGHTS, ReadOuts, dealt, moves
 from tractprobe.evidence.record import Evidence
-from tractprobe.evidence.steered import PATTERN, WEIGHTS, ReadOuts, dealt, moves
 from tractprobe.runs.configuration import plain
 from tractprobe.runs.settings import Settings
 from tractprobe.system.errors import ConfigError, EncoderError
@@ -266,8 +266,8 @@ def test_the_analysis_finds_what_an_encoder_of_blocks_passes_on(configure: Calla
     small = ["model=random", "model.layers=3", "model.width=32", "model.heads=2", "model.channels=16"]
     evidence = conduct(configure, *small, "analysis.utterances=9", "analysis.every_s=0.4")
     names = [finding.name for finding in evidence.findings]
-    assert names[:5] == ["steering_gain", "steering_specificity", "steering_response", "steering_phones",
-                         "steering_phones_follow"]  # fmt: skip
+    assert names[:6] == ["steering_gain", "steering_specificity", "steering_beyond_carried", "steering_response",
+                         "steering_phones", "steering_phones_follow"]  # fmt: skip
     gain = evidence.finding("steering_gain")
     assert gain is not None and gain.value is not None and gain.n == {"speakers": 3, "languages": 3}
     assert {part.name for part in gain.by if part.kind == "layer"} == {"2", "3"}

@@ -10,8 +10,8 @@ import pytest
 from test_results import write_run
 
 import tractprobe.runs.tracking
-from tractprobe.evidence.rows import CSV_FIELDS, collect, csv_text
-from tractprobe.evidence.summary import LOGGED, summarise
+from tractprobe.evidence.tables.rows import CSV_FIELDS, collect, csv_text
+from tractprobe.evidence.tables.summary import LOGGED, summarise
 from tractprobe.runs.estimate import mean_over_speakers, point_over_speakers
 from tractprobe.runs.tracking import Tracking
 
@@ -91,7 +91,7 @@ def test_what_was_changed_or_drawn_by_another_version_is_made_again(
     (folder / name).write_bytes(content[:-1])
     summarise("s", folder, {}, tracking, rows)
     assert (folder / name).read_bytes() == content
-    monkeypatch.setattr("tractprobe.evidence.summary.__version__", "another")
+    monkeypatch.setattr("tractprobe.evidence.tables.summary.__version__", "another")
     summarise("s", folder, {}, tracking, rows)
     assert all(time > before[file] for file, time in times(folder).items())
 
@@ -105,7 +105,7 @@ def test_one_interrupted_is_made_again(
     before = times(folder)
     changed = [dict(rows[0]) | {"r": 0.5}, *rows[1:]]
     with monkeypatch.context() as broken:
-        broken.setattr("tractprobe.evidence.summary.write_picture", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        broken.setattr("tractprobe.evidence.tables.summary.write_picture", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
             summarise("s", folder, {}, tracking, changed)
     summarise("s", folder, {}, tracking, changed)
@@ -118,7 +118,7 @@ def test_a_picture_that_cannot_be_drawn_leaves_the_tables_and_is_tried_again(
 ):  # fmt: skip
     folder = tmp_path / "study"
     with monkeypatch.context() as broken:
-        broken.setattr("tractprobe.evidence.summary.model_matrix", lambda *_: (_ for _ in ()).throw(OSError("no font")))
+        broken.setattr("tractprobe.evidence.tables.summary.model_matrix", lambda *_: (_ for _ in ()).throw(OSError("no font")))
         summarise("s", folder, {}, tracking, rows)
     assert "models.png: no font; the rest continues" in caplog.text
     assert {"scores.csv", "models.csv", "layers.png"} <= set(times(folder)) and not (folder / "models.png").exists()

@@ -15,8 +15,8 @@ from tractprobe.corpora.prepared.manifest import Entry
 from tractprobe.corpora.prepared.prepare import prepare
 from tractprobe.corpora.readers.folder import Folder
 from tractprobe.data.targets import SETS, Channel, Positions, Targets, TargetSet, _made
-from tractprobe.evidence.rows import tidy
-from tractprobe.evidence.table import layer_means, layer_tables
+from tractprobe.evidence.tables.rows import tidy
+from tractprobe.evidence.tables.table import layer_means, layer_tables
 from tractprobe.jobs import train
 from tractprobe.probes.gradient.fit import fit as fit_by_gradients
 from tractprobe.probes.linear.fit import fit as fit_linear

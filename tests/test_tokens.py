@@ -8,7 +8,7 @@ from scipy.cluster.vq import vq
 
 from tractprobe.evidence.analyses.tokens import Tokens
 from tractprobe.evidence.bench import Bench
-from tractprobe.evidence.units import Units, fitted_units, nearest
+from tractprobe.evidence.methods.units import Units, fitted_units, nearest
 from tractprobe.probes.states import HeadInput
 from tractprobe.runs.configuration import plain
 from tractprobe.runs.settings import Settings

@@ -13,7 +13,7 @@ import pytest
 import wandb
 
 from tractprobe.cli import main
-from tractprobe.evidence.figures import prediction_curves
+from tractprobe.evidence.tables.figures import prediction_curves
 from tractprobe.jobs import train
 from tractprobe.runs.result import chosen_layer, mean_r
 from tractprobe.runs.tracking import Tracking
@@ -122,7 +122,7 @@ def test_predictions_of_always_the_same_utterances_are_drawn_as_they_are_scored(
         drawn[title] = times_s, predicted, truth
         return prediction_curves(times_s, predicted, truth, channels, title)
 
-    monkeypatch.setattr("tractprobe.evidence.figures.prediction_curves", keep)
+    monkeypatch.setattr("tractprobe.evidence.tables.figures.prediction_curves", keep)
     result = train(configure("held_out=it", "model=mel_frame", "tracking=offline"))
     assert sorted(drawn) == [f"toy/s{speaker}_it_0, layer 0" for speaker in range(3)]
     for times_s, predicted, truth in drawn.values():
@@ -221,7 +221,7 @@ def test_off_is_off(configure: Configure, tmp_path: Path):
 
 
 FAULTS = {
-    "no picture": ("tractprobe.evidence.figures.write_picture", OSError("no room for pictures")),
+    "no picture": ("tractprobe.evidence.tables.figures.write_picture", OSError("no room for pictures")),
     "no table": ("wandb.Table", OSError("the media folder is gone")),
     "no artifact": ("wandb.Artifact.add_file", FileNotFoundError("no such file")),
     "no summary": ("wandb.sdk.wandb_summary.SummaryDict.update", RuntimeError("wandb-core has died")),
@@ -257,7 +257,7 @@ def test_faults_in_what_only_shows_lose_no_run_of_a_study(
 ):
     config = configure("held_out=all", *SMALL)
     with monkeypatch.context() as broken:
-        broken.setattr("tractprobe.evidence.summary.write_picture", failing(OSError("no room for pictures")))
+        broken.setattr("tractprobe.evidence.tables.summary.write_picture", failing(OSError("no room for pictures")))
         for name in ("no picture", "no table", "no artifact"):
             broken.setattr(FAULTS[name][0], failing(FAULTS[name][1]))
         train(config)

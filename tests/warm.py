@@ -22,7 +22,7 @@ from typing import Any
 REPOSITORY = Path(__file__).parents[1]
 # Without wandb, whose folder for media is made at its import and removed by the first process that ends.
 NEEDED = (
-    "tractprobe.commands.evaluate", "tractprobe.commands.train", "tractprobe.evidence.summary",
+    "tractprobe.commands.evaluate", "tractprobe.commands.train", "tractprobe.evidence.tables.summary",
     "tractprobe.probes.fitted", "tractprobe.probes.gradient.fit", "tractprobe.probes.linear.fit",
     "tractprobe.encoders.mel", "tractprobe.encoders.untrained", "tractprobe.runs.trainer", "pytorch_lightning",
     "tractprobe.runs.checkpoint", "matplotlib.backends.backend_agg", "scipy.signal",

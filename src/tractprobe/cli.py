@@ -169,8 +169,8 @@ def _add_report(commands: "argparse._SubParsersAction[CommandParser]") -> None:
     report = commands.add_parser(
         "report",
         help="the evidence as one page: claims by rule, a section for each analysis, provenance",
-        description="Write what the analyses and runs below a folder found as one page for any browser, with a Markdown "
-        "twin and claims.csv. Example: tractprobe report runs/",
+        description="Write what the analyses and runs below a folder found as one page for any browser, with a "
+        "Markdown twin and claims.csv. Example: tractprobe report runs/",
     )
     add = report.add_argument
     add("runs", type=Path, help="folder of run directories, such as runs/")
@@ -185,8 +185,8 @@ def _run_directory(text: str) -> Path:
 
 
 def _table(arguments: argparse.Namespace) -> int:
-    from tractprobe.evidence.rows import collect, write_csv
-    from tractprobe.evidence.table import layer_tables
+    from tractprobe.evidence.tables.rows import collect, write_csv
+    from tractprobe.evidence.tables.table import layer_tables
 
     if arguments.bom and not arguments.csv:
         raise ConfigError("--bom is how a CSV begins: give --csv FILE, too")
@@ -197,11 +197,11 @@ def _table(arguments: argparse.Namespace) -> int:
         write_csv(arguments.csv, rows, bom=arguments.bom)
         print(f"\n{len(rows)} rows in {arguments.csv}")
     if arguments.pictures:
-        from tractprobe.evidence.figures import write_pictures
+        from tractprobe.evidence.tables.figures import write_pictures
 
         print("\n" + "\n".join(map(str, write_pictures(tables, arguments.pictures))))
     if arguments.against:
-        from tractprobe.evidence.comparison import differences, table
+        from tractprobe.evidence.tables.comparison import differences, table
 
         print("\n" + table(differences(rows, arguments.against), arguments.against))
     return 0

@@ -9,7 +9,7 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from tractprobe.evidence.table import printed
+from tractprobe.evidence.tables.table import printed
 from tractprobe.probes.opening import open_corpora
 from tractprobe.runs.building import check_node
 from tractprobe.runs.configuration import plain

@@ -23,10 +23,10 @@ from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig
 
-from tractprobe.evidence.backwards import read_backwards
 from tractprobe.evidence.record import Record, numbers_of, tables_of, write_record
-from tractprobe.evidence.rows import tidy
-from tractprobe.evidence.table import layer_means, layer_tables, printed
+from tractprobe.evidence.tables.backwards import read_backwards
+from tractprobe.evidence.tables.rows import tidy
+from tractprobe.evidence.tables.table import layer_means, layer_tables, printed
 from tractprobe.probes.opening import each_held_out
 from tractprobe.runs.building import build
 from tractprobe.runs.configuration import plain
@@ -303,7 +303,7 @@ def _show(fit: "Fitted", result: RunResult, logger: Any) -> None:
 
 def _draw_examples(fit: "Fitted", layer: "Label") -> list[Path]:
     """Draw the predictions of one layer over the measured trajectories, for the same few test utterances every time."""
-    from tractprobe.evidence.figures import prediction_curves, write_picture
+    from tractprobe.evidence.tables.figures import prediction_curves, write_picture
 
     settings, names = fit.problem.settings, [channel.name for channel in fit.problem.targets.channels]
     pictures = []
@@ -315,7 +315,7 @@ def _draw_examples(fit: "Fitted", layer: "Label") -> list[Path]:
 
 def _summarise(settings: Settings, runs: Sequence[Settings], results: Sequence[RunResult]) -> None:
     """Print, draw and log the table of all runs of a study, into a directory of its own beside theirs."""
-    from tractprobe.evidence.summary import summarise
+    from tractprobe.evidence.tables.summary import summarise
 
     rows = [row for run, result in zip(runs, results, strict=True) for row in tidy(run.name, result)]
     log.info("%d runs, %s\n%s", len(runs), settings.folder, "\n".join(map(str, layer_tables(rows))))

@@ -269,8 +269,8 @@ def _print_end(runs: Path, names: Sequence[str]) -> None:
 
 def _compare(study: str, settings: Plain, runs: Path, names: Sequence[str]) -> None:
     """Write a study's tables and pictures below ``studies``, in a folder named after its runs."""
-    from tractprobe.evidence.rows import tidy
-    from tractprobe.evidence.summary import summarise
+    from tractprobe.evidence.tables.rows import tidy
+    from tractprobe.evidence.tables.summary import summarise
     from tractprobe.runs.result import read_result
 
     done = [status.run for status in statuses(runs, only=set(names)) if status.state == "done"]

@@ -16,6 +16,7 @@ from omegaconf import OmegaConf
 
 from tractprobe.corpora.prepared.corpus import PreparedCorpus
 from tractprobe.corpora.prepared.manifest import Entry
+from tractprobe.data.axes import CROSSED, OF_EVERY_UTTERANCE
 from tractprobe.data.batches import frame_times_s
 from tractprobe.data.features import FrameFeatures
 from tractprobe.data.splits import Split, SplitRule
@@ -34,7 +35,7 @@ from tractprobe.probes.states import HeadInput, HiddenStates
 from tractprobe.runs.building import build
 from tractprobe.runs.configuration import Plain, conf_dir, plain
 from tractprobe.runs.result import ScoreRow
-from tractprobe.runs.settings import Settings
+from tractprobe.runs.settings import Node, Settings
 from tractprobe.runs.trainer import device_of
 from tractprobe.system.errors import ConfigError
 from tractprobe.system.registry import names_of
@@ -81,8 +82,7 @@ class Bench:
     def __init__(self, settings: Settings):
         if not settings.closed_form:
             raise ConfigError("analyses need a closed-form head: give head=ridge")
-        first, *_ = each_held_out(settings)
-        self.settings, self.problem = settings, Problem.of(first)
+        self.settings, self.problem = settings, _problem(settings)
         self.device = device_of(settings)
 
     @property
@@ -120,14 +120,15 @@ class Bench:
         return next(corpus for corpus in self.corpora if corpus.name == entry.corpus)
 
     def rule(self, by: str, **changes: Any) -> SplitRule:
-        """Return the rule that holds out languages, speakers, corpora or sentences, as its option in conf/split has it.
+        """Return the rule that holds out languages, speakers, corpora, sentences, labels or cells, as in conf/split.
 
         Parameters
         ----------
         changes
             Of its arguments.
         """
-        return build(_option("split", by) | changes)
+        simple = by in (*OF_EVERY_UTTERANCE, "sentence")
+        return build(_option("split", by if simple else "crossed" if CROSSED in by else "label") | {"by": by} | changes)
 
     def splits(self, by: str = "language", **changes: Any) -> dict[str, Split]:
         """Return each value that can be held out, with its split."""
@@ -308,6 +309,19 @@ def chosen_layer(fitted: Fitted) -> Label:
     if not defined and len(r) > 1:
         raise ConfigError("too few speakers and sentences to choose a layer by validation: give layer=<number>")
     return fitted.problem.labels[-max(defined)[1]] if defined else fitted.problem.labels[0]
+
+
+def _problem(settings: Settings) -> Problem:
+    """Return the problem of the first value that can be held out; where there is only one, that of new sentences."""
+    first, *_ = each_held_out(settings)
+    try:
+        return Problem.of(first)
+    except ConfigError as error:
+        if "nothing to learn from" not in str(error):
+            raise
+    kept = {name: settings.split.arguments[name] for name in ("disjoint_text",)}
+    by_sentence = Node.of("split", _option("split", "sentence") | kept | {"folds": 2})
+    return Problem.of(replace(first, split=by_sentence, held_out="fold0"))
 
 
 def _option(group: str, name: str) -> Plain:

@@ -127,6 +127,14 @@ CLAIMS = (
         "Heads read movements of a language that they never heard as well as of one that they know.",
         (
             Reading("crossed", "language_equivalence", "equivalence", "known minus unheard language", margin=0.03),
+            Reading(
+                "crossed",
+                "language_equivalence_every_language",
+                "equivalence",
+                "in the language to which it matters most: a mean may hide it",
+                margin=0.03,
+                may_lack=True,
+            ),
             Reading("curves", "r_language", "superiority", "what is not decoded at all depends on nothing", gate=True),
         ),
     ),
@@ -166,7 +174,7 @@ CLAIMS = (
         (
             Reading("steering", "steering_gain", "superiority", "more than random directions of equal norm"),
             Reading("steering", "steering_specificity", "superiority", "more than it moves other articulators"),
-            Reading("steering", "steering_beyond_carried", "superiority", "more than blocks only pass on", gate=True),
+            Reading("steering", "steering_response", "superiority", "more than blocks answer random ones", gate=True),
         ),
         asked_of=_is_trained,
     ),

@@ -4,10 +4,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from tractprobe.evidence.rows import csv_text
 from tractprobe.evidence.rules import ANSWERS, CLAIMS, UNDECIDED, UNIVERSAL, Reading
-from tractprobe.evidence.table import aligned
+from tractprobe.evidence.tables.rows import csv_text
+from tractprobe.evidence.tables.table import aligned
 from tractprobe.evidence.verdicts import Judgement, answer, judged
+from tractprobe.probes.opening import BUILTIN
 from tractprobe.report.blocks import Cell, Grid, grid
 from tractprobe.report.collect import Group, Subject
 from tractprobe.report.numbers import counts, effect, level
@@ -51,7 +52,8 @@ def sentence(group: Group) -> str:
         if said == each
     ]
     text = "; ".join(parts)
-    return f"{QUESTION} {text[:1].upper()}{text[1:]}." if parts else QUESTION
+    simulated = f" On {BUILTIN}, which is simulated: this says nothing of people." if BUILTIN in group.corpora else ""
+    return f"{QUESTION} {text[:1].upper()}{text[1:]}.{simulated}" if parts else QUESTION
 
 
 def _leaves_open(judgement: Judgement) -> bool:
@@ -115,11 +117,15 @@ def reasons(group: Group) -> Grid:
 
 def rules() -> list[Grid]:
     """Return the rules by which words are given."""
-    rows = [[claim.title, claim.says, _rule(reading), reading.why] for claim in CLAIMS for reading in claim.readings]
+    rows = [
+        [claim.title, claim.says if reading is claim.readings[0] else "", _rule(reading), reading.why]
+        for claim in CLAIMS
+        for reading in claim.readings
+    ]
     answered = [[said, why] for said, why in ANSWERS.items()]
     return [
-        grid("What each claim reads", ("claim", "says", "rule", "effect"), rows, folded=True),
-        grid("What the answer rests on", ("answer", "if"), answered, folded=True),
+        grid("What each claim reads", ("claim", "says", "rule", "effect"), rows),
+        grid("What the answer rests on", ("answer", "if"), answered),
     ]
 
 

@@ -9,10 +9,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from tractprobe.evidence.condition import Condition
 from tractprobe.evidence.record import Finding, Record, read_record
-from tractprobe.evidence.rows import rows_of
-from tractprobe.evidence.table import LayerTable, layer_tables
+from tractprobe.evidence.tables.condition import Condition
+from tractprobe.evidence.tables.rows import rows_of
+from tractprobe.evidence.tables.table import LayerTable, layer_tables
 from tractprobe.runs.result import EVIDENCE, RESULT, Row, RunResult, read_result
 from tractprobe.system.errors import TractprobeError
 from tractprobe.system.files import digest

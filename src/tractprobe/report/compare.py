@@ -5,8 +5,8 @@ from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import Any
 
-from tractprobe.evidence.inference import holm, paired, sign_flip_p
 from tractprobe.evidence.record import Record
+from tractprobe.evidence.statistics.inference import holm, paired, sign_flip_p
 from tractprobe.report.collect import settings_of, subject_of
 from tractprobe.runs.estimate import Estimate
 

@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tractprobe.evidence.rules import CLAIMS, VERDICTS
-from tractprobe.probes.opening import BUILTIN
 from tractprobe.report.blocks import Block, Caveats, Document, Section, Text, grid
 from tractprobe.report.claims import judgements, reasons, rules, sentence
 from tractprobe.report.claims import table as claims_table
@@ -13,10 +12,6 @@ from tractprobe.report.numbers import counts
 from tractprobe.report.outline import in_order
 from tractprobe.report.provenance import material_of, not_run, provenance
 from tractprobe.report.sections import analysis_section, run_tables
-
-_SIMULATED = (
-    f"The corpus {BUILTIN} is simulated: what is found on it tells that the engine works, and nothing of people."
-)
 
 
 def document(collection: Collection, title: str, films: Mapping[int, Sequence[Block]] | None = None) -> Document:
@@ -57,8 +52,6 @@ def _first_screen(group: Group) -> tuple[Block, ...]:
         "Each interval holds its level by itself: of claims of superiority that are false, up to 1 in 40 is called "
         "supported by chance; of claims of equivalence, up to 1 in 20.",
     ]
-    if BUILTIN in group.corpora:
-        caveats.insert(0, _SIMULATED)
     return (*blocks, Caveats(tuple(caveats)), reasons(group))
 
 
@@ -98,8 +91,13 @@ def _rules_section() -> Section:
     thresholds = ", ".join(
         f"{claim.title} {reading.bound:g}" for claim in CLAIMS for reading in claim.readings if reading.bound
     )
-    note = f"Thresholds that are ours: {thresholds}. Margins of equivalence are the analyses' own settings."
-    return Section("How words are given", "rules", (Text(says), Text(note), *rules()))
+    ours = f"Thresholds that are ours: {thresholds}. Margins of equivalence are the analyses' own settings."
+    asked = (
+        "What is causal, or comes from self-supervision, is not asked of an encoder that was not trained; the latter "
+        "is supported only where the encoder's option states that it was trained without labels. Of findings whose "
+        "name ends in *, the one with the most units is read."
+    )
+    return Section("How words are given", "rules", (Text(says), Text(ours), Text(asked), *rules()))
 
 
 def _left_out(collection: Collection) -> list[Section]:

@@ -23,7 +23,7 @@ from tractprobe.report.collect import Group
 from tractprobe.report.palette import DARK, LIGHT, SIGN_OF, STYLE_OF, style
 from tractprobe.system.printable import one_line
 
-_WIDTH, _CLAIM, _ROW, _LETTER, _BOLD = 960, 214, 52, 6.6, 7.6
+_WIDTH, _CLAIM, _ROW, _LETTER, _BOLD = 960, 228, 52, 6.6, 7.6
 FRAMES_PER_S, _SCALE = 25, 7.0
 
 _Course = Float[np.ndarray, "time point 2"]
@@ -34,7 +34,7 @@ def first_screen(group: Group) -> str:
     """Return claims x encoders as a picture: words, effects with intervals, and the answer above."""
     grid = claims_table(group)
     column = (_WIDTH - _CLAIM) / max(len(grid.head) - 1, 1)
-    lines = textwrap.wrap(one_line(sentence(group)), 104)
+    lines = textwrap.wrap(one_line(sentence(group)), 94)
     parts = [
         f'<text class="answer" x="16" y="{30 + 22 * place}">{_text(line)}</text>' for place, line in enumerate(lines)
     ]

@@ -6,7 +6,7 @@ from typing import Any
 
 from tractprobe.evidence.record import Figure, Finding, Record
 from tractprobe.evidence.rules import CLAIMS
-from tractprobe.evidence.table import LayerTable
+from tractprobe.evidence.tables.table import LayerTable
 from tractprobe.report.blocks import Block, Caveats, Cell, Command, Folded, Grid, Picture, Pictures, Section, Text, grid
 from tractprobe.report.collect import Group, settings_of, subject_of
 from tractprobe.report.compare import compared

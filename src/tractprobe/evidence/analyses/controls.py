@@ -9,13 +9,13 @@ from tractprobe.data.control_targets import Control
 from tractprobe.data.phone_targets import InPhones
 from tractprobe.data.splits import Split
 from tractprobe.data.targets import Positions
-from tractprobe.evidence.acoustics import matched, projections, seen_by_layer_0
 from tractprobe.evidence.bench import Bench
-from tractprobe.evidence.effects import OVER, Cells, finding, finding_over_draws, none, point, rows_of
-from tractprobe.evidence.inference import effect
-from tractprobe.evidence.null import Null, ShiftedScores, reads
-from tractprobe.evidence.reached import Reached
+from tractprobe.evidence.methods.acoustics import matched, projections, seen_by_layer_0
+from tractprobe.evidence.methods.null import Null, ShiftedScores, reads
+from tractprobe.evidence.methods.reached import Reached
 from tractprobe.evidence.record import Band, Column, Evidence, Figure, Finding, Level, Series, Table
+from tractprobe.evidence.statistics.effects import OVER, Cells, finding, finding_over_draws, none, point, rows_of
+from tractprobe.evidence.statistics.inference import effect
 from tractprobe.probes.states import HeadInput
 from tractprobe.system.errors import ConfigError, RunError, TractprobeError, first_line
 

@@ -10,9 +10,8 @@ from typing import ClassVar
 
 from tractprobe.data.crossed import BOTH, LANGUAGE_ONLY, NEITHER, SPEAKER_ONLY, Arm, Condition, CrossedRule
 from tractprobe.evidence.bench import Bench
-from tractprobe.evidence.effects import OVER, Cells, finding, none
-from tractprobe.evidence.factorial import Factorial
-from tractprobe.evidence.factorial_report import (
+from tractprobe.evidence.methods.factorial import Factorial
+from tractprobe.evidence.methods.factorial_report import (
     CONTRASTS,
     bars,
     by_condition,
@@ -22,11 +21,19 @@ from tractprobe.evidence.factorial_report import (
     profile,
     training,
 )
-from tractprobe.evidence.heard import heard_against_others, heard_here
-from tractprobe.evidence.inference import FEWEST_LANGUAGES, equivalence, over_languages, speakers_needed
+from tractprobe.evidence.methods.heard import heard_against_others, heard_here
+from tractprobe.evidence.methods.in_turn import fitted_in_turn
 from tractprobe.evidence.record import Band, Evidence, Figure, Finding, Part, Series
-from tractprobe.evidence.shares import share
-from tractprobe.runs.estimate import Scores
+from tractprobe.evidence.statistics.effects import OVER, Cells, finding, none
+from tractprobe.evidence.statistics.inference import (
+    FEWEST_LANGUAGES,
+    effect,
+    equivalence,
+    over_languages,
+    speakers_needed,
+)
+from tractprobe.evidence.statistics.shares import share
+from tractprobe.runs.estimate import Estimate, Scores
 from tractprobe.system.errors import ConfigError
 
 _KNOWING = "heads that know the language minus {what} of heads that do not, for {speaker} speakers"
@@ -73,7 +80,7 @@ class Crossed:
     def __call__(self, bench: Bench) -> Evidence:
         """Return effects of language and speaker, equivalence, transfer ratios, and the profile over layers."""
         arms = self.rule(list(bench.entries.values()), bench.seed)
-        scores = Factorial.of(arms, bench.fit([arm.split for arm in arms]), bench.labels)
+        scores = Factorial.of(arms, fitted_in_turn(bench, [arm.split for arm in arms]), bench.labels)
         return Evidence(
             findings=(*self._effects(scores), *_transfers(scores), _mixed(scores), *self._heard(bench, arms, scores)),
             tables=(by_condition(scores), training(arms), layers(scores), choices(scores)),
@@ -90,13 +97,14 @@ class Crossed:
         control = None
         if not isinstance(heard, str) and self.control and self.control != bench.settings.id.model:
             other, least = bench.other(bench.option(self.control)), [arm for arm in arms if arm.condition == NEITHER]
-            control = Factorial.of(least, other.fit([arm.split for arm in least]), other.labels) if least else None
+            control = Factorial.of(least, fitted_in_turn(other, [arm.split for arm in least]), other.labels)
         return heard_against_others(scores, heard, control, self.control)
 
     def _effects(self, scores: Factorial) -> Iterator[Finding]:
         for speaker, pair in CONTRASTS.items():
             yield self._difference(f"language_effect_{speaker}_speaker", scores, pair, speaker)
             yield self._equivalence(scores, pair, speaker)
+        yield self._in_every_language(scores, CONTRASTS["new"])
         yield self._of_speaker(scores)
         for speaker, pair in CONTRASTS.items() if scores.unit_of_error else ():
             name = f"language_effect_{speaker}_speaker_error"
@@ -124,6 +132,34 @@ class Crossed:
         return Finding(
             name, says, reached.mean, reached.low, reached.high, "r", OVER, cells.count(), reached.level, tested.p,
             self.margin_r, speakers_needed(values, self.margin_r), cells.parts(level=reached.level),
+        )  # fmt: skip
+
+    def _in_every_language(self, scores: Factorial, pair: tuple[Condition, Condition]) -> Finding:
+        """Return the effect in the language to which it matters most: a mean over languages may hide it.
+
+        Intervals of all languages together hold their level (Bonferroni). Languages are equivalent one and all if each
+        is, which takes no further correction: p is the largest of theirs (intersection-union test; Berger, 1982).
+        """
+        name, cells = "language_equivalence_every_language", scores.difference(*pair)
+        if not (values := cells.of_speakers()):
+            return none(name, scores.lacking(*pair))
+        by_language = {name: _of(name, values) for name in sorted({language for language, _ in values})}
+        level = 1 - 0.1 / len(by_language)
+        reached = {language: effect(own, level) for language, own in by_language.items()}
+        tests = {language: equivalence(own, self.margin_r) for language, own in by_language.items()}
+        if alone := [language for language, each in reached.items() if each.low is None or each.high is None]:
+            return none(name, f"one speaker alone was tested in {', '.join(alone)}, so there is no interval")
+        beyond = [language for language, each in reached.items() if _reach(each, least=True) >= self.margin_r]
+        worst = max(beyond or reached, key=lambda language: _reach(reached[language], least=bool(beyond)))
+        says = f"r of {_KNOWING.format(what='r', speaker='new')}, in the language to which it matters most ({worst})"
+        needed = [speakers_needed(own, self.margin_r) for own in by_language.values()]
+        most = reached[worst]
+        by = (Part("language", language, each.mean, each.low, each.high, each.n) for language, each in reached.items())
+        return Finding(
+            name, says, most.mean, most.low, most.high, "r", f"mean over channels, then speakers of {worst}",
+            {"speakers": most.n, "languages": len(reached)}, level, max(test.p or 0.0 for test in tests.values()),
+            self.margin_r, None if None in needed else max(number for number in needed if number),
+            tuple(by),
         )  # fmt: skip
 
     def _of_speaker(self, scores: Factorial) -> Finding:
@@ -173,6 +209,12 @@ def _transfers(scores: Factorial) -> Iterator[Finding]:
                 else Part("language", language, None)
             ]
         yield Finding(name, says, reached.mean, reached.low, reached.high, "ratio", OVER, cells.count(), by=tuple(by))
+
+
+def _reach(estimate: Estimate, *, least: bool) -> float:
+    """Return how far from 0 an effect may be by its interval, or is at least."""
+    low, high = estimate.low or 0.0, estimate.high or 0.0
+    return max(low, -high) if least else max(-low, high)
 
 
 def _of(language: str, values: Scores) -> dict[tuple[str, str], float]:

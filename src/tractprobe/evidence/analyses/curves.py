@@ -6,15 +6,16 @@ from typing import ClassVar
 
 import numpy as np
 
+from tractprobe.corpora.prepared.texts import sentence as sentence_of
 from tractprobe.data.splits import Split
 from tractprobe.encoders.layers import Label
 from tractprobe.evidence.bench import Bench
-from tractprobe.evidence.description_length import Lengths, blocks, cutting, lengths
-from tractprobe.evidence.effects import Cells, finding, point, rows_of
-from tractprobe.evidence.inference import effect
-from tractprobe.evidence.nonlinear import Finished, finished_heads
-from tractprobe.evidence.reached import Reached
+from tractprobe.evidence.methods.description_length import Lengths, blocks, cutting, lengths
+from tractprobe.evidence.methods.nonlinear import Finished, finished_heads
+from tractprobe.evidence.methods.reached import Reached
 from tractprobe.evidence.record import Column, Evidence, Figure, Finding, Level, Series, Table
+from tractprobe.evidence.statistics.effects import Cells, finding, point, rows_of
+from tractprobe.evidence.statistics.inference import effect
 from tractprobe.probes.linear.moment_store import MomentStore
 from tractprobe.system.errors import ConfigError
 
@@ -50,8 +51,8 @@ class Curves:
     def __call__(self, bench: Bench) -> Evidence:
         """Return r of each layer by held-out language and sentence, by minutes, and bits saved."""
         splits = bench.splits("language")
-        language, sentence = Reached.of(bench, splits), Reached.of(bench, bench.splits("sentence"))
         heads, caveats = finished_heads(bench, splits) if self.nonlinear else ([], [])
+        language, sentence = Reached.of(bench, splits), Reached.of(bench, _sentences(bench, caveats))
         sizes = self.sizes(bench, language, splits, caveats)
         coded = _coded(bench, self.first_block)
         curves = {"held-out language": language, "held-out sentence": sentence, **{head.name: head for head in heads}}
@@ -91,6 +92,17 @@ class Curves:
         }
         seconds = [sum(bench.entries[id_].duration_s for id_ in split.development) for split in splits.values()]
         return cells | {round(float(np.mean(seconds)) / 60, 2): everything.cells}
+
+
+def _sentences(bench: Bench, caveats: list[str]) -> dict[str, Split]:
+    """Return folds of sentences; fewer than usual if no language has as many sentences, which a caveat says."""
+    texts: dict[str, set[str]] = {}
+    for entry in bench.entries.values():
+        texts.setdefault(entry.language, set()).add(sentence_of(entry))
+    usual, most = bench.rule("sentence").folds, max(map(len, texts.values()))
+    if most < usual:
+        caveats.append(f"sentences are held out in {most} folds, not {usual}, as no language has more of them")
+    return bench.splits("sentence", folds=max(2, min(usual, most)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -176,7 +188,9 @@ def _cells(store: MomentStore, code: Lengths, channels: Sequence[str]) -> Cells:
     for name in dict.fromkeys(names):
         own = [number for number, other in enumerate(names) if other == name]
         frames, saved = code.frames[own].sum(axis=0), code.saved[own].sum(axis=0)
-        values |= {(*name, channels[place]): float(saved[place] / frames[place]) for place in np.flatnonzero(frames)}
+        values |= {
+            (*name, channels[place]): float(saved[place] / frames[place]) for place in np.flatnonzero(frames).tolist()
+        }
     return Cells(values)
 
 

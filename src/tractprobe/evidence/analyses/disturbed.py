@@ -16,8 +16,8 @@ from tractprobe.corpora.prepared.disturbed import DisturbedCorpus
 from tractprobe.corpora.prepared.manifest import Entry
 from tractprobe.data.splits import Split
 from tractprobe.evidence.bench import Bench
-from tractprobe.evidence.disturbance_report import SYMMETRIC, TWIN, Heard, Report
-from tractprobe.evidence.listening import Listener
+from tractprobe.evidence.methods.disturbance_report import SYMMETRIC, TWIN, Heard, Report
+from tractprobe.evidence.methods.listening import Listener
 from tractprobe.evidence.record import Evidence
 from tractprobe.signals.disturbances import Disturbance, Noise, Reversed, Room, Telephone, Vocoded, has_world
 from tractprobe.system.errors import ConfigError

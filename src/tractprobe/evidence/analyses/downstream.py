@@ -12,7 +12,9 @@ from typing import Any, ClassVar
 import numpy as np
 
 from tractprobe.evidence.bench import Bench
-from tractprobe.evidence.correlation import (
+from tractprobe.evidence.literature import TASKS, Superb, cho_2022, overall, superb
+from tractprobe.evidence.record import Column, Evidence, Figure, Finding, Part, Series, Table, read_record
+from tractprobe.evidence.statistics.correlation import (
     FEWEST,
     difference_interval,
     drawn,
@@ -22,8 +24,6 @@ from tractprobe.evidence.correlation import (
     spearman,
     williams_p,
 )
-from tractprobe.evidence.literature import TASKS, Superb, cho_2022, overall, superb
-from tractprobe.evidence.record import Column, Evidence, Figure, Finding, Part, Series, Table, read_record
 from tractprobe.runs.result import EVIDENCE
 from tractprobe.system.errors import RunError
 

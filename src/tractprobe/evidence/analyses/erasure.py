@@ -7,10 +7,9 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from tractprobe.data.targets import Targets
 from tractprobe.evidence.bench import Bench, chosen_layer
-from tractprobe.evidence.damage import ITSELF, Cell, Readings, Reads, mean_of, over_channels, part, parts
-from tractprobe.evidence.erased import (
+from tractprobe.evidence.methods.damage import ITSELF, Cell, Readings, Reads, mean_of, over_channels, part, parts
+from tractprobe.evidence.methods.erased import (
     FEWER_PHONES,
     HEARD,
     LIPS_AND_JAW,
@@ -27,14 +26,14 @@ from tractprobe.evidence.erased import (
     Regained,
     matched,
     sites_of,
+    targets_of,
 )
-from tractprobe.evidence.erasure import Eraser
-from tractprobe.evidence.findings import finding, undefined
-from tractprobe.evidence.inference import differences, effect
+from tractprobe.evidence.methods.erasure import Eraser
 from tractprobe.evidence.record import Column, Evidence, Figure, Finding, Series, Table
+from tractprobe.evidence.statistics.findings import finding, undefined
+from tractprobe.evidence.statistics.inference import differences, effect
 from tractprobe.probes.heads.ridge import Ridge
 from tractprobe.runs.estimate import Scores
-from tractprobe.system.errors import ConfigError
 
 _ERASED = (MOVEMENTS, TONGUE, LIPS_AND_JAW, PHONES, FEWER_PHONES, SPEAKERS)
 _READ: dict[str, Reads] = {
@@ -78,11 +77,11 @@ class Erasure:
     margin_r: float = 0.03
 
     name: ClassVar[str] = "erasure"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
 
     def __call__(self, bench: Bench) -> Evidence:
         """Return the damage to phones, speakers and other articulators, and what is left of the movements."""
-        targets, without_phones = _targets(bench)
+        targets, without_phones = targets_of(bench)
         held, known = bench.splits(self.by), bench.splits("sentence", folds=self.sentence_folds)
         splits = {**held, **known}
         fits = bench.fit(list(splits.values()), bench.targets("ema"))
@@ -169,14 +168,6 @@ class Erasure:
         beyond = differences(left, heard)
         says = f"r regained after an eraser that never met the held-out {self.by}, less that after one that did"
         return [residual, finding("residual_beyond_known", says, beyond, "r", over, self.margin_r, parts(beyond))]
-
-
-def _targets(bench: Bench) -> tuple[Targets, str]:
-    """Return movements and phones, or movements alone and why."""
-    try:
-        return bench.targets("ema", "phones"), ""
-    except ConfigError as error:
-        return bench.targets("ema"), str(error)
 
 
 def _size(eraser: Eraser | None) -> tuple[int, float]:

@@ -8,11 +8,11 @@ from tractprobe.corpora.prepared.manifest import Entry
 from tractprobe.corpora.prepared.texts import sentence
 from tractprobe.data.splits import Split, SplitRule
 from tractprobe.evidence.bench import Bench, chosen_layer
-from tractprobe.evidence.findings import finding
-from tractprobe.evidence.in_turn import fitted_in_turn
-from tractprobe.evidence.inference import differences, effect
+from tractprobe.evidence.methods.in_turn import fitted_in_turn
+from tractprobe.evidence.methods.voices import parts_of
 from tractprobe.evidence.record import Column, Evidence, Figure, Finding, Level, Part, Series, Table
-from tractprobe.evidence.voices import parts_of
+from tractprobe.evidence.statistics.findings import finding
+from tractprobe.evidence.statistics.inference import differences, effect
 from tractprobe.probes.fitted import Fitted
 from tractprobe.runs.estimate import Scores
 from tractprobe.runs.result import ScoreRow

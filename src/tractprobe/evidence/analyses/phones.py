@@ -17,8 +17,8 @@ from typing import ClassVar
 from tractprobe.data.phone_labels import inventory, phone_counts
 from tractprobe.data.splits import Split
 from tractprobe.evidence.bench import Bench
-from tractprobe.evidence.phone_report import PhoneReport
-from tractprobe.evidence.phonetic import (
+from tractprobe.evidence.methods.phone_report import PhoneReport
+from tractprobe.evidence.methods.phonetic import (
     Material,
     Rules,
     from_movements,
@@ -26,8 +26,8 @@ from tractprobe.evidence.phonetic import (
     in_layers,
     scores_of,
 )
+from tractprobe.evidence.methods.transcribed import Transcribed, transcribed
 from tractprobe.evidence.record import Evidence
-from tractprobe.evidence.transcribed import Transcribed, transcribed
 from tractprobe.signals.channels import CHANNELS
 from tractprobe.system.errors import ConfigError
 
@@ -48,6 +48,9 @@ class Phones:
         Times around a frame at which measured positions are taken for ``phones_from_measured``.
     projections
         How many random projections the control averages over.
+    acoustics
+        The option of conf/model whose unique share the encoder's is compared with, since any sound holds some movements
+        that phones do not tell; ``None`` for no comparison.
     margin_r2, margin_accuracy
         The least share of the movements, and the least difference in balanced accuracy, that would matter: speakers
         that would show it are counted.
@@ -58,6 +61,7 @@ class Phones:
     least_frames: int = 20
     around_s: Sequence[float] = (-0.06, -0.03, 0.0, 0.03, 0.06)
     projections: int = 3
+    acoustics: str | None = "mel"
     margin_r2: float = 0.02
     margin_accuracy: float = 0.03
 
@@ -83,12 +87,17 @@ class Phones:
         material = Material.of(bench, splits, phones)
         layers = in_layers(material, rules)
         moved = transcribed(bench, splits, phones)
+        acoustic = None
+        if self.acoustics is not None and bench.settings.id.model != self.acoustics:
+            acoustic = transcribed(bench.other(bench.option(self.acoustics)), splits, phones)
         read = from_movements(material, rules, tuple(map(float, self.around_s)))
         heads = {value: (moved.layers[value], weight) for value, weight in moved.weights.items()}
         read["predicted"], drawn = from_projections(material, rules, heads, self._seeds(bench, material, moved))
         margins = {"margin_r2": self.margin_r2, "margin_accuracy": self.margin_accuracy}
         random = [scores_of(each) for each in drawn]
-        return PhoneReport(material, layers, read, random, moved, without, **margins).evidence()
+        return PhoneReport(
+            material, layers, read, random, moved, acoustic, without, self.least_frames, **margins
+        ).evidence()
 
     def _seeds(self, bench: Bench, material: Material, moved: Transcribed) -> range:
         """Return no seed where a layer is no wider than the channels, so that any projection keeps all of it."""

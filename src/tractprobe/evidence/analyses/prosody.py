@@ -15,10 +15,10 @@ from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 from tractprobe.evidence.bench import Bench
-from tractprobe.evidence.effects import Cells, finding, none
-from tractprobe.evidence.inference import effect
-from tractprobe.evidence.prosodic import TRANSCRIPT, Decoded, Material
+from tractprobe.evidence.methods.prosodic import TRANSCRIPT, Decoded, Material
 from tractprobe.evidence.record import Column, Evidence, Figure, Finding, Level, Series, Table
+from tractprobe.evidence.statistics.effects import Cells, finding, none
+from tractprobe.evidence.statistics.inference import effect
 from tractprobe.runs.result import ScoreRow
 from tractprobe.system.errors import ConfigError
 

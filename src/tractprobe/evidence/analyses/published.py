@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from tractprobe.evidence.bench import Bench, chosen_layer
-from tractprobe.evidence.inference import effect
 from tractprobe.evidence.literature import PublishedFigure, published_figures
 from tractprobe.evidence.record import Column, Evidence, Figure, Finding, Part, Series, Table
+from tractprobe.evidence.statistics.inference import effect
 from tractprobe.probes.fitted import Fitted
 from tractprobe.runs.estimate import Estimate
 from tractprobe.runs.result import Row, speaker_means
-from tractprobe.system.errors import ConfigError
+from tractprobe.system.errors import ConfigError, RunError
 
 _COLUMNS = (
     Column("id"), Column("paper"), Column("system"), Column("corpus"), Column("split", "", "held out"),
@@ -57,9 +57,9 @@ def _reached(bench: Bench, by: str) -> list[Row] | str:
     """Return the rows of each held-out value at the layer that validation chose, or why there are none."""
     try:
         splits = bench.splits(by)
-    except ConfigError as error:
+        return [row for fitted in bench.fit(list(splits.values())) for row in _at_chosen_layer(fitted)]
+    except (ConfigError, RunError) as error:  # too few speakers, sentences or languages for this split
         return str(error)
-    return [row for fitted in bench.fit(list(splits.values())) for row in _at_chosen_layer(fitted)]
 
 
 def _at_chosen_layer(fitted: Fitted) -> list[Row]:

@@ -6,11 +6,11 @@ from typing import ClassVar
 
 from tractprobe.data.control_targets import Shifted
 from tractprobe.evidence.bench import Bench
-from tractprobe.evidence.map_effects import MapEffects
-from tractprobe.evidence.mapped import mapped
+from tractprobe.evidence.methods.map_effects import MapEffects
+from tractprobe.evidence.methods.mapped import mapped
+from tractprobe.evidence.methods.templates import templates
+from tractprobe.evidence.methods.voices import PARTS, Voice, parts_of, roles_of, sources_of, voices_of
 from tractprobe.evidence.record import Evidence
-from tractprobe.evidence.templates import templates
-from tractprobe.evidence.voices import PARTS, Voice, parts_of, roles_of, sources_of, voices_of
 from tractprobe.runs.building import build
 from tractprobe.system.errors import ConfigError
 

@@ -14,13 +14,11 @@ from tractprobe.data.splits import Split
 from tractprobe.data.targets import Targets
 from tractprobe.encoders.steering import blocks_of
 from tractprobe.evidence.bench import Bench
-from tractprobe.evidence.damage import part, parts
-from tractprobe.evidence.erasure import StateSpace, states_of_groups
-from tractprobe.evidence.findings import finding, undefined
-from tractprobe.evidence.inference import effect
-from tractprobe.evidence.record import Column, Evidence, Figure, Finding, Series, Table
-from tractprobe.evidence.steered import PATTERN, WEIGHTS, ReadOuts, columns_named, moves
-from tractprobe.evidence.steering_effects import (
+from tractprobe.evidence.methods.damage import part, parts
+from tractprobe.evidence.methods.erased import targets_of
+from tractprobe.evidence.methods.erasure import StateSpace, states_of_groups
+from tractprobe.evidence.methods.steered import PATTERN, WEIGHTS, ReadOuts, columns_named, moves
+from tractprobe.evidence.methods.steering_effects import (
     Cells,
     Told,
     between,
@@ -30,6 +28,9 @@ from tractprobe.evidence.steering_effects import (
     own_size,
     own_slope,
 )
+from tractprobe.evidence.record import Column, Evidence, Figure, Finding, Series, Table
+from tractprobe.evidence.statistics.findings import finding, undefined
+from tractprobe.evidence.statistics.inference import effect
 from tractprobe.probes.fitted import Fitted
 from tractprobe.probes.heads.ridge import Ridge
 from tractprobe.probes.linear.moment_store import MomentStore
@@ -44,8 +45,10 @@ _ASKED = {
     "minus how far vectors of the same length in random directions move them either way",
     "steering_specificity": "by how much later read-outs of the moved channel move, minus how far those of other "
     "channels do either way",
-    "steering_response": "by how much what sub-layers of the blocks above say in answer moves later read-outs of the "
-    "moved channel the same way, minus how far their answers to random directions of equal length do either way",
+    "steering_beyond_carried": "by how much what sub-layers of the blocks above say in answer moves later read-outs of "
+    "the moved channel the same way: the rest is passed on by sums and norms, whatever sub-layers say",
+    "steering_response": "by how much what sub-layers say in answer moves later read-outs of the moved channel the "
+    "same way, minus how far their answers to random directions of equal length move them either way",
     "steering_phones": "by how much scores of phones move at later layers, minus by how much they do along random "
     "directions of equal length (root mean square over phones, of scores from 0 to 1)",
     "steering_phones_follow": "correlation over phones between how their scores move and where the moved channel is in "
@@ -55,7 +58,7 @@ _KIND = {PATTERN: "along its pattern", WEIGHTS: "along its weights"}
 _CAVEATS = (
     "A read-out that moves at later layers shows that these carry and do not undo what was added. That alone is no use "
     "of it: blocks pass on what they are given, trained or not. What sub-layers themselves add in answer is "
-    "steering_response; even that does not show that the model relies on it where nothing was added.",
+    "steering_beyond_carried; even that does not show that the model relies on it where nothing was added.",
     "Patterns move along whatever varies with a channel, so other articulators move with it as they do in speech; the "
     "table has what the same layer reads at once beside what later layers read.",
     "States are moved by one or two deviations of a read-out in 0.2 s, which real speech may never do.",
@@ -64,7 +67,7 @@ _CAVEATS = (
 
 @dataclass(frozen=True)
 class Steering:
-    """Do later layers take up what is added along an articulator's read-out, more than along random directions.
+    """Whether later layers take up what is added along an articulator's read-out, more than along random directions.
 
     Attributes
     ----------
@@ -94,7 +97,7 @@ class Steering:
     margin: float = 0.1
 
     name: ClassVar[str] = "steering"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
 
     def __post_init__(self):
         if not self.strengths_sd or min(self.strengths_sd) <= 0 or not 0 < self.window_s <= self.every_s:
@@ -109,24 +112,8 @@ class Steering:
             return _none(f"{encoder.label} has no layer above another whose blocks could be steered: it does not apply")
         if at not in layers or at >= layers[-1]:
             raise ConfigError(f"analysis.layer={at}: expected one of the layers that are read, {layers}, but the last")
-        later = [layer for layer in layers if layer > at]
-        targets, without_phones = _targets(bench)
-        splits = bench.splits(self.by)
-        fits = dict(zip(splits, bench.fit(list(splits.values()), targets), strict=True))
-        store = bench.moments(list(splits.values()), targets)
-        encoder.to(bench.device)
-        told = Told(self.channels, later)
-        for value, entries in drawn(bench, splits, self.utterances).items():
-            read_outs = self._read_outs(bench, fits[value], store, at, later)
-            for entry in entries:
-                wave = torch.from_numpy(bench.corpus_of(entry).audio(entry.id)).to(bench.device)
-                random = np.random.default_rng([bench.seed, _number(entry.id)])
-                times_s = encoder.geometry.times_s(encoder.count_frames(len(wave)))
-                told.include(
-                    entry,
-                    read_outs,
-                    moves(encoder, wave, times_s, read_outs, self.strengths_sd, self.window_s, self.every_s, random),
-                )
+        targets, without_phones = targets_of(bench)
+        told = self._steered(bench, targets, at, [layer for layer in layers if layer > at])
         if not told.moves:
             return _none(f"no utterance is long enough for a window of {self.window_s} s every {self.every_s} s")
         findings = [
@@ -142,7 +129,23 @@ class Steering:
         )
         return Evidence(tuple(findings), tables, figures, told.rows(), caveats)
 
-    def _read_outs(self, bench: Bench, fitted: Fitted, store: MomentStore, at: int, later: Sequence[int]) -> ReadOuts:
+    def _steered(self, bench: Bench, targets: Targets, at: int, later: Sequence[int]) -> Told:
+        """Fit heads and steer what they did not learn from."""
+        splits, encoder = bench.splits(self.by), bench.encoder.to(bench.device)
+        fits = dict(zip(splits, bench.fit(list(splits.values()), targets), strict=True))
+        store = bench.moments(list(splits.values()), targets)
+        told = Told(self.channels, later)
+        for value, entries in drawn(bench, splits, self.utterances).items():
+            read_outs = self._read_outs(fits[value], store, at, later)
+            for entry in entries:
+                wave = torch.from_numpy(bench.corpus_of(entry).audio(entry.id)).to(bench.device)
+                random = np.random.default_rng([bench.seed, _number(entry.id)])
+                times_s = encoder.geometry.times_s(encoder.count_frames(len(wave)))
+                found = moves(encoder, wave, times_s, read_outs, self.strengths_sd, self.window_s, self.every_s, random)
+                told.include(entry, read_outs, found)
+        return told
+
+    def _read_outs(self, fitted: Fitted, store: MomentStore, at: int, later: Sequence[int]) -> ReadOuts:
         """Return the heads of a split, with how states vary where it learns."""
         channels, labels = fitted.problem.targets.channels, list(fitted.problem.labels)
         head = fitted.head
@@ -205,14 +208,6 @@ def drawn(bench: Bench, splits: Mapping[str, Split], count: int) -> dict[str, li
 
 def _number(name: str) -> int:
     return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8])
-
-
-def _targets(bench: Bench) -> tuple[Targets, str]:
-    """Return movements and phones, or movements alone and why."""
-    try:
-        return bench.targets("ema", "phones"), ""
-    except ConfigError as error:
-        return bench.targets("ema"), str(error)
 
 
 def _none(reason: str) -> Evidence:

@@ -18,11 +18,11 @@ from tractprobe.data.transcript import TimedPhones
 from tractprobe.encoders.codec import Codec
 from tractprobe.encoders.layers import Label
 from tractprobe.evidence.bench import Bench, chosen_layer
-from tractprobe.evidence.effects import Cells, finding, none
-from tractprobe.evidence.findings import finding as of_scores
+from tractprobe.evidence.methods.units import Centroids, Units, count_of_frames, fitted_units
 from tractprobe.evidence.record import Column, Evidence, Figure, Finding, Level, Series, Table
-from tractprobe.evidence.shares import share
-from tractprobe.evidence.units import Centroids, Units, count_of_frames, fitted_units
+from tractprobe.evidence.statistics.effects import Cells, finding, none
+from tractprobe.evidence.statistics.findings import finding as of_scores
+from tractprobe.evidence.statistics.shares import share
 from tractprobe.probes.states import HeadInput
 from tractprobe.runs.result import Row, ScoreRow
 from tractprobe.system.errors import ConfigError

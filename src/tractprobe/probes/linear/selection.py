@@ -61,8 +61,8 @@ class Division:
         speakers = np.array([group.speaker for group in store.groups])
         scales = {}
         for speaker in sorted({*speakers[development], *speakers[test]}):
-            sides = [_moments(store, side & (speakers == speaker)) for side in (development, test)]
-            scales[str(speaker)] = SpeakerScale.of(*sides, as_they_are)
+            developed, tested = (_moments(store, side & (speakers == speaker)) for side in (development, test))
+            scales[str(speaker)] = SpeakerScale.of(developed, tested, as_they_are)
         nothing = np.full(store.count.shape[1], np.nan)
         mean, sd = (
             np.stack([getattr(scales[name], what) if name in scales else nothing for name in speakers])

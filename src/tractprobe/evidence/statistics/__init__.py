@@ -1,0 +1,1 @@
+"""From scores of speakers to effects: intervals, tests, shares, and findings made of them."""
