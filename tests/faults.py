@@ -42,7 +42,8 @@ SMALL = ["corpora=[toy]", "model=random", "model.layers=1", "model.width=48", "m
 TRAINED = [*SMALL, "head=mlp", "head.hidden=16", "trainer.max_epochs=2", "held_out=it", "tracking=[offline,csv]"]
 OF_WANDB = ["wandb.init", "wandb.Run.log", "wandb.Run.log_artifact", "wandb.Run.define_metric", "wandb.Run.finish",
             "wandb.Table", "wandb.Image", "wandb.Artifact.add_file", "wandb.sdk.wandb_summary.SummaryDict.update",
-            "tractprobe.evidence.tables.figures.write_picture", "tractprobe.runs.loggers.MetricsFile._write"]  # fmt: skip
+            "tractprobe.evidence.tables.figures.write_picture",
+            "tractprobe.runs.loggers.MetricsFile._write"]  # fmt: skip
 ERRORS = [OSError("no space left"), RuntimeError("the service process has died"), TimeoutError("timed out")]
 
 

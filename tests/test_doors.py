@@ -210,7 +210,7 @@ IMPOSSIBLE = {
     "held_out=[it,it]": "held_out=[it,it]: expected what to hold out at once, each named once",
     "together=[true]": "together=[True]: expected one value; for a run with each, give -m together=True",
     "split=label held_out=f": "split=label: give split.by=<the name of a label>, such as gender or style",
-    "split=label split.by=style held_out=all": "no utterance has the label style; these corpora have no labels (prepared",
+    "split=label split.by=style held_out=all": "no utterance has the label style; these corpora have no labels",
     "held_out=all head=mlp trainer=ddp": "trainer.devices x num_nodes = 2: held_out=all uses one device",
     "layer=7": "layer=7: mel has no layer 7; it has layer 0 only",
     "layer=x": "layer=x: expected the number of a layer, all, or a list",

@@ -15,6 +15,8 @@ from tractprobe.evidence.tables.summary import LOGGED, summarise
 from tractprobe.runs.estimate import mean_over_speakers, point_over_speakers
 from tractprobe.runs.tracking import Tracking
 
+SUMMARY = "tractprobe.evidence.tables.summary"
+
 
 @dataclass(frozen=True)
 class Counting(Tracking):
@@ -105,7 +107,7 @@ def test_one_interrupted_is_made_again(
     before = times(folder)
     changed = [dict(rows[0]) | {"r": 0.5}, *rows[1:]]
     with monkeypatch.context() as broken:
-        broken.setattr("tractprobe.evidence.tables.summary.write_picture", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        broken.setattr(f"{SUMMARY}.write_picture", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
             summarise("s", folder, {}, tracking, changed)
     summarise("s", folder, {}, tracking, changed)
@@ -118,7 +120,7 @@ def test_a_picture_that_cannot_be_drawn_leaves_the_tables_and_is_tried_again(
 ):  # fmt: skip
     folder = tmp_path / "study"
     with monkeypatch.context() as broken:
-        broken.setattr("tractprobe.evidence.tables.summary.model_matrix", lambda *_: (_ for _ in ()).throw(OSError("no font")))
+        broken.setattr(f"{SUMMARY}.model_matrix", lambda *_: (_ for _ in ()).throw(OSError("no font")))
         summarise("s", folder, {}, tracking, rows)
     assert "models.png: no font; the rest continues" in caplog.text
     assert {"scores.csv", "models.csv", "layers.png"} <= set(times(folder)) and not (folder / "models.png").exists()

@@ -165,8 +165,8 @@ class Evidence:
     Attributes
     ----------
     rows
-        Tidy scores, by which the report pairs encoders: ``condition``, ``language``, ``speaker`` and ``r``, and whatever
-        else tells them apart.
+        Tidy scores, by which the report pairs encoders: ``condition``, ``language``, ``speaker`` and ``r``, and
+        whatever else tells them apart.
     caveats
         What a reader has to know to distrust the findings, a sentence each.
     """

@@ -141,10 +141,9 @@ CLAIMS = (
     Claim(
         "speaker_affine",
         "speaker-affine",
-        "An affine map goes at least .8 of the way from one speaker's read-out to another's own heads.",
+        "After an affine map, one speaker's head reads another at most .03 worse than that one's own head does.",
         (
-            Reading("speakers", "affine_share", "superiority", "of the way from no map to own heads", bound=0.8),
-            Reading("speakers", "mixing_gain", "superiority", "more than an offset and a scale per channel", gate=True),
+            Reading("speakers", "affine_over_own", "superiority", "r after the map minus r of own heads", bound=-0.03),
             Reading("speakers", "beyond_shuffled", "superiority", "more than a map from a shuffled source", gate=True),
             Reading(
                 "speakers",
@@ -159,7 +158,18 @@ CLAIMS = (
         "beyond_phones",
         "beyond phones",
         "The encoder holds movements that phones with their times do not tell.",
-        (Reading("phones", "unique_states", "superiority", "share of the movements that states alone explain"),),
+        (
+            Reading(
+                "phones", "unique_states", "superiority", "share of the movements that states alone explain", bound=0.02
+            ),
+            Reading(
+                "phones",
+                "unique_states_beyond_acoustics",
+                "superiority",
+                "more than a spectrum alone explains",
+                gate=True,
+            ),
+        ),
     ),
     Claim(
         "kept_by_tokens",
