@@ -8,7 +8,8 @@ from transformers import AutoModel, DacConfig, EncodecConfig, MimiConfig
 from tractprobe.encoders.codec import Codec
 from tractprobe.encoders.frames import FrameGeometry
 from tractprobe.encoders.pretrained import pretrained
-from tractprobe.system.errors import EncoderError
+from tractprobe.inversion.export import frames_of
+from tractprobe.system.errors import EncoderError, RunError
 
 CONFIGS = {
     "mimi": lambda: MimiConfig(
@@ -116,6 +117,13 @@ def test_a_codec_of_symmetric_convolutions_agrees_with_their_centre():
     stack += [Convolution(3, 1, 1)]
     by_field = FrameGeometry.of(stack)
     assert by_field.stride == 64 and by_field.first == (64 - 1) / 2
+
+
+def test_a_head_file_takes_frames_that_lie_on_samples():
+    frames = {kind: Codec(model_of(kind), kind, {}).geometry for kind in CONFIGS}
+    assert frames_of(frames["mimi"], "mimi")["stride"] == 1280 and frames_of(frames["dac"], "dac")["stride"] == 320
+    with pytest.raises(RunError, match=r"213\.33 samples"):
+        frames_of(frames["encodec"], "encodec")
 
 
 @pytest.mark.parametrize("kind", list(CONFIGS))

@@ -50,7 +50,8 @@ def test_what_minutes_add_is_found_in_the_language_that_needs_them(bench: Bench)
     over_by = {part.name: part.value for part in over.by if part.kind == "language"}
     assert by["de"] > max(by["en"], by["it"])  # type: ignore[operator, type-var]
     assert over_by["de"] < -0.4  # type: ignore[operator]
-    assert over_by["en"] > -0.2 and over_by["it"] > -0.2  # type: ignore[operator]
+    # Half of what the others teach en and it is the odd language, which contradicts them; all of what they teach de is.
+    assert min(over_by["en"], over_by["it"]) > over_by["de"] + 0.3  # type: ignore[operator, type-var]
     rows = {(row["condition"], row["minutes"], row["language"]): row["r"] for row in evidence.rows}
     assert rows[ALONE, 0.1, "de"] > 0.6
     assert {minutes for _, minutes, _ in rows} == {0.0, 0.05, 0.1}  # there are no 9 min

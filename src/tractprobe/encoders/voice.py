@@ -39,7 +39,7 @@ class Voice(Encoder):
         about: Mapping[str, Any] | None = None,
     ):
         geometry = FrameGeometry.of(_STACK)
-        neighbours = Context.of(context, window_s, every, field=geometry.field, hop=geometry.stride)
+        neighbours = Context.of(context, window_s, every, field=geometry.field, hop=int(geometry.stride))
         identity = {"encoder": "voice", "context": neighbours.reach, "every": every, "pyworld": _pyworld()}
         super().__init__(label, 1, 3 * neighbours.count, geometry, identity)
         self.neighbours = neighbours

@@ -53,7 +53,7 @@ class Whisper(Encoder):
         self.freeze()
 
     def count_frames(self, num_samples: int) -> int:
-        return -(-num_samples // self.geometry.stride)
+        return -(-num_samples // int(self.geometry.stride))
 
     def encode(self, waves: Sequence[Wave]) -> list[States]:
         windows = [wave.split(self.span) for wave in waves]

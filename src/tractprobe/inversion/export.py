@@ -3,8 +3,10 @@
 import logging
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 from typing import TYPE_CHECKING
 
+from tractprobe.encoders.frames import FrameGeometry
 from tractprobe.encoders.layers import Label
 from tractprobe.inversion.head_header import HeadDescription
 from tractprobe.runs.configuration import Plain
@@ -114,6 +116,16 @@ def _chosen(run: Path, result: RunResult, layers: Sequence[Label], asked: Label 
     return chosen
 
 
+def frames_of(geometry: FrameGeometry, label: str) -> dict[str, Any]:
+    """Return where frames lie, as head files say it; RunError if they lie between samples at 16 kHz."""
+    if not float(geometry.stride).is_integer():
+        raise RunError(
+            f"frames of {label} are {geometry.stride:.2f} samples at 16 kHz apart; a head file takes whole samples, as "
+            "those of a codec of 12.5 or 50 frames a second"
+        )
+    return {"stride": int(geometry.stride), "first": geometry.first, "field": geometry.field}
+
+
 def _about(run: Path, result: RunResult, layer: Label, channels: list[dict[str, str]]) -> HeadDescription:
     from tractprobe.runs.building import build
 
@@ -122,7 +134,7 @@ def _about(run: Path, result: RunResult, layer: Label, channels: list[dict[str, 
     if encoder.identity != identity["encoder"]:
         raise RunError(f"the encoder has changed since {run}: {encoder.identity} now, {identity['encoder']} then")
     geometry, model = encoder.geometry, {key: value for key, value in settings["model"].items() if key != "about"}
-    frames = {"stride": geometry.stride, "first": geometry.first, "field": geometry.field}
+    frames = frames_of(geometry, encoder.label)
     return {
         "channels": channels,
         "head": settings["head"],

@@ -133,7 +133,7 @@ class Inverter:
         else:
             reach = round(self.context_s * geometry.rate_hz) if reach is None else reach
             core = max(1, round(self.chunk_s * geometry.rate_hz))
-            cut = overlapping(samples(), core, reach, geometry.stride, geometry.field)
+            cut = overlapping(samples(), core, reach, int(geometry.stride), geometry.field)
         begin = [piece for piece in (next(cut, None), next(cut, None)) if piece is not None]
         whole = self.encoder.survey(samples()) if len(begin) > 1 else None
         for wave, own in chain(begin, cut):

@@ -74,7 +74,7 @@ class Tokens:
         phones = sorted(set().union(*(phone_counts(corpus) for corpus in bench.corpora)))
         targets = _targets(bench, labelled=bool(phones))
         if isinstance(bench.encoder, Codec):
-            read, caveats = dict(_of_codec(bench, splits, targets)), []
+            read, caveats = dict(_of_codec(bench, splits, targets)), list[str]()
         else:
             read, caveats = self._of_units(bench, splits, targets, phones)
         if phones:
@@ -101,7 +101,7 @@ class Tokens:
         """Return rows by what was read: states, numbers of units, and these beside the transcript."""
         fits = dict(zip(splits, bench.fit(list(splits.values()), targets), strict=True))
         layers = {value: chosen_layer(fit) if self.layer is None else self.layer for value, fit in fits.items()}
-        states = [row for value, fit in fits.items() for row in fit.rows() if row["layer"] == layers[value]]
+        states: list[Row] = [row for value, fit in fits.items() for row in fit.rows() if row["layer"] == layers[value]]
         read: dict[str, list[Row]] = {STATES: states}
         counts, left_out = self._possible(bench, splits)
         for value, split in splits.items():

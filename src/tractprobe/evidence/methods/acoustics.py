@@ -61,7 +61,7 @@ def matched(option: Plain, encoder: Encoder) -> Plain:
     """
     window_s = seen_by_layer_0(encoder) or option["window_s"]
     window_s = max(window_s, _WINDOW / RATE_HZ)
-    hop = encoder.geometry.stride
+    hop = round(encoder.geometry.stride)  # a whole number but for some codecs
     of_frame = option.get("cepstra", option["bands"]) * (1 + option["deltas"])
     reach = Context.of(0, window_s, 1, field=_WINDOW, hop=hop).reach
     wide = [every for every in range(1, reach + 1) if (2 * -(-reach // every) + 1) * of_frame >= encoder.width]

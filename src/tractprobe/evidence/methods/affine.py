@@ -82,15 +82,15 @@ class ReadMoments:
         cls, predicted: Float[np.ndarray, "frame channel"], measured: Float[np.ndarray, "frame channel"]
     ) -> "ReadMoments":
         """Add up frames; a movement that was not measured is NaN, as is a channel that is not read."""
-        read = np.isfinite(predicted).all(axis=0)
+        read = np.asarray(np.isfinite(predicted).all(axis=0))
         known, p = np.isfinite(measured).astype(float), np.where(read, predicted, 0)
         y = np.nan_to_num(measured)
         pp = np.einsum("fc,fi,fj->cij", known, p, p)
         return cls(known.sum(axis=0), known.T @ p, pp, y.T @ p, y.sum(axis=0), np.square(y).sum(axis=0), read)
 
     def __add__(self, other: "ReadMoments") -> "ReadMoments":
-        sums = (getattr(self, name) + getattr(other, name) for name in ("n", "p", "pp", "py", "y", "yy"))
-        return ReadMoments(*sums, self.read & other.read)
+        sums = {name: getattr(self, name) + getattr(other, name) for name in ("n", "p", "pp", "py", "y", "yy")}
+        return ReadMoments(**sums, read=self.read & other.read)
 
     @property
     def usable(self) -> Bool[np.ndarray, " channel"]:

@@ -102,7 +102,7 @@ class MapEffects:
 
     def _share(self, name: str, says: str, metric: str, part: _Ways, whole: _Ways) -> Finding:
         def reached(**among: Any) -> Estimate | None:
-            return share(*(self._difference(ways, metric, **among) for ways in (part, whole)))
+            return share(self._difference(part, metric, **among), self._difference(whole, metric, **among))
 
         values, estimate = self._difference(part, metric), reached()
         means = [_mean(self._difference(ways, metric)) for ways in (part, whole)]

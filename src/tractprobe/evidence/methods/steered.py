@@ -114,7 +114,7 @@ def windows_of(
 ) -> list[Bool[np.ndarray, " frame"]]:
     """Return the frames of each window: so long, one every so often, none at the edges.
 
-    >>> [list(np.flatnonzero(window)) for window in windows_of(np.arange(20) / 10, 0.2, 0.6)]
+    >>> [np.flatnonzero(window).tolist() for window in windows_of(np.arange(20) / 10, 0.2, 0.6)]
     [[4, 5], [10, 11], [16, 17]]
     """
     end_s = times_s[-1] if len(times_s) else 0.0

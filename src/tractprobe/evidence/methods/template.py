@@ -59,10 +59,10 @@ def phone_states(bench: Bench, ids: Sequence[str], layers: Sequence[int], least:
         index, place = labels.phone_at(times_s), labels.position_at(times_s)
         if not (middle := (index >= 0) & (np.abs(np.nan_to_num(place) - 0.5) <= 1 / 6)).any():
             continue
-        states, measured = bench.states_of(id_, layers), bench.problem.targets.at(corpus, entry, times_s)
+        own, measured = bench.states_of(id_, layers), bench.problem.targets.at(corpus, entry, times_s)
         for token in np.unique(index[middle]):
             frames, key = middle & (index == token), (entry.speaker, labels.ipa[token])
-            sums[key].append(states[:, frames].mean(axis=1, dtype=np.float64))
+            sums[key].append(own[:, frames].mean(axis=1, dtype=np.float64))
             positions[key].append(_mean(measured[frames]))
     often = sorted(key for key, tokens in sums.items() if len(tokens) >= least)
     states: dict[str, dict[str, dict[str, np.ndarray]]] = {str(layer): defaultdict(dict) for layer in layers}

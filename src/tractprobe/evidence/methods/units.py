@@ -89,7 +89,8 @@ def fitted_units(
     if len(frames) > most:
         drawn = np.random.default_rng([bench.seed, count, layer]).choice(len(frames), most, replace=False)
         frames = frames[np.sort(drawn)]
-    fitted = KMeans(count, n_init=1, max_iter=iterations, random_state=bench.seed).fit(frames)
+    options: dict[str, Any] = {"n_init": 1, "max_iter": iterations, "random_state": bench.seed}
+    fitted = KMeans(count, **options).fit(frames)
     return np.asarray(fitted.cluster_centers_, np.float32)
 
 

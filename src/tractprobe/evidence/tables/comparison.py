@@ -88,8 +88,8 @@ def _difference(
     r, baseline = _by_speaker(own, others, both)
     gained = mean_over_speakers({key: r[key] - baseline[key] for key in r})
     held_out = tuple(sorted({pair[0] for pair in both}))
-    means = (mean_over_speakers(values, fisher=True) for values in (r, baseline))
-    return [Difference(*labels, held_out, layer, *means, gained)]
+    means = [mean_over_speakers(values, fisher=True) for values in (r, baseline)]
+    return [Difference(*labels, held_out, layer, means[0], means[1], gained)]
 
 
 def _paired(rows: Sequence[Row]) -> set[tuple[str, ...]]:
