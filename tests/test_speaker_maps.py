@@ -126,7 +126,7 @@ def test_the_evidence_says_what_was_planted_and_is_json(bench: Bench):
     assert finding(evidence, "beyond_mel_affine").value is None
     assert finding(evidence, "offset_error").value > 1  # type: ignore[operator]
     table = next(table for table in evidence.tables if table.name == "families")
-    assert {row["minutes"] for row in table.rows if row["reading"] == "own"} == {0.05}  # of 0.1 and 9 min there are none
+    assert {row["minutes"] for row in table.rows if row["reading"] == "own"} == {0.05}  # of 0.1 and 9 there are none
     r = {(row["family"], row["minutes"]): row["r"] for row in table.rows if row["reading"] == "head"}
     assert r["identity", 0.0] == pytest.approx(r["offset", 0.05], abs=0.05)
     json.dumps([row for table in evidence.tables for row in table.rows], allow_nan=False)

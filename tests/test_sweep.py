@@ -347,6 +347,7 @@ def test_a_study_says_what_it_is_for_how_long_it_takes_and_what_comes_out(path: 
     assert header[0] == "# @package _global_" and header[1].startswith("# ")
     text = "\n".join(header)
     assert f"# python train.py study={path.stem}" in text
+    text = " ".join(line.lstrip("# ") for line in header)
     assert "Built-in corpus" in text and re.search(r"\d+ s (on|of)|a minute", text)
     assert re.search(r"(r|ρ|R²|share) = -?\.|none of the figures", text)
     assert max(map(len, header)) <= 130

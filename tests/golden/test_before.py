@@ -153,7 +153,7 @@ LABELLED = {"ema_mae", "frost", "hprc", "mocha", "torgo", "usc_timit"}
 @pytest.mark.parametrize("name", sorted(LABELLED))
 def test_what_lacks_the_labels_that_a_reader_keeps_now_is_not_passed_off_as_prepared(replayed: Replayed, name: str):
     (printed,) = replayed.printed(f"prepare corpus={name} ", f"corpus.root=raw/{name}")
-    assert "holds a corpus made from raw, not from" in printed, printed  # its source here is another one: nothing is lost
+    assert "holds a corpus made from raw, not from" in printed, printed  # its source here is another
 
 
 @pytest.mark.parametrize("name", sorted(set(READERS) - {"virtual"} - LABELLED))

@@ -3,8 +3,7 @@
 import logging
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tractprobe.encoders.frames import FrameGeometry
 from tractprobe.encoders.layers import Label
