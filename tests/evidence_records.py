@@ -42,7 +42,7 @@ SUPPORTING: Mapping[str, tuple[Finding, ...]] = {
     "crossed": (found("language_effect_new_speaker", 0.02), found("transfer_ratio", 0.97),
                 found("language_equivalence", 0.01, 0.012, level=0.9, margin=0.03, p=0.004),
                 found("language_equivalence_every_language", 0.012, 0.015, level=0.98, margin=0.03, p=0.01)),
-    "speakers": (found("affine_share", 0.92, unit=""), found("affine_over_own", -0.005, 0.01),
+    "speakers": (found("affine_share", 0.92, unit=""), found("affine_over_own", 0.02, 0.01),
                  found("offset_share", 0.5, unit=""), found("mixing_gain", 0.1),
                  found("beyond_mel_affine", 0.15), found("beyond_shuffled", 0.2)),
     "phones": (found("unique_states", 0.15, unit="R²"), found("unique_states_beyond_acoustics", 0.1, unit="R²"),
