@@ -103,12 +103,12 @@ def _typed(value: Any) -> str:
 
 
 def printed_findings(record: Record) -> str:
-    """Return findings as lines: name, effect with its interval and what it is over, and what it is."""
+    """Return findings as lines: name, effect with its interval and what it is over; of one without a number, why."""
     caveats = record.evidence.caveats if not record.evidence.findings else ()
     lines = [f"{record.analysis} of {record.model} on {', '.join(record.identity['corpora'])}"]
     for finding in record.evidence.findings:
-        lines.append(f"  {finding.name}: {shown(finding)}")
-        lines.append(f"      {finding.says}")
+        said = f" ({finding.says})" if finding.value is None else ""
+        lines.append(f"  {finding.name}: {shown(finding)}{said}")
     return "\n".join(map(one_line, [*lines, *(f"  {caveat}" for caveat in caveats)]))
 
 
