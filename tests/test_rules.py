@@ -184,3 +184,13 @@ def test_rules_say_what_they_are():
             assert reading.finding in reading.rule and reading.why
             assert reading.kind != "equivalence" or reading.margin
     assert found("x", 1.0).low == pytest.approx(0.96)
+
+
+def test_a_cell_shows_the_effect_that_contradicts():
+    """A mean within the margin beside the word contradicted would read as a mistake."""
+    far = {"value": 0.07, "low": 0.06, "high": 0.08, "p": 0.99}
+    judgement = judged(
+        BY_NAME["language_agnostic"], changed("crossed", "language_equivalence_every_language", **far), ABOUT
+    )
+    assert judgement.verdict == "contradicted"
+    assert judgement.finding is not None and judgement.finding.name == "language_equivalence_every_language"

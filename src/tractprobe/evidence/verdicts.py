@@ -61,8 +61,10 @@ class Judgement:
 
     @property
     def finding(self) -> Finding | None:
-        """The effect of the claim's first reading; ``None`` if it was not computed."""
-        return self.reads[0].finding if self.reads else None
+        """The effect of the first reading, or of the one that contradicts; ``None`` if it was not computed."""
+        against = (read for read in self.reads if self.verdict == CONTRADICTED == read.verdict)
+        read = next(against, self.reads[0] if self.reads else None)
+        return read.finding if read else None
 
     @property
     def missing(self) -> tuple[str, ...]:
