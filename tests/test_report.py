@@ -609,3 +609,12 @@ def test_the_shipped_pictures_are_small():
 def test_findings_of_every_claim_are_in_the_records_made_by_hand():
     assert set(SUPPORTING) == set(ANALYSES) and ABOUT["training"] == "self-supervised"
     assert isinstance(record("curves").evidence, Evidence)
+
+
+def test_a_comparison_says_how_the_two_were_trained_and_whether_that_is_all():
+    from tractprobe.report.sections import _training
+
+    own = {"training": "self-supervised", "layers": 12, "width": 768}
+    assert _training(own, own | {"training": "supervised"}) == "self-supervised − supervised, one architecture"
+    assert _training(own, own | {"layers": 24}) == "self-supervised − self-supervised"
+    assert _training({}, {}) == "not stated − not stated"

@@ -1,6 +1,6 @@
 """A section for each analysis: figures, effects, comparisons of encoders, parts, tables, controls and commands."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -95,13 +95,13 @@ def data_of(figure: Figure) -> Grid:
 
 
 def _comparisons(records: Sequence[Record]) -> list[Block]:
-    found = compared(records)
+    found, about = compared(records), {subject_of(record).label: record.about for record in records}
     blocks: list[Block] = []
     if found.each:
         rows = [
-            [f"{each.one} − {each.other}", each.condition, number(each.difference.mean),
-             interval(each.difference.low, each.difference.high) or "no interval", _p(each.p), each.word,
-             counts({"speakers": each.difference.n})
+            [f"{each.one} − {each.other}", _training(about[each.one], about[each.other]), each.condition,
+             number(each.difference.mean), interval(each.difference.low, each.difference.high) or "no interval",
+             _p(each.p), each.word, counts({"speakers": each.difference.n})
              + (f", {each.unpaired} left out that one of them lacks" if each.unpaired else "")]
             for each in found.each
         ]  # fmt: skip
@@ -111,10 +111,17 @@ def _comparisons(records: Sequence[Record]) -> list[Block]:
             f"{' or '.join(f'{level:.4g}' for level in levels)} % each hold for all pairs under one condition together "
             "at 95 % (Bonferroni); p of flipped signs, by Holm."
         )
-        head = ("encoders", "condition", "difference of r", "interval", "p", "the first is", "over")
-        title, numeric = "Encoders against each other", frozenset({2, 3, 4})
+        head = ("encoders", "training", "condition", "difference of r", "interval", "p", "the first is", "over")
+        title, numeric = "Encoders against each other", frozenset({3, 4, 5})
         blocks.append(grid(title, head, rows[:_MOST_ROWS], note=note, numeric=numeric, folded=len(rows) > _MOST_OPEN))
     return blocks + [Text(f"Not compared: {'; '.join(found.not_compared)}.")] * bool(found.not_compared)
+
+
+def _training(one: Mapping[str, Any], other: Mapping[str, Any]) -> str:
+    """Say how two encoders were trained, and whether that is all they differ in as far as is stated about them."""
+    size = [tuple(about.get(name) for name in ("layers", "width")) for about in (one, other)]
+    kinds = " − ".join(str(about.get("training") or "not stated") for about in (one, other))
+    return kinds + (", one architecture" if size[0] == size[1] and None not in size[0] else "")
 
 
 def _p(p: float | None) -> str:
