@@ -215,7 +215,7 @@ def _caveats(records: Sequence[Record]) -> Iterable[str]:
         for caveat in dict.fromkeys(record.evidence.caveats):
             of.setdefault(caveat, []).append(label_of(record))
     for caveat, labels in of.items():
-        yield caveat if len(labels) == len(records) else f"{', '.join(labels)}: {caveat}"
+        yield caveat[:1].upper() + caveat[1:] if len(labels) == len(records) else f"{', '.join(labels)}: {caveat}"
 
 
 def run_tables(tables: Sequence[LayerTable]) -> list[Block]:
