@@ -126,3 +126,18 @@ def test_what_is_not_there_is_one_line(configure):
         bench.splits("corpus")
     with pytest.raises(ConfigError, match=r"there are only .* min to learn from"):
         bench.splits(train_min=60)
+
+
+def test_what_does_not_apply_is_recorded_and_not_a_failure(configure, monkeypatch):
+    """So that a study of several analyses ends well, and the report says why."""
+    from tractprobe.evidence.record import read_record
+    from tractprobe.jobs import train as do
+
+    monkeypatch.setattr("tractprobe.evidence.analyses.phones.phone_counts", lambda corpus: {})
+    config = configure("analysis=phones", *SMALL)
+    record = do(config)
+    assert record.evidence.findings == () and record.evidence.caveats[0].startswith(
+        "It does not apply: toy has no phone"
+    )
+    assert read_record(Settings.of(plain(config)).folder).evidence == record.evidence
+    assert do(config).evidence == record.evidence  # finished: done once

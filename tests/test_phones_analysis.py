@@ -190,7 +190,7 @@ def test_an_unlabelled_corpus_is_one_line(planted: Planted, configure: Callable[
 
     prepare(Unlabelled("unlabelled", planted.root / "raw"), tmp_path / "data")
     config = configure(f"paths.data={tmp_path / 'data'}", "corpora=[unlabelled]", "model.context=0")
-    with pytest.raises(ConfigError, match="analysis=phones: unlabelled has no phone labels"):
+    with pytest.raises(ConfigError, match="unlabelled has no phone labels"):
         Phones()(Bench(Settings.of(plain(config))))
 
 

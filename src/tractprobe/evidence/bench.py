@@ -23,6 +23,7 @@ from tractprobe.data.splits import Split, SplitRule
 from tractprobe.data.targets import Targets
 from tractprobe.encoders.encoder import Encoder
 from tractprobe.encoders.layers import Label
+from tractprobe.evidence.record import DoesNotApply
 from tractprobe.probes.fitted import Fitted
 from tractprobe.probes.heads.ridge import Ridge
 from tractprobe.probes.linear.accumulate import partition, sum_groups
@@ -135,7 +136,7 @@ class Bench:
         rule, entries = self.rule(by, **changes), list(self.entries.values())
         values = rule.values(entries)
         if len(values) < 2:
-            raise ConfigError(f"corpora={self.settings.corpora}: there is one {by} only, {values[0]}; nothing is left")
+            raise DoesNotApply(f"corpora={self.settings.corpora}: there is one {by} only, {values[0]}; nothing is left")
         return {value: rule(entries, value, self.seed) for value in values}
 
     def targets(self, *sets: Any) -> Targets:
@@ -278,7 +279,7 @@ class Bench:
         """
         if self.settings.model.target in names_of("states"):
             label = self.settings.id.model
-            raise ConfigError(f"{label} is a folder of features: no other audio than the corpora's can be encoded")
+            raise DoesNotApply(f"{label} is a folder of features: no other audio than the corpora's can be encoded")
         there = {entry.id for corpus in corpora for entry in corpus.entries}
         identity = self.problem.identity | {"corpora": {corpus.name: corpus.content_hash for corpus in corpora}}
         split = self.problem.split.within(there)

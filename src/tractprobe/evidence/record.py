@@ -12,13 +12,13 @@ from types import UnionType
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from tractprobe.runs.result import EVIDENCE
-from tractprobe.system.errors import CorpusError, RunError, TractprobeError
+from tractprobe.system.errors import ConfigError, CorpusError, RunError
 from tractprobe.system.files import read_json, write_json
 
 SCHEMA = 1
 
 
-class DoesNotApply(TractprobeError):
+class DoesNotApply(ConfigError):
     """An analysis has nothing to ask of this encoder, or of these corpora; the message says why, in a sentence.
 
     It is recorded as such, so that a study of several analyses continues, and the report says so.

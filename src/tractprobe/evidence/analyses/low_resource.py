@@ -10,7 +10,7 @@ from tractprobe.data.splits import Split, SplitRule
 from tractprobe.evidence.bench import Bench, chosen_layer
 from tractprobe.evidence.methods.in_turn import fitted_in_turn
 from tractprobe.evidence.methods.voices import parts_of
-from tractprobe.evidence.record import Column, Evidence, Figure, Finding, Level, Part, Series, Table
+from tractprobe.evidence.record import Column, DoesNotApply, Evidence, Figure, Finding, Level, Part, Series, Table
 from tractprobe.evidence.statistics.findings import finding
 from tractprobe.evidence.statistics.inference import differences, effect
 from tractprobe.probes.fitted import Fitted
@@ -138,7 +138,7 @@ class LowResource:
 def _languages(bench: Bench) -> list[str]:
     languages = sorted({entry.language for entry in bench.entries.values()})
     if len(languages) < 2:
-        raise ConfigError(f"low resource needs two languages; there is one, {', '.join(languages)}")
+        raise DoesNotApply(f"low resource needs two languages; there is one, {', '.join(languages)}")
     return languages
 
 

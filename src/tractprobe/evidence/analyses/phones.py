@@ -27,7 +27,7 @@ from tractprobe.evidence.methods.phonetic import (
     scores_of,
 )
 from tractprobe.evidence.methods.transcribed import Transcribed, transcribed
-from tractprobe.evidence.record import Evidence
+from tractprobe.evidence.record import DoesNotApply, Evidence
 from tractprobe.signals.channels import CHANNELS
 from tractprobe.system.errors import ConfigError
 
@@ -80,7 +80,10 @@ class Phones:
             )
 
     def __call__(self, bench: Bench) -> Evidence:
-        """Return the findings; ConfigError if no corpus has phone labels."""
+        """Return the findings; DoesNotApply if no corpus has phone labels."""
+        if not any(phone_counts(corpus) for corpus in bench.corpora):
+            names = "+".join(corpus.name for corpus in bench.corpora)
+            raise DoesNotApply(f"{names} has no phone labels; docs/corpora.md lists corpora that have")
         phones = inventory(bench.corpora, "analysis=phones")
         splits, without = _with_phones(bench, bench.splits(self.by))
         rules = Rules(tuple(map(float, sorted(self.shrinkages))), self.least_frames)
@@ -114,5 +117,5 @@ def _with_phones(bench: Bench, splits: Mapping[str, Split]) -> tuple[dict[str, S
         if labelled & set(split.test) and labelled & set(split.development)
     }  # fmt: skip
     if not kept:
-        raise ConfigError("analysis=phones: no held-out value has phone labels in both training and test")
+        raise DoesNotApply("no held-out value has phone labels in both training and test")
     return kept, sorted(splits.keys() - kept.keys())

@@ -12,10 +12,10 @@ from tractprobe.data.transcript import TimedPhones
 from tractprobe.encoders.layers import Label
 from tractprobe.evidence.bench import Bench
 from tractprobe.evidence.methods.per_channel import ChannelFits, Choice, explained_by, fit_channels
+from tractprobe.evidence.record import DoesNotApply
 from tractprobe.evidence.statistics.effects import Cells
 from tractprobe.probes.states import HeadInput
 from tractprobe.runs.result import ScoreRow
-from tractprobe.system.errors import ConfigError
 
 TRANSCRIPT = "transcript"
 
@@ -49,7 +49,7 @@ class Material:
         without = [corpus for corpus in bench.corpora if corpus not in with_source]
         how = "; ".join(map(_how_to_prepare, without))
         if not with_source and not labelled:
-            raise ConfigError(f"analysis=prosody: there are neither source channels nor phone labels; {how}")
+            raise DoesNotApply(f"there are neither source channels nor phone labels; {how}")
         sets = (*(("source",) if with_source else ()), *(("rate",) if labelled else ()))
         lacking = []
         if not labelled:
