@@ -45,7 +45,7 @@ class Phones:
     least_frames
         Frames of the development side that a phone needs to be a class.
     around_s
-        Times around a frame at which measured positions are taken for ``phones_from_measured``.
+        Times around a frame at which measured positions are read for ``phones_from_measured``.
     projections
         How many random projections the control averages over.
     acoustics

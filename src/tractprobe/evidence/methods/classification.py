@@ -1,8 +1,8 @@
 """Which phone, and which of its features, a linear discriminant takes a frame for, in languages that it never heard.
 
 Discriminants are fitted to moments (``probes.linear.discriminant``) and judged frame by frame. A frame whose phone was
-never fitted cannot be taken for it: it is left out and counted. What is reported is balanced accuracy, the mean over
-classes of the share of their frames that are taken for them, whose chance level is 1 / number of classes that may be
+never fitted cannot be told as it: it is left out and counted. What is reported is balanced accuracy, the mean over
+classes of the share of their frames that are told as them, whose chance level is 1 / number of classes that may be
 taken, whatever the frames are like.
 """
 
@@ -116,7 +116,7 @@ def sides_of(
 
 @dataclass(eq=False)
 class Confusions:
-    """How many frames of each class are taken for which, by (language, speaker)."""
+    """How many frames of each class are told as which, by (language, speaker)."""
 
     classes: int
     counts: dict[Unit, Int[np.ndarray, "true taken"]] = field(default_factory=dict)
@@ -127,7 +127,7 @@ class Confusions:
         np.add.at(table, (true, taken), 1)
 
     def balanced_accuracy(self) -> dict[Unit, float]:
-        """Return the mean share of frames that are taken for what they are, over the classes that a speaker has."""
+        """Return the mean share of frames that are told as what they are, over the classes that a speaker has."""
         found = {}
         for unit, table in self.counts.items():
             frames = table.sum(axis=1)
