@@ -276,6 +276,11 @@ def _text_fold(entries: Sequence[Entry], number: int, count: int, seed: int) -> 
     return texts
 
 
+def in_folds(entries: Sequence[Entry], count: int, seed: int) -> dict[str, int]:
+    """Return the fold of each sentence; those of each language are dealt into equally many, ``count`` in all."""
+    return {text: number for number in range(count) for text in _text_fold(entries, number, count, seed)}
+
+
 def _by_language(entries: Iterable[Entry]) -> list[list[Entry]]:
     groups: dict[str, list[Entry]] = {}
     for entry in entries:

@@ -172,6 +172,26 @@ CLAIMS = (
         ),
     ),
     Claim(
+        "beyond_language",
+        "reads babble",
+        "Heads that learned languages read sounds that belong to none, and the reverse, losing no more than acoustics do.",
+        (
+            Reading(
+                "babble",
+                "babble_kept_over_acoustics",
+                "superiority",
+                "what a spectrum loses from languages to babble, minus what the encoder loses",
+                bound=-0.03,
+            ),
+            Reading(
+                "babble", "speech_kept_over_acoustics", "superiority", "the same from babble to languages", bound=-0.03
+            ),
+            Reading(
+                "babble", "babble_beyond_acoustics", "superiority", "reads babble better than a spectrum", gate=True
+            ),
+        ),
+    ),
+    Claim(
         "kept_by_tokens",
         "kept by tokens",
         "Discrete units of the encoder keep at least .9 of the movements that its states hold.",

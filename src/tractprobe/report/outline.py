@@ -37,6 +37,11 @@ PARTS = {
         "What does it cost that heads never heard the language, the speaker, or both?",
         "The same minutes of training in all four cells, drawn nested; the margin of equivalence is stated beforehand.",
     ),
+    "babble": Part(
+        "Babble",
+        "Do heads that learned languages read sounds that belong to none, and the reverse?",
+        "Acoustics and random weights under the same splits; heads on what they learned (ceiling); equal minutes.",
+    ),
     "speakers": Part(
         "Speakers",
         "Which map turns one speaker's read-out into another's: none, an offset, a scale, a mixture of channels?",
@@ -95,7 +100,6 @@ LATER = (
         "Interventions on a synthetic tract",
         "what was said by a tract whose shape is known, and changed at will, would tell causes from companions",
     ),
-    ("Babble", "speech-like movement without a language needs a corpus of it; none is prepared"),
     (
         "Encoders raised in one language each",
         "needs encoders of one architecture and as many hours, each of one language",

@@ -70,6 +70,7 @@ PUBLIC: dict[str, Place] = {
     "torch.optim.lr_scheduler.CosineAnnealingLR": Place("schedule", "torch.optim.lr_scheduler", "CosineAnnealingLR"),
     "torch.optim.lr_scheduler.LinearLR": Place("schedule", "torch.optim.lr_scheduler", "LinearLR"),
     **_ours("analysis", {
+        "tractprobe.analyses.Babble": "evidence.analyses.babble:Babble",
         "tractprobe.analyses.Controls": "evidence.analyses.controls:Controls",
         "tractprobe.analyses.Crossed": "evidence.analyses.crossed:Crossed",
         "tractprobe.analyses.Curves": "evidence.analyses.curves:Curves",
