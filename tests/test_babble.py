@@ -1,4 +1,4 @@
-"""Analysis of babble: states that hold the movements lose nothing between speech and babble; states of words lose all."""
+"""Analysis of babble: what moves as speech does is read by heads of speech, what moves otherwise is not."""
 
 import json
 from collections.abc import Callable

@@ -174,7 +174,7 @@ CLAIMS = (
     Claim(
         "beyond_language",
         "reads babble",
-        "Heads that learned languages read sounds that belong to none, and the reverse, losing no more than acoustics do.",
+        "Heads of languages read sounds that belong to none, and the reverse, losing no more than acoustics do.",
         (
             Reading(
                 "babble",

@@ -32,8 +32,8 @@ class Babble:
     Attributes
     ----------
     acoustics
-        Options of conf/model; those that end in ``_matched`` take the context and width of the encoder's layer 0. In each
-        condition the best by validation is what the encoder is compared with.
+        Options of conf/model; those that end in ``_matched`` take the context and width of the encoder's layer 0. The
+        encoder is compared with the best by validation in each condition.
     random_seeds
         How many times the architecture's weights are drawn.
     folds
@@ -198,9 +198,9 @@ class _Read:
         for learned, tested in self.own:
             for features, cells in self._encoders(model).items():
                 _, r, low, high = point(None, cells[learned, tested])
+                row = {"learned": learned, "tested": tested, "features": features, "r": r, "low": low, "high": high}
                 count = cells[learned, tested].count()
-                rows.append({"learned": learned, "tested": tested, "features": features, "r": r, "low": low, "high": high,
-                             "speakers": count["speakers"], "languages": count["languages"]})  # fmt: skip
+                rows.append(row | {unit: count[unit] for unit in ("speakers", "languages")})
         return Table("conditions", "r by what heads learned and what they read", columns, tuple(rows))
 
     def bars(self, model: str) -> Figure:

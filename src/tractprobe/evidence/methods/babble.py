@@ -1,8 +1,8 @@
 """What heads learn from and are tested on: speech, and babble, which obeys the physics and belongs to no language.
 
-Sentences of speech are dealt into folds, and so are stretches of babble, those of each kind alike. In each fold there are
-two heads, one that learned speech and one that learned babble, from equally many minutes; both are tested on the fold's
-speech and on each kind of its babble. So four conditions differ in nothing but what was learned and what is tested:
+Sentences of speech are dealt into folds, and so are stretches of babble, those of each kind alike. In each fold there
+are two heads, one that learned speech and one that learned babble, from equally many minutes; both are tested on the
+fold's speech and on each kind of its babble. So conditions differ in nothing but what was learned and what is tested:
 speakers are known in all of them, and no sentence or stretch lies on both sides.
 """
 
