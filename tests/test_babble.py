@@ -77,19 +77,19 @@ def test_what_moves_as_speech_is_read_by_heads_of_speech_and_what_does_not_is_no
 
 
 def test_heads_learn_equal_minutes_and_nothing_that_is_tested(bench: Bench):
-    entries = list(bench.entries.values())
+    entries = list(bench.all_entries.values())
     splits = Babbled(2, None)(entries, bench.rule("sentence", validation_folds=2), 0)
     assert {case.condition for case in splits} == {
         (learned, tested) for learned in ("speech", "babble") for tested in ("speech", "babble_a", "babble_b")
     }
     for case, split in splits.items():
-        learned, test = ([bench.entries[id_] for id_ in ids] for ids in (split.development, split.test))
+        learned, test = ([bench.all_entries[id_] for id_ in ids] for ids in (split.development, split.test))
         assert {entry.language == "zxx" for entry in learned} == {case.learned == "babble"}
         assert not {sentence(entry) for entry in learned} & {sentence(entry) for entry in test}
     for learned in ("speech", "babble"):
         tested = [id_ for case, split in splits.items() if case.learned == learned for id_ in split.test]
-        assert sorted(tested) == sorted(bench.entries)
-    minutes = minutes_learned(splits, bench.entries)
+        assert sorted(tested) == sorted(bench.all_entries)
+    minutes = minutes_learned(splits, bench.all_entries)
     assert minutes["speech"][0] == pytest.approx(minutes["babble"][0], abs=0.06)
 
 

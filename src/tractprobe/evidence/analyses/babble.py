@@ -65,7 +65,7 @@ class Babble:
     def __call__(self, bench: Bench) -> Evidence:
         """Return r of heads on speech and on babble, what is lost from one to the other, and what acoustics lose."""
         rule = bench.rule("sentence", validation_folds=self.validation_folds)
-        splits = Babbled(self.folds, self.train_min)(list(bench.entries.values()), rule, bench.seed)
+        splits = Babbled(self.folds, self.train_min)(list(bench.all_entries.values()), rule, bench.seed)
         own = _Heads.of(bench, splits)
         spectra = [_Heads.of(bench.other(self._acoustics(bench, name)), splits) for name in self.acoustics]
         acoustics = _cells(_best(spectra))
@@ -217,7 +217,7 @@ class _Read:
 
 
 def _caveats(bench: Bench, splits: Mapping[Case, Split], twins: Sequence[object]) -> Iterator[str]:
-    learned = minutes_learned(splits, bench.entries)
+    learned = minutes_learned(splits, bench.all_entries)
     told = ", ".join(f"{name} {low:.1f} to {high:.1f} min" for name, (low, high) in learned.items())
     yield f"Heads learn from equally many minutes: {told}. Speakers are known in every condition."
     yield "Babble comes from the synthesiser that made the speech: what is shared is its physics, and also its noise."

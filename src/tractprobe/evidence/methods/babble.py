@@ -10,13 +10,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
+from tractprobe.corpora.languages import NO_LANGUAGE
 from tractprobe.corpora.prepared.manifest import Entry
 from tractprobe.corpora.prepared.texts import sentence
 from tractprobe.data.splits import Split, SplitRule, in_folds
 from tractprobe.evidence.record import DoesNotApply
-
-BABBLE = "zxx"
-"""ISO 639-2 for what has no linguistic content."""
 
 SPEECH, OF_ANY_KIND = "speech", "babble"
 
@@ -44,7 +42,7 @@ class Case(NamedTuple):
 
 def kind_of(entry: Entry) -> str:
     """Return ``speech``, or which babble an utterance is, by its label ``kind``."""
-    return entry.labels.get("kind", OF_ANY_KIND) if entry.language == BABBLE else SPEECH
+    return entry.labels.get("kind", OF_ANY_KIND) if entry.language == NO_LANGUAGE else SPEECH
 
 
 @dataclass(frozen=True)
@@ -76,12 +74,12 @@ class Babbled:
             There is no babble, or nothing but babble.
         """
         sides = {
-            SPEECH: [entry for entry in entries if entry.language != BABBLE],
-            OF_ANY_KIND: [entry for entry in entries if entry.language == BABBLE],
+            SPEECH: [entry for entry in entries if entry.language != NO_LANGUAGE],
+            OF_ANY_KIND: [entry for entry in entries if entry.language == NO_LANGUAGE],
         }
         for name, side in sides.items():
             if len({sentence(entry) for entry in side}) < self.folds:
-                raise DoesNotApply(f"too little {name} for {self.folds} folds (language {BABBLE} is babble)")
+                raise DoesNotApply(f"too little {name} for {self.folds} folds (language {NO_LANGUAGE} is babble)")
         parts = {entry.id: part for side in sides.values() for entry, part in _dealt(side, self.folds, seed)}
         minutes = self.train_min or min(
             _minutes(entry for entry in side if parts[entry.id] != fold)
