@@ -39,11 +39,17 @@ def register_resolvers() -> None:
     OmegaConf.register_new_resolver("file_safe", file_safe, replace=True)
     OmegaConf.register_new_resolver("run_name", _run_name_of_root, replace=True)
     OmegaConf.register_new_resolver("builtin_corpus", builtin_corpus, replace=True)
+    OmegaConf.register_new_resolver("builtin_interventions", builtin_interventions, replace=True)
 
 
 def builtin_corpus() -> str:
     """Return the folder of the corpus that is part of the package."""
     return str(resources.files("tractprobe") / "builtin")
+
+
+def builtin_interventions() -> str:
+    """Return the folder of interventions that is part of the package."""
+    return str(resources.files("tractprobe") / "builtin_interventions")
 
 
 @contextmanager

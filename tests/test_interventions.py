@@ -1,0 +1,237 @@
+"""Interventions: the folder as it is read and refused, and what is found where the truth is known."""
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+from intervened import CHANNELS, F0, OWN, VOICE, Planted, reading, together, write_corpus, write_interventions
+
+from tractprobe.corpora.prepared.prepare import prepare
+from tractprobe.corpora.readers.folder import Folder
+from tractprobe.corpora.readers.interventions import InterventionSet
+from tractprobe.evidence.analyses.interventions import Interventions
+from tractprobe.evidence.bench import Bench
+from tractprobe.evidence.record import Evidence, Finding
+from tractprobe.probes.states import HeadInput
+from tractprobe.runs.configuration import plain
+from tractprobe.runs.settings import Settings
+from tractprobe.system.errors import ConfigError, CorpusError
+
+Configure = Callable[..., Any]
+BODY = range(len(CHANNELS))
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_interventions(tmp_path_factory.mktemp("interventions"))
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("planted")
+    prepare(Folder("planted", write_corpus(root / "raw" / "planted")), root / "data")
+    return root / "data"
+
+
+@pytest.fixture
+def ask(configure: Configure, prepared: Path, folder: Path) -> Callable[..., dict[str, Finding]]:
+    """Return what is found about an encoder."""
+
+    def findings(encoder: Planted, **changes: Any) -> Evidence:
+        config = configure("model=mel_frame", "corpora=[planted]", f"paths.data={prepared}")
+        bench = Bench(Settings.of(plain(config)))
+        inputs = tuple(HeadInput.of((layer,)) for layer in range(encoder.num_layers))
+        bench.problem = replace(bench.problem, encoder=encoder, inputs=inputs)
+        return replace(Interventions(str(folder), None, 0), **changes)(bench)
+
+    return findings
+
+
+def by_name(evidence: Evidence) -> dict[str, Finding]:
+    return {finding.name: finding for finding in evidence.findings}
+
+
+def test_changed_audio_is_the_base_with_a_stretch_in_its_place_and_the_change_is_exact(folder: Path):
+    heard = InterventionSet.read(folder)
+    assert len(heard.bases) == 6 and len(heard.pairs) == 6 * (2 * len(OWN) + 5)
+    for pair in heard.pairs[:13]:
+        base, changed = heard.bases[pair.base].audio, heard.changed(pair)
+        first, last = pair.audio_start, pair.audio_start + pair.audio_samples
+        np.testing.assert_array_equal(changed[:first], base[:first])
+        np.testing.assert_array_equal(changed[last:], base[last:])
+        movement = heard.movement(pair)
+        assert (movement is None) == (pair.kind == "anatomy")
+        if movement is not None:
+            said = (changed - base).reshape(-1, 160)[:, : len(CHANNELS)] * 100  # the samples say where channels are
+            np.testing.assert_allclose(said, movement.values, atol=0.004)
+    tip = next(pair for pair in heard.pairs if pair.moved == "tongue_tip")
+    assert np.abs(heard.movement(tip).values).max() == pytest.approx(3.0, abs=0.03)
+    assert heard.content_hash == InterventionSet.read(folder).content_hash
+
+
+def damaged(folder: Path, target: Path, **fields: Any) -> Path:
+    """Copy a folder with some fields of line 3 changed; ``None`` leaves a field out."""
+    for path in folder.iterdir():
+        (target / path.name).write_bytes(path.read_bytes())
+    lines = (target / "pairs.jsonl").read_text().splitlines()
+    line = json.loads(lines[2]) | fields
+    lines[2] = json.dumps({name: value for name, value in line.items() if value is not None})
+    (target / "pairs.jsonl").write_text("\n".join(lines) + "\n")
+    return target
+
+
+@pytest.mark.parametrize(("fields", "says"), [
+    ({"base": "nobody"}, "no utterance"), ({"base": "../../etc/passwd"}, "no name"), ({"id": "a/b"}, "no name"),
+    ({"id": "s0_en_900_p000"}, "twice"), ({"kind": "noise"}, "kind"), ({"moved": "nose"}, "moved"),
+    ({"audio_offset": 10**9}, "audio_offset"), ({"audio_start": 10**6}, "audio_start"), ({"audio_samples": 0}, "nothing"),
+    ({"audio_samples": -1}, "audio_samples"), ({"audio_samples": 10**30}, "audio_samples"), ({"ema_offset": 10**7}, "ema_offset"),
+    ({"ema_start": 240}, "ema_start"), ({"ema_rows": 1.5}, "ema_rows"), ({"ema_rows": True}, "ema_rows"),
+    ({"amount": "much"}, "amount"), ({"amount": 1e300}, "amount"), ({"window_s": [2, 1]}, "window_s"),
+    ({"window_s": [0, 99]}, "window_s"), ({"window_s": "always"}, "window_s"), ({"direction": "up"}, "direction"),
+    ({"phone": "a" * 1000}, "phone"), ({"seed": "x" * 5000}, "object"), ({"unit": None}, "lacks unit"),
+])  # fmt: skip
+def test_a_line_that_is_not_what_it_claims_is_named(folder: Path, tmp_path: Path, fields: dict[str, Any], says: str):
+    with pytest.raises(CorpusError, match=says) as refused:
+        InterventionSet.read(damaged(folder, tmp_path, **fields))
+    assert refused.value.file.endswith("pairs.jsonl") and refused.value.place == "line 3"
+
+
+def _cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def _nested(path: Path) -> None:
+    path.write_text("[" * 100_000)
+
+
+def _other_rate(path: Path) -> None:
+    soundfile.write(path, np.zeros(1000), 8000)
+
+
+def _floats(path: Path) -> None:
+    np.save(path, np.load(path).astype(float))
+
+
+def _missing(path: Path) -> None:
+    values = np.load(path)
+    values[3] = -32768
+    np.save(path, values)
+
+
+@pytest.mark.parametrize(("name", "damage"), [
+    ("pairs.jsonl", Path.unlink), ("pairs.jsonl", _nested), ("pairs.jsonl", lambda path: path.write_bytes(b"\xff\n")),
+    ("pairs.jsonl", lambda path: path.write_text("")), ("pairs.jsonl", lambda path: path.write_text("3\n")),
+    ("changes.flac", Path.unlink), ("changes.flac", _cut), ("changes.flac", _other_rate),
+    ("changes.ema.npy", Path.unlink), ("changes.ema.npy", _cut), ("changes.ema.npy", _floats),
+    ("changes.ema.npy", _missing), ("s0_en_900.json", lambda path: path.write_text("{}")),
+])  # fmt: skip
+def test_damaged_files_are_refused_by_name(folder: Path, tmp_path: Path, name: str, damage: Callable[[Path], Any]):
+    damaged(folder, tmp_path)
+    damage(tmp_path / name)
+    with pytest.raises(CorpusError) as refused:
+        InterventionSet.read(tmp_path)
+    assert tmp_path.name in refused.value.file
+
+
+def test_states_that_are_the_movements_have_gain_and_specificity_of_the_truth(ask: Callable[..., Evidence]):
+    found = by_name(ask(Planted(reading(*BODY))))
+    gain, specificity = found["interventions_gain"], found["interventions_specificity"]
+    assert gain.value == pytest.approx(1, abs=0.1) and gain.low <= gain.value <= gain.high
+    assert gain.n == {"speakers": 3, "languages": 2, "utterances": 6, "pairs": 48}
+    assert specificity.value > 0.8
+    assert found["interventions_sign"].value == 1
+    assert abs(found["interventions_latency"].value) < 3
+    assert found["interventions_timing_gain"].value == pytest.approx(1, abs=0.15)
+    beyond = found["interventions_specificity_beyond_covariance"]
+    assert beyond.value > 0.2 and beyond.low > 0
+    assert found["interventions_gain_beyond_shuffled"].low > 0.5
+    assert found["interventions_specificity_beyond_shuffled"].value > 0.4
+    for name in ("invariance_f0", "invariance_voice", "invariance_anatomy"):
+        assert found[name].value == pytest.approx(0, abs=1e-3)
+    (utterances,) = [part for part in gain.by if part.name == "utterances"]
+    assert utterances.n == 6 and utterances.low < utterances.value < utterances.high
+    assert found["features_tract_over_pitch"].value is None and found["interventions_gain_beyond_mel"].value is None
+
+
+def test_states_that_hold_what_moves_together_respond_as_the_covariance_predicts(ask: Callable[..., Evidence]):
+    evidence = ask(Planted(together()))
+    found = by_name(evidence)
+    beyond = found["interventions_specificity_beyond_covariance"]
+    assert beyond.value < -0.1 and beyond.high < 0
+    assert found["interventions_specificity"].value < 0.5
+    assert 0 < found["interventions_gain"].value < 0.9
+    (table,) = [table for table in evidence.tables if table.name == "nearness"]
+    rows = {row["read_by"]: row for row in table.rows}
+    assert rows["mel_frame"]["usual"] > rows["mel_frame"]["truth"]
+    assert rows["the exact positions"]["truth"] == pytest.approx(1)
+
+
+def test_states_that_hold_the_pitch_alone_do_not_respond_and_are_not_invariant(ask: Callable[..., Evidence]):
+    found = by_name(ask(Planted(reading(F0))))
+    assert found["interventions_gain"].value == pytest.approx(0, abs=1e-6)
+    assert found["interventions_sign"].value == pytest.approx(0.5)
+    assert found["invariance_f0_sd"].value > 1e-4
+    assert found["invariance_f0"].value is None and "may not move" in found["invariance_f0"].says
+    assert found["interventions_specificity"].value is None or found["interventions_specificity"].value < 0.5
+
+
+def test_voice_that_leaks_into_states_shows_in_mm_of_articulation(ask: Callable[..., Evidence]):
+    leaky = reading(*BODY)
+    leaky[VOICE, :] = 0.3
+    leaky[F0, 0] = 0.2
+    found = by_name(ask(Planted(leaky)))
+    voice, anatomy = found["invariance_voice"], found["invariance_anatomy"]
+    assert voice.value > 0.1 and anatomy.value == pytest.approx(2 * voice.value, rel=0.01)
+    assert found["invariance_f0"].value > 0.001
+
+
+def test_late_states_are_late_and_noise_costs_specificity_but_no_gain(ask: Callable[..., Evidence]):
+    late, noisy = by_name(ask(Planted(reading(*BODY), late=4))), by_name(ask(Planted(reading(*BODY), noise=1.0)))
+    assert late["interventions_latency"].value == pytest.approx(40, abs=5)
+    clean = by_name(ask(Planted(reading(*BODY))))
+    assert 0.4 < noisy["interventions_gain"].value < 1.1
+    assert noisy["interventions_specificity"].value < clean["interventions_specificity"].value - 0.1
+    gain = noisy["interventions_gain"]
+    assert gain.high - gain.low > 1.5 * (clean["interventions_gain"].high - clean["interventions_gain"].low)
+
+
+def test_depth_that_turns_pitch_down_is_told_in_doublings(ask: Callable[..., Evidence]):
+    both = reading(*BODY, F0)
+    quiet = both.copy()
+    quiet[F0, F0] = 1 / 8
+    mixed = np.zeros_like(both)  # pitch in every feature: its share of the states falls with its weight
+    mixed[list(BODY), list(BODY)] = 1
+    shallow, deep = mixed.copy(), mixed.copy()
+    shallow[F0, list(BODY)], deep[F0, list(BODY)] = 0.8, 0.1
+    found = by_name(ask(Planted(shallow, deep)))
+    assert found["features_tract_over_pitch"].value == pytest.approx(3, abs=0.7)
+    assert {part.name for part in found["features_tract_over_pitch"].by} == {"0", "1"}
+
+
+def test_acoustics_are_exceeded_by_states_that_are_the_movements(ask: Callable[..., Evidence]):
+    evidence = ask(Planted(reading(*BODY)), mel="mel_frame")
+    beyond = by_name(evidence)["interventions_gain_beyond_mel"]
+    assert beyond.value > 0.2 and beyond.n["pairs"] == 48
+    figures = {figure.name: figure for figure in evidence.figures}
+    assert figures["response"].kind == "matrix" and len(figures["response"].series) == len(OWN)
+    assert {row["condition"] for row in evidence.rows} >= {"interventions_gain", "interventions_specificity"}
+    assert len(evidence.caveats) > 4
+
+
+def test_a_sentence_that_heads_learned_from_is_refused(ask: Callable[..., Evidence], folder: Path, tmp_path: Path):
+    damaged(folder, tmp_path)
+    path = tmp_path / "s1_it_900.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"text": "It says, 2!"}))
+    with pytest.raises(ConfigError, match="1 of 6 base utterances.*s1_it_900"):
+        ask(Planted(reading(*BODY)), root=str(tmp_path))
+
+
+@pytest.mark.parametrize("wrong", [{"random_seeds": -1}, {"shift_s": 0}, {"margin_s": 2}, {"margin": 0}])
+def test_impossible_settings_are_one_line(wrong: dict[str, Any]):
+    with pytest.raises(ConfigError):
+        replace(Interventions("somewhere"), **wrong)
