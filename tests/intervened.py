@@ -56,11 +56,11 @@ def write_utterance(root: Path, id_: str, slots: np.ndarray, speaker: str, langu
     (root / f"{id_}.json").write_text(json.dumps(fields))
 
 
-def write_corpus(root: Path, sentences: int = 4) -> Path:
+def write_corpus(root: Path, sentences: int = 3) -> Path:
     for place, (speaker, language, number) in enumerate(
         (speaker, language, number) for speaker in SPEAKERS for language in LANGUAGES for number in range(sentences)
     ):
-        slots = spoken(place, size=1 + 0.3 * int(speaker[1]))
+        slots = spoken(place, size=1 + 0.02 * int(speaker[1]))
         write_utterance(root, f"{speaker}_{language}_{number}", slots, speaker, language, f"{language} says {number}")
     return root
 
@@ -106,10 +106,10 @@ def bump(slots: Sequence[int], size: float, rows: int = RISE) -> np.ndarray:
 
 
 def write_interventions(root: Path) -> Path:
-    """Each articulator moved up and down, pitch, voice, anatomy and timing changed, in two languages of each speaker."""
+    """Each articulator up and down, another pitch, voice, anatomy and timing, in two languages of each speaker."""
     written = Written(root)
     for place, (speaker, language) in enumerate((s, x) for s in SPEAKERS for x in LANGUAGES):
-        slots, base = spoken(1000 + place, size=1 + 0.3 * int(speaker[1])), f"{speaker}_{language}_900"
+        slots, base = spoken(1000 + place, size=1 + 0.02 * int(speaker[1])), f"{speaker}_{language}_900"
         write_utterance(root, base, slots, speaker, language, f"{language} is changed {speaker}")
         for number, (moved, channels) in enumerate(OWN.items()):
             for size in (-3.0, 2.0):

@@ -211,5 +211,6 @@ def _way(along: float, squares: float) -> float | None:
 
 
 def _defined_mean(values: Sequence[float | None] | np.ndarray) -> float | None:
-    known = np.array([value for value in np.ravel(np.array(values, float)) if np.isfinite(value)])
-    return float(known.mean()) if len(known) else None
+    each = np.asarray(values, dtype=float)  # None becomes NaN
+    known = np.isfinite(each)
+    return float(each[known].mean()) if known.any() else None
