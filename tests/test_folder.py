@@ -25,8 +25,9 @@ from drawn import (
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tractprobe.corpora.prepared.prepare import describe, prepare
 from tractprobe.corpora.readers.folder import Folder
-from tractprobe.corpora.utterance import Phone
+from tractprobe.corpora.utterance import Phone, settings_of
 from tractprobe.signals.audio import read_audio
 from tractprobe.signals.channels import CHANNELS
 from tractprobe.system.errors import CorpusError
@@ -71,9 +72,114 @@ def test_columns_are_found_by_name_and_absent_ones_are_missing(folder: Path):
     assert track.start_s == 0.25
 
 
-def test_integers_and_nan_are_movements_too(folder: Path):
-    np.save(folder / "deep/one.ema.npy", np.arange(240, dtype=np.int16).reshape(20, 12))
-    assert read_one(folder).track.values[1, 0] == 12
+def test_integers_are_steps_of_the_resolution_that_is_given(folder: Path):
+    steps = np.arange(-120, 120, dtype=np.int16).reshape(20, 12)
+    steps[3, 4], steps[5, 6] = -32768, -32767
+    np.save(folder / "deep/one.ema.npy", steps)
+    edit(folder, ema_resolution_mm=0.01)
+    values = read_one(folder).track.values
+    assert values[1, 0] == pytest.approx(-1.08) and values[5, 6] == pytest.approx(-327.67)
+    assert np.argwhere(np.isnan(values)).tolist() == [[3, 4]]
+
+
+RESOLUTIONS: dict[str, tuple[Any, dict[str, Any], str]] = {
+    "integers without one": (np.int16, {}, r'holds int16 .* write floats in mm, or int16 with "ema_resolution_mm"'),
+    "floats with one": (np.float32, {"ema_resolution_mm": 0.01}, "float32, which is in mm: leave it out"),
+    "integers of another width": (np.int32, {"ema_resolution_mm": 0.01}, "int32; expected int16"),
+    "no resolution": (np.int16, {"ema_resolution_mm": 0}, "above 0"),
+    "a coarse one": (np.int16, {"ema_resolution_mm": 10}, "at most 1 mm"),
+    "a text": (np.int16, {"ema_resolution_mm": "0.01"}, "not a number"),
+}
+
+
+@pytest.mark.parametrize("case", RESOLUTIONS)
+def test_integers_and_resolutions_that_do_not_belong_together(folder: Path, case: str):
+    dtype, fields, problem = RESOLUTIONS[case]
+    np.save(folder / "deep/one.ema.npy", np.ones((20, 12), dtype))
+    edit(folder, **fields)
+    with pytest.raises(CorpusError, match=problem):
+        read_one(folder)
+
+
+def test_palates_lie_at_the_root_and_come_back_from_back_to_front(folder: Path, tmp_path_factory):
+    assert Folder("lab", folder).palates() == {}
+    points = np.array([[9.0, 1.0], [4.0, 3.0], [0.0, 2.0]], np.float32)
+    np.save(folder / "anna.palate.npy", points)
+    np.save(folder / "bert.palate.npy", points[::-1])
+    np.save(folder / "deep/carl.palate.npy", points)  # not at the root
+    palates = Folder("lab", folder).palates()
+    assert list(palates) == ["anna", "bert"]
+    for trace in palates.values():
+        np.testing.assert_array_equal(trace, points[::-1])
+    np.testing.assert_array_equal(
+        prepare(Folder("lab", folder), tmp_path_factory.mktemp("data")).palates["anna"], points[::-1]
+    )
+
+
+@pytest.mark.parametrize("points", [np.zeros(3), np.zeros((3, 3)), np.zeros((3, 2), int), np.zeros((100_001, 2))])
+def test_a_palate_that_cannot_be_one_is_named(folder: Path, points: np.ndarray):
+    np.save(folder / "anna.palate.npy", points)
+    with pytest.raises(CorpusError, match=r"anna\.palate\.npy.*expected floats \(point, 2\)"):
+        Folder("lab", folder).palates()
+
+
+@pytest.mark.parametrize("said", [True, False, None])
+def test_a_folder_says_where_it_comes_from(folder: Path, tmp_path_factory: pytest.TempPathFactory, said: bool | None):
+    if said is not None:
+        lines = [f"simulated = {str(said).lower()}", 'generator = "g 0.1"', 'description = "it said ${oc.env:HOME}"']
+        (folder / "folder.toml").write_text("\n".join(lines))
+    corpus = prepare(Folder("lab", folder), tmp_path_factory.mktemp("data"))
+    assert corpus.simulated is said
+    about = {"simulated": said, "generator": "g 0.1", "description": "it said ${oc.env:HOME}"}
+    kept = {name: corpus.description[name] for name in about if name in corpus.description}
+    assert kept == (about if said is not None else {})
+    printed = {True: "  simulated by g 0.1: it said ${", False: "  recorded by g 0.1: it said ${", None: "lab"}[said]
+    assert printed in describe(corpus)
+
+
+def test_the_built_in_corpus_of_before_is_known_to_be_simulated(folder: Path, tmp_path_factory):
+    assert prepare(Folder("virtual", folder), tmp_path_factory.mktemp("data")).simulated is True
+
+
+ABOUT = {
+    "an unknown field": ('simulatd = true\nlicence = "x"', "unknown fields licence, simulatd; known are simulated"),
+    "a text for a truth": ('simulated = "yes"', "'yes' is not true or false"),
+    "a number for a text": ("generator = 3", "3 is not a text"),
+    "a long text": (f'description = "{"x" * 1001}"', "more than 1000 characters"),
+    "not TOML": ("simulated = ", "not TOML"),
+    "too deep": ("description = " + "[" * 60_000, "not TOML"),
+    "too long": ("#" * 70_000, "more than 65536 bytes"),
+}
+
+
+@pytest.mark.parametrize("case", ABOUT)
+def test_a_folder_that_says_something_else_is_refused_before_anything_is_read(folder: Path, tmp_path, case: str):
+    content, problem = ABOUT[case]
+    (folder / "folder.toml").write_text(content)
+    with pytest.raises(CorpusError, match=problem) as error:
+        prepare(Folder("lab", folder), tmp_path.parent / f"{tmp_path.name}-data")
+    assert "folder.toml" in str(error.value)
+    assert not (tmp_path.parent / f"{tmp_path.name}-data").exists()
+
+
+def test_other_files_of_a_generator_are_ignored(folder: Path):
+    before = read_one(folder)
+    (folder / "manifest.jsonl").write_text('{"id": "one"}\n')
+    np.save(folder / "deep/one.motor.npy", np.zeros((4, 30), np.float32))
+    assert Folder("lab", folder).sources() == ["deep/one.json"]
+    np.testing.assert_array_equal(read_one(folder).track.values, before.track.values)
+
+
+def test_what_was_prepared_before_folders_could_say_more_is_not_prepared_again(folder: Path, tmp_path_factory):
+    data = tmp_path_factory.mktemp("data")
+    corpus = prepare(Folder("lab", folder), data)
+    assert settings_of(Folder("lab", folder)) == {"name": "lab"}  # what fingerprints are made of, as ever
+    written = (corpus.folder / "corpus.json").stat().st_mtime_ns
+    prepare(Folder("lab", folder), data)
+    assert (corpus.folder / "corpus.json").stat().st_mtime_ns == written
+
+
+def test_nan_is_missing(folder: Path):
     values = np.ones((20, 12))
     values[3, 4] = np.nan
     np.save(folder / "deep/one.ema.npy", values)

@@ -378,7 +378,7 @@ BROKEN = [*DAMAGE, "of another format"]
 def test_what_lies_under_the_name_of_the_builtin_corpus_and_cannot_be_read_is_not_replaced_by_it(
     tmp_path: Path, damage: str, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr("tractprobe.probes.opening.builtin_corpus", lambda: str(other(tmp_path / "builtin").root))
+    monkeypatch.setattr("tractprobe.probes.opening.builtin_corpus", lambda name: str(other(tmp_path / "builtin").root))
     reader = small(tmp_path / "raw")
     reader.name = "virtual"
     folder = prepare(reader, tmp_path / "data").folder
@@ -818,7 +818,7 @@ def test_another_palate_is_another_content(tmp_path: Path):
 def test_the_built_in_corpus_is_as_documented(tmp_path: Path):
     from tractprobe.runs.hydra import builtin_corpus
 
-    root = Path(builtin_corpus())
+    root = Path(builtin_corpus("virtual"))
     assert sum(path.stat().st_size for path in root.rglob("*")) <= 8_000_000
     corpus = prepare(Folder("virtual", root), tmp_path)
     assert corpus.description["skipped"] == []

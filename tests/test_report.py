@@ -401,6 +401,26 @@ def test_an_answer_on_simulated_speech_says_so(tmp_path):
     assert sentence(group).endswith("On virtual, which is simulated: this says nothing of people.")
 
 
+@pytest.mark.parametrize(
+    ("corpora", "simulated", "said"),
+    [
+        ({"virtual": "00"}, [], ""),  # a corpus of that name that says it was recorded
+        ({"lab": "00"}, None, ""),
+        ({"lab": "00"}, [], ""),
+        ({"lab": "00"}, ["lab"], "On lab, which is simulated: this says nothing of people."),
+        ({"lab": "00", "mine": "01"}, ["lab"], "On lab, which is simulated: people are not alone here."),
+        ({"lab": "00", "mine": "01"}, ["lab", "mine"], "On lab and mine, which are simulated: this says nothing of"),
+        ({"lab": "00"}, "lab", ""),  # of a damaged record
+    ],
+)
+def test_simulated_is_what_records_say(tmp_path, corpora, simulated, said):
+    own = record("curves")
+    material = {**own.material} | ({"simulated": simulated} if simulated is not None else {})
+    write(tmp_path, replace(own, identity={**own.identity, "corpora": corpora}, material=material))
+    (group,) = collect(tmp_path).groups
+    assert said in sentence(group) if said else "simulated" not in sentence(group)
+
+
 def test_runs_are_in_it_with_their_tables(tmp_path, capsys):
     for language in ("it", "en"):
         write_run(tmp_path, held_out=language)

@@ -221,7 +221,7 @@ def test_one_alpha_for_all_is_refused_for_several_sets(with_source: Callable[...
 
 def test_the_builtin_corpus_keeps_its_source_channels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     raw = write_corpus(tmp_path / "raw", languages=("en",), speakers=1, sentences=2)
-    monkeypatch.setattr("tractprobe.probes.opening.builtin_corpus", lambda: str(raw))
+    monkeypatch.setattr("tractprobe.probes.opening.builtin_corpus", lambda name: str(raw))
     (plain,) = open_corpora(["virtual"], tmp_path / "data")
     assert not plain.source_origins
     prepare(Folder("virtual", raw), tmp_path / "data", source_channels=True)

@@ -14,10 +14,11 @@ if TYPE_CHECKING:
 
 
 def opened_or_built_in(name: str, opened: Callable[[str], "PreparedCorpus"]) -> "PreparedCorpus":
-    """Return a prepared corpus; the built-in one is prepared first if it has not been, as for training."""
-    from tractprobe.probes.opening import BUILTIN, open_corpora
+    """Return a prepared corpus; a built-in one is prepared first if it has not been, as for training."""
+    from tractprobe.probes.opening import open_corpora
+    from tractprobe.runs.hydra import BUILTIN
 
-    if name != BUILTIN or Path(name, "corpus.json").is_file():
+    if name not in BUILTIN or Path(name, "corpus.json").is_file():
         return opened(name)
     return open_corpora([name], Path(os.environ.get("TRACTPROBE_DATA", "data")))[0]
 

@@ -11,6 +11,7 @@ from tractprobe.runs.building import build, check_node
 from tractprobe.runs.configuration import conf_dir, plain
 from tractprobe.runs.hydra import job
 from tractprobe.runs.settings import Node, Paths, typed
+from tractprobe.system.errors import ConfigError
 
 _USAGE = "Usage: tractprobe prepare corpus=READER corpus.root=FOLDER [corpus.SETTING=VALUE ...] [workers=N]"
 _FOOTER = """\
@@ -34,10 +35,13 @@ def main(config: DictConfig) -> None:
     """Prepare one corpus."""
     with job():
         from tractprobe.corpora.prepared.prepare import describe, prepare
+        from tractprobe.probes.opening import of_older_package
 
         asked = typed(Asked, plain(config))
         check_node(asked.corpus)
         reader = build(without_nulls(asked.corpus))
+        if (older := of_older_package(reader, asked.paths.data)) is not None:
+            raise ConfigError(f"{older}; it is not replaced unasked")
         print(describe(prepare(reader, asked.paths.data, asked.workers, asked.source_channels)))
 
 

@@ -12,7 +12,7 @@ def check(config: DictConfig, *, writes: bool = True) -> None:
     Parameters
     ----------
     writes
-        Whether the built-in corpus may be prepared for it.
+        Whether built-in corpora may be prepared for it.
     """
     from tractprobe.probes.opening import check
     from tractprobe.runs.configuration import plain

@@ -1,4 +1,10 @@
-"""ISO 639: one code per language, so that a language held out under one name does not return under another."""
+"""ISO 639: one code per language, so that a language held out under one name does not return under another.
+
+One code is of no language: ``zxx``, no linguistic content, such as babble. It can be held out like any other, but is
+never counted as a language: means over languages omit it (``runs.result.of_languages``), heads do not learn from it
+where there is speech to learn from (``data.splits``), and analyses that are not about it do not see it
+(``evidence.bench.Bench.entries``).
+"""
 
 import re
 
@@ -22,6 +28,17 @@ _VARIETIES = {"cmn": "zh", "arb": "ar", "pes": "fa", "ekk": "et", "lvs": "lv", "
 
 _SHORT = {long: short for short, *longs in (row.split() for row in _TABLE.split(",")) for long in longs} | _VARIETIES
 _KNOWN_SHORT = set(_SHORT.values())
+
+NO_LANGUAGE = "zxx"
+
+
+def is_language(code: str) -> bool:
+    """Return whether a code is of a language: all are but ``zxx``.
+
+    >>> is_language("it"), is_language("zxx")
+    (True, False)
+    """
+    return code != NO_LANGUAGE
 
 
 def check_language(code: str) -> None:

@@ -290,6 +290,13 @@ class Reader(ABC):
         """Raise ConfigError if it is not clear who speaks in the sources, before any of them is read."""
         return
 
+    def about(self) -> Mapping[str, Any]:
+        """Return what the corpus says of itself: of ``simulated`` (bool), ``generator``, ``description``, what it has.
+
+        Asked before anything is read; CorpusError for a statement that cannot be one.
+        """
+        return {}
+
     def palates(self) -> Mapping[str, Float[np.ndarray, "point 2"]]:
         """Return each speaker's palate trace, back to front, x and y in mm, in the movements' coordinate system."""
         return {}

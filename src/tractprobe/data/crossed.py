@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from itertools import accumulate
 
 from tractprobe.corpora.prepared.manifest import Entry
-from tractprobe.corpora.prepared.texts import drawn_as, letters, sentence
+from tractprobe.corpora.prepared.texts import drawn_as, sentence, silent
 from tractprobe.data.splits import Fold, Split
 from tractprobe.system.errors import ConfigError
 
@@ -119,10 +119,10 @@ class CrossedRule:
 
     def __call__(self, entries: Sequence[Entry], seed: int) -> list[Arm]:
         """Return all training sets; ConfigError if utterances have no text, or if no contrast can be drawn."""
-        if self.disjoint_text and (silent := [entry.id for entry in entries if not letters(entry.text)]):
+        if self.disjoint_text and (lacking := silent(entries)):
             raise ConfigError(
-                f"{len(silent)} utterances have no text (the first: {min(silent)}), so no design can promise disjoint "
-                "sentences; give texts, or disjoint_text=false"
+                f"{len(lacking)} utterances have no text (the first: {min(lacking)}), so no design can promise "
+                "disjoint sentences; give texts, or disjoint_text=false"
             )
         parts = _parts(entries, self.text_folds * self.blocks, seed)
         arms = [arm for fold in range(self.text_folds) for arm in self._of_fold(parts, fold, seed)]

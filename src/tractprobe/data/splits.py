@@ -3,6 +3,10 @@
 Nothing here looks at audio or movements. A sentence never lies on two sides: texts are compared without case,
 punctuation and spacing, but with accents (``texts``). The order of entries does not matter, nor do utterances of other
 corpora: speakers and texts are drawn by the hash of the seed and their name.
+
+What has no linguistic content (zxx, babble) is learned from only where nothing else is left to learn from: so
+``held_out=it`` is the same with babble in the corpora as without, ``held_out=zxx`` is babble read by heads of all
+languages, and with ``split.by=kind`` ``held_out=speech`` is speech read by heads of babble alone.
 """
 
 import hashlib
@@ -10,8 +14,9 @@ from collections.abc import Collection, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Literal
 
+from tractprobe.corpora.languages import is_language
 from tractprobe.corpora.prepared.manifest import Entry
-from tractprobe.corpora.prepared.texts import drawn_as, letters, sentence
+from tractprobe.corpora.prepared.texts import drawn_as, sentence, silent
 from tractprobe.data.axes import JOINED, HeldOut, aliases, axes_of, check_labelled, held_out_of, labelled, values
 from tractprobe.system.errors import ConfigError
 
@@ -123,13 +128,14 @@ class SplitRule:
     def __call__(self, entries: Sequence[Entry], held_out: str | None, seed: int) -> Split:
         """Divide the entries; ConfigError if ``held_out`` names nothing or leaves nothing to learn from."""
         entries = self._labelled(entries)
-        if self.disjoint_text and (silent := [entry.id for entry in entries if not letters(entry.text)]):
+        if self.disjoint_text and (lacking := silent(entries)):
             raise ConfigError(
-                f"{len(silent)} utterances have no text (the first: {silent[0]}), so no split can promise "
+                f"{len(lacking)} utterances have no text (the first: {lacking[0]}), so no split can promise "
                 "disjoint sentences; give texts, or split.disjoint_text=false"
             )
         named = self._held_out(entries, held_out, seed)
-        chosen, entries = named.tested, [entry for entry in entries if entry.id not in named.aside]
+        chosen = named.tested
+        entries = learned_from_speech([entry for entry in entries if entry.id not in named.aside], chosen)
         test, development = self._apart(entries, chosen, self._tested(entries, chosen, seed))
         if not development:
             reason = "every other utterance shares its sentence with the test (split.disjoint_text=false allows that)"
@@ -252,6 +258,14 @@ class SplitRule:
         for axis in () if self.by == "sentence" else axes_of(self.by):
             tested, learned = ({aliases(by_id[id_], axis) for id_ in side} for side in (split.test, split.development))
             assert not tested & learned
+
+
+def learned_from_speech(entries: Sequence[Entry], tested: Collection[str]) -> list[Entry]:
+    """Return what is tested and what may be learned from: babble (zxx) only if no language is left to learn from."""
+    spoken = {entry.id for entry in entries if is_language(entry.language)}
+    if spoken <= set(tested):
+        return list(entries)
+    return [entry for entry in entries if entry.id in tested or entry.id in spoken]
 
 
 def _drawn(names: Iterable[str] | Mapping[str, str], seed: int) -> list[str]:

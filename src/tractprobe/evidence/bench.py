@@ -14,6 +14,7 @@ import torch
 from jaxtyping import Float
 from omegaconf import OmegaConf
 
+from tractprobe.corpora.languages import is_language
 from tractprobe.corpora.prepared.corpus import PreparedCorpus
 from tractprobe.corpora.prepared.manifest import Entry
 from tractprobe.data.axes import CROSSED, OF_EVERY_UTTERANCE
@@ -91,9 +92,14 @@ class Bench:
         """The corpora, opened."""
         return self.problem.corpora
 
-    @property
+    @cached_property
     def entries(self) -> Mapping[str, Entry]:
-        """Every utterance by its id."""
+        """Every utterance of a language by its id: what is of none (zxx, babble) is nothing that languages share."""
+        return {id_: entry for id_, entry in self.problem.entries.items() if is_language(entry.language)}
+
+    @property
+    def all_entries(self) -> Mapping[str, Entry]:
+        """Every utterance by its id, babble too."""
         return self.problem.entries
 
     @property
@@ -134,6 +140,8 @@ class Bench:
     def splits(self, by: str = "language", **changes: Any) -> dict[str, Split]:
         """Return each value that can be held out, with its split."""
         rule, entries = self.rule(by, **changes), list(self.entries.values())
+        if not entries:
+            raise DoesNotApply(f"corpora={self.settings.corpora}: no utterance is of a language (all are zxx)")
         values = rule.values(entries)
         if len(values) < 2:
             raise DoesNotApply(f"corpora={self.settings.corpora}: there is one {by} only, {values[0]}; nothing is left")
@@ -248,7 +256,7 @@ class Bench:
 
     def times_s(self, utterance_id: str) -> Float[np.ndarray, " time"]:
         """Return the centres of an utterance's frames, in s from the start of its audio."""
-        entry, caches = self.entries[utterance_id], self._states.caches
+        entry, caches = self.all_entries[utterance_id], self._states.caches
         reader = caches[entry.corpus] if caches else None
         return frame_times_s(entry, self.encoder.geometry, self.encoder.count_frames, reader)
 
@@ -256,7 +264,7 @@ class Bench:
         self, utterance_id: str, layers: Sequence[int] | None = None
     ) -> Float[np.ndarray, "layer time width"]:
         """Return an utterance's states, float32, of all layers that are read, or of some of these."""
-        entry, states = self.entries[utterance_id], self._states
+        entry, states = self.all_entries[utterance_id], self._states
         if states.caches is not None:
             values = states.stored(entry.corpus, utterance_id)
         else:
@@ -284,7 +292,8 @@ class Bench:
         identity = self.problem.identity | {"corpora": {corpus.name: corpus.content_hash for corpus in corpora}}
         split = self.problem.split.within(there)
         other = copy(self)
-        other.__dict__.pop("_states", None)
+        for cached in ("_states", "entries"):
+            other.__dict__.pop(cached, None)
         other.problem = replace(self.problem, corpora=tuple(corpora), split=split, identity=identity)
         return other
 

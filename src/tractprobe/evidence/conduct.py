@@ -3,9 +3,11 @@
 import logging
 import shlex
 import time
+from dataclasses import replace
 from importlib.metadata import version
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
+from tractprobe.corpora.languages import NO_LANGUAGE
 from tractprobe.evidence.bench import Bench
 from tractprobe.evidence.record import DoesNotApply, Evidence, Finding, Record, read_record
 from tractprobe.probes.problem import Problem
@@ -66,8 +68,15 @@ def conducted(settings: Settings) -> Record:
         about=dict(settings.model.arguments.get("about") or {}),
         material=_material(bench),
         timing_s={stage: round(seconds, 3) for stage, seconds in timing_s.items()},
-        evidence=evidence,
+        evidence=replace(evidence, caveats=(*evidence.caveats, *_of_no_language(bench))),
     )
+
+
+def _of_no_language(bench: Bench) -> list[str]:
+    """Return the caveat about utterances that are of no language, if there are any."""
+    count = len(bench.all_entries) - len(bench.entries)
+    said = f"{count} of {len(bench.all_entries)} utterances have no linguistic content ({NO_LANGUAGE})"
+    return [f"{said}, which is no language: nothing that is over languages contains them."] if count else []
 
 
 def finished_analysis(settings: Settings) -> Record:
@@ -140,6 +149,7 @@ def _material(bench: Bench) -> dict[str, Any]:
     entries = list(bench.entries.values())
     return {
         "corpora": {corpus.name: corpus.content_hash for corpus in bench.corpora},
+        "simulated": sorted(corpus.name for corpus in bench.corpora if corpus.simulated),
         "languages": sorted({entry.language for entry in entries}),
         "speakers": sorted({entry.speaker for entry in entries}),
         "utterances": len(entries),

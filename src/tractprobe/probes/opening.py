@@ -1,6 +1,7 @@
 """Opening what settings name: prepared corpora, and each value that can be held out. Nothing slow is imported here."""
 
 import json
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
@@ -9,21 +10,23 @@ from typing import Any
 from tractprobe.corpora.prepared.corpus import PreparedCorpus
 from tractprobe.corpora.prepared.prepare import prepare
 from tractprobe.corpora.readers.folder import Folder
+from tractprobe.corpora.utterance import Reader
 from tractprobe.encoders.layers import as_layers, shown
 from tractprobe.encoders.sizes import check_blocks, check_context, check_mel, check_mfcc
 from tractprobe.probes.sizes import check_inner_sizes, check_penalties, check_sizes
 from tractprobe.runs.building import build, check_nodes
-from tractprobe.runs.hydra import builtin_corpus
+from tractprobe.runs.hydra import BUILTIN, builtin_corpus
 from tractprobe.runs.identity import head_label, shipped_layers
 from tractprobe.runs.ranks import check_devices
 from tractprobe.runs.result import is_finished
 from tractprobe.runs.settings import ALL, Node, Settings
 from tractprobe.runs.trainer import check_accelerator, check_trainer
-from tractprobe.system.errors import ConfigError, first_line
+from tractprobe.system.errors import ConfigError, CorpusError, first_line
 from tractprobe.system.files import read_json
+from tractprobe.system.printable import printable
 from tractprobe.system.registry import names_of
 
-BUILTIN = "virtual"
+log = logging.getLogger(__name__)
 
 _PRETRAINED = "tractprobe.encoders.pretrained.pretrained"
 
@@ -34,7 +37,7 @@ def check(settings: Settings, *, writes: bool = True, here: bool = True) -> None
     Parameters
     ----------
     writes
-        Whether the built-in corpus may be prepared for it; otherwise what follows from it is not checked.
+        Whether built-in corpora may be prepared for it; otherwise what follows from it is not checked.
     here
         Whether this machine is to do it, and so must have the devices.
     """
@@ -52,7 +55,7 @@ def check(settings: Settings, *, writes: bool = True, here: bool = True) -> None
     _check_sizes(settings)
     _check_targets(settings)
     _check_layers(settings)
-    if not writes and BUILTIN in settings.corpora and not (settings.paths.data / BUILTIN).exists():
+    if not writes and any(not (settings.paths.data / name).exists() for name in settings.corpora if name in BUILTIN):
         return
     utterances = _check_division(
         json.dumps(settings.corpora), settings.paths.data.absolute(), json.dumps(settings.split.plain),
@@ -157,7 +160,7 @@ def _check_limits(settings: Settings, utterances: int) -> None:
 
 
 def open_corpora(names: Any, data: Path) -> list[PreparedCorpus]:
-    """Open prepared corpora by name; the built-in one is prepared first if it has not been."""
+    """Open prepared corpora by name; built-in ones are prepared first if they have not been."""
     if isinstance(names, str):
         raise ConfigError(f"corpora={names}: give a list, corpora=[{names}]")
     if not isinstance(names, Sequence) or not names or not all(map(_is_name, names)) or len(set(names)) != len(names):
@@ -165,8 +168,9 @@ def open_corpora(names: Any, data: Path) -> list[PreparedCorpus]:
             f"corpora={shown(names)}: expected names of prepared corpora below {data}, each once; "
             "paths.data=<folder> if they are elsewhere"
         )
-    if BUILTIN in names:
-        _prepare_builtin(data, Path(builtin_corpus()))
+    for name in names:
+        if name in BUILTIN:
+            _prepare_builtin(name, data)
     return [PreparedCorpus(data / name) for name in names]
 
 
@@ -175,12 +179,50 @@ def _is_name(name: object) -> bool:
     return isinstance(name, str) and Path(name).name == name and not name.startswith(".")
 
 
-def _prepare_builtin(data: Path, root: Path) -> None:
-    """Prepare the built-in corpus if nothing lies under its name, or that is an older version of it."""
-    made_from = PreparedCorpus.source(data / BUILTIN)
-    if made_from is None or made_from.resolve() == root.resolve():
-        has_source = made_from is not None and bool(PreparedCorpus(data / BUILTIN).source_origins)
-        prepare(Folder(BUILTIN, root), data, source_channels=has_source)
+def _prepare_builtin(name: str, data: Path) -> None:
+    """Prepare a built-in corpus if nothing lies under its name, or the same by another version of this program.
+
+    What an older package prepared under the name is another corpus. It is used as it is, which is said: whoever has
+    finished runs on it can go on with them, and none of them becomes a run on a corpus that it has never met.
+    """
+    reader, folder = Folder(name, Path(builtin_corpus(name))), data / name
+    made_from = PreparedCorpus.source(folder)
+    if (older := of_older_package(reader, data)) is not None:
+        _warn(f"{older}, and is used as it is, so that runs on it go on")
+    elif made_from is None or made_from.resolve() == reader.root.resolve():
+        has_source = made_from is not None and bool(PreparedCorpus(folder).source_origins)
+        prepare(reader, data, source_channels=has_source)
+
+
+def of_older_package(reader: Reader, data: Path) -> str | None:
+    """Return what to do about a built-in corpus that was prepared from an older package, or ``None`` if none was.
+
+    It has another number of utterances, or says something else of itself, than the one that is part of this package.
+    """
+    folder = data / reader.name
+    made_from = PreparedCorpus.source(folder) if reader.name in BUILTIN else None
+    if made_from is None or not any(f"/tractprobe/{place}/" in f"{made_from}/" for place in BUILTIN.values()):
+        return None
+    try:
+        corpus = PreparedCorpus(folder)
+    except CorpusError:  # of an earlier format, or damaged: preparing it says so
+        return None
+    now = Folder(reader.name, Path(builtin_corpus(reader.name)))
+    count = corpus.description["utterances"] + len(corpus.description["skipped"])
+    said = {name: corpus.description.get(name) for name in ("generator", "description")}
+    if count == len(now.sources()) and said == {name: now.about().get(name) for name in said}:
+        return None
+    older = data / "older"
+    return (
+        f"{folder} holds the built-in corpus of an older package ({count} utterances, content "
+        f"{corpus.content_hash[:6]}; for the present one: mkdir -p {older} && mv {folder} {older}/, and "
+        f"paths.data={older} reads the older one)"
+    )
+
+
+@cache
+def _warn(message: str) -> None:
+    log.warning("%s", printable(message))
 
 
 def each_held_out(settings: Settings) -> list[Settings]:

@@ -8,7 +8,6 @@ from tractprobe.evidence.rules import ANSWERS, CLAIMS, UNDECIDED, UNIVERSAL, Rea
 from tractprobe.evidence.tables.rows import csv_text
 from tractprobe.evidence.tables.table import aligned
 from tractprobe.evidence.verdicts import Judgement, answer, judged
-from tractprobe.probes.opening import BUILTIN
 from tractprobe.report.blocks import Cell, Grid, grid
 from tractprobe.report.collect import Group, Subject
 from tractprobe.report.numbers import counts, effect, level
@@ -52,8 +51,16 @@ def sentence(group: Group) -> str:
         if said == each
     ]
     text = "; ".join(parts)
-    simulated = f" On {BUILTIN}, which is simulated: this says nothing of people." if BUILTIN in group.corpora else ""
-    return f"{QUESTION} {text[:1].upper()}{text[1:]}.{simulated}" if parts else QUESTION
+    return f"{QUESTION} {text[:1].upper()}{text[1:]}.{_on_simulated(group)}" if parts else QUESTION
+
+
+def _on_simulated(group: Group) -> str:
+    """Say what the answer does not say, where speech is simulated."""
+    if not group.simulated:
+        return ""
+    is_are = "which is" if len(group.simulated) == 1 else "which are"
+    scope = "this says nothing of people" if len(group.simulated) == len(group.corpora) else "people are not alone here"
+    return f" On {_listed(group.simulated)}, {is_are} simulated: {scope}."
 
 
 def _leaves_open(judgement: Judgement) -> bool:

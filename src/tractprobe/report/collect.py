@@ -9,6 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from tractprobe.corpora.prepared.corpus import SIMULATED_UNSAID
 from tractprobe.evidence.record import Finding, Record, read_record
 from tractprobe.evidence.tables.condition import Condition
 from tractprobe.evidence.tables.rows import rows_of
@@ -97,6 +98,15 @@ class Group:
     def subjects(self) -> tuple[Subject, ...]:
         """The encoders, in the order of their labels; those without training first."""
         return tuple(sorted(self._of_subjects, key=lambda own: (self.about(own).get("training") != "none", own.label)))
+
+    @property
+    def simulated(self) -> tuple[str, ...]:
+        """The corpora that are simulated, as records say; those made before records said so know it of one name."""
+        said: set[str] = set()
+        for record in self.records:
+            named = record.material.get("simulated", [SIMULATED_UNSAID])
+            said.update(map(str, named if isinstance(named, list) else ()))
+        return tuple(sorted(said & set(self.corpora)))
 
     @property
     def analyses(self) -> tuple[str, ...]:

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tractprobe.evidence.rules import CLAIMS, VERDICTS
+from tractprobe.evidence.tables.rows import namesakes
 from tractprobe.report.blocks import Block, Caveats, Document, Section, Text, grid
 from tractprobe.report.claims import judgements, reasons, rules, sentence
 from tractprobe.report.claims import table as claims_table
@@ -34,6 +35,7 @@ def document(collection: Collection, title: str, films: Mapping[int, Sequence[Bl
     if several:
         others = "; ".join(material_of(group) for group in collection.groups[1:])
         lead += (Text(f"Material that cannot be compared with this has sections of its own below: {others}."),)
+        lead += tuple(Text(f"{line}.") for line in namesakes([group.corpora for group in collection.groups]))
     return Document(title, lead, tuple(sections))
 
 

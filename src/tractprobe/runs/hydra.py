@@ -21,6 +21,9 @@ from tractprobe.system.errors import ConfigError, TractprobeError
 from tractprobe.system.files import file_safe
 from tractprobe.system.printable import printable
 
+BUILTIN = {"virtual": "builtin"}
+"""The corpora that are part of the package, by name, and where in it they lie."""
+
 log = logging.getLogger(__name__)
 
 
@@ -42,9 +45,14 @@ def register_resolvers() -> None:
     OmegaConf.register_new_resolver("builtin_interventions", builtin_interventions, replace=True)
 
 
-def builtin_corpus() -> str:
-    """Return the folder of the corpus that is part of the package."""
-    return str(resources.files("tractprobe") / "builtin")
+def builtin_corpus(name: str) -> str:
+    """Return the folder of a corpus that is part of the package."""
+    return str(resources.files("tractprobe") / BUILTIN[name])
+
+
+def builtin_interventions() -> str:
+    """Return the folder of the interventions that are part of the package: pairs of an utterance and one like it."""
+    return str(resources.files("tractprobe") / "builtin_interventions")
 
 
 def builtin_interventions() -> str:

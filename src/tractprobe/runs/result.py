@@ -9,6 +9,7 @@ from operator import itemgetter
 from pathlib import Path
 from typing import Any, NotRequired, TypedDict
 
+from tractprobe.corpora.languages import is_language
 from tractprobe.encoders.layers import Label, is_input, is_label
 from tractprobe.runs.estimate import Estimate, mean_over_speakers, point_over_speakers
 from tractprobe.system.errors import CorpusError, RunError
@@ -255,10 +256,19 @@ def _close(one: float | None, other: float | None) -> bool:
     return one is other if one is None or other is None else abs(one - other) <= _SAME_RUN
 
 
+def of_languages(rows: Iterable[Row]) -> list[Row]:
+    """Return the rows that a mean over languages is over: those of babble (zxx) only if there are no others."""
+    every = list(rows)
+    return [row for row in every if is_language(row["language"])] or every
+
+
 def speaker_means(rows: Iterable[Row], metric: str = "r") -> dict[tuple[str, str], float]:
-    """Return (language, speaker) to the mean over channels, each averaged over seeds first, of what is defined."""
+    """Return (language, speaker) to the mean over channels, each averaged over seeds first, of what is defined.
+
+    Of several languages; what is of no language is left out (``of_languages``).
+    """
     values: dict[tuple[str, str], dict[str, list[float]]] = {}
-    for row in rows:
+    for row in of_languages(rows):
         if row[metric] is not None:
             channels = values.setdefault((row["language"], row["speaker"]), {})
             channels.setdefault(row["channel"], []).append(row[metric])
@@ -299,4 +309,4 @@ def undefined_r(result: Mapping[str, Any], layer: Label) -> tuple[int, int]:
 
 def _of_first_target(result: Mapping[str, Any], layer: Label) -> list[Row]:
     target = result["scores"][0]["target"]
-    return [row for row in result["scores"] if row["layer"] == layer and row["target"] == target]
+    return of_languages(row for row in result["scores"] if row["layer"] == layer and row["target"] == target)

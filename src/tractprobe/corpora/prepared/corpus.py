@@ -52,6 +52,8 @@ from tractprobe.corpora.prepared.manifest import (
     row_of,
 )
 
+SIMULATED_UNSAID = "virtual"
+"""The name of a corpus that is simulated though it does not say so: the built-in one, before corpora said it."""
 _MAX_MANIFEST_BYTES = 1 << 30
 
 
@@ -146,6 +148,11 @@ class PreparedCorpus:
         """Where pitch and voicing come from, and for how many utterances; empty if prepared without them."""
         origins = [row.utterance.source_origin for row in self._rows.values()]
         return dict(Counter(origin for origin in origins if origin is not None))
+
+    @property
+    def simulated(self) -> bool | None:
+        """Whether the speech was made by a program rather than recorded from people; ``None`` if nothing says so."""
+        return self.description.get("simulated", True if self.name == SIMULATED_UNSAID else None)
 
     @cached_property
     def palates(self) -> dict[str, Float[np.ndarray, "point 2"]]:
@@ -269,6 +276,8 @@ def _description(folder: Path) -> dict[str, Any]:
         raise CorpusError(path, f"is corpus {description['name']}, in a folder of another name")
     if description.get("channels") != list(CHANNELS) or description.get("unit") != UNIT:
         raise CorpusError(path, "other channels or units than this version's; prepare the corpus again")
+    if not isinstance(description.get("simulated", True), bool):
+        raise CorpusError(path, "neither true nor false; prepare the corpus again", place="simulated")
     if not isinstance(description.get("palates"), dict):
         raise CorpusError(path, "lacks palates; prepare the corpus again")
     return description

@@ -44,6 +44,7 @@ def write_description(reader: Reader, done: Sequence[Placed], staging: Path, fin
         "format": FORMAT,
         "name": reader.name,
         "source": str(reader.root.absolute()),
+        **reader.about(),
         "content_hash": content_hash(hashes, palates),
         "fingerprint": fingerprint,
         "manifest_sha256": file_sha256(staging / MANIFEST),

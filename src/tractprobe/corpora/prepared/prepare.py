@@ -68,6 +68,7 @@ def prepare(reader: Reader, data: Path, workers: int = 1, source_channels: bool 
     sources = reader.sources()
     fingerprint = _fingerprint(reader, source_channels)
     if not _is_done(reader, folder, fingerprint):
+        reader.about()
         reader.check_speakers(sources)
     # The lock's holder asks again: another process may have prepared the folder meanwhile.
     with staged_folder(folder, lambda: _is_done(reader, folder, fingerprint), resume=fingerprint[:16]) as staging:
@@ -228,11 +229,18 @@ def _session(session: Mapping[str, Any]) -> str:
 
 def _about_texts(entries: Sequence[Entry]) -> list[str]:
     """Return why texts may not be what was said, or that there are none."""
-    silent = [entry.id for entry in entries if not texts.letters(entry.text)]
-    if silent:
+    if silent := texts.silent(entries):
         lack = f"without a text: {len(silent)} of {len(entries)} utterances, such as {silent[0]}"
         return [f"{lack}; splits need texts, or split.disjoint_text=false", *texts.doubts(entries)]
     return texts.doubts(entries)
+
+
+def _said(corpus: PreparedCorpus) -> list[str]:
+    """Return the line of what a corpus says of itself, if it says anything."""
+    generator, about = (str(corpus.description.get(name) or "") for name in ("generator", "description"))
+    made = "simulated" if corpus.simulated else "" if corpus.simulated is None else "recorded"
+    said = ": ".join(part for part in (" by ".join(filter(None, (made, generator))), about) if part)
+    return [f"  {said}"] if said else []
 
 
 def describe(corpus: PreparedCorpus) -> str:
@@ -254,6 +262,7 @@ def _described(corpus: PreparedCorpus) -> list[str]:
     speakers = len({group["speaker"] for group in description["minutes"]})
     count = f"{_counted(description['utterances'])}, {description['hours'] * 60:.1f} min"
     lines = [f"{corpus.folder}: {count}, {_counted(speakers, 'speaker')}"]
+    lines += _said(corpus)
     lines += map(_group, description["minutes"])
     if description["utterances"] < _FEW:
         few = f"{_counted(description['utterances'])}: too few to learn from;"

@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 
+from tractprobe.corpora.languages import is_language
 from tractprobe.corpora.prepared.manifest import Entry
 
 VERSION = 2
@@ -65,6 +66,11 @@ def sentence(entry: Entry) -> str:
     return letters(entry.text) or f" {entry.id}"
 
 
+def silent(entries: Iterable[Entry]) -> list[str]:
+    """Return the ids of utterances that lack a text; babble (zxx) has none to lack: each is a sentence of its own."""
+    return [entry.id for entry in entries if is_language(entry.language) and not letters(entry.text)]
+
+
 def drawn_as(entries: Iterable[Entry]) -> Mapping[str, str]:
     """Return the name under which each sentence is drawn: as the first version wrote it, so that folds stay theirs."""
     names: dict[str, str] = {}
@@ -82,6 +88,7 @@ def version(entries: Iterable[Entry]) -> int:
 
 def doubts(entries: Sequence[Entry]) -> list[str]:
     """Say why texts may not be what was said: placeholders, and texts that are plainly a part of it."""
+    entries = [entry for entry in entries if is_language(entry.language)]
     placeholders = [entry for entry in entries if letters(entry.text) in _PLACEHOLDERS]
     partial = [entry for entry in entries if letters(entry.text) and entry.duration_s > _longest_s(entry.text)]
     told = []

@@ -1,9 +1,9 @@
 """The plain corpus folder: for the built-in corpus, and for a laboratory's own data.
 
 Each utterance has three files of one name: audio ``<id>.wav``, ``.flac`` or ``.sph`` (any rate), movements
-``<id>.ema.npy`` (array of numbers, time x channel, mm; NaN = missing) and ``<id>.json``. If the
-fundamental frequency is known, as it is to a synthesiser, there is a fourth, ``<id>.f0.npy``: in Hz, from the start of
-the audio, 0 where the vocal folds do not vibrate.
+``<id>.ema.npy`` (time x channel; floats in mm, NaN = missing, or int16 in steps of ``ema_resolution_mm``, -32768 =
+missing) and ``<id>.json``. If the fundamental frequency is known, as it is to a synthesiser, there is a fourth,
+``<id>.f0.npy``: in Hz, from the start of the audio, 0 where the vocal folds do not vibrate.
 
 =================  =========  =====================================================================================
 field              required   meaning
@@ -14,6 +14,7 @@ text               yes        what was said; equal texts never lie on both sides
 ema_rate_hz        yes        rows of ``.ema.npy`` per second
 ema_unit           yes        ``"mm"``
 ema_channels       yes        name of each column, out of ``signals.channels.CHANNELS``, in any order
+ema_resolution_mm  no         mm of a step; given if and only if ``.ema.npy`` holds int16
 ema_start_s        no         time of the first row from the start of the audio; 0 if not given
 f0_rate_hz         no         numbers of ``.f0.npy`` per second; given if and only if there is that file
 phones             no         ``[label, start_s, end_s]`` for each, in order
@@ -26,13 +27,20 @@ duration_s         no         if given, checked against the audio (to 10 ms)
 
 x grows to the front and y upwards. Any other field is an error, since it may be a misspelt one. Folders may be nested;
 ids are file names and must be unique across them.
+
+Two kinds of files at the root are of the whole corpus, and neither is required: ``<speaker>.palate.npy``, the points of
+a palate trace (point x 2; x and y in mm, from one end to the other), and ``folder.toml``, which says where the corpus
+comes from: ``simulated`` (true or false), ``generator`` and ``description`` (texts). Files of other names are ignored.
 """
 
+import tomllib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from jaxtyping import Float
 
 from tractprobe.corpora.names import file_safe, originals
 from tractprobe.corpora.readers.options import AUDIO_CHANNEL, check_audio_channel
@@ -49,10 +57,11 @@ from tractprobe.signals.audio import read_audio
 from tractprobe.signals.channels import CHANNELS, UNIT, in_canonical_order
 from tractprobe.signals.track import Track
 from tractprobe.system.errors import CorpusError
-from tractprobe.system.files import read_json, read_npy
+from tractprobe.system.files import read_json, read_npy, read_text
 
 _REQUIRED = {"speaker": str, "language": str, "text": str, "ema_rate_hz": float, "ema_unit": str, "ema_channels": list}
 _OPTIONAL = {
+    "ema_resolution_mm": float,
     "ema_start_s": float,
     "f0_rate_hz": float,
     "phones": list,
@@ -61,6 +70,11 @@ _OPTIONAL = {
     "sample_rate_hz": float,
     "duration_s": float,
 }
+_ABOUT = {"simulated": bool, "generator": str, "description": str}
+_ABOUT_FILE, _PALATE = "folder.toml", ".palate.npy"
+_MAX_ABOUT_BYTES, _MAX_ABOUT_LETTERS, _MAX_PALATE_POINTS = 1 << 16, 1000, 100_000
+_MISSING = np.iinfo(np.int16).min
+_MAX_RESOLUTION_MM = 1.0
 _MAX_DURATION_ERROR_S = 0.01
 _STANDARDISED = {"z", "zscore", "zscored", "zscores", "sd", "std", "normalised", "normalized", "standardised"}
 _NO_MM = (
@@ -89,6 +103,14 @@ class Folder(Reader):
 
     def sources(self) -> list[str]:
         return found(self.root, list(self.root.rglob("*.json")), "<id>.json, the description of an utterance")
+
+    def about(self) -> Mapping[str, Any]:
+        path = self.root / _ABOUT_FILE
+        return _about(path) if path.exists() else {}
+
+    def palates(self) -> Mapping[str, Float[np.ndarray, "point 2"]]:
+        paths = sorted(self.root.glob(f"*{_PALATE}"))
+        return {file_safe(path.name.removesuffix(_PALATE)): _palate(path) for path in paths}
 
     def read(self, source: str) -> list[Utterance]:
         path = self.root / source
@@ -167,8 +189,56 @@ def _track(path: Path, fields: dict[str, Any]) -> Track:
     values = read_npy(array_path)
     if values.ndim != 2 or values.shape[1] != len(channels):
         raise CorpusError(array_path, f"shape {values.shape} does not fit the {len(channels)} channels of {path.name}")
-    columns = dict(zip(channels, values.astype(np.float64).T, strict=True))
+    columns = dict(zip(channels, _in_mm(values, fields, path, array_path).T, strict=True))
     return Track(in_canonical_order(columns), float(fields["ema_rate_hz"]), float(fields.get("ema_start_s", 0.0)))
+
+
+def _in_mm(
+    values: np.ndarray, fields: Mapping[str, Any], path: Path, array_path: Path
+) -> Float[np.ndarray, "time channel"]:
+    """Return positions as floats: integers are steps of ``ema_resolution_mm``, floats mm already."""
+    resolution_mm = fields.get("ema_resolution_mm")
+    if values.dtype.kind == "f":
+        if resolution_mm is not None:
+            problem = f"given, but {array_path.name} holds {values.dtype}, which is in mm: leave it out"
+            raise CorpusError(path, problem, place="ema_resolution_mm")
+        return values.astype(np.float64)
+    if resolution_mm is None:
+        advice = f'write floats in mm, or int16 with "ema_resolution_mm": 0.01 in {path.name} (mm = number x 0.01)'
+        raise CorpusError(array_path, f"holds {values.dtype} without a resolution: {advice}; {_MISSING} is missing")
+    if not 0 < resolution_mm <= _MAX_RESOLUTION_MM:
+        problem = f"{resolution_mm}; expected above 0 and at most {_MAX_RESOLUTION_MM:g} mm"
+        raise CorpusError(path, problem, place="ema_resolution_mm")
+    if values.dtype != np.int16:
+        raise CorpusError(array_path, f"holds {values.dtype}; expected int16, or floats in mm")
+    return np.where(values == _MISSING, np.nan, values * float(resolution_mm))
+
+
+def _palate(path: Path) -> Float[np.ndarray, "point 2"]:
+    """Return a palate trace from back to front, whichever end the file begins with."""
+    points = read_npy(path)
+    if points.ndim != 2 or points.shape[1] != 2 or points.dtype.kind != "f" or len(points) > _MAX_PALATE_POINTS:
+        problem = f"{points.dtype} of shape {points.shape}; expected floats (point, 2), x and y in mm"
+        raise CorpusError(path, f"{problem}, at most {_MAX_PALATE_POINTS} points")
+    x = points[np.isfinite(points).all(axis=1), 0]
+    return (points[::-1] if len(x) and x[0] > x[-1] else points).astype(np.float64)
+
+
+def _about(path: Path) -> dict[str, Any]:
+    """Return what a folder says of itself: plain values, in which nothing is looked up."""
+    try:
+        fields = tomllib.loads(read_text(path, max_bytes=_MAX_ABOUT_BYTES))
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        raise CorpusError(path, f"not TOML: {error}") from None
+    if unknown := sorted(set(fields) - set(_ABOUT)):
+        raise CorpusError(path, f"unknown fields {', '.join(unknown)}; known are {', '.join(_ABOUT)}")
+    for name, value in fields.items():
+        if not isinstance(value, _ABOUT[name]):
+            expected = "true or false" if _ABOUT[name] is bool else "a text"
+            raise CorpusError(path, f"{value!r:.60} is not {expected}", place=name)
+        if isinstance(value, str) and len(value) > _MAX_ABOUT_LETTERS:
+            raise CorpusError(path, f"more than {_MAX_ABOUT_LETTERS} characters", place=name)
+    return {name: fields[name] for name in _ABOUT if name in fields}
 
 
 def _f0(path: Path, fields: dict[str, Any]) -> tuple[np.ndarray | None, float]:

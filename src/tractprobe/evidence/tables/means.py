@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from tractprobe.runs.estimate import Estimate, mean_over_speakers
-from tractprobe.runs.result import MOMENTS, Row, speaker_means
+from tractprobe.runs.result import MOMENTS, Row, of_languages, speaker_means
 from tractprobe.system.errors import RunError
 
 _UNIT = ("seed", "layer", "target", "language", "speaker", "channel")
@@ -36,8 +36,8 @@ class Mean:
 
     @classmethod
     def of(cls, rows: Iterable[Row]) -> "Mean":
-        """Take rows of one layer and set of targets."""
-        return cls(tuple(pooled(rows)))
+        """Take rows of one layer and set of targets; those of no language only if there are no others."""
+        return cls(tuple(pooled(of_languages(rows))))
 
     @cached_property
     def estimate(self) -> Estimate | None:

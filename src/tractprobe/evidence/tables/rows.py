@@ -3,7 +3,7 @@
 import csv
 import io
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +50,30 @@ def collect(runs: Path) -> list[Row]:
     if not folders:
         raise RunError(f"no finished run below {runs}" if runs.is_dir() else f"{runs}: no such folder")
     names = [folder.relative_to(runs).as_posix() for folder in folders]
-    return rows_of(runs, [(name, read_result(runs / name)) for name in names])
+    results = [(name, read_result(runs / name)) for name in names]
+    for line in namesakes([result["identity"]["corpora"] for _, result in results]):
+        log.warning("%s", one_line(line))
+    return rows_of(runs, results)
+
+
+def namesakes(corpora: Iterable[Mapping[str, str]]) -> list[str]:
+    """Return a line for each name that several corpora have, such as the built-in ones of two versions.
+
+    Parameters
+    ----------
+    corpora
+        Of each run or record: names to content hashes.
+    """
+    contents: dict[str, set[str]] = {}
+    for own in corpora:
+        for name, content_hash in own.items():
+            contents.setdefault(name, set()).add(str(content_hash)[:6])
+    return [
+        f"{name} is {len(hashes)} corpora here, by content {', '.join(sorted(hashes))}: what was made on one is "
+        "neither averaged nor compared with what was made on another"
+        for name, hashes in sorted(contents.items())
+        if len(hashes) > 1
+    ]
 
 
 def rows_of(runs: Path, results: Sequence[tuple[str, RunResult]]) -> list[Row]:

@@ -8,6 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from tractprobe.corpora.languages import NO_LANGUAGE, is_language
 from tractprobe.encoders.layers import Label, order
 from tractprobe.evidence.tables.means import Mean, apart
 from tractprobe.evidence.tables.rows import TRAIN_MIN, tidy
@@ -187,6 +188,8 @@ class LayerTable:
         seeds = max(mean.count("seed") for mean in every)
         notes = [f"rows: {channels} channels of each speaker in a language" + (f", {seeds} seeds" if seeds > 1 else "")]
         notes += self._undefined()
+        if len({is_language(row["language"]) for row in self.score_rows}) > 1:
+            notes.append(f"{NO_LANGUAGE} (no linguistic content) is no language: means over several languages omit it")
         if any(mean.averaged for mean in every):
             notes.append(
                 "r of several folds is a mean of theirs, not r over all their frames: results of an earlier version do "
@@ -274,7 +277,8 @@ def transfer(rows: Sequence[Row]) -> list[Row]:
     r_of_probes = []
     for table in layer_tables([row for row in rows if row["target"] == "ema"]):
         for column in (columns := table.held_out):
-            layer = _best_layer(table, [other for other in columns if other != column])
+            others = [other for other in columns if other != column]
+            layer = _best_layer(table, [other for other in others if is_language(other)] or others)
             if layer is not None and (cell := table.cells.get((layer, column))) is not None:
                 labels = {"probe": table.probe, "held_out": column, "layer": layer}
                 r_of_probes.append(labels | {"r": cell.mean, "low": cell.low, "high": cell.high, "n": cell.n,
