@@ -13,9 +13,12 @@ from intervened import CHANNELS, F0, OWN, VOICE, Planted, reading, together, wri
 
 from tractprobe.corpora.prepared.prepare import prepare
 from tractprobe.corpora.readers.folder import Folder
-from tractprobe.corpora.readers.interventions import InterventionSet
+from tractprobe.corpora.readers.interventions import InterventionSet, Pair
 from tractprobe.evidence.analyses.interventions import Interventions
 from tractprobe.evidence.bench import Bench
+from tractprobe.evidence.methods.intervened import Course
+from tractprobe.evidence.methods.invariance import Movement, slope
+from tractprobe.evidence.methods.responses import Responses, at, over, over_units
 from tractprobe.evidence.record import Evidence, Finding
 from tractprobe.probes.states import HeadInput
 from tractprobe.runs.configuration import plain
@@ -208,21 +211,49 @@ def test_late_states_are_late_and_noise_costs_specificity_but_no_gain(ask: Calla
     clean = by_name(ask(Planted(reading(*BODY))))
     assert 0.4 < noisy["interventions_gain"].value < 1.1
     assert noisy["interventions_specificity"].value < clean["interventions_specificity"].value - 0.1
-    gain = noisy["interventions_gain"]
-    assert gain.high - gain.low > 1.5 * (clean["interventions_gain"].high - clean["interventions_gain"].low)
 
 
 def test_depth_that_turns_pitch_down_is_told_in_doublings(ask: Callable[..., Evidence]):
-    both = reading(*BODY, F0)
-    quiet = both.copy()
-    quiet[F0, F0] = 1 / 8
-    mixed = np.zeros_like(both)  # pitch in every feature: its share of the states falls with its weight
-    mixed[list(BODY), list(BODY)] = 1
-    shallow, deep = mixed.copy(), mixed.copy()
+    shallow, deep = reading(*BODY), reading(*BODY)  # pitch in every feature
     shallow[F0, list(BODY)], deep[F0, list(BODY)] = 0.8, 0.1
     found = by_name(ask(Planted(shallow, deep)))
     assert found["features_tract_over_pitch"].value == pytest.approx(3, abs=0.7)
     assert {part.name for part in found["features_tract_over_pitch"].by} == {"0", "1"}
+
+
+def course(speaker: str, factor: float, semitones: float = 0.0) -> Course:
+    """Return a pair whose read-outs move a factor of what positions do, or one that moves pitch alone."""
+    true = np.zeros((40, len(CHANNELS)))
+    true[10:30, CHANNELS.index("tt_y")] = np.hanning(20)
+    kind, moved = ("f0", "f0") if semitones else ("articulator", "tongue_tip")
+    pair = Pair(
+        1, "p", f"u{speaker}", kind, moved, "y", semitones or 0.3, "", (0.1, 0.3), "a", "vowel", 0, 1, 0, 0, 1, 0
+    )
+    read = np.full((1, 40, len(CHANNELS)), 0.1 * semitones) if semitones else factor * true[None]
+    return Course(
+        pair, speaker, "en", np.arange(40) / 100, np.full(len(CHANNELS), 2.0), read, None, read[:, :, 0], true
+    )
+
+
+def test_intervals_are_those_of_speakers():
+    courses = [course(name, factor) for name, factor in (("a", 0.5), ("b", 1.0), ("c", 1.5)) for _ in range(4)]
+    gains = over_units(courses, Responses(at(0)).gain, lambda each: each.speaker)
+    assert gains == pytest.approx({("all", "a"): 0.5, ("all", "b"): 1.0, ("all", "c"): 1.5})
+    reached = over(gains)
+    half = 4.30265 * 0.5 / np.sqrt(3)  # t with two degrees of freedom: four pairs of a speaker are not four speakers
+    assert (reached.mean, reached.low, reached.high) == pytest.approx((1, 1 - half, 1 + half), rel=1e-4)
+    assert (
+        reached.n == 3 and over(over_units(courses[:4], Responses(at(0)).gain, lambda each: each.speaker)).low is None
+    )
+
+
+def test_slopes_are_per_semitone_and_per_mm():
+    courses = [course("a", 1.0), course("a", 0.0, 2.0), course("a", 0.0, -4.0)]
+    moved = Movement(at(0))
+    assert moved.per_semitone(courses) == pytest.approx(0.1)
+    assert slope([(1, 2), (2, 4), (0, 9)]) == pytest.approx(2) and slope([]) is None
+    within = courses[0].true[10:31, CHANNELS.index("tt_y")]
+    assert moved.per_mm(courses) == pytest.approx(np.abs(within).mean() / 12 / np.sqrt(((2 * within) ** 2).mean()))
 
 
 def test_acoustics_are_exceeded_by_states_that_are_the_movements(ask: Callable[..., Evidence]):

@@ -55,11 +55,6 @@ def builtin_interventions() -> str:
     return str(resources.files("tractprobe") / "builtin_interventions")
 
 
-def builtin_interventions() -> str:
-    """Return the folder of interventions that is part of the package."""
-    return str(resources.files("tractprobe") / "builtin_interventions")
-
-
 @contextmanager
 def job() -> Iterator[None]:
     """Do a job where its command was typed, whatever ``hydra.job.chdir`` says: relative paths mean what they say there.

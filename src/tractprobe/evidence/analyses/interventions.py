@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-from tractprobe.corpora.readers.interventions import ARTICULATOR, InterventionSet
+from tractprobe.corpora.readers.interventions import ARTICULATOR, F0, InterventionSet
 from tractprobe.evidence.bench import Bench
 from tractprobe.evidence.methods.acoustics import matched
 from tractprobe.evidence.methods.intervened import Reader, check_texts, correlations
@@ -80,7 +80,7 @@ class Interventions:
         return Reader.of("mel", other, heard)
 
     def _twins(self, bench: Bench, heard: InterventionSet) -> Sequence[Reader] | str:
-        """Return readers of random draws of the architecture; all but the first hear articulators only."""
+        """Return readers of random draws of the architecture; the first hears articulators and pitch, the others articulators."""
         arguments = bench.settings.model.arguments
         own = arguments.get("random_seed", arguments.get("seed"))
         found = []
@@ -88,7 +88,7 @@ class Interventions:
             twin = bench.twin(seed)
             if twin is None:
                 return f"{bench.settings.id.model} has no weights that could be drawn"
-            kinds = (ARTICULATOR,) if found else ()
+            kinds = (ARTICULATOR,) if found else (ARTICULATOR, F0)
             found.append(Reader.of(f"random weights, seed {seed}", twin, heard, kinds=kinds))
         return found or "no random weights were drawn (analysis.random_seeds=0)"
 
