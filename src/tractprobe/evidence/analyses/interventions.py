@@ -80,7 +80,7 @@ class Interventions:
         return Reader.of("mel", other, heard)
 
     def _twins(self, bench: Bench, heard: InterventionSet) -> Sequence[Reader] | str:
-        """Return readers of random draws of the architecture; the first hears articulators and pitch, the others articulators."""
+        """Return readers of random draws of the architecture: all hear articulators, the first pitch, too."""
         arguments = bench.settings.model.arguments
         own = arguments.get("random_seed", arguments.get("seed"))
         found = []
