@@ -16,11 +16,13 @@ from tractprobe.corpora.readers.folder import Folder
 from tractprobe.corpora.readers.interventions import InterventionSet, Pair
 from tractprobe.evidence.analyses.interventions import Interventions
 from tractprobe.evidence.bench import Bench
+from tractprobe.evidence.conduct import conducted
 from tractprobe.evidence.methods.intervened import Course
 from tractprobe.evidence.methods.invariance import Movement, slope
 from tractprobe.evidence.methods.responses import Responses, at, over, over_units
-from tractprobe.evidence.record import Evidence, Finding
+from tractprobe.evidence.record import Evidence, Finding, read_record, write_record
 from tractprobe.probes.states import HeadInput
+from tractprobe.report.figures import check
 from tractprobe.runs.configuration import plain
 from tractprobe.runs.settings import Settings
 from tractprobe.system.errors import ConfigError, CorpusError
@@ -264,6 +266,26 @@ def test_acoustics_are_exceeded_by_states_that_are_the_movements(ask: Callable[.
     assert figures["response"].kind == "matrix" and len(figures["response"].series) == len(OWN)
     assert {row["condition"] for row in evidence.rows} >= {"interventions_gain", "interventions_specificity"}
     assert len(evidence.caveats) > 4
+
+
+def test_an_encoder_with_weights_is_compared_with_draws_of_them(
+    configure: Configure, prepared: Path, folder: Path, tmp_path: Path
+):
+    small = ("model=random", "model.layers=2", "model.width=16", "model.channels=8", "corpora=[planted]")
+    asked = ("study=interventions", f"analysis.root={folder}", "analysis.mel=mel_frame")
+    record = conducted(Settings.of(plain(configure(*small, *asked, f"paths.data={prepared}"))))
+    found = by_name(record.evidence)
+    beyond = found["interventions_gain_beyond_random"]
+    assert beyond.n["draws"] == 2 and beyond.low < beyond.value < beyond.high and beyond.unit == "mm per mm"
+    assert abs(beyond.value) < 1  # one more draw of random weights is beyond the others by luck alone
+    assert found["features_tract_over_pitch"].value is not None and found["invariance_f0_over_mel"].value is not None
+    for figure in record.evidence.figures:
+        check(figure)
+    readers = {row["read_by"] for table in record.evidence.tables if table.name == "readers" for row in table.rows}
+    assert readers == {"random", "mel", "shuffled heads", "random weights, seed 1", "random weights, seed 2",
+                       "the exact positions"}  # fmt: skip
+    write_record(tmp_path, record)
+    assert read_record(tmp_path).evidence.finding("interventions_gain") == found["interventions_gain"]
 
 
 def test_a_sentence_that_heads_learned_from_is_refused(ask: Callable[..., Evidence], folder: Path, tmp_path: Path):

@@ -140,7 +140,10 @@ class Compared:
             says = f"how many mm of articulation move read-outs as far as {what} does (0: invariant)"
             values = over_units(self.own.courses, metric, speaker)
             found.append(self._as_share(f"invariance_{name}", says, unit, values, per_mm, name))
-        return found
+        less = "by how many mm of articulation less a semitone moves read-outs than those of matched acoustics"
+        kept = self._beyond_mel("invariance_f0_over_mel", f"{less} (above 0: more invariant)", "mm per semitone",
+                                lambda reader: Movement(at(reader.chosen)).kept_from_pitch)  # fmt: skip
+        return [*found, kept]
 
     def _as_share(self, name: str, says: str, unit: str, part: Scores, whole: Scores, kind: str) -> Finding:
         count = self._count([course for course in self.own.courses if is_of(course, kind)])

@@ -29,6 +29,11 @@ class Movement:
         """Return how far they move for each semitone."""
         return slope([(course.pair.size, self.size(course)) for course in courses if course.pair.kind == F0])
 
+    def kept_from_pitch(self, courses: Sequence[Course]) -> float | None:
+        """Return minus how many mm of articulation move them as far as a semitone does: the more, the less pitch."""
+        tract, pitch = self.per_mm(courses), self.per_semitone(courses)
+        return -pitch / tract if tract and pitch is not None else None
+
     def by_kind(self, kind: str) -> Metric:
         """Return how to tell how far they move by a change of voice or anatomy, or of the velum."""
 
