@@ -24,8 +24,8 @@ LANGUAGES, SPEAKERS = ("de", "en", "it"), ("v/a", "v/b", "v/c", "v/d")
 CORPORA = {"hprc": "ab" * 32}
 N = {"speakers": 4, "languages": 3}
 ABOUT = {"training": "self-supervised", "languages": ["en"], "hours": 960, "parameters_m": 94.4, "licence": "MIT"}
-ANALYSES = ("curves", "controls", "crossed", "speakers", "phones", "tokens", "disturbed", "erasure", "steering",
-            "prosody")  # fmt: skip
+ANALYSES = ("curves", "controls", "crossed", "speakers", "phones", "tokens", "disturbed", "erasure",
+            "interventions", "steering", "prosody")  # fmt: skip
 
 
 def found(name: str, value: float | None, half: float | None = 0.04, **more: Any) -> Finding:
@@ -50,6 +50,10 @@ SUPPORTING: Mapping[str, tuple[Finding, ...]] = {
     "tokens": (found("movements_kept_50", 0.7, unit=""), found("movements_kept_500", 0.95, unit="")),
     "disturbed": (found("reversal_loss", 0.05), found("reversal_beyond_acoustics", -0.02)),
     "erasure": (found("damage_to_phones", 0.1), found("damage_to_other_articulators", 0.2)),
+    "interventions": (found("interventions_gain", 0.6, unit="mm per mm"),
+                      found("interventions_gain_beyond_shuffled", 0.5, unit="mm per mm"),
+                      found("interventions_specificity_beyond_covariance", 0.2),
+                      found("interventions_gain_beyond_mel", 0.2, unit="mm per mm")),
     "steering": (found("steering_gain", 0.2), found("steering_specificity", 0.1),
                  found("steering_response", 0.1)),
     "prosody": (found("f0", 0.7), found("f0_beyond_phones", 0.3)),

@@ -138,12 +138,12 @@ def test_labels_are_ruled_out_by_training_without_them_only():
 
 def test_how_many_speakers_would_decide_is_told_if_every_undecided_reading_tells():
     across = {"value": 0.02, "low": -0.1, "high": 0.14}
-    judgement = judged(BY_NAME["causal"], changed("steering", "steering_gain", **across, needed=23), ABOUT)
+    judgement = judged(BY_NAME["taken_up"], changed("steering", "steering_gain", **across, needed=23), ABOUT)
     assert judgement.verdict == "undecided" and judgement.needed == 23
     both = {**SUPPORTING, "steering": tuple(replace(each, **across, needed=needed) for each, needed in
             zip(SUPPORTING["steering"], (23, None, 30), strict=True))}  # fmt: skip
-    assert judged(BY_NAME["causal"], both, ABOUT).needed is None
-    assert judged(BY_NAME["causal"], SUPPORTING, ABOUT).needed is None
+    assert judged(BY_NAME["taken_up"], both, ABOUT).needed is None
+    assert judged(BY_NAME["taken_up"], SUPPORTING, ABOUT).needed is None
 
 
 @given(st.tuples(NUMBERS, NUMBERS), st.tuples(NUMBERS, NUMBERS), st.sampled_from(CLAIMS))

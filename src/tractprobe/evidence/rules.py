@@ -200,6 +200,33 @@ CLAIMS = (
     Claim(
         "causal",
         "causal",
+        "Moving one articulator of a synthetic tract, and nothing else, moves that articulator's read-out: more than "
+        "by chance or in acoustics, and not as articulators usually move together.",
+        (
+            Reading(
+                "interventions",
+                "interventions_gain_beyond_shuffled",
+                "superiority",
+                "mm read for each mm moved, more than heads fitted to other movements say",
+            ),
+            Reading(
+                "interventions",
+                "interventions_specificity_beyond_covariance",
+                "superiority",
+                "nearer to the exact change than to what usually moves together",
+            ),
+            Reading(
+                "interventions",
+                "interventions_gain_beyond_mel",
+                "superiority",
+                "more than a spectrum of the same width and context says",
+                gate=True,
+            ),
+        ),
+    ),
+    Claim(
+        "taken_up",
+        "taken up",
         "Moving the states along an articulator's direction moves what later layers say of that articulator.",
         (
             Reading("steering", "steering_gain", "superiority", "more than random directions of equal norm"),

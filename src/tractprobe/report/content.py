@@ -95,7 +95,7 @@ def _rules_section() -> Section:
     )
     ours = f"Thresholds that are ours: {thresholds}. Margins of equivalence are the analyses' own settings."
     asked = (
-        "What is causal, or comes from self-supervision, is not asked of an encoder that was not trained; the latter "
+        "What is taken up, or comes from self-supervision, is not asked of an encoder that was not trained; the latter "
         "is supported only where the encoder's option states that it was trained without labels. Of findings whose "
         "name ends in *, the one with the most units is read."
     )

@@ -67,6 +67,12 @@ PARTS = {
         "What else is lost when the movements are erased from the states?",
         "Erasing as many random directions, and as many of phones and speakers.",
     ),
+    "interventions": Part(
+        "Interventions on a synthetic tract",
+        "Does a read-out move when its articulator is moved in the production of speech, and nothing else is?",
+        "Heads fitted to movements of another time, matched acoustics, random weights; the exact change, and what "
+        "usually moves together; changes of pitch, voice and anatomy.",
+    ),
     "steering": Part(
         "Steering",
         "Does moving states along an articulator's direction move what later layers say of that articulator?",
@@ -96,10 +102,6 @@ PARTS = {
 """By analysis, in the order of the page; analyses of plug-ins follow."""
 
 LATER = (
-    (
-        "Interventions on a synthetic tract",
-        "what was said by a tract whose shape is known, and changed at will, would tell causes from companions",
-    ),
     (
         "Encoders raised in one language each",
         "needs encoders of one architecture and as many hours, each of one language",

@@ -77,6 +77,7 @@ PUBLIC: dict[str, Place] = {
         "tractprobe.analyses.Disturbed": "evidence.analyses.disturbed:Disturbed",
         "tractprobe.analyses.Downstream": "evidence.analyses.downstream:Downstream",
         "tractprobe.analyses.Erasure": "evidence.analyses.erasure:Erasure",
+        "tractprobe.analyses.Interventions": "evidence.analyses.interventions:Interventions",
         "tractprobe.analyses.LowResource": "evidence.analyses.low_resource:LowResource",
         "tractprobe.analyses.Phones": "evidence.analyses.phones:Phones",
         "tractprobe.analyses.Prosody": "evidence.analyses.prosody:Prosody",

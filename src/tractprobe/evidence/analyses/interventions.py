@@ -1,0 +1,116 @@
+"""Interventions: whether a read-out moves when its articulator is moved, and nothing else is."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+from tractprobe.corpora.readers.interventions import ARTICULATOR, F0, InterventionSet
+from tractprobe.evidence.bench import Bench
+from tractprobe.evidence.methods.acoustics import matched
+from tractprobe.evidence.methods.intervened import Reader, check_texts, correlations
+from tractprobe.evidence.methods.interventions_pictures import Pictures
+from tractprobe.evidence.methods.interventions_report import Compared, counts_of
+from tractprobe.evidence.record import Evidence
+from tractprobe.system.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class Interventions:
+    """Whether a read-out moves when its articulator is moved in the production of speech, and nothing else is.
+
+    Heads are fitted to all of the corpora, none of whose sentences is intervened in, and read base and changed waves.
+
+    Attributes
+    ----------
+    root
+        The folder of interventions (``corpora/readers/interventions.py`` has the format).
+    mel
+        Option of conf/model whose read-outs are acoustics'; one that ends in ``_matched`` takes the context and width
+        of the encoder's layer 0. ``None``: no such control.
+    random_seeds
+        How many times the architecture's weights are drawn.
+    shift_s
+        By how much the movements are shifted, within a speaker's session, that shuffled heads are fitted to.
+    margin_s
+        Frames count that lie in the window in which production differs, or so close to it.
+    margin
+        The difference of gains that speakers needed are counted for.
+    """
+
+    root: str
+    mel: str | None = "mel_matched"
+    random_seeds: int = 2
+    shift_s: float = 5.0
+    margin_s: float = 0.05
+    margin: float = 0.1
+    name: ClassVar[str] = "interventions"
+    version: ClassVar[int] = 1
+
+    def __post_init__(self):
+        if self.random_seeds < 0 or not self.shift_s > 0 or not 0 <= self.margin_s <= 1 or not self.margin > 0:
+            raise ConfigError(
+                "analysis: expected random_seeds of 0 or more, shift_s and margin above 0, and margin_s from 0 to 1"
+            )
+
+    def __call__(self, bench: Bench) -> Evidence:
+        """Return how read-outs and states respond, with what they are compared with."""
+        heard = InterventionSet.read(Path(self.root).expanduser())
+        check_texts(bench, heard)
+        own = Reader.of(bench.settings.id.model, bench, heard, self.shift_s)
+        mel, random = self._acoustics(bench, heard), self._twins(bench, heard)
+        compared = Compared(own, mel, random, correlations(bench), self.margin_s, self.margin)
+        pictures = Pictures(compared)
+        return Evidence(
+            tuple(compared.findings()),
+            pictures.tables(),
+            pictures.figures(),
+            pictures.rows(),
+            tuple(self._caveats(heard, compared)),
+        )
+
+    def _acoustics(self, bench: Bench, heard: InterventionSet) -> Reader | str:
+        if self.mel is None:
+            return "no acoustics were asked for (analysis.mel=null)"
+        option = bench.option(self.mel)
+        option = matched(option, bench.encoder) if self.mel.endswith("_matched") else option
+        other = bench.other(option)
+        if other.encoder.identity == bench.encoder.identity:
+            return "the encoder is that spectrum itself"
+        return Reader.of("mel", other, heard)
+
+    def _twins(self, bench: Bench, heard: InterventionSet) -> Sequence[Reader] | str:
+        """Return readers of random draws of the architecture: all hear articulators, the first pitch, too."""
+        arguments = bench.settings.model.arguments
+        own = arguments.get("random_seed", arguments.get("seed"))
+        found = []
+        for seed in [seed for seed in range(1, self.random_seeds + 2) if seed != own][: self.random_seeds]:
+            twin = bench.twin(seed)
+            if twin is None:
+                return f"{bench.settings.id.model} has no weights that could be drawn"
+            kinds = (ARTICULATOR,) if found else (ARTICULATOR, F0)
+            found.append(Reader.of(f"random weights, seed {seed}", twin, heard, kinds=kinds))
+        return found or "no random weights were drawn (analysis.random_seeds=0)"
+
+    def _caveats(self, heard: InterventionSet, compared: Compared) -> list[str]:
+        own = compared.own
+        known = {name.partition("/")[2] for name in own.fitted.scales}
+        speakers = sorted({base.speaker for base in heard.bases.values()})
+        new = [name for name in speakers if name not in known]
+        counts = ", ".join(f"{number} of {kind}" for kind, number in counts_of(own.courses).items())
+        what = f"{counts}; {len(heard.bases)} base utterances; content {heard.content_hash[:12]}"
+        return [
+            "What is intervened in is the production of speech, not the model's states: that a read-out moves when its "
+            "articulator is moved shows what the sound of that articulator does to states and heads, not what the "
+            "model uses it for.",
+            "Speech comes from one physical synthesiser, whose articulators can be moved apart where people's move "
+            "together, and whose sound is simpler than people's.",
+            "Read-outs are linear heads with a penalty, which shrinks what they say: a gain below 1 may be the head's.",
+            f"The unit is the speaker, of whom there are {len(speakers)}: intervals are over speakers, and over "
+            f"utterances only in parts. Pairs: {what}.",
+            f"Heads read at layer {own.labels[own.chosen]}, which validation chose. Speakers that heads know: "
+            f"{', '.join(name for name in speakers if name in known) or 'none'}; new ones, whose deviations are those "
+            f"of the base utterances: {', '.join(new) or 'none'}.",
+            "Another anatomy moves the positions in mm, too; in deviations of each speaker, which is what heads say, "
+            "an invariant read-out stays where it is.",
+        ]

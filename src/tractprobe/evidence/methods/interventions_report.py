@@ -1,0 +1,258 @@
+"""From what readers make of interventions to findings: effects over speakers, with what they are compared with."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+from tractprobe.corpora.readers.interventions import ANATOMY, ARTICULATOR, F0, KINDS, TIMING, VOICE
+from tractprobe.evidence.methods.intervened import Course, Reader
+from tractprobe.evidence.methods.invariance import Movement, Nearness, StateMovement, is_of
+from tractprobe.evidence.methods.responses import (
+    GROUPS,
+    Metric,
+    Responses,
+    at,
+    by_what,
+    over_units,
+    shuffled,
+    speaker,
+    truth,
+    utterance,
+)
+from tractprobe.evidence.record import Finding, Part
+from tractprobe.evidence.statistics.effects import Cells, finding_over_draws
+from tractprobe.evidence.statistics.findings import finding, undefined
+from tractprobe.evidence.statistics.inference import differences, effect
+from tractprobe.evidence.statistics.shares import share
+from tractprobe.runs.estimate import Scores
+
+OVER = "mean over speakers, of all that each says and of each thing that is moved alike"
+SLOPE = "mm per mm"
+VELUM = "velum"
+CHANCE = 1 / len(GROUPS)
+
+Of = Callable[[Reader], Metric]
+"""A number about the pairs of a unit, as a reader's heads read them at the layer that validation chose for it."""
+
+
+@dataclass(frozen=True, eq=False)
+class Compared:
+    """An encoder's read-outs of interventions, and those of its controls.
+
+    Attributes
+    ----------
+    mel, random
+        A spectrum, and draws of the architecture's weights; or why there are none.
+    correlations
+        Which channels usually move together.
+    margin_s
+        On either side of windows.
+    margin
+        The difference of gains that speakers needed are counted for.
+    """
+
+    own: Reader
+    mel: Reader | str
+    random: Sequence[Reader] | str
+    correlations: Float[np.ndarray, "channel channel"]
+    margin_s: float
+    margin: float
+
+    def findings(self) -> list[Finding]:
+        """Return every effect."""
+        return [*self._of_gain(), *self._of_specificity(), *self._of_time(), *self._of_invariance(), *self._of_depth()]
+
+    def responses(self, reader: Reader, kind: str = ARTICULATOR) -> Responses:
+        return Responses(at(reader.chosen), self.margin_s, kind)
+
+    def nearness(self, reader: Reader) -> Nearness:
+        return Nearness(at(reader.chosen), self.correlations, self.margin_s)
+
+    @property
+    def by_chance(self) -> Responses:
+        """What shuffled heads make of the same states."""
+        return Responses(shuffled, self.margin_s)
+
+    def _of_gain(self) -> list[Finding]:
+        says = "how far the read-out of a moved articulator moves for each mm that it really moves"
+        gain, sign = "interventions_gain", "interventions_sign"
+
+        def of(reader: Reader) -> Metric:
+            return self.responses(reader).gain
+
+        random = f"{says}, minus that of the same architecture with random weights"
+        return [
+            self._level(gain, f"{says} (1: as far)", SLOPE, of),
+            self._against(f"{gain}_beyond_shuffled", f"{says}, minus that of heads that were fitted to movements of "
+                          "another time", SLOPE, of, self.by_chance.gain),
+            self._beyond_mel(f"{gain}_beyond_mel", f"{says}, minus that of matched acoustics", SLOPE, of),
+            self._beyond_random(f"{gain}_beyond_random", random, of),
+            self._level(sign, "share of pairs in which the read-out of the moved articulator moves the true way "
+                        "(by chance .5)", "", lambda reader: self.responses(reader).sign),
+        ]  # fmt: skip
+
+    def _of_specificity(self) -> list[Finding]:
+        says = "share of all movement of read-outs, in deviations, that is the moved articulator's"
+        name, courses = "interventions_specificity", self.own.courses
+        real = _mean(over_units(courses, Responses(truth, self.margin_s).specificity, speaker))
+        cosine = "cosine of the response of all read-outs with that of the exact positions, minus its cosine with what"
+        most = _mean(over_units(courses, self.nearness(self.own).possible, speaker))
+
+        def of(reader: Reader) -> Metric:
+            return self.responses(reader).specificity
+
+        return [
+            self._level(name, f"{says} (by chance {CHANCE:.2g}; of the exact positions {real})", "", of),
+            self._against(f"{name}_beyond_shuffled", f"{says}, minus that of heads that were fitted to movements of "
+                          "another time", "", of, self.by_chance.specificity),
+            self._beyond_mel(f"{name}_beyond_mel", f"{says}, minus that of matched acoustics", "", of),
+            self._level(f"{name}_beyond_covariance", f"{cosine} usually moves together would predict "
+                        f"(above 0: nearer to the truth; the truth itself has {most})", "",
+                        lambda reader: self.nearness(reader).beyond, tested=True),
+        ]  # fmt: skip
+
+    def _of_time(self) -> list[Finding]:
+        says = "by how much the read-out of a moved articulator comes after its movement"
+        timing = "how far the read-out of the articulator that alone comes earlier or later follows it, for each mm"
+        share = "share of all movement of read-outs that is that of the articulator which alone comes earlier or later"
+        return [
+            self._level("interventions_latency", says, "ms", lambda reader: self.responses(reader).lag_ms),
+            self._level("interventions_timing_gain", timing, SLOPE,
+                        lambda reader: self.responses(reader, TIMING).gain),
+            self._level("interventions_timing_specificity", share, "",
+                        lambda reader: self.responses(reader, TIMING).specificity),
+        ]  # fmt: skip
+
+    def _of_invariance(self) -> list[Finding]:
+        moved = Movement(at(self.own.chosen))
+        per_mm = over_units(self.own.courses, moved.per_mm, speaker)
+        found = [self._level("invariance_f0_sd", "how far read-outs move for each semitone of pitch, in deviations",
+                             "SD per semitone", lambda reader: Movement(at(reader.chosen)).per_semitone)]  # fmt: skip
+        for name, what, unit, metric in (
+            (F0, "a semitone of pitch", "mm per semitone", moved.per_semitone),
+            (VOICE, "another voice", "mm", moved.by_kind(VOICE)),
+            (ANATOMY, "another anatomy", "mm", moved.by_kind(ANATOMY)),
+            (VELUM, "the velum, which has no channel of its own,", "mm", moved.by_kind(VELUM)),
+        ):
+            says = f"how many mm of articulation move read-outs as far as {what} does (0: invariant)"
+            values = over_units(self.own.courses, metric, speaker)
+            found.append(self._as_share(f"invariance_{name}", says, unit, values, per_mm, name))
+        less = "by how many mm of articulation less a semitone moves read-outs than those of matched acoustics"
+        kept = self._beyond_mel("invariance_f0_over_mel", f"{less} (above 0: more invariant)", "mm per semitone",
+                                lambda reader: Movement(at(reader.chosen)).kept_from_pitch)  # fmt: skip
+        return [*found, kept]
+
+    def _as_share(self, name: str, says: str, unit: str, part: Scores, whole: Scores, kind: str) -> Finding:
+        count = self._count([course for course in self.own.courses if is_of(course, kind)])
+        if not part or not whole:
+            lacks = "no such pair" if not part else "no pair in which an articulator moves"
+            return undefined(name, f"{says}: there is {lacks}", unit, OVER)
+        reached = share(part, whole)
+        if reached is None:
+            return undefined(name, f"{says}: read-outs may not move with articulation at all", unit, OVER)
+        ratios = {key: part[key] / whole[key] for key in part if key in whole and whole[key] > 0}
+        by = [Part("speaker", key[1], value, n=1) for key, value in ratios.items()]
+        made = finding(name, says, ratios, unit, OVER, by=by, estimate=reached)
+        return replace(made, n=count)
+
+    def _of_depth(self) -> list[Finding]:
+        name, labels = "features_tract_over_pitch", self.own.labels
+        says = (
+            "how many times more semitones it takes at the last layer than at the first to move states as far as a mm "
+            "of articulation does, as a power of two (above 0: depth turns down pitch and keeps the tract)"
+        )
+        if len(labels) < 2:
+            return [undefined(name, f"{says}: the encoder has one layer", "doublings", OVER)]
+        first, last = (
+            over_units(self.own.courses, StateMovement(layer).tract_over_pitch, speaker)
+            for layer in (0, len(labels) - 1)
+        )
+        parts = [
+            _interval("layer", str(label), over_units(self.own.courses, StateMovement(place).tract_over_pitch, speaker))
+            for place, label in enumerate(labels)
+        ]
+        made = finding(name, says, differences(last, first), "doublings", OVER, by=parts)
+        return [replace(made, n=self._count(self.own.courses)) if made.value is not None else made]
+
+    def _level(self, name: str, says: str, unit: str, of: Of, *, tested: bool = False) -> Finding:
+        """Return what the encoder's own heads reach."""
+        values = over_units(self.own.courses, of(self.own), speaker)
+        estimate = effect(values) if values and not tested else None
+        by = self._parts(lambda courses, unit: over_units(courses, of(self.own), unit))
+        return self._counted(finding(name, says, values, unit, OVER, by=by, estimate=estimate), name)
+
+    def _against(self, name: str, says: str, unit: str, of: Of, control: Metric) -> Finding:
+        """Return what heads exceed another reading of the same pairs by."""
+
+        def exceeds(courses: Sequence[Course], unit: Any) -> Scores:
+            return differences(over_units(courses, of(self.own), unit), over_units(courses, control, unit))
+
+        values = exceeds(self.own.courses, speaker)
+        return self._counted(finding(name, says, values, unit, OVER, self.margin, self._parts(exceeds)), name)
+
+    def _beyond_mel(self, name: str, says: str, unit: str, of: Of) -> Finding:
+        if isinstance(self.mel, str):
+            return undefined(name, f"{says}: {self.mel}", unit, OVER)
+        own, mel = self.own, self.mel
+        heard = {course.pair.id: course for course in mel.courses}
+
+        def exceeds(courses: Sequence[Course], unit: Any) -> Scores:
+            others = [heard[course.pair.id] for course in courses]
+            return differences(over_units(courses, of(own), unit), over_units(others, of(mel), unit))
+
+        values = exceeds(own.courses, speaker)
+        return self._counted(finding(name, says, values, unit, OVER, self.margin, self._parts(exceeds)), name)
+
+    def _beyond_random(self, name: str, says: str, of: Of) -> Finding:
+        if isinstance(self.random, str):
+            return undefined(name, f"{says}: {self.random}", SLOPE, OVER)
+        own, *draws = (
+            Cells({(*key, "all"): value for key, value in over_units(reader.courses, of(reader), speaker).items()})
+            for reader in (self.own, *self.random)
+        )
+        found = finding_over_draws(name, f"{says}, mean of {len(draws)} draws", own, draws, self.margin)
+        over = OVER if found.value is None or len(draws) < 2 else f"{OVER}; interval over speakers and draws"
+        return self._counted(replace(found, unit=SLOPE, over=over, by=()), name, draws=len(draws))
+
+    def _counted(self, found: Finding, name: str, **more: int) -> Finding:
+        """Return a finding with what it is over counted."""
+        if found.value is None:
+            return found
+        kind = TIMING if "timing" in name else F0 if "f0" in name else ARTICULATOR
+        return replace(found, n=self._count([each for each in self.own.courses if each.pair.kind == kind]) | more)
+
+    def _count(self, courses: Sequence[Course]) -> dict[str, int]:
+        units = {"speakers": {course.speaker for course in courses}, "languages": {each.language for each in courses},
+                 "utterances": {course.pair.base for course in courses}}  # fmt: skip
+        return {name: len(each) for name, each in units.items()} | {"pairs": len(courses)}
+
+    def _parts(self, of: Callable[[Sequence[Course], Any], Scores]) -> list[Part]:
+        """Return the same over utterances, with an interval of its own, by speaker, language and what is moved."""
+        courses = self.own.courses
+        parts = [_interval("unit", "utterances", of(courses, utterance))]
+        parts += [Part("speaker", name, value, n=1) for (_, name), value in of(courses, speaker).items()]
+        for language in sorted({course.language for course in courses}):
+            own = [course for course in courses if course.language == language]
+            parts.append(_interval("language", language, of(own, speaker)))
+        for name, own in by_what(courses).items():
+            parts.append(_interval("moved", name, of(own, speaker)))
+        return [part for part in parts if part.value is not None]
+
+
+def _interval(kind: str, name: str, values: Scores) -> Part:
+    if not values:
+        return Part(kind, name, None)
+    reached = effect(values)
+    return Part(kind, name, reached.mean, reached.low, reached.high, reached.n)
+
+
+def _mean(values: Scores) -> str:
+    return f"{effect(values).mean:.2f}" if values else "none"
+
+
+def counts_of(courses: Sequence[Course]) -> dict[str, int]:
+    """Return how many pairs there are of each kind."""
+    return {kind: number for kind in KINDS if (number := sum(course.pair.kind == kind for course in courses))}

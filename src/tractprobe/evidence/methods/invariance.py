@@ -1,0 +1,149 @@
+"""How far read-outs and states move by pitch, voice, anatomy and velum, and how far by articulation."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from jaxtyping import Float
+
+from tractprobe.corpora.readers.interventions import ANATOMY, ARTICULATOR, F0, VOICE
+from tractprobe.evidence.methods.intervened import Course
+from tractprobe.evidence.methods.responses import Metric, Read, Responses, by_what, displacement_mm, main_channel, truth
+
+
+class Movement:
+    """Sizes of read-outs' movements, either way, in deviations: the mean over channels and the window's frames."""
+
+    def __init__(self, read: Read):
+        self.read = read
+
+    def size(self, course: Course) -> float:
+        """Return how far read-outs moved in one pair."""
+        moved = np.abs(self.read(course)[course.within()])
+        return float(np.nanmean(moved)) if np.isfinite(moved).any() else float("nan")
+
+    def per_mm(self, courses: Sequence[Course]) -> float | None:
+        """Return how far they move for each mm of an articulator's own sensors; slope through zero."""
+        return slope([(displacement_mm(course), self.size(course)) for course in _moved(courses)])
+
+    def per_semitone(self, courses: Sequence[Course]) -> float | None:
+        """Return how far they move for each semitone."""
+        return slope([(course.pair.size, self.size(course)) for course in courses if course.pair.kind == F0])
+
+    def kept_from_pitch(self, courses: Sequence[Course]) -> float | None:
+        """Return minus how many mm of articulation move them as far as a semitone does: the more, the less pitch."""
+        tract, pitch = self.per_mm(courses), self.per_semitone(courses)
+        return -pitch / tract if tract and pitch is not None else None
+
+    def by_kind(self, kind: str) -> Metric:
+        """Return how to tell how far they move by a change of voice or anatomy, or of the velum."""
+
+        def mean(courses: Sequence[Course]) -> float | None:
+            sizes = [self.size(course) for course in courses if is_of(course, kind)]
+            return float(np.mean(sizes)) if sizes else None
+
+        return mean
+
+
+class StateMovement(Movement):
+    """The same of states at a layer: root mean square over features, mean over frames."""
+
+    def __init__(self, layer: int):
+        self.layer = layer
+
+    def size(self, course: Course) -> float:
+        return float(course.states[self.layer][course.within()].mean())
+
+    def tract_over_pitch(self, courses: Sequence[Course]) -> float | None:
+        """Return log2 of how many semitones move states as far as a mm of articulation does."""
+        tract, pitch = self.per_mm(courses), self.per_semitone(courses)
+        return float(np.log2(tract / pitch)) if tract and pitch and min(tract, pitch) > 0 else None
+
+
+def is_of(course: Course, kind: str) -> bool:
+    """Whether a pair is a change of voice or anatomy, or a movement of the velum."""
+    if kind in (VOICE, ANATOMY, F0):
+        return course.pair.kind == kind
+    return course.pair.kind == ARTICULATOR and course.pair.moved == kind
+
+
+def slope(points: Sequence[tuple[float, float]]) -> float | None:
+    """Return the slope of a line through zero; ``None`` where nothing was changed."""
+    x, y = np.array(points, float).reshape(-1, 2).T
+    known = np.isfinite(x) & np.isfinite(y)
+    squares = float((x[known] ** 2).sum())
+    return float((x * y)[known].sum() / squares) if squares > 0 else None
+
+
+def _moved(courses: Sequence[Course]) -> list[Course]:
+    return [course for each in by_what(courses).values() for course in each]
+
+
+class Nearness:
+    """Whether read-outs respond as positions do, or as channels usually move together.
+
+    For each thing that is moved there are three patterns over channels, in deviations: the response of read-outs, that
+    of the exact positions, and ρ_ij, which is what Cov(i, j) / Var(j) of natural speech predicts of channel i when
+    channel j is seen to move. Patterns are compared by their cosine, so that how far read-outs move plays no part.
+    """
+
+    def __init__(self, read: Read, correlations: Float[np.ndarray, "channel channel"], margin_s: float = 0.05):
+        self.told, self.real = Responses(read, margin_s), Responses(truth, margin_s)
+        self.correlations = correlations
+
+    def beyond(self, courses: Sequence[Course]) -> float | None:
+        """Return the cosine with the truth minus that with the prediction, averaged over what is moved."""
+        each = [cosine(told, real) - cosine(told, usual) for told, real, usual in self._patterns(courses)]
+        return _mean(each)
+
+    def truth(self, courses: Sequence[Course]) -> float | None:
+        """Return the cosine with the truth."""
+        return _mean([cosine(told, real) for told, real, _ in self._patterns(courses)])
+
+    def usual(self, courses: Sequence[Course]) -> float | None:
+        """Return the cosine with what usually moves together."""
+        return _mean([cosine(told, usual) for told, _, usual in self._patterns(courses)])
+
+    def possible(self, courses: Sequence[Course]) -> float | None:
+        """Return the most that ``beyond`` can be: 1 minus the cosine of truth and prediction."""
+        return _mean([1 - cosine(real, usual) for _, real, usual in self._patterns(courses)])
+
+    def _patterns(self, courses: Sequence[Course]) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+        found = []
+        for each in by_what(courses).values():
+            told, real = self.told.response(each), self.real.response(each)
+            usual = self.correlations[:, main_channel(each)]
+            known = np.isfinite(told) & np.isfinite(real) & np.isfinite(usual)
+            found.append((told[known], real[known], usual[known]))
+        return found
+
+
+def cosine(one: Float[np.ndarray, " n"], other: Float[np.ndarray, " n"]) -> float:
+    """Return the cosine of two patterns; 0 where one of them is nothing."""
+    size = np.linalg.norm(one) * np.linalg.norm(other)
+    return float(one @ other / size) if size > 0 else 0.0
+
+
+def _mean(values: Sequence[float]) -> float | None:
+    return float(np.mean(values)) if values else None
+
+
+def when(courses: Sequence[Course], read: Read) -> dict[str, float]:
+    """Return which share of all movement of read-outs (squared, in deviations) lies when.
+
+    Before the window, in it, within .1 s after it, within .3 s, and later.
+    """
+    edges_s = {"before": (-np.inf, 0.0), "in the window": (0.0, 0.0), "until .1 s after": (0.0, 0.1),
+               "until .3 s after": (0.1, 0.3), "later": (0.3, np.inf)}  # fmt: skip
+    total = dict.fromkeys(edges_s, 0.0)
+    for course in courses:
+        squares = np.nanmean(read(course) ** 2, axis=1)
+        start_s, end_s = course.pair.window_s
+        inside = course.within()
+        total["in the window"] += float(squares[inside].sum())
+        total["before"] += float(squares[~inside & (course.times_s < start_s)].sum())
+        after_s = course.times_s - end_s
+        for name in ("until .1 s after", "until .3 s after", "later"):
+            low, high = edges_s[name]
+            total[name] += float(squares[~inside & (after_s > low) & (after_s <= high)].sum())
+    whole = sum(total.values())
+    return {name: value / whole if whole else 0.0 for name, value in total.items()}

@@ -1,0 +1,216 @@
+"""Numbers about interventions: of the pairs of one speaker, or of one utterance.
+
+With d(t) the exact change of the moved articulator's own channels and y(t) what their read-outs did, both over the
+frames of the window and a margin on either side,
+
+    gain             Σ y·d / Σ d·d                         1: read-outs move as far as the articulator
+    response         R_ij = Σ y_i d_j / Σ d_j²              of channel i, for each unit of the moved channel j
+    specificity      |y| of the own articulator / Σ over articulators of |y|, in deviations
+    sign             share of pairs with Σ y·d > 0
+    lag              of the maximum of Σ_t y(t + lag)·d(t)
+
+All are regressions through zero: no change, no response. They are taken for each thing that is moved (an articulator in
+one direction), then averaged over these, so that what was moved more often does not count for more.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+
+from tractprobe.corpora.readers.interventions import ARTICULATOR
+from tractprobe.evidence.methods.intervened import Course
+from tractprobe.runs.estimate import Estimate, Scores, mean_over_speakers
+from tractprobe.signals.channels import CHANNELS
+
+SENSORS: Mapping[str, tuple[str, ...]] = {
+    "tongue_tip": ("tt",), "tongue_body": ("td", "tb"), "lip_aperture": ("ul", "ll"), "lip_protrusion": ("ul", "ll"),
+    "jaw": ("li",),
+}  # fmt: skip
+"""Whose channels are a moved articulator's own; the velum has none."""
+
+GROUPS: tuple[tuple[str, ...], ...] = (("tt",), ("td", "tb"), ("ul", "ll"), ("li",))
+"""Articulators among which movement is shared: tip, body, lips, jaw."""
+
+ALL = "all"
+"""In place of a language: a speaker's pairs in all languages are taken together."""
+
+_MOST_LAG_S = 0.2
+Metric = Callable[[Sequence[Course]], float | None]
+Read = Callable[[Course], Float[np.ndarray, "frame channel"]]
+"""What is taken as read of a pair: heads of a layer, shuffled heads, or the truth itself."""
+
+
+def at(layer: int) -> Read:
+    """Take what the heads of a layer read."""
+    return lambda course: course.moved[layer]
+
+
+def shuffled(course: Course) -> Float[np.ndarray, "frame channel"]:
+    """Take what heads read that were fitted to movements of another time."""
+    assert course.shuffled is not None
+    return course.shuffled
+
+
+def truth(course: Course) -> Float[np.ndarray, "frame channel"]:
+    """Take what the positions did."""
+    assert course.true is not None
+    return course.true
+
+
+def channels_of(sensors: Sequence[str]) -> list[int]:
+    """Return the columns of some sensors' channels."""
+    return [place for place, name in enumerate(CHANNELS) if name.partition("_")[0] in sensors]
+
+
+def is_moved(course: Course, kind: str = ARTICULATOR) -> bool:
+    """Whether an articulator with channels of its own was moved, or moved at another time, and these tell how far."""
+    pair = course.pair
+    if pair.kind != kind or pair.moved not in SENSORS or course.true is None:
+        return False
+    own = channels_of(SENSORS[pair.moved])
+    return bool(np.abs(np.nan_to_num(course.true[:, own])).max() > 0 and np.isfinite(course.moved[0][0, own]).any())
+
+
+def what(course: Course) -> str:
+    """Name what was moved, and which way."""
+    return f"{course.pair.moved.replace('_', ' ')} {course.pair.direction}".strip()
+
+
+def by_what(courses: Sequence[Course], kind: str = ARTICULATOR) -> dict[str, list[Course]]:
+    """Return the pairs in which an articulator was moved, by what was moved."""
+    found: dict[str, list[Course]] = {}
+    for course in courses:
+        if is_moved(course, kind):
+            found.setdefault(what(course), []).append(course)
+    return dict(sorted(found.items()))
+
+
+@dataclass(frozen=True)
+class Responses:
+    """What follows from pairs in which articulators were moved, as something reads them.
+
+    Attributes
+    ----------
+    margin_s
+        On either side of the window, since both low-pass and encoders spread a change.
+    kind
+        ``articulator``, or ``timing``.
+    """
+
+    read: Read
+    margin_s: float = 0.05
+    kind: str = ARTICULATOR
+
+    def gain(self, courses: Sequence[Course]) -> float | None:
+        """Return the mean slope of own read-outs on own channels, in mm per mm."""
+        return self._mean(courses, self._gain_of)
+
+    def specificity(self, courses: Sequence[Course]) -> float | None:
+        """Return the mean share of movement that is the moved articulator's, of that of all four."""
+        return self._mean(courses, lambda each: _defined_mean([self.share(course) for course in each]))
+
+    def sign(self, courses: Sequence[Course]) -> float | None:
+        """Return the mean share of pairs in which own read-outs move the true way; none at all counts half."""
+        return self._mean(courses, lambda each: _defined_mean([_way(*self._sums(course)) for course in each]))
+
+    def lag_ms(self, courses: Sequence[Course]) -> float | None:
+        """Return by how much own read-outs follow own channels, ms; ``None`` where they do not."""
+        return self._mean(courses, self._lag_of)
+
+    def share(self, course: Course) -> float | None:
+        """Return the moved articulator's share of the movement of one pair; ``None`` where nothing moved."""
+        moved = np.abs(self.read(course)[course.within(self.margin_s)])
+        of_groups = {group: _defined_mean(moved[:, channels_of(group)]) for group in GROUPS}
+        sizes = {group: size for group, size in of_groups.items() if size is not None}
+        own = next(group for group in GROUPS if group == SENSORS[course.pair.moved])
+        total = sum(sizes.values())
+        return sizes[own] / total if own in sizes and total > 0 else None
+
+    def response(self, courses: Sequence[Course]) -> Float[np.ndarray, " channel"]:
+        """Return the response of each channel in deviations, for each deviation of the main channel of one thing."""
+        main = main_channel(courses)
+        pairs = [(course.within(self.margin_s), course) for course in courses]
+        moved = np.concatenate([self.read(course)[frames] for frames, course in pairs])
+        true = np.concatenate([truth(course)[frames, main] for frames, course in pairs])
+        return true @ moved / (true @ true)
+
+    def _mean(self, courses: Sequence[Course], of: Metric) -> float | None:
+        return _defined_mean([of(each) for each in by_what(courses, self.kind).values()])
+
+    def _sums(self, course: Course) -> tuple[float, float]:
+        """Return Σ y·d and Σ d·d over the window, in mm²."""
+        own, frames = channels_of(SENSORS[course.pair.moved]), course.within(self.margin_s)
+        d = truth(course)[frames][:, own] * course.sd_mm[own]
+        y = self.read(course)[frames][:, own] * course.sd_mm[own]
+        known = np.isfinite(y) & np.isfinite(d)
+        return float((y * d)[known].sum()), float((d * d)[known].sum())
+
+    def _gain_of(self, courses: Sequence[Course]) -> float | None:
+        along, squares = np.sum([self._sums(course) for course in courses], axis=0)
+        return float(along / squares) if squares > 0 else None
+
+    def _lag_of(self, courses: Sequence[Course]) -> float | None:
+        step_s = float(np.median(np.diff(courses[0].times_s)))
+        most = int(np.ceil(_MOST_LAG_S / step_s))
+        total = np.zeros(2 * most + 1)
+        for course in courses:
+            own = channels_of(SENSORS[course.pair.moved])
+            y, d = (np.nan_to_num(of(course)[:, own]) for of in (self.read, truth))
+            total += [float((np.roll(y, -lag, axis=0) * d).sum()) for lag in range(-most, most + 1)]
+        peak = int(total.argmax())
+        if total[peak] <= 0 or peak in (0, 2 * most):
+            return None
+        before, here, after = total[peak - 1 : peak + 2]
+        curve = before - 2 * here + after
+        return 1000 * step_s * (peak - most + (0.5 * (before - after) / curve if curve else 0.0))
+
+
+def main_channel(courses: Sequence[Course]) -> int:
+    """Return which own channel truly moves most when one thing is moved."""
+    own = channels_of(SENSORS[courses[0].pair.moved])
+    squares = sum(np.nansum((truth(course)[:, own] * course.sd_mm[own]) ** 2, axis=0) for course in courses)
+    return own[int(np.argmax(squares))]
+
+
+def displacement_mm(course: Course) -> float:
+    """Return how far own channels truly moved: root mean square over the window's frames of their distance."""
+    own = channels_of(SENSORS[course.pair.moved])
+    d = np.nan_to_num(truth(course)[course.within()][:, own] * course.sd_mm[own])
+    sensors = d.reshape(len(d), -1, 2)
+    return float(np.sqrt((sensors**2).sum(axis=2).mean()))
+
+
+def over_units(
+    courses: Sequence[Course], metric: Metric, unit: Callable[[Course], str]
+) -> dict[tuple[str, str], float]:
+    """Return a number for each unit, such as a speaker, whose pairs in all languages are taken together."""
+    by_unit: dict[str, list[Course]] = {}
+    for course in courses:
+        by_unit.setdefault(unit(course), []).append(course)
+    values = {(ALL, name): metric(each) for name, each in sorted(by_unit.items())}
+    return {key: value for key, value in values.items() if value is not None and np.isfinite(value)}
+
+
+def speaker(course: Course) -> str:
+    return course.speaker
+
+
+def utterance(course: Course) -> str:
+    return course.pair.base
+
+
+def over(values: Scores) -> Estimate | None:
+    """Return the mean over units with a t interval; ``None`` without any."""
+    return mean_over_speakers(values) if values else None
+
+
+def _way(along: float, squares: float) -> float | None:
+    return None if not squares > 0 else 0.5 if along == 0 else float(along > 0)
+
+
+def _defined_mean(values: Sequence[float | None] | np.ndarray) -> float | None:
+    each = np.asarray(values, dtype=float)  # None becomes NaN
+    known = np.isfinite(each)
+    return float(each[known].mean()) if known.any() else None
