@@ -81,4 +81,4 @@ def main(model: str, paths: Sequence[Path]) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], [Path(name) for name in sys.argv[2:]] or sorted(Path(builtin_corpus()).rglob("*.flac")))
+    main(sys.argv[1], [Path(name) for name in sys.argv[2:]] or sorted(Path(builtin_corpus("virtual")).rglob("*.flac")))

@@ -127,7 +127,7 @@ def prepared(root: Path, small: bool) -> None:
     from tractprobe.runs.hydra import builtin_corpus
 
     (root / "raw").mkdir(parents=True, exist_ok=True)
-    copies(Path(builtin_corpus()), root / "raw", 1 if small else 8, same_speakers=True)
+    copies(Path(builtin_corpus("virtual")), root / "raw", 1 if small else 8, same_speakers=True)
     if small:  # two of six languages
         for path in (root / "raw").iterdir():
             if not {"it", "de"} & set(path.name.split("_")):
@@ -235,7 +235,7 @@ def speech(seconds: int) -> tuple[np.ndarray, int]:
 
     from tractprobe.runs.hydra import builtin_corpus
 
-    waves = [soundfile.read(path, dtype="float32") for path in sorted(Path(builtin_corpus()).rglob("*.flac"))]
+    waves = [soundfile.read(path, dtype="float32") for path in sorted(Path(builtin_corpus("virtual")).rglob("*.flac"))]
     (rate_hz,) = {rate for _, rate in waves}
     return np.resize(np.concatenate([wave for wave, _ in waves]), rate_hz * seconds), rate_hz
 

@@ -49,7 +49,7 @@ def main() -> None:
 
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
-        shutil.copytree(builtin_corpus(), root / "raw")
+        shutil.copytree(builtin_corpus("virtual"), root / "raw")
         opened(root)
         for case in CASES[: int(sys.argv[1]) if len(sys.argv) > 1 else None]:
             found = measured(root, **case)

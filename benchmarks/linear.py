@@ -205,7 +205,7 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as folder:
             root = Path(folder)
             (root / "raw").mkdir()
-            copies(Path(builtin_corpus()), root / "raw", count, arguments.same_speakers)
+            copies(Path(builtin_corpus("virtual")), root / "raw", count, arguments.same_speakers)
             opened(root)
             found = {step: measured(step, root, arguments.model) for step in STEPS}
             if count == arguments.copies[0] and arguments.script_cells:

@@ -22,7 +22,9 @@ def write_wave(path: Path, hours: float) -> None:
 
     from tractprobe.runs.hydra import builtin_corpus
 
-    waves = [soundfile.read(source, dtype="int16") for source in sorted(Path(builtin_corpus()).rglob("*.flac"))]
+    waves = [
+        soundfile.read(source, dtype="int16") for source in sorted(Path(builtin_corpus("virtual")).rglob("*.flac"))
+    ]
     speech = np.concatenate([wave for wave, _ in waves])
     left = round(hours * 3600 * RATE_HZ)
     with soundfile.SoundFile(path, "w", RATE_HZ, 1, "PCM_16") as file:

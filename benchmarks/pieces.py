@@ -43,7 +43,7 @@ def speech(seconds: float) -> tuple[np.ndarray, int]:
 
     from tractprobe.runs.hydra import builtin_corpus
 
-    waves = [soundfile.read(path, dtype="float32") for path in sorted(Path(builtin_corpus()).rglob("*.flac"))]
+    waves = [soundfile.read(path, dtype="float32") for path in sorted(Path(builtin_corpus("virtual")).rglob("*.flac"))]
     (rate_hz,) = {rate for _, rate in waves}
     return np.concatenate([wave for wave, _ in waves])[: round(rate_hz * seconds)], rate_hz
 

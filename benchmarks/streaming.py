@@ -87,7 +87,7 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as place:
             root = Path(place, "raw")
             root.mkdir()
-            copies(Path(builtin_corpus()), root, size)
+            copies(Path(builtin_corpus("virtual")), root, size)
             for step, workers in (("prepare", 1), ("prepare", 2), ("stream", 0), ("stream", 2)):
                 row = measured(step, root, workers)
                 numbers = f"{row['hours']:6.2f} {row['hours_per_minute']:6.2f} {row['peak_mib']:6.0f}"

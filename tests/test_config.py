@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import REPOSITORY
+from conftest import DEMO, REPOSITORY
 from hydra import compose, initialize_config_dir, version
 from hydra._internal.utils import create_config_search_path
 from hydra.core.global_hydra import GlobalHydra
@@ -204,7 +204,7 @@ def test_a_model_changed_under_its_label_has_a_run_of_its_own():
 
 WITHOUT_EFFECT = [
     "paths.data=/elsewhere", "paths.cache=/x", "tracking=off", "tracking.project=x", "features.cache=false",
-    "data.num_workers=4", "launcher=local", "split=language", "corpora=[virtual]", "trainer=gpu", "optimizer.lr=0.5",
+    "data.num_workers=4", "launcher=local", "split=language", f"corpora=[{DEMO}]", "trainer=gpu", "optimizer.lr=0.5",
     "patience=3", "data.batch_size=2",
 ]  # fmt: skip
 

@@ -6,7 +6,7 @@ import shlex
 from pathlib import Path
 
 import pytest
-from conftest import REPOSITORY
+from conftest import DEMO, REPOSITORY
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from test_config import composed
 
@@ -57,7 +57,7 @@ def test_the_table_in_the_readme_is_what_the_demo_makes_of_the_built_in_corpus()
     header, *rows = re.findall(r"^(?:layer|\d) .*$", text, re.MULTILINE)
     languages = header.split()[1:-1]
     assert "study=held_out" in (REPOSITORY / "Makefile").read_text()
-    spoken = {json.loads(path.read_text())["language"] for path in Path(builtin_corpus("virtual")).rglob("*.json")}
+    spoken = {json.loads(path.read_text())["language"] for path in Path(builtin_corpus(DEMO)).rglob("*.json")}
     assert languages == sorted(spoken)
     numbered = [row for row in rows if row[0].isdigit()]
     assert [row[0] for row in numbered] == ["0", "0", "1", "2", "3", "4"]

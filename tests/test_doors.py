@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import REPOSITORY
+from conftest import DEMO, REPOSITORY
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from lightning_fabric.strategies.launchers.subprocess_script import _hydra_subprocess_cmd
@@ -466,13 +466,13 @@ def test_from_the_wheel_alone_jobs_are_run_side_by_side_in_an_empty_folder(wheel
     work.mkdir()
     with zipfile.ZipFile(wheel) as archive:
         archive.extractall(package)
-    sweep = ["-m", "launcher=joblib", "corpora=[virtual]", "model=mel_frame", "held_out=it,de", "tracking=off"]
+    sweep = ["-m", "launcher=joblib", f"corpora=[{DEMO}]", "model=mel_frame", "held_out=it,de", "tracking=off"]
     process = door("train", *sweep, cwd=work, PYTHONPATH=str(package))
     assert process.returncode == 0, process.stdout + process.stderr
     assert "sweep: 2 done, 0 running, 0 failed, 0 missing" in process.stdout
     runs = sorted(path.parent.relative_to(work) for path in work.rglob("result.json"))
     assert list(map(str, runs)) == [f"runs/mel_frame/all/ridge/{one}/s0" for one in ("de", "it")]
-    assert (work / runs[0] / "train.log").is_file() and (work / "data/virtual/corpus.json").is_file()
+    assert (work / runs[0] / "train.log").is_file() and (work / "data" / DEMO / "corpus.json").is_file()
     process = door("evaluate", f"run={runs[0]}", cwd=work, PYTHONPATH=str(package))
     assert process.returncode == 0 and "largest difference from its result.json" in process.stdout
     where = "import tractprobe, sys; sys.exit(not tractprobe.__file__.startswith(sys.argv[1]))"

@@ -3,7 +3,7 @@
 import json
 import re
 import unicodedata
-from importlib.resources import files
+from pathlib import Path
 
 import pytest
 from conftest import real
@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from tractprobe.corpora.ipa import _XSAMPA, BILABIAL, PHONE_SETS, SILENCE, UNKNOWN, closes_lips, to_ipa, unknown_symbols
 from tractprobe.corpora.readers.emu import Emu
 from tractprobe.corpora.readers.hprc import Hprc
+from tractprobe.runs.hydra import builtin_corpus
 from tractprobe.system.errors import ConfigError
 
 # TIMIT's phoncode.doc: 52 phones, 6 closures, and the three marks that are no phones
@@ -206,9 +207,8 @@ def test_lips_close_during_bilabial_stops_and_nasals_alone():
 
 def test_the_built_in_corpus_is_ipa_throughout():
     labels = set()
-    for path in files("tractprobe").joinpath("builtin").iterdir():
-        if path.name.endswith(".json"):
-            labels |= {label for label, *_ in json.loads(path.read_text())["phones"]}
+    for path in Path(builtin_corpus("virtual")).rglob("*.json"):
+        labels |= {label for label, *_ in json.loads(path.read_text()).get("phones", [])}
     assert len(labels) > 80
     assert not unknown_symbols("ipa", labels)
     assert {label for label in labels if to_ipa("ipa", label) != label} <= {"_"}

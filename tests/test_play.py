@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import real
+from conftest import DEMO, real
 from test_head_file import repacked
 
 from tractprobe.cli import main
@@ -21,6 +21,7 @@ from tractprobe.inversion.head_header import about_of
 from tractprobe.inversion.inverter import load_head
 from tractprobe.inversion.measured import entry_of, scene_of
 from tractprobe.inversion.seen import seen
+from tractprobe.runs.hydra import builtin_corpus
 from tractprobe.signals.channels import CHANNELS
 from tractprobe.signals.smoothing import Smoothing
 from tractprobe.system.errors import CorpusError, HeadError
@@ -136,9 +137,11 @@ def test_the_built_in_corpus_is_prepared_if_it_has_not_been(
 ):
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("TRACTPROBE_DATA", raising=False)
-    assert main(["play", "virtual", "c2_it_004"]) == 0
-    assert (tmp_path / "data/virtual/corpus.json").is_file() and (tmp_path / "played/virtual-c2_it_004.html").is_file()
-    assert capsys.readouterr().out == "played/virtual-c2_it_004.html\n"
+    id_ = min(path.stem for path in Path(builtin_corpus(DEMO)).rglob("*_it_*.json"))
+    assert main(["play", DEMO, id_]) == 0
+    page = f"played/{DEMO}-{id_}.html"
+    assert (tmp_path / "data" / DEMO / "corpus.json").is_file() and (tmp_path / page).is_file()
+    assert capsys.readouterr().out == f"{page}\n"
 
 
 def test_a_run_given_as_a_head_is_told_how_to_become_one(play: Play, tmp_path: Path, capsys: pytest.CaptureFixture):

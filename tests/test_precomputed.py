@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from conftest import DEMO
 from head_files import about_of, random_ridge
 from safetensors.torch import save_file
 
@@ -117,9 +118,9 @@ def test_a_runs_name_does_not_depend_on_where_they_lie(configure: Configure, fea
     names = {RunId.of(Settings.of(_plain(configure("model=features", f"model.root={root}"))).raw).name
              for root in (features, own)}  # fmt: skip
     assert names == {"theirs/all/ridge/it/s0-" + next(iter(names)).rpartition("-")[2]}
-    default = _plain(configure("model=features", f"model.root={own}")) | {"corpora": ["virtual"]}
+    default = _plain(configure("model=features", f"model.root={own}")) | {"corpora": [DEMO]}
     assert RunId.of(default).name == "theirs/all/ridge/it/s0"
-    labelled = _plain(configure("model=features", f"model.root={own}", "model.label=nemo")) | {"corpora": ["virtual"]}
+    labelled = _plain(configure("model=features", f"model.root={own}", "model.label=nemo")) | {"corpora": [DEMO]}
     assert RunId.of(labelled).name == "nemo/all/ridge/it/s0"
     unlabelled = _plain(configure("model=features", f"model.root={own}", "model.label=null"))
     assert RunId.of(unlabelled).model == "theirs"

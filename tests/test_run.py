@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from conftest import REPOSITORY, real, write_corpus, write_utterance
+from conftest import DEMO, REPOSITORY, real, write_corpus, write_utterance
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from signalled import as_signalled
@@ -450,8 +450,8 @@ def test_the_built_in_corpus_prepares_itself_but_never_over_somebodys_own(
     configure: Configure, raw_corpus: Path, tmp_path: Path
 ):
     data = f"paths.data={tmp_path / 'data'}"
-    prepare(Folder("virtual", raw_corpus), tmp_path / "data")
-    train(configure("corpora=[virtual]", "held_out=de", data))
+    prepare(Folder(DEMO, raw_corpus), tmp_path / "data")
+    train(configure(f"corpora=[{DEMO}]", "held_out=de", data))
     assert len(collect(tmp_path / "runs")) == 3 * 12  # the toy's three speakers, not the package's four
 
 

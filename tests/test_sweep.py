@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from conftest import DEMO
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import MissingConfigException
@@ -150,8 +151,8 @@ def test_a_dry_run_lists_the_runs_of_a_line_and_makes_nothing(
     assert capsys.readouterr().out.startswith("missing  mel_frame/all/ridge/it/s0-")
     tractprobe.commands.run("train", ["held_out=all", FRAME, "corpora=[toy]", *places, "--dry-run"])
     assert capsys.readouterr().out.endswith("\n\n1 job: 0 done, 0 running, 0 failed, 3 missing\n")
-    tractprobe.commands.run("train", ["held_out=xx", "corpora=[virtual]", *places, "--dry-run"])
-    assert "held_out" not in capsys.readouterr().out and not (tmp_path / "data/virtual").exists()
+    tractprobe.commands.run("train", ["held_out=xx", f"corpora=[{DEMO}]", *places, "--dry-run"])
+    assert "held_out" not in capsys.readouterr().out and not (tmp_path / "data" / DEMO).exists()
 
 
 @pytest.mark.parametrize(

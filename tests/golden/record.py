@@ -198,15 +198,15 @@ class Commands:
         self.note(f"$ {self.count:02} {line}", text)
 
 
-def copy_corpora(builtin: Path, raw: Path) -> None:
-    """Copy the fixed part of the built-in corpus that everything is done to."""
+def copy_corpora(speech: Path, raw: Path) -> None:
+    """Copy what everything is done to."""
     names = [f"{speaker}_{language}_{one}" for speaker in SPEAKERS for language in SENTENCES
              for one in SENTENCES[language]]  # fmt: skip
     for corpus, stems in (("golden", names), ("others", OTHERS)):
         (raw / corpus).mkdir(parents=True)
         for stem in stems:
             for suffix in (".flac", ".ema.npy", ".json"):
-                shutil.copyfile(builtin / f"{stem}{suffix}", raw / corpus / f"{stem}{suffix}")
+                shutil.copyfile(speech / f"{stem}{suffix}", raw / corpus / f"{stem}{suffix}")
 
 
 def run_all(do: Commands) -> None:
@@ -490,7 +490,7 @@ def settle(root: Path) -> None:
 def record(root: Path, work: Path) -> dict[str, dict[str, Any]]:
     """Run everything in an empty folder, and return what it left."""
     recording = Recording()
-    copy_corpora(root / "src/tractprobe/builtin", work / "raw")
+    copy_corpora(Path(__file__).parents[1] / "speech", work / "raw")
     os.chdir(work)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

@@ -53,7 +53,7 @@ def replay(do: Commands) -> None:
     for name, known in json.loads(Path(__file__).with_name("readers.json").read_text(encoding="utf-8")).items():
         if name != "virtual":
             _prepare_known(do, name, **known)
-    _write_raw(do.root / "src/tractprobe/builtin", Path("raw/mine"))
+    _write_raw(Path("raw/mine"))
     known = fingerprint("tractprobe.corpora.folder.Folder", "{'name': 'mine'}", Path("raw/mine"))
     Path("fingerprint.json").write_text(json.dumps(known))
     do.tractprobe(
@@ -106,7 +106,7 @@ def fingerprint(kind: str, settings: str, root: Path) -> str:
 
 def write(root: Path, do: Commands) -> None:
     """Write what ``before/`` holds."""
-    _write_raw(root / "src/tractprobe/builtin", Path("raw"))
+    _write_raw(Path("raw"))
     prepare = ("prepare", "corpus=folder", "corpus.name=old", "corpus.root=raw", "paths.data=prepared", "workers=1")
     do.tractprobe(*prepare)
     do.train(*RIDGE_LINE)
@@ -142,16 +142,18 @@ runpy.run_path({str(root / "train.py")!r}, run_name="__main__")
         shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
-def _write_raw(builtin: Path, raw: Path) -> None:
-    """Write the beginnings of a few utterances of the built-in corpus."""
+def _write_raw(raw: Path) -> None:
+    """Write the beginnings of a few utterances."""
     import numpy as np
     import soundfile
 
+    speech = Path(__file__).parents[1] / "speech"
+
     raw.mkdir(parents=True)
     for stem in _STEMS:
-        audio, rate_hz = soundfile.read(builtin / f"{stem}.flac", dtype="int16")
-        about = json.loads((builtin / f"{stem}.json").read_text(encoding="utf-8"))
-        track = np.load(builtin / f"{stem}.ema.npy")
+        audio, rate_hz = soundfile.read(speech / f"{stem}.flac", dtype="int16")
+        about = json.loads((speech / f"{stem}.json").read_text(encoding="utf-8"))
+        track = np.load(speech / f"{stem}.ema.npy")
         soundfile.write(raw / f"{stem}.flac", audio[: int(_SECONDS * rate_hz)], rate_hz)
         np.save(raw / f"{stem}.ema.npy", track[: int(_SECONDS * about["ema_rate_hz"])])
         about["phones"] = [phone for phone in about["phones"] if phone[2] < _SECONDS]

@@ -1,6 +1,6 @@
 """Code that is changed to do the same does the same: what the command lines do is what ``golden.json`` says.
 
-``record.py`` runs them on a small part of the built-in corpus (25 s of processor time). Where a difference is meant,
+``record.py`` runs them on a part of ``tests/speech`` (25 s of processor time). Where a difference is meant,
 the recording is renewed, and its diff is read before it is committed::
 
     python tests/golden/record.py . "$(mktemp -d)" tests/golden/golden.json --portable
