@@ -1,0 +1,1 @@
+"""Speech of virtual vocal tracts: from text, or from movements that belong to no language, to audio and articulation."""
