@@ -1,0 +1,102 @@
+"""Anatomies: JD3's speaker file, scaled part by part."""
+
+import hashlib
+import os
+import tempfile
+import xml.etree.ElementTree as xml
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vocaltract.errors import VocalTractError
+from vocaltract.speakers import jd3
+from vocaltract.states import TRACT
+
+
+@dataclass(frozen=True)
+class Anatomy:
+    """Sizes relative to JD3's; see ``speakers.toml``."""
+
+    oral: float
+    pharynx: float
+    depth: float
+    palate: float
+    teeth: float
+    lips: float
+    fulcrum: float
+    glottis: float
+
+    @classmethod
+    def from_description(cls, entry: Mapping[str, Any]) -> "Anatomy":
+        """Take the sizes from among the entries of a speaker's description."""
+        return cls(**{name: float(entry[name]) for name in cls.__dataclass_fields__})
+
+
+ORAL = ("JX", "LP", "LD", "TCX", "TCY", "TTX", "TTY", "TBX", "TBY", "TRX")
+PHARYNGEAL = ("HY", "TRY")
+
+
+def factors(build: Anatomy) -> np.ndarray:
+    """By how much each tract parameter is scaled, (19,); VO is an area, tongue sides stay, see ``scaled``."""
+    values = dict.fromkeys(TRACT, 1.0)
+    values |= dict.fromkeys(ORAL, build.oral) | dict.fromkeys(PHARYNGEAL, build.pharynx)
+    return np.array([values[name] for name in TRACT])
+
+
+def scaled(states: np.ndarray, build: Anatomy) -> np.ndarray:
+    """Tract states (..., 19) of JD3's, moved to another anatomy."""
+    return states * factors(build)
+
+
+def written(name: str, build: Anatomy, f0_hz: float) -> Path:
+    """Write the speaker's file to the cache folder: whole or not at all, the same bytes every time."""
+    text = xml.tostring(build_document(build, f0_hz).getroot(), encoding="unicode").encode("ascii")
+    file = cache_folder() / f"{name}-{hashlib.sha256(text).hexdigest()[:16]}.speaker"
+    if not file.is_file() or file.read_bytes() != text:
+        _write_atomically(file, text)
+    return file
+
+
+def build_document(build: Anatomy, f0_hz: float) -> xml.ElementTree:
+    """JD3's file for another anatomy."""
+    return jd3.document()
+
+
+def cache_folder() -> Path:
+    """Where speaker files are kept: ``$VOCALTRACT_CACHE``, or else ``vocaltract`` in the user's cache folder."""
+    default = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "vocaltract"
+    folder = Path(os.environ.get("VOCALTRACT_CACHE", default))
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def _write_atomically(file: Path, content: bytes) -> None:
+    handle, temporary = tempfile.mkstemp(dir=file.parent, prefix=file.name)
+    with os.fdopen(handle, "wb") as stream:
+        stream.write(content)
+    Path(temporary).replace(file)
+
+
+def validate(file: Path) -> None:
+    """Raise VocalTractError unless a speaker file is complete; a bad one would abort the process."""
+    try:
+        tree = jd3.document(file)
+    except (OSError, xml.ParseError) as error:
+        raise VocalTractError(
+            f"Cannot read the speaker file {file}: {error}. Delete it; it will be written again."
+        ) from error
+    low, high = jd3.limits(tree).T
+    if not (low < high).all() or not jd3.shapes(tree) or not jd3.glottis_shapes(tree):
+        raise VocalTractError(f"The speaker file {file} is incomplete. Delete it; it will be written again.")
+
+
+def palate_mm(file: Path) -> np.ndarray:
+    """Midline of the hard palate in the tract's coordinates from front to back, (point, 2) mm."""
+    points = jd3.document(file).find("./vocal_tract_model/anatomy/palate")
+    if points is None:
+        raise VocalTractError(f"The speaker file {file} has no palate.")
+    rows = [(float(p.get("x", "nan")), float(p.get("palate_height", "nan"))) for p in points]
+    return 10.0 * np.array(rows[::-1])
