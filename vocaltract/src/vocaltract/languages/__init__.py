@@ -1,0 +1,33 @@
+"""Languages: texts, phones, inventories."""
+
+from vocaltract.errors import VocalTractError
+from vocaltract.languages.speech import say
+from vocaltract.spoken import Spoken
+
+from .texts import Sentence, texts
+
+LANGUAGES = ("en", "it", "de", "es", "nl", "zh", "fi", "hi")
+"""ISO 639-1; see ``docs/virtual_corpus.md`` on why these."""
+
+
+def speak(text: str, language: str) -> Spoken:
+    """Phones of a text with their times, the first at 0 s.
+
+    Parameters
+    ----------
+    text
+        One sentence: orthography; pinyin with tone numbers in Mandarin (``Sentence.spoken``).
+    language
+        One of ``LANGUAGES``.
+
+    Raises
+    ------
+    VocalTractError
+        For an unknown language, syllable or symbol; the message names it.
+    """
+    if language not in LANGUAGES:
+        raise VocalTractError(f"language {language!r} is none of {', '.join(LANGUAGES)}")
+    return say(text, language)
+
+
+__all__ = ["LANGUAGES", "Sentence", "speak", "texts"]

@@ -1,0 +1,92 @@
+"""Text to phones with times in the languages of espeak-ng."""
+
+import re
+from dataclasses import replace
+
+from vocaltract.errors import VocalTractError
+from vocaltract.languages import allophones, durations, espeak, syllables, tables
+from vocaltract.languages.sounds import LONG, Sound, is_vowel
+from vocaltract.spoken import Spoken
+
+LONGEST_CLOSURE_S = 0.06
+"""Of a voiceless stop after a pause, where closure and pause are one silence."""
+GEMINATE_CLOSURE_S = 0.1
+"""Silence before a stop from which on espeak has made it long itself."""
+VOWEL_SHARE = 0.6
+"""Of a vowel's part in the time of a symbol that stands for a vowel and a consonant."""
+
+
+def say(text: str, language: str) -> Spoken:
+    """Phones of a text by espeak-ng.
+
+    Parameters
+    ----------
+    text
+        One sentence, in the language's orthography.
+    language
+        One that has a table in ``tables/``.
+
+    Raises
+    ------
+    VocalTractError
+        If espeak-ng has a symbol that the table lacks (names symbol, word and language), or says nothing.
+    """
+    table = tables.load(language)
+    sounds = _sounds(espeak.events(text, table.voice, table.rate_wpm), table, text)
+    if not sounds:
+        raise VocalTractError(f"no phones in {text!r} ({language})")
+    for rule in allophones.BEFORE_SYLLABLES.get(language, ()):
+        rule(sounds)
+    syllables.number(sounds, table.onsets, table.never_onsets)
+    for rule in allophones.AFTER_SYLLABLES.get(language, ()):
+        rule(sounds)
+    return Spoken(text, language, durations.phones(sounds), question="?" in text)
+
+
+def _sounds(events: tuple[espeak.Event, ...], table: tables.Table, text: str) -> list[Sound]:
+    """Events as phones: closures given to their stops, pauses as gaps, symbols in IPA."""
+    words = re.findall(r"\S+", text)
+    sounds: list[Sound] = []
+    gap = 0.0
+    for index, event in enumerate(events):
+        duration = event.end_s - event.start_s
+        if event.symbol in ("_", "_:", "_::", "_;_", "_^_"):
+            gap += duration
+            continue
+        ipa = table.ipa(event.symbol, words[min(event.word, len(words) - 1)])
+        if not ipa:
+            if sounds and not gap:
+                sounds[-1].duration_s += duration
+            continue
+        if event.symbol == "_!" and index + 1 < len(events):
+            event = replace(event, word=events[index + 1].word)  # noqa: PLW2901 - it belongs to the vowel after it
+        closure = _closure(ipa[0], event, sounds, gap)
+        if closure and sounds and not gap:
+            sounds[-1].duration_s -= closure
+        gap = max(gap - closure, 0.0)
+        sounds += _split(ipa, event, duration + closure, gap if sounds else 0.0, closure)
+        gap = 0.0
+    return sounds
+
+
+def _closure(ipa: str, event: espeak.Event, sounds: list[Sound], gap: float) -> float:
+    """Silence before the event that is the stop's own, in seconds."""
+    if ipa[0] not in "ptkʈcqʔ":
+        return 0.0
+    return min(event.silent_s, LONGEST_CLOSURE_S) if gap or not sounds else event.silent_s
+
+
+def _split(ipa: tuple[str, ...], event: espeak.Event, duration_s: float, gap_s: float, closure_s: float) -> list[Sound]:
+    """One symbol's phones: stress on the vowel, time by ``VOWEL_SHARE``, length on the last."""
+    weights = [VOWEL_SHARE if is_vowel(phone) else 1 - VOWEL_SHARE for phone in ipa]
+    parts = []
+    for phone, weight in zip(ipa, weights, strict=True):
+        stress = event.stress if is_vowel(phone) and not any(part.stress for part in parts) else 0
+        parts.append(Sound(phone, duration_s * weight / sum(weights), stress=stress, word=event.word))
+    parts[0].gap_s = gap_s
+    last = parts[-1]
+    if event.long and not last.is_long:
+        if not last.is_vowel and closure_s < GEMINATE_CLOSURE_S:
+            last.duration_s *= allophones.LONG_FACTOR
+        last.ipa += LONG
+    return parts
