@@ -4,46 +4,14 @@ import hashlib
 import os
 import tempfile
 import xml.etree.ElementTree as xml
-from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from vocaltract.errors import VocalTractError
 from vocaltract.speakers import jd3
-from vocaltract.states import TRACT
-
-
-@dataclass(frozen=True)
-class Anatomy:
-    """Sizes relative to JD3's; see ``speakers.toml``."""
-
-    oral: float
-    pharynx: float
-    depth: float
-    palate: float
-    teeth: float
-    lips: float
-    fulcrum: float
-    glottis: float
-
-    @classmethod
-    def from_description(cls, entry: Mapping[str, Any]) -> "Anatomy":
-        """Take the sizes from among the entries of a speaker's description."""
-        return cls(**{name: float(entry[name]) for name in cls.__dataclass_fields__})
-
-
-ORAL = ("JX", "LP", "LD", "TCX", "TCY", "TTX", "TTY", "TBX", "TBY", "TRX")
-PHARYNGEAL = ("HY", "TRY")
-
-
-def factors(build: Anatomy) -> np.ndarray:
-    """By how much each tract parameter is scaled, (19,); VO is an area, tongue sides stay, see ``scaled``."""
-    values = dict.fromkeys(TRACT, 1.0)
-    values |= dict.fromkeys(ORAL, build.oral) | dict.fromkeys(PHARYNGEAL, build.pharynx)
-    return np.array([values[name] for name in TRACT])
+from vocaltract.speakers.scaling import build_document, factors
+from vocaltract.speakers.sizes import Anatomy
 
 
 def scaled(states: np.ndarray, build: Anatomy) -> np.ndarray:
@@ -58,11 +26,6 @@ def written(name: str, build: Anatomy, f0_hz: float) -> Path:
     if not file.is_file() or file.read_bytes() != text:
         _write_atomically(file, text)
     return file
-
-
-def build_document(build: Anatomy, f0_hz: float) -> xml.ElementTree:
-    """JD3's file for another anatomy."""
-    return jd3.document()
 
 
 def cache_folder() -> Path:

@@ -12,8 +12,8 @@ import numpy as np
 
 from vocaltract.errors import VocalTractError
 from vocaltract.speakers import anatomy, jd3, voice
-from vocaltract.speakers.anatomy import Anatomy
 from vocaltract.speakers.shapes import Shapes, consonants, vowels
+from vocaltract.speakers.sizes import Anatomy
 
 SPEAKERS = ("m1", "m2", "m3", "f1", "f2", "f3", "c1", "c2")
 
