@@ -1,10 +1,9 @@
 """Languages: texts, phones, inventories."""
 
 from vocaltract.errors import VocalTractError
-from vocaltract.languages.speech import say
+from vocaltract.languages import mandarin, speech
+from vocaltract.languages.texts import Sentence, texts
 from vocaltract.spoken import Spoken
-
-from .texts import Sentence, texts
 
 LANGUAGES = ("en", "it", "de", "es", "nl", "zh", "fi", "hi")
 """ISO 639-1; see ``docs/virtual_corpus.md`` on why these."""
@@ -27,7 +26,7 @@ def speak(text: str, language: str) -> Spoken:
     """
     if language not in LANGUAGES:
         raise VocalTractError(f"language {language!r} is none of {', '.join(LANGUAGES)}")
-    return say(text, language)
+    return mandarin.say(text) if language == "zh" else speech.say(text, language)
 
 
 __all__ = ["LANGUAGES", "Sentence", "speak", "texts"]

@@ -81,7 +81,11 @@ def german_dorsal(sounds: list[Sound]) -> None:
 def dutch_palatals(sounds: list[Sound]) -> None:
     """``t j`` and ``n j`` within a word are palatal: *katje*, *oranje* (Gussenhoven 1992)."""
     for pair, palatal in ((("t", "j"), "c"), (("n", "j"), "ɲ")):
-        _merge(sounds, lambda first, second, pair=pair: (first.ipa, second.ipa) == pair, lambda first, palatal=palatal: palatal)
+        _merge(
+            sounds,
+            lambda first, second, pair=pair: (first.ipa, second.ipa) == pair,
+            lambda first, palatal=palatal: palatal,
+        )
 
 
 def dutch_w(sounds: list[Sound]) -> None:
@@ -95,7 +99,9 @@ def dutch_w(sounds: list[Sound]) -> None:
 def geminates(sounds: list[Sound]) -> None:
     """Two equal consonants of one word are a long one: *bella* (Italian), *pullo* (Finnish)."""
     _merge(
-        sounds, lambda first, second: not first.is_vowel and first.short == second.short, lambda first: first.short + LONG
+        sounds,
+        lambda first, second: not first.is_vowel and first.short == second.short,
+        lambda first: first.short + LONG,
     )
 
 
@@ -103,7 +109,13 @@ def italian_inherent_length(sounds: list[Sound]) -> None:
     """``ʎ ɲ ʃ ts dz`` between vowels are long: *figlio* (Rogers, d'Arcangeli 2004)."""
     for index, sound in enumerate(sounds):
         before, after = preceding(sounds, index), following(sounds, index)
-        if sound.ipa in ("ʎ", "ɲ", "ʃ", "ts", "dz") and before and before.is_vowel and after and (after.is_vowel or after.ipa in "jw"):
+        if (
+            sound.ipa in ("ʎ", "ɲ", "ʃ", "ts", "dz")
+            and before
+            and before.is_vowel
+            and after
+            and (after.is_vowel or after.ipa in "jw")
+        ):
             sound.ipa += LONG
             sound.duration_s *= LONG_FACTOR
 
@@ -164,7 +176,12 @@ def finnish_h(sounds: list[Sound]) -> None:
             sound.ipa = "ɦ"
 
 
-def _merge(sounds: list[Sound], fits: Callable[[Sound, Sound], bool], becomes: Callable[[Sound], str], across_words: bool = False) -> None:
+def _merge(
+    sounds: list[Sound],
+    fits: Callable[[Sound, Sound], bool],
+    becomes: Callable[[Sound], str],
+    across_words: bool = False,
+) -> None:
     """Make one phone of every two neighbours that ``fits``, as long as both together."""
     index = 0
     while index + 1 < len(sounds):
@@ -188,5 +205,7 @@ BEFORE_SYLLABLES: Mapping[str, tuple[Rule, ...]] = MappingProxyType(
         "hi": (nasal_place,),
     }
 )
-AFTER_SYLLABLES: Mapping[str, tuple[Rule, ...]] = MappingProxyType({"en": (aspiration, flap, dark_l), "de": (aspiration,)})
+AFTER_SYLLABLES: Mapping[str, tuple[Rule, ...]] = MappingProxyType(
+    {"en": (aspiration, flap, dark_l), "de": (aspiration,)}
+)
 """Rules that need syllables."""

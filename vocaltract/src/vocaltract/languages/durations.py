@@ -3,7 +3,15 @@
 from vocaltract.languages.sounds import Sound
 from vocaltract.spoken import Phone
 
-MINIMUM_S = {"vowel": 0.040, "reduced": 0.030, "tap": 0.022, "glide": 0.030, "stop": 0.045, "aspirated": 0.060, "long": 0.110}
+MINIMUM_S = {
+    "vowel": 0.040,
+    "reduced": 0.030,
+    "tap": 0.022,
+    "glide": 0.030,
+    "stop": 0.045,
+    "aspirated": 0.060,
+    "long": 0.110,
+}
 """Below these, movements of the synthesiser would not arrive; the shortest phones of read speech are about as long (Klatt 1976)."""
 OTHER_S = 0.045
 

@@ -157,7 +157,9 @@ def events(text: str, voice: str, rate_wpm: int) -> tuple[Event, ...]:
         symbol, stress = _stress(marks[index][2])
         word = max(int(words[index]), 0)
         silent = _silent_samples(samples, start) / engine.audio_hz
-        found.append(Event(symbol, stress, start / engine.audio_hz, ends[count] / engine.audio_hz, silent, word, long[count]))
+        found.append(
+            Event(symbol, stress, start / engine.audio_hz, ends[count] / engine.audio_hz, silent, word, long[count])
+        )
     if not found:
         raise VocalTractError(f"espeak-ng says nothing for {text!r} in the voice {voice!r}")
     return tuple(found)

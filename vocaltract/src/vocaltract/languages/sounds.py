@@ -4,7 +4,18 @@ from dataclasses import dataclass
 
 VOWELS = frozenset("iɪeɛæaɑʌɔoʊuyʏøœəɐɨɤɚɜɿʅ")
 VOICELESS_STOPS = frozenset({"p", "t", "k", "t̪", "ʈ", "c", "q"})
-OBSTRUENT_PAIRS = {"b": "p", "d": "t", "ɡ": "k", "v": "f", "z": "s", "ʒ": "ʃ", "ɣ": "x", "dʒ": "tʃ", "dz": "ts", "ð": "θ"}
+OBSTRUENT_PAIRS = {
+    "b": "p",
+    "d": "t",
+    "ɡ": "k",
+    "v": "f",
+    "z": "s",
+    "ʒ": "ʃ",
+    "ɣ": "x",
+    "dʒ": "tʃ",
+    "dz": "ts",
+    "ð": "θ",
+}
 """Voiced obstruents and their voiceless partners."""
 LONG = "ː"
 

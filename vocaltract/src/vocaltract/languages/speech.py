@@ -59,7 +59,7 @@ def _sounds(events: tuple[espeak.Event, ...], table: tables.Table, text: str) ->
                 sounds[-1].duration_s += duration
             continue
         if event.symbol == "_!" and index + 1 < len(events):
-            event = replace(event, word=events[index + 1].word)  # noqa: PLW2901 - it belongs to the vowel after it
+            event = replace(event, word=events[index + 1].word)
         closure = _closure(ipa[0], event, sounds, gap)
         if closure and sounds and not gap:
             sounds[-1].duration_s -= closure

@@ -31,7 +31,9 @@ def number(sounds: list[Sound], onsets: frozenset[tuple[str, ...]], never: froze
         start = end
 
 
-def _onset(sounds: list[Sound], start: int, nucleus: int, onsets: frozenset[tuple[str, ...]], never: frozenset[str]) -> int:
+def _onset(
+    sounds: list[Sound], start: int, nucleus: int, onsets: frozenset[tuple[str, ...]], never: frozenset[str]
+) -> int:
     """Index where the syllable of ``nucleus`` begins, among its consonants from ``start`` on."""
     for index in range(start, nucleus + 1):
         if sounds[index].word != sounds[index - 1].word or sounds[index].gap_s > 0:

@@ -47,7 +47,9 @@ class Table:
         """
         if symbol not in self.symbols:
             file = FOLDER / f"{self.language}.toml"
-            raise VocalTractError(f"espeak-ng's symbol {symbol!r} in {word!r} has no IPA in {self.language!r}; add it to {file}")
+            raise VocalTractError(
+                f"espeak-ng's symbol {symbol!r} in {word!r} has no IPA in {self.language!r}; add it to {file}"
+            )
         return self.symbols[symbol]
 
 
