@@ -10,7 +10,7 @@ from vocaltract.spoken import Spoken
 from vocaltract.states import GLOTTIS, STATE_HZ, STATE_SAMPLES, TRACT, Movement
 from vocaltract.synthesis import aeroacoustics, sensors
 from vocaltract.synthesis.jumps import without_jumps
-from vocaltract.synthesis.knots import knots
+from vocaltract.synthesis.sampling import sampled
 
 STATES = 61
 
@@ -97,18 +97,18 @@ def test_sensors_lie_on_the_mesh_at_the_interpolated_state(speaker: speakers.Spe
     assert (read.f0_hz == 110.0).all()
 
 
-def test_lips_that_close_are_read_within_a_twentieth_of_a_millimetre_without_reading_every_frame(
+def test_lips_that_close_are_read_within_a_tenth_of_a_millimetre_without_reading_every_frame(
     speaker: speakers.Speaker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     base = moving(speaker, lips_cm=1.5)
-    base.tract[40:] = base.tract[40]
+    base.tract[50:] = base.tract[50]
     outlines, calls = vtl.get_outlines, []
     monkeypatch.setattr(sensors.vtl, "get_outlines", lambda state: calls.append(1) or outlines(state))
     exact = synthesis.articulation(base, speaker, exact=True)
     all_frames = len(calls)
     read = synthesis.articulation(base, speaker)
-    assert all_frames == len(exact.ema) > len(calls) - all_frames
-    assert np.abs(read.ema - exact.ema).max() < 0.05
+    assert len(calls) - all_frames < 0.8 * all_frames < len(exact.ema)
+    assert np.abs(read.ema - exact.ema).max() < 0.1
     assert np.ptp(exact.ema[:, synthesis.CHANNELS.index("ll_y")]) > 3.0
 
 
@@ -131,7 +131,9 @@ def test_one_frame_that_jumps_is_repaired_and_neither_its_neighbours_nor_fast_mo
     assert np.abs(repaired - smooth).max() < 0.2
 
 
-def test_knots_skip_what_stands_still_and_keep_corners() -> None:
-    curve = np.interp(np.arange(100), [0, 40, 50, 99], [0.0, 0.0, 0.01, 0.01])[:, None]
-    assert knots(curve, np.array([1e-6]), np.array([1.0])).tolist() == [0, 40, 50, 99]
-    assert len(knots(curve, np.array([1e-6]), np.array([0.005]))) > 4
+def test_a_curve_is_read_at_every_other_frame_and_beside_its_corner() -> None:
+    frames, asked = np.arange(41), []
+    curve = np.where(frames < 21, 0.002 * frames**2, 0.0)[:, None]
+    values = sampled(lambda frame: asked.append(frame) or curve[frame], len(curve), 0.01)
+    np.testing.assert_allclose(values, curve, atol=1e-12)
+    assert [frame for frame in sorted(asked) if frame % 2] == [1, 19, 21, 23, 39]

@@ -90,7 +90,5 @@ def _within(values: np.ndarray, names: tuple[str, ...], limits: np.ndarray) -> N
     wrong = ~np.isfinite(values) | (values < limits[:, 0] - _BEYOND) | (values > limits[:, 1] + _BEYOND)
     if wrong.any():
         state, parameter = np.argwhere(wrong)[0]
-        value, (low, high) = values[state, parameter], limits[parameter]
-        raise VocalTractError(
-            f"{names[parameter]} is {value:.4g} in state {state}, not within {low:.4g} to {high:.4g}."
-        )
+        name, value, (low, high) = names[parameter], values[state, parameter], limits[parameter]
+        raise VocalTractError(f"{name} is {value:.4g} in state {state}, not within {low:.4g} to {high:.4g}.")
