@@ -8,7 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import Literal, cast
 
-from ..errors import VocalTractError
+from vocaltract.errors import VocalTractError
 
 FOLDER = Path(__file__).parent / "texts"
 
