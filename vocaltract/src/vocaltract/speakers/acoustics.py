@@ -61,7 +61,7 @@ class Constriction:
     from_lips_cm: float
 
 
-NARROW_CM2 = 0.1
+NARROW_CM2 = 0.05
 
 
 def constriction(state: np.ndarray, region: str = "mouth", floor_cm2: float = 0.0) -> Constriction:

@@ -47,3 +47,33 @@ def _nearest_on_edge(point: np.ndarray, triangle: np.ndarray, i: int, j: int) ->
     result = np.zeros(3)
     result[i], result[j] = 1.0 - share, share
     return result
+
+
+ARTICULATORS = [TRACT.index(name) for name in ("JA", "LP", "LD", "TCX", "TCY", "TTX", "TTY", "TBX", "TBY")]
+
+
+def shares(around: np.ndarray, vowels: np.ndarray) -> np.ndarray:
+    """Shares of all vowels in a state, by the inverse fourth power of its distance from each (Shepard 1968).
+
+    Exactly one vowel's where the state is that vowel. Distances are those of jaw, lips and tongue, each
+    parameter divided by its spread among the vowels.
+
+    Parameters
+    ----------
+    around
+        (19,)
+    vowels
+        (vowel, 19)
+
+    Returns
+    -------
+    numpy.ndarray
+        (vowel,), with sum 1.
+    """
+    points = vowels[:, ARTICULATORS]
+    distance = np.sum(((points - around[ARTICULATORS]) / points.std(axis=0)) ** 2, axis=1)
+    nearest = int(distance.argmin())
+    if distance[nearest] < 1e-9:
+        return np.eye(len(vowels))[nearest]
+    nearness = distance**-2.0
+    return nearness / nearness.sum()

@@ -11,7 +11,7 @@ import numpy as np
 
 from vocaltract.errors import VocalTractError
 from vocaltract.speakers import jd3
-from vocaltract.speakers.context import CORNERS, weights
+from vocaltract.speakers.context import CORNERS, shares, weights
 from vocaltract.states import TRACT
 
 
@@ -51,6 +51,16 @@ def _modified(state: np.ndarray, entry: Mapping[str, Any]) -> np.ndarray:
     return np.clip(state, low, high)
 
 
+@cache
+def closing(name: str) -> np.ndarray:
+    """Give the movement that closes a consonant's constriction, (19,) for 1 cm."""
+    direction = np.zeros(len(TRACT))
+    for parameter, share in definitions()["closing"][definitions()["consonants"][name]["active"]].items():
+        direction[TRACT.index(parameter)] = share
+    direction.setflags(write=False)
+    return direction
+
+
 @dataclass(frozen=True, eq=False)
 class Shapes:
     """Targets of one speaker.
@@ -61,13 +71,19 @@ class Shapes:
         (19,) by name.
     consonants
         (3, 19) by name, around a, i and u.
+    pushes_cm
+        By consonant: how far its articulator goes on above each vowel, in the order of ``vowels``.
     glottis_shapes
         (11,) by name.
+    limits
+        (19, 2) of every tract parameter.
     """
 
     vowels: Mapping[str, np.ndarray]
     consonants: Mapping[str, np.ndarray]
+    pushes_cm: Mapping[str, np.ndarray]
     glottis_shapes: Mapping[str, np.ndarray]
+    limits: np.ndarray
 
     def vowel(self, name: str) -> np.ndarray:
         """Target of a vowel, (19,), by its quality in IPA (``"e_mid"``, ``"o_mid"`` and ``"neutral"`` beside).
@@ -79,11 +95,15 @@ class Shapes:
     def consonant(self, name: str, around: np.ndarray) -> np.ndarray:
         """Target of a consonant, (19,), in the surroundings of the vowel state ``around``, (19,).
 
-        All 19 parameters are given; those outside ``active(name)`` are JD3's in such surroundings.
+        All 19 parameters are given; those outside ``active(name)`` are JD3's in such surroundings. The
+        constriction is calibrated for the others at the vowel's own values (see ``calibration``).
         Raises VocalTractError where no such consonant is defined.
         """
-        variants = _named(self.consonants, name, "consonant")
-        return weights(around, self.corners()) @ variants
+        target = weights(around, self.corners()) @ _named(self.consonants, name, "consonant")
+        if name in self.pushes_cm:
+            nearness = shares(around, np.array(list(self.vowels.values())))
+            target = target + nearness @ self.pushes_cm[name] * closing(name)
+        return np.clip(target, *self.limits.T)
 
     def corners(self) -> np.ndarray:
         """States of a, i and u, (3, 19)."""

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from vocaltract.errors import VocalTractError
-from vocaltract.speakers import anatomy, jd3, voice
-from vocaltract.speakers.shapes import Shapes, consonants, vowels
+from vocaltract.speakers import anatomy, calibrated, jd3, voice
+from vocaltract.speakers.shapes import Shapes
 from vocaltract.speakers.sizes import Anatomy
 
 SPEAKERS = ("m1", "m2", "m3", "f1", "f2", "f3", "c1", "c2")
@@ -110,11 +110,8 @@ def load(name: str) -> Speaker:
     entry = descriptions()[name]
     build = Anatomy.from_description(entry)
     file = anatomy.written(name, build, entry["f0_hz"])
-    shapes = Shapes(
-        vowels={key: anatomy.scaled(state, build) for key, state in vowels().items()},
-        consonants={key: anatomy.scaled(states, build) for key, states in consonants().items()},
-        glottis_shapes=voice.glottis_shapes(entry["f0_hz"], build.glottis),
-    )
+    limits = jd3.limits(jd3.document(file))
+    shapes = calibrated.shapes(name, build, limits, voice.glottis_shapes(entry["f0_hz"], build.glottis))
     return Speaker(
         name=name,
         sex=entry["sex"],
@@ -125,7 +122,7 @@ def load(name: str) -> Speaker:
         rotation_deg=entry["rotation_deg"],
         origin_mm=tuple(entry["origin_mm"]),
         sensors=Sensors(entry["ribs"], {key: tuple(value) for key, value in entry["offsets_mm"].items()}),
-        limits=jd3.limits(jd3.document(file)),
+        limits=limits,
         shapes=shapes,
         file=file,
     )
