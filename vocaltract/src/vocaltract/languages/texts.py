@@ -122,9 +122,9 @@ def _split(line: str, where: str, *, pinyin: bool) -> tuple[str, str]:
 def _problem(text: str, spoken: str, set_: Set) -> str | None:
     """Say what is wrong with a sentence, if anything is."""
     if text[-1:] not in tuple(_ENDS):
-        return f"no sentence ends without one of {_ENDS}"
+        return f"the sentence has to end with one of {_ENDS}"
     if any(character.isdigit() for character in text):
-        return "digits have no one way to be read: write the number out"
+        return "digits can be read in several ways: write the number out"
     if set_ == "interventions" and any(character in _PAUSES for character in text):
         return "sentences for interventions have no pause inside"
     return None if spoken is text else _pinyin_problem(text, spoken)
