@@ -5,6 +5,7 @@ English (Ladefoged 1999), German (Kohler 1999), Italian (Rogers, d'Arcangeli 200
 Dutch (Gussenhoven 1992), Finnish (Suomi, Toivanen, Ylitalo 2008) and Hindi (Ohala 1994).
 """
 
+import unicodedata
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
@@ -12,9 +13,17 @@ from vocaltract.languages.sounds import LONG, OBSTRUENT_PAIRS, VOICELESS_STOPS, 
 
 Rule = Callable[[list[Sound]], None]
 
+NASAL_PLACES = {
+    **dict.fromkeys(("p", "b", "m", "pʰ", "bʱ"), "m"),
+    **dict.fromkeys(("t̪", "d̪", "t̪ʰ", "d̪ʱ", "θ"), "n̪"),
+    **dict.fromkeys(("ʈ", "ɖ", "ʈʰ", "ɖʱ"), "ɳ"),
+    **dict.fromkeys(("k", "ɡ", "x", "kʰ", "ɡʱ"), "ŋ"),
+}
 LONG_FACTOR = 1.7
 """Length of a geminate relative to a single consonant, where espeak does not give it (Esposito, Di Benedetto 1999: 1.6 to 2)."""
+WEAK_VOWELS = frozenset("ə ɚ i ɪ oʊ".split())
 NASALS = frozenset({"m", "n", "ŋ", "ɲ", "n̪"})
+VOICELESS = frozenset("p t k f s ʃ x ç χ ts tʃ pf".split())
 VOICED_CONSONANTS = frozenset("b d̪ d ɡ β̞ ð̞ ɣ̞ m n ɲ l ʎ r ɾ ʝ v z ɣ".split())
 
 
@@ -38,22 +47,25 @@ def dark_l(sounds: list[Sound]) -> None:
 
 def single_rhotic(sounds: list[Sound]) -> None:
     """The ``ɹ`` of a rhotic vowel and the one that espeak writes after it are one."""
-    _merge(sounds, lambda first, second: first.ipa == second.ipa == "ɹ", lambda first: first.ipa, across_words=True)
+    _merge(sounds, lambda first, second: first.ipa == second.ipa == "ɹ", lambda first: first.ipa)
 
 
 def flap(sounds: list[Sound]) -> None:
-    """American ``t`` and ``d`` between a vowel and an unstressed vowel of the same word are tapped."""
+    """American ``t`` and ``d`` after a vowel or ``ɹ`` and before a weak vowel of the same word are tapped, not before ``ən``."""
     for index, sound in enumerate(sounds):
         before, after = preceding(sounds, index), following(sounds, index)
-        if sound.ipa == "d" and before and before.is_vowel and after and after.is_vowel and not after.stress:
+        if sound.ipa not in ("t", "d") or not before or not after or not (before.is_vowel or before.ipa == "ɹ"):
+            continue
+        nasal = following(sounds, index + 1)
+        if after.ipa in WEAK_VOWELS and not after.stress and not (after.ipa == "ə" and nasal and nasal.ipa in ("n", "m")):
             sound.ipa = "ɾ"
 
 
 def final_devoicing(sounds: list[Sound]) -> None:
-    """Obstruents at the end of a word are voiceless (German, Dutch)."""
+    """Obstruents at the end of a word and before voiceless ones are voiceless (German, Dutch)."""
     for index, sound in enumerate(sounds):
         after = following(sounds, index)
-        if sound.ipa in OBSTRUENT_PAIRS and (after is None or not (after.is_vowel or after.ipa in VOICED_CONSONANTS)):
+        if sound.ipa in OBSTRUENT_PAIRS and (after is None or after.short in VOICELESS):
             sound.ipa = OBSTRUENT_PAIRS[sound.ipa]
 
 
@@ -67,7 +79,7 @@ def german_r(sounds: list[Sound]) -> None:
     for index, sound in enumerate(sounds):
         before, after = preceding(sounds, index), following(sounds, index)
         if sound.ipa == "ʁ" and before and before.is_vowel and before.is_long and not (after and after.is_vowel):
-            sound.ipa, sound.stress = "ɐ", 0
+            sound.ipa, sound.stress, sound.syllabic = "ɐ", 0, False
 
 
 def german_dorsal(sounds: list[Sound]) -> None:
@@ -141,13 +153,20 @@ def spanish_lenition(sounds: list[Sound]) -> None:
 
 
 def nasal_place(sounds: list[Sound]) -> None:
-    """``n`` takes the place of the consonant after it, across words too; ``ŋ`` that espeak has elsewhere is ``n``."""
-    places = {"p": "m", "b": "m", "m": "m", "pʰ": "m", "bʱ": "m", "t̪": "n̪", "d̪": "n̪", "t̪ʰ": "n̪", "d̪ʱ": "n̪", "θ": "n̪"}
-    places |= {"k": "ŋ", "ɡ": "ŋ", "x": "ŋ", "kʰ": "ŋ", "ɡʱ": "ŋ", "w": "ŋ", "ʈ": "ɳ", "ɖ": "ɳ", "ʈʰ": "ɳ", "ɖʱ": "ɳ"}
+    """``n`` takes the place of the stop or fricative after it, across words too; ``ŋ`` that espeak has elsewhere is ``n``."""
+    _assimilate(sounds, in_word=False)
+
+
+def nasal_place_in_word(sounds: list[Sound]) -> None:
+    """``nasal_place`` within words only (Hindi)."""
+    _assimilate(sounds, in_word=True)
+
+
+def _assimilate(sounds: list[Sound], in_word: bool) -> None:
     for index, sound in enumerate(sounds):
-        if sound.ipa in ("n", "ŋ", "m"):
-            after = following(sounds, index, in_word=False)
-            place = places.get(after.short) if after else None
+        if sound.ipa in ("n", "ŋ"):
+            after = following(sounds, index, in_word=in_word)
+            place = NASAL_PLACES.get(after.short) if after else None
             if place or sound.ipa == "ŋ":
                 sound.ipa = place or "n"
 
@@ -158,6 +177,80 @@ def dental_l(sounds: list[Sound]) -> None:
         after = following(sounds, index, in_word=False)
         if sound.ipa == "l" and after and after.short in ("t̪", "d̪", "θ"):
             sound.ipa = "l̪"
+
+
+def romance_glides(sounds: list[Sound]) -> None:
+    """Unstressed ``i u`` next to another vowel of the word make one syllable with it (Italian, Spanish).
+
+    Between vowels and between a consonant and a vowel they are ``j w`` (*soffia*, *suona*, *fornaio*), after a vowel the second
+    half of a diphthong (*lei*, *autobus*). ``i`` before ``u`` and ``u`` before ``i`` stay (*riunione*, *costruisce*).
+    """
+    glides = {"i": "j", "u": "w"}
+    for index, sound in enumerate(sounds):
+        before, after = preceding(sounds, index), following(sounds, index)
+        if sound.ipa in glides and not sound.stress and before and after and after.is_vowel and after.ipa not in glides:
+            sound.ipa = glides[sound.ipa]
+    index = 0
+    while index + 1 < len(sounds):
+        sound, after = sounds[index], following(sounds, index)
+        if after and sound.is_vowel and sound.ipa not in glides and after.ipa in glides and not after.stress:
+            sound.ipa = sound.short + after.ipa
+            sound.duration_s += after.duration_s
+            del sounds[index + 1]
+        index += 1
+
+
+def short_vowels(sounds: list[Sound]) -> None:
+    """Vowels have no length of their own (Italian)."""
+    for sound in sounds:
+        if sound.is_vowel:
+            sound.ipa = sound.short
+
+
+def short_initials(sounds: list[Sound]) -> None:
+    """No word begins with a long consonant (Hindi)."""
+    for index, sound in enumerate(sounds):
+        if preceding(sounds, index) is None and not sound.is_vowel:
+            sound.ipa = sound.short
+
+
+def hindi_schwa(sounds: list[Sound]) -> None:
+    """``ə`` between single consonants inside a word is silent, from the right: *sunəkəɾ* ``sunkəɾ`` (Ohala 1983, VC_CV).
+
+    What is left of it is ``ɛ`` around an ``ɦ`` that no other vowel follows: *pəhnaː* ``pɛɦnaː`` (Ohala 1983).
+    """
+    for index in range(len(sounds) - 3, 1, -1):
+        sound, context = sounds[index], sounds[index - 2 : index + 3]
+        same = len(context) == 5 and len({other.word for other in context}) == 1 and not any(o.gap_s for o in context[1:])
+        shape = [other.is_vowel for other in context] == [True, False, True, False, True]
+        if same and shape and sound.ipa == "ə" and sound.stress < 2 and not any(other.is_long for other in context[1:4:2]):
+            context[1].duration_s += sound.duration_s / 3
+            context[3].duration_s += sound.duration_s / 3
+            del sounds[index]
+    for index, sound in enumerate(sounds):
+        after = following(sounds, index)
+        if sound.ipa == "ə" and after and after.ipa == "ɦ":
+            vowel = following(sounds, index + 1)
+            if vowel is None or vowel.ipa == "ə" or not vowel.is_vowel:
+                sound.ipa = "ɛ"
+                if vowel and vowel.ipa == "ə":
+                    vowel.ipa = "ɛ"
+
+
+def hindi_nasal(sounds: list[Sound]) -> None:
+    """No ``n`` between a nasal vowel and a consonant that is not a stop: *gaːv* with a nasal ``aː`` (espeak adds one)."""
+    index = 0
+    while index + 1 < len(sounds):
+        before, after = preceding(sounds, index), following(sounds, index)
+        if before and after and sounds[index].ipa == "n" and "\u0303" in _decomposed(before.ipa) and after.ipa in ("ʋ", "ɦ", "ɽ", "s"):
+            before.duration_s += sounds[index].duration_s
+            del sounds[index]
+        else:
+            index += 1
+
+
+def _decomposed(ipa: str) -> str:
+    return unicodedata.normalize("NFD", ipa)
 
 
 def spanish_z(sounds: list[Sound]) -> None:
@@ -185,7 +278,7 @@ def _merge(
     """Make one phone of every two neighbours that ``fits``, as long as both together."""
     index = 0
     while index + 1 < len(sounds):
-        after = following(sounds, index, in_word=not across_words)
+        after = following(sounds, index)
         if after and fits(sounds[index], after):
             sounds[index].ipa = becomes(sounds[index])
             sounds[index].duration_s += after.duration_s
@@ -198,14 +291,12 @@ BEFORE_SYLLABLES: Mapping[str, tuple[Rule, ...]] = MappingProxyType(
     {
         "en": (single_rhotic,),
         "de": (german_affricate, german_r, german_dorsal, final_devoicing),
-        "it": (geminates, italian_inherent_length, italian_tap, nasal_place),
-        "es": (nasal_place, spanish_lenition, dental_l, spanish_z),
+        "it": (short_vowels, romance_glides, geminates, italian_inherent_length, italian_tap, nasal_place),
+        "es": (romance_glides, nasal_place, spanish_lenition, dental_l, spanish_z),
         "nl": (dutch_palatals, dutch_w, final_devoicing),
-        "fi": (geminates, finnish_h),
-        "hi": (nasal_place,),
+        "fi": (geminates, finnish_h, nasal_place),
+        "hi": (geminates, short_initials, hindi_schwa, hindi_nasal, nasal_place_in_word),
     }
 )
-AFTER_SYLLABLES: Mapping[str, tuple[Rule, ...]] = MappingProxyType(
-    {"en": (aspiration, flap, dark_l), "de": (aspiration,)}
-)
+AFTER_SYLLABLES: Mapping[str, tuple[Rule, ...]] = MappingProxyType({"en": (aspiration, flap, dark_l), "de": (aspiration,)})
 """Rules that need syllables."""

@@ -1,6 +1,6 @@
 """How long phones last at least, and the times that follow."""
 
-from vocaltract.languages.sounds import Sound
+from vocaltract.languages.sounds import LONG, Sound, is_vowel
 from vocaltract.spoken import Phone
 
 MINIMUM_S = {
@@ -12,18 +12,16 @@ MINIMUM_S = {
     "aspirated": 0.060,
     "long": 0.110,
 }
-"""Below these, movements of the synthesiser would not arrive; the shortest phones of read speech are about as long (Klatt 1976)."""
+"""The shortest phones of read speech are about as long (Klatt 1976), and shorter ones would not reach their targets."""
 OTHER_S = 0.045
 
 
 def minimum_s(ipa: str) -> float:
     """Shortest duration of a phone in seconds."""
-    if ipa.endswith("ː") and ipa[0] not in "iɪeɛæaɑʌɔoʊuyʏøœəɐɨɤɚɜɿʅ":
+    if is_vowel(ipa):
+        return MINIMUM_S["reduced" if ipa in ("ə", "ɐ", "ə̃") else "vowel"]
+    if ipa.endswith(LONG):
         return MINIMUM_S["long"]
-    if ipa in ("ə", "ɐ", "ə̃"):
-        return MINIMUM_S["reduced"]
-    if ipa[0] in "iɪeɛæaɑʌɔoʊuyʏøœɨɤɚɜɿʅ":
-        return MINIMUM_S["vowel"]
     if ipa in ("ɾ", "ɽ"):
         return MINIMUM_S["tap"]
     if ipa in ("j", "w", "ɥ", "ɹ", "ʔ"):

@@ -1,5 +1,6 @@
 """Phones on their way from espeak's symbols to ``Spoken``: still to be changed."""
 
+import unicodedata
 from dataclasses import dataclass
 
 VOWELS = frozenset("iɪeɛæaɑʌɔoʊuyʏøœəɐɨɤɚɜɿʅ")
@@ -22,7 +23,7 @@ LONG = "ː"
 
 @dataclass
 class Sound:
-    """One phone. Times in seconds; ``gap_s`` is the pause before it."""
+    """One phone. Times in seconds; ``gap_s`` is the pause before it; a vowel that is not ``syllabic`` has no syllable of its own."""
 
     ipa: str
     duration_s: float
@@ -31,6 +32,7 @@ class Sound:
     word: int = 0
     syllable: int = 0
     tone: int | None = None
+    syllabic: bool = True
 
     @property
     def is_vowel(self) -> bool:
@@ -47,8 +49,8 @@ class Sound:
 
 
 def is_vowel(ipa: str) -> bool:
-    """Whether a symbol is a vowel or diphthong."""
-    return ipa[0] in VOWELS
+    """Whether a symbol is a vowel or diphthong, oral or nasal."""
+    return unicodedata.normalize("NFD", ipa)[0] in VOWELS
 
 
 def following(sounds: list[Sound], index: int, in_word: bool = True) -> Sound | None:

@@ -1,6 +1,7 @@
 """Text to phones with times in the languages of espeak-ng."""
 
 import re
+import unicodedata
 from dataclasses import replace
 
 from vocaltract.errors import VocalTractError
@@ -32,7 +33,8 @@ def say(text: str, language: str) -> Spoken:
         If espeak-ng has a symbol that the table lacks (names symbol, word and language), or says nothing.
     """
     table = tables.load(language)
-    sounds = _sounds(espeak.events(text, table.voice, table.rate_wpm), table, text)
+    spelling = re.sub(r"[^\W\d_][^\s.,;:!?।]*", lambda word: table.respelled.get(word[0], word[0]), unicodedata.normalize("NFC", text))
+    sounds = _sounds(espeak.events(spelling, table.voice, table.rate_wpm), table, spelling)
     if not sounds:
         raise VocalTractError(f"no phones in {text!r} ({language})")
     for rule in allophones.BEFORE_SYLLABLES.get(language, ()):
@@ -58,8 +60,11 @@ def _sounds(events: tuple[espeak.Event, ...], table: tables.Table, text: str) ->
             if sounds and not gap:
                 sounds[-1].duration_s += duration
             continue
-        if event.symbol == "_!" and index + 1 < len(events):
-            event = replace(event, word=events[index + 1].word)
+        if event.symbol == "_!":
+            after = events[min(index + 1, len(events) - 1)]
+            event = replace(event, word=after.word)
+            if not is_vowel((table.symbols.get(after.symbol) or "ʔ")[0]):
+                continue  # German only: a break before a consonant is no glottal stop
         closure = _closure(ipa[0], event, sounds, gap)
         if closure and sounds and not gap:
             sounds[-1].duration_s -= closure

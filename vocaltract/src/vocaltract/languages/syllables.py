@@ -17,7 +17,7 @@ def number(sounds: list[Sound], onsets: frozenset[tuple[str, ...]], never: froze
     -----
     A word without a vowel (Italian *l'*) belongs to the syllable after it.
     """
-    nuclei = [index for index, sound in enumerate(sounds) if sound.is_vowel]
+    nuclei = [index for index, sound in enumerate(sounds) if sound.is_vowel and sound.syllabic]
     if not nuclei:
         for sound in sounds:
             sound.syllable = 0

@@ -24,6 +24,8 @@ class Table:
         espeak's rate setting, fixed per language so that reading has 11 to 15 phones per second without pauses.
     symbols
         espeak's mnemonic: phones in IPA, several where the mnemonic stands for several, none where it stands for no sound.
+    respelled
+        Words that espeak reads wrongly: a spelling that it reads well.
     onsets
         Consonant sequences that may begin a syllable.
     never_onsets
@@ -34,6 +36,7 @@ class Table:
     voice: str
     rate_wpm: int
     symbols: Mapping[str, tuple[str, ...]]
+    respelled: Mapping[str, str]
     onsets: frozenset[tuple[str, ...]]
     never_onsets: frozenset[str]
 
@@ -74,4 +77,4 @@ def load(language: str) -> Table:
             symbols[symbol] = tuple(ipa.split())
     onsets = frozenset(tuple(onset.split()) for onset in content["onsets"]["clusters"])
     never = frozenset(content["onsets"]["never"].split())
-    return Table(language, content["voice"], content["rate_wpm"], symbols, onsets, never)
+    return Table(language, content["voice"], content["rate_wpm"], symbols, content.get("respelled", {}), onsets, never)
