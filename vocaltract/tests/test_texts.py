@@ -1,10 +1,13 @@
 """Sentences: what the shipped files hold, what a wrong line of a file says."""
 
+import itertools
 import unicodedata
+from collections import Counter
 from pathlib import Path
 
 import pytest
 
+from vocaltract import languages
 from vocaltract.errors import VocalTractError
 from vocaltract.languages.texts import FOLDER, letters, read, texts
 
@@ -113,3 +116,18 @@ def test_vowel_signs_tell_sentences_apart(file):
 def test_an_unknown_language_is_named():
     with pytest.raises(VocalTractError, match="'fr'"):
         texts("fr")
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_phones_are_covered(language):
+    """A phone of the inventory occurs at least twice, and once in the first twelve sentences: those that ship."""
+    spoken = [
+        [phone.ipa for phone in languages.speak(sentence.spoken, language).phones]
+        for sentence in texts(language)
+        if sentence.set == "main"
+    ]
+    counts = Counter(itertools.chain.from_iterable(spoken))
+    first = set(itertools.chain.from_iterable(spoken[:12]))
+    assert len(first & set(counts)) >= 0.95 * len(counts), set(counts) - first
+    assert sum(count >= 2 for count in counts.values()) >= 0.95 * len(counts)
+    assert sum(count for count in counts.values() if count >= 5) >= 0.97 * counts.total()
