@@ -1,5 +1,7 @@
 """Languages: texts, phones, inventories."""
 
+import numpy as np
+
 from vocaltract.errors import VocalTractError
 from vocaltract.languages import mandarin, speech
 from vocaltract.languages.texts import Sentence, texts
@@ -29,4 +31,11 @@ def speak(text: str, language: str) -> Spoken:
     return mandarin.say(text) if language == "zh" else speech.say(text, language)
 
 
-__all__ = ["LANGUAGES", "Sentence", "speak", "texts"]
+def reordered(random: np.random.Generator, seconds: float) -> Spoken:
+    """Known phones in orders that no language has; see ``reordering.reordered``."""
+    from vocaltract.languages import reordering  # it speaks every language's texts, so it needs this module first
+
+    return reordering.reordered(random, seconds)
+
+
+__all__ = ["LANGUAGES", "Sentence", "reordered", "speak", "texts"]

@@ -190,11 +190,14 @@ def romance_glides(sounds: list[Sound]) -> None:
         before, after = preceding(sounds, index), following(sounds, index)
         if sound.ipa in glides and not sound.stress and before and after and after.is_vowel and after.ipa not in glides:
             sound.ipa = glides[sound.ipa]
+    vowels = {"i": "i", "u": "u", "j": "i", "w": "u"}
     index = 0
     while index + 1 < len(sounds):
         sound, after = sounds[index], following(sounds, index)
-        if after and sound.is_vowel and sound.ipa not in glides and after.ipa in glides and not after.stress:
-            sound.ipa = sound.short + after.ipa
+        beyond = following(sounds, index + 1)
+        falls = after and after.ipa in vowels and not after.stress and not (beyond and beyond.is_vowel)
+        if falls and sound.is_vowel and sound.ipa not in glides:
+            sound.ipa = sound.short + vowels[after.ipa]
             sound.duration_s += after.duration_s
             del sounds[index + 1]
         index += 1

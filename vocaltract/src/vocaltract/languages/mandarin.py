@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from vocaltract.errors import VocalTractError
 from vocaltract.languages import durations
 from vocaltract.languages.sounds import Sound, is_vowel
-from vocaltract.languages.tables import FOLDER
+from vocaltract.languages.symbols import FOLDER
 from vocaltract.spoken import Spoken
 
 NEUTRAL = 5

@@ -5,7 +5,7 @@ import unicodedata
 from dataclasses import replace
 
 from vocaltract.errors import VocalTractError
-from vocaltract.languages import allophones, durations, espeak, syllables, tables
+from vocaltract.languages import allophones, durations, espeak, symbols, syllables
 from vocaltract.languages.sounds import LONG, Sound, is_vowel
 from vocaltract.spoken import Spoken
 
@@ -32,7 +32,7 @@ def say(text: str, language: str) -> Spoken:
     VocalTractError
         If espeak-ng has a symbol that the table lacks (names symbol, word and language), or says nothing.
     """
-    table = tables.load(language)
+    table = symbols.load(language)
     spelling = re.sub(r"[^\W\d_][^\s.,;:!?।]*", lambda word: table.respelled.get(word[0], word[0]), unicodedata.normalize("NFC", text))
     sounds = _sounds(espeak.events(spelling, table.voice, table.rate_wpm), table, spelling)
     if not sounds:
@@ -45,7 +45,7 @@ def say(text: str, language: str) -> Spoken:
     return Spoken(text, language, durations.phones(sounds), question="?" in text)
 
 
-def _sounds(events: tuple[espeak.Event, ...], table: tables.Table, text: str) -> list[Sound]:
+def _sounds(events: tuple[espeak.Event, ...], table: symbols.Table, text: str) -> list[Sound]:
     """Events as phones: closures given to their stops, pauses as gaps, symbols in IPA."""
     words = re.findall(r"\S+", text)
     sounds: list[Sound] = []
