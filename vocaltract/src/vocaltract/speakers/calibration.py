@@ -13,6 +13,7 @@ Run it after any change to ``shapes.toml`` or ``speakers.toml``: for ``m1`` firs
 import argparse
 import json
 import multiprocessing
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -127,12 +128,19 @@ def main() -> None:
     with context.Pool(arguments.processes, maxtasksperchild=1) as pool:
         if MODEL in names:
             found[MODEL] = pool.apply(calibrate, (MODEL, {}))
+            _write(found, arguments.out)
         others = [name for name in names if name != MODEL]
-        found |= zip(others, pool.starmap(calibrate, [(name, found[MODEL]) for name in others], 1), strict=True)
+        results = pool.imap(partial(calibrate, model=found[MODEL]), others)
+        for name, result in zip(others, results, strict=True):
+            found[name] = result
+            _write(found, arguments.out)
+
+
+def _write(found: dict[str, Any], file: Path) -> None:
     ordered = {"made_from": calibrated.sources_hash()} | {name: found[name] for name in SPEAKERS if name in found}
-    temporary = arguments.out.with_suffix(".tmp")
+    temporary = file.with_suffix(".tmp")
     temporary.write_text(json.dumps(ordered, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
-    temporary.replace(arguments.out)
+    temporary.replace(file)
 
 
 if __name__ == "__main__":

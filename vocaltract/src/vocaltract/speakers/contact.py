@@ -15,9 +15,10 @@ from vocaltract.states import TRACT
 FLOOR_CM2 = {"closure": 0.0, "trill": 0.0, "fricative": 0.15, "lateral": 0.25}
 """What the model leaves open at least: nothing in a closure, a channel in a fricative, the sides in a lateral."""
 SEALED_CM2 = 0.005
+OVERCLOSED_CM2 = 0.02
 SHORT, LONG = 0.8, 1.8
 """A contact between these shares of its goal stays as it is."""
-STEP_CM, FARTHEST_CM, BACK_CM = 0.06, 0.96, 0.3
+STEP_CM, FARTHEST_CM, BACK_CM = 0.06, 0.96, 0.6
 HALVINGS = 4
 
 
@@ -49,11 +50,16 @@ class Goal:
     active: np.ndarray
 
     def closeness(self, state: np.ndarray) -> float:
-        """Measure how close a state comes: length of contact in cm, or minus the area that is left to close."""
+        """Measure how close a state comes: length of contact in cm, or minus the area that is left to close.
+
+        Infinity where a channel is shut that should stay open.
+        """
         found = constriction(state, self.region, self.floor_cm2)
         if self.area_cm2 is not None:
             return -found.area_cm2
         open_cm2 = found.area_cm2 - self.floor_cm2
+        if open_cm2 < -OVERCLOSED_CM2:
+            return np.inf
         return found.length_cm if open_cm2 <= SEALED_CM2 else -open_cm2
 
     @property
@@ -95,7 +101,7 @@ def above(vowel: np.ndarray, target: np.ndarray, active: np.ndarray) -> np.ndarr
 def push_cm(vowel: np.ndarray, target: np.ndarray, wanted: Goal, limits: np.ndarray, size: float) -> float:
     """Find the shortest way along ``wanted.direction`` that makes the constriction above a vowel.
 
-    Steps of 0.06 cm, at most 0.96 cm on or 0.3 cm back, times the speaker's size, and then halvings between
+    Steps of 0.06 cm, at most 0.96 cm on or 0.6 cm back, times the speaker's size, and then halvings between
     the last two. Where nothing reaches the goal, the closest that there is.
     """
 
@@ -112,6 +118,8 @@ def push_cm(vowel: np.ndarray, target: np.ndarray, wanted: Goal, limits: np.ndar
     best, best_push, before = at_rest, 0.0, 0.0
     for push in steps:
         found = closeness(push)
+        if np.isinf(found):
+            break
         if found >= wanted.least:
             return _between(closeness, before, push, wanted.least)
         if found > best + 1e-6:
