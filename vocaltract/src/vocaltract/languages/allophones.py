@@ -57,7 +57,11 @@ def flap(sounds: list[Sound]) -> None:
         if sound.ipa not in ("t", "d") or not before or not after or not (before.is_vowel or before.ipa == "ɹ"):
             continue
         nasal = following(sounds, index + 1)
-        if after.ipa in WEAK_VOWELS and not after.stress and not (after.ipa == "ə" and nasal and nasal.ipa in ("n", "m")):
+        if (
+            after.ipa in WEAK_VOWELS
+            and not after.stress
+            and not (after.ipa == "ə" and nasal and nasal.ipa in ("n", "m"))
+        ):
             sound.ipa = "ɾ"
 
 
@@ -224,9 +228,17 @@ def hindi_schwa(sounds: list[Sound]) -> None:
     """
     for index in range(len(sounds) - 3, 1, -1):
         sound, context = sounds[index], sounds[index - 2 : index + 3]
-        same = len(context) == 5 and len({other.word for other in context}) == 1 and not any(o.gap_s for o in context[1:])
+        same = (
+            len(context) == 5 and len({other.word for other in context}) == 1 and not any(o.gap_s for o in context[1:])
+        )
         shape = [other.is_vowel for other in context] == [True, False, True, False, True]
-        if same and shape and sound.ipa == "ə" and sound.stress < 2 and not any(other.is_long for other in context[1:4:2]):
+        if (
+            same
+            and shape
+            and sound.ipa == "ə"
+            and sound.stress < 2
+            and not any(other.is_long for other in context[1:4:2])
+        ):
             context[1].duration_s += sound.duration_s / 3
             context[3].duration_s += sound.duration_s / 3
             del sounds[index]
@@ -245,7 +257,13 @@ def hindi_nasal(sounds: list[Sound]) -> None:
     index = 0
     while index + 1 < len(sounds):
         before, after = preceding(sounds, index), following(sounds, index)
-        if before and after and sounds[index].ipa == "n" and "\u0303" in _decomposed(before.ipa) and after.ipa in ("ʋ", "ɦ", "ɽ", "s"):
+        if (
+            before
+            and after
+            and sounds[index].ipa == "n"
+            and "\u0303" in _decomposed(before.ipa)
+            and after.ipa in ("ʋ", "ɦ", "ɽ", "s")
+        ):
             before.duration_s += sounds[index].duration_s
             del sounds[index]
         else:
@@ -298,8 +316,10 @@ BEFORE_SYLLABLES: Mapping[str, tuple[Rule, ...]] = MappingProxyType(
         "es": (romance_glides, nasal_place, spanish_lenition, dental_l, spanish_z),
         "nl": (dutch_palatals, dutch_w, final_devoicing),
         "fi": (geminates, finnish_h, nasal_place),
-        "hi": (geminates, short_initials, hindi_schwa, hindi_nasal, nasal_place_in_word),
+        "hi": (geminates, short_initials, nasal_place_in_word, hindi_schwa, hindi_nasal),
     }
 )
-AFTER_SYLLABLES: Mapping[str, tuple[Rule, ...]] = MappingProxyType({"en": (aspiration, flap, dark_l), "de": (aspiration,)})
+AFTER_SYLLABLES: Mapping[str, tuple[Rule, ...]] = MappingProxyType(
+    {"en": (aspiration, flap, dark_l), "de": (aspiration,)}
+)
 """Rules that need syllables."""

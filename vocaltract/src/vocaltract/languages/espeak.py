@@ -15,6 +15,7 @@ PHONEME_EVENTS = 0x0001
 DO_NOT_EXIT = 0x8000
 CHARACTERS_UTF8 = 1
 RATE_PARAMETER = 1
+CONSTANT_F0_HZ = 200
 END_OF_LIST, WORD, SENTENCE, PHONEME = 0, 1, 2, 7
 STRESS_MARKS = {"''": 2, "'!": 2, "'": 2, ",,": 1, ",": 1, "%%": 0, "%": 0, "=": 0}
 
@@ -79,6 +80,8 @@ class _Engine:
         self.audio_hz = self.library.espeak_Initialize(SYNCHRONOUS, 0, data, PHONEME_EVENTS | DO_NOT_EXIT)
         if self.audio_hz <= 0:
             raise VocalTractError("espeak-ng does not start; reinstall espeakng-loader")
+        # Phones end with whole periods of the voice, whose pitch flutters by a state that outlives an utterance: keep it constant.
+        self.library.espeak_ng_SetConstF0(CONSTANT_F0_HZ)
         self.library.espeak_TextToPhonemes.restype = ctypes.c_char_p
         self.marks: list[tuple[int, int, str]] = []  # (type, sample, symbol)
         self.blocks: list[np.ndarray] = []

@@ -68,7 +68,12 @@ def reordered(random: np.random.Generator, seconds: float) -> Spoken:
     while True:
         ipa = _next(random, symbols, run)
         if left == 0:
-            time, left, phrase, run = time + float(random.uniform(*PAUSE_S)), int(random.integers(*PHRASE_PHONES)), phrase + 1, []
+            time, left, phrase, run = (
+                time + float(random.uniform(*PAUSE_S)),
+                int(random.integers(*PHRASE_PHONES)),
+                phrase + 1,
+                [],
+            )
             continue
         end = round(time + max(float(random.choice(durations[ipa])), minimum_s(ipa)), 4)
         stress = int(random.integers(1, 3)) if is_vowel(ipa) and random.random() < STRESSED_SHARE else 0

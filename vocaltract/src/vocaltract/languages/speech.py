@@ -33,7 +33,9 @@ def say(text: str, language: str) -> Spoken:
         If espeak-ng has a symbol that the table lacks (names symbol, word and language), or says nothing.
     """
     table = symbols.load(language)
-    spelling = re.sub(r"[^\W\d_][^\s.,;:!?।]*", lambda word: table.respelled.get(word[0], word[0]), unicodedata.normalize("NFC", text))
+    spelling = re.sub(
+        r"[^\W\d_][^\s.,;:!?।]*", lambda word: table.respelled.get(word[0], word[0]), unicodedata.normalize("NFC", text)
+    )
     sounds = _sounds(espeak.events(spelling, table.voice, table.rate_wpm), table, spelling)
     if not sounds:
         raise VocalTractError(f"no phones in {text!r} ({language})")
