@@ -154,6 +154,7 @@ def _record(folder: Path, task: Task, settings: str) -> dict[str, object]:
         "number": task.number,
         "text": task.text,
         "spoken": task.spoken,
+        "seconds": task.seconds,
         "seed": task.seed,
         "manner": asdict(task.manner),
         "f0_base_hz": speaker.f0_hz,

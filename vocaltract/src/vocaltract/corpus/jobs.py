@@ -1,5 +1,6 @@
 """Many utterances by several processes: resumable, and the same whatever their number."""
 
+import math
 import multiprocessing
 import signal
 import sys
@@ -88,7 +89,7 @@ def _in_processes(root: Path, missing: Sequence[Task], keep: Keep, workers: int,
         return 0.0
     made_s, waiting, running = 0.0, list(reversed(missing)), dict[Future[float], Task]()
     context = multiprocessing.get_context("spawn")
-    bar = tqdm(total=round(sum(task.seconds for task in missing)), unit="s", desc="corpus", bar_format=BAR)
+    bar = tqdm(total=math.fsum(task.seconds for task in missing) + 1e-6, unit="s", desc="corpus", bar_format=BAR)
     with bar, ProcessPoolExecutor(workers, context, initializer=_ignore_interrupts) as pool:
         try:
             while waiting or running:

@@ -14,7 +14,7 @@ RANGES = {"rate": (0.85, 1.2), "coarticulation": (0.7, 1.3), "pauses": (0.7, 1.4
 STEP = 0.05
 
 OWN_VOICE = 0.85
-OTHER_VOICES = ("modal", "breathy", "pressed", "hoarse")
+OTHER_VOICES = ("breathy", "pressed", "hoarse")
 MICROPHONES = {"flat": 0.75, "headset": 0.17, "phone": 0.08}
 ROOMS = {"none": 0.6, "booth": 0.2, "office": 0.15, "hall": 0.05}
 NOISELESS = 0.45
