@@ -4,12 +4,14 @@ import numpy as np
 
 from vocaltract.errors import VocalTractError
 from vocaltract.manner import Manner
+from vocaltract.movement.consonants import add_trills, constrictions
+from vocaltract.movement.consonants import timed as closing
 from vocaltract.movement.contact import ORDER as TRACT_ORDER
 from vocaltract.movement.glottis import LIMITS, glottal_targets
 from vocaltract.movement.glottis import ORDER as GLOTTAL_ORDER
 from vocaltract.movement.phones import PHONES, gestures
 from vocaltract.movement.pitch import f0_hz
-from vocaltract.movement.score import add_trills, closures, rest, tract_targets
+from vocaltract.movement.score import closures, rest, velic, vocalic
 from vocaltract.movement.timing import silences_s, timed
 from vocaltract.movement.trajectories import FAR_S, Target, approximate
 from vocaltract.spoken import Spoken
@@ -56,9 +58,11 @@ def move(spoken: Spoken, speaker, manner: Manner, seed: int) -> Movement:
 
 
 def _tract(spoken: Spoken, speaker, manner: Manner, times_s: np.ndarray) -> np.ndarray:
-    targets, trills = tract_targets(spoken.phones, speaker, manner, times_s)
-    tract = approximate(targets, rest(speaker), times_s, TRACT_ORDER)
-    add_trills(tract, trills, times_s)
+    vowels, start = vocalic(spoken.phones, speaker, times_s[-1]), rest(speaker)
+    below = approximate(vowels, start, times_s, TRACT_ORDER)
+    consonants = constrictions(spoken.phones, below, times_s, speaker, manner)
+    tract = closing(consonants, [*vowels, *velic(spoken.phones, speaker)], start, times_s)
+    add_trills(tract, consonants, times_s)
     return tract
 
 

@@ -1,6 +1,7 @@
 """When phones are said: rate of speech, pauses and silences around a sentence."""
 
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 
@@ -56,4 +57,4 @@ def phrases(phones: tuple[Phone, ...], gap_s: float = 0.06) -> list[tuple[int, i
     """Stretches of phones between pauses of at least ``gap_s``, as (first, one past last)."""
     breaks = [k for k in range(1, len(phones)) if phones[k].start_s - phones[k - 1].end_s >= gap_s]
     edges = [0, *breaks, len(phones)]
-    return list(zip(edges[:-1], edges[1:], strict=True)) if phones else []
+    return list(pairwise(edges)) if phones else []
