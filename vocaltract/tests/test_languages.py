@@ -8,7 +8,7 @@ import pytest
 
 from vocaltract import languages
 from vocaltract.errors import VocalTractError
-from vocaltract.languages import mandarin, symbols, syllables
+from vocaltract.languages import mandarin, syllables, symbols
 from vocaltract.languages.inventory import spoken_texts
 from vocaltract.languages.sounds import Sound, is_vowel
 from vocaltract.movement.phones import PHONES
@@ -229,6 +229,7 @@ def test_other_languages_before_and_other_processes_change_nothing() -> None:
     first = languages.speak(text, "de")
     languages.speak("Hyvää päivää.", "fi")
     assert languages.speak(text, "de") == first
-    code = f"import json; from vocaltract.languages import speak; print(json.dumps([[p.ipa, p.start_s, p.end_s] for p in speak({text!r}, 'de').phones]))"
+    listed = f"[[p.ipa, p.start_s, p.end_s] for p in speak({text!r}, 'de').phones]"
+    code = f"import json; from vocaltract.languages import speak; print(json.dumps({listed}))"
     other = json.loads(subprocess.run([sys.executable, "-c", code], capture_output=True, check=True).stdout)
     assert other == [[phone.ipa, phone.start_s, phone.end_s] for phone in first.phones]

@@ -12,7 +12,7 @@ MINIMUM_S = {
     "aspirated": 0.060,
     "long": 0.110,
 }
-"""The shortest phones of read speech are about as long (Klatt 1976), and shorter ones would not reach their targets."""
+"""The shortest phones of read speech are about as long (Klatt 1976); shorter ones would miss their targets."""
 OTHER_S = 0.045
 
 
@@ -32,7 +32,7 @@ def minimum_s(ipa: str) -> float:
 
 
 def phones(sounds: list[Sound]) -> tuple[Phone, ...]:
-    """Times from durations and gaps; a phone below its minimum is lengthened and what comes after it is later."""
+    """Turn durations and gaps into times; a phone below its minimum is lengthened and all after it is later."""
     found, time = [], 0.0
     for sound in sounds:
         start = round(time + sound.gap_s, 4)

@@ -27,7 +27,7 @@ class Event:
     Attributes
     ----------
     symbol
-        espeak's mnemonic without its stress mark, such as ``"t#"``; those that begin with ``_`` are pauses and breaks.
+        espeak's mnemonic without its stress mark, such as ``"t#"``; those that begin with ``_`` are breaks.
     stress
         0, 1 (secondary) or 2 (primary).
     start_s
@@ -80,7 +80,7 @@ class _Engine:
         self.audio_hz = self.library.espeak_Initialize(SYNCHRONOUS, 0, data, PHONEME_EVENTS | DO_NOT_EXIT)
         if self.audio_hz <= 0:
             raise VocalTractError("espeak-ng does not start; reinstall espeakng-loader")
-        # Phones end with whole periods of the voice, whose pitch flutters by a state that outlives an utterance: keep it constant.
+        # Phones end with whole periods of the voice, and its flutter has a state that outlives an utterance: none here.
         self.library.espeak_ng_SetConstF0(CONSTANT_F0_HZ)
         self.library.espeak_TextToPhonemes.restype = ctypes.c_char_p
         self.marks: list[tuple[int, int, str]] = []  # (type, sample, symbol)
@@ -107,7 +107,7 @@ class _Engine:
         self.library.espeak_SetParameter(RATE_PARAMETER, rate_wpm, 0)
 
     def synthesise(self, text: str) -> tuple[list[tuple[int, int, str]], np.ndarray]:
-        """Marks (type, sample, symbol) and samples, int16."""
+        """Return marks (type, sample, symbol) and samples, int16."""
         self.marks, self.blocks = [], []
         encoded = text.encode() + b"\0"
         status = self.library.espeak_Synth(encoded, len(encoded), 0, 1, 0, CHARACTERS_UTF8, None, None)
@@ -116,7 +116,7 @@ class _Engine:
         return self.marks, np.concatenate(self.blocks) if self.blocks else np.zeros(0, np.int16)
 
     def transcribe(self, text: str) -> str:
-        """The text in mnemonics, with length marks, clauses separated by spaces."""
+        """Return the text in mnemonics, with length marks, clauses separated by spaces."""
         buffer = ctypes.create_string_buffer(text.encode())
         position = ctypes.c_void_p(ctypes.addressof(buffer))
         clauses = []
@@ -131,7 +131,7 @@ def _engine() -> _Engine:
 
 
 def events(text: str, voice: str, rate_wpm: int) -> tuple[Event, ...]:
-    """What espeak-ng says for a text.
+    """Ask espeak-ng what it says for a text.
 
     Parameters
     ----------
@@ -184,8 +184,8 @@ def _silent_samples(samples: np.ndarray, end: int) -> int:
 def _long(mnemonics: tuple[str, ...], transcription: str) -> list[bool]:
     """Which events are long: the transcription has ``:`` after them (``n'Ot:e``), the events (``n 'O t e``) have not.
 
-    Each event's symbol is looked for from where the last one was found, at most ``reach`` characters on, because espeak adds
-    a few phones (the vowel before an Italian ``r``) after it has transcribed.
+    Each event's symbol is looked for from where the last one was found, at most ``reach`` characters on, because espeak
+    adds a few phones (the vowel before an Italian ``r``) after it has transcribed.
     """
     reach, position, long = 8, 0, []
     for mnemonic in mnemonics:

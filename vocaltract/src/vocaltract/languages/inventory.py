@@ -101,7 +101,7 @@ def coverage(least: int = 3) -> list[dict[str, str | int]]:
     Returns
     -------
     list of dict
-        Language, sentences, phones in all, how many of the inventory's are at least ``least`` times there, and which are rarer.
+        Language, sentences, phones spoken, how many of the inventory are there ``least`` times, which are rarer.
     """
     rows: list[dict[str, str | int]] = []
     for language in LANGUAGES:

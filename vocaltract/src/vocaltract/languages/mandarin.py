@@ -52,7 +52,8 @@ def say(text: str) -> Spoken:
     Parameters
     ----------
     text
-        Syllables with tone numbers between spaces, without sandhi: ``"ni3 hao3, wo3 lai2 le5."``; ``v`` and ``u:`` also mean ``ü``.
+        Syllables with tone numbers between spaces, without sandhi: ``"ni3 hao3, wo3 lai2 le5."``; ``v`` and ``u:`` mean
+        ``ü`` too.
 
     Raises
     ------
@@ -122,9 +123,9 @@ def phones(spelling: str) -> tuple[str, ...]:
 def sandhi(syllables: tuple[Syllable, ...]) -> tuple[Syllable, ...]:
     """Tones as they are spoken (Chao 1968; Chen 2000).
 
-    *yi1* is tone 4 before tones 1, 2 and 3, and tone 2 before tone 4; *bu4* is tone 2 before tone 4; both are neutral between two
-    equal verbs. Every third tone of a run is tone 2 but the last. Nothing changes across punctuation, and pairs of
-    ``other_words`` in the table stay as they are.
+    *yi1* is tone 4 before tones 1, 2 and 3, and tone 2 before tone 4; *bu4* is tone 2 before tone 4; both are neutral
+    between two equal verbs. Every third tone of a run is tone 2 but the last. Nothing changes across punctuation, and
+    pairs of ``other_words`` in the table stay as they are.
     """
     spoken = list(syllables)
     for index, syllable in enumerate(syllables):

@@ -1,6 +1,7 @@
 """Babble of known phones in orders that none of the languages has."""
 
 import functools
+from itertools import pairwise
 
 import numpy as np
 
@@ -26,7 +27,7 @@ def bigrams() -> frozenset[tuple[str, str]]:
     for language in LANGUAGES:
         for spoken in spoken_texts(language):
             for phrase in phrases(spoken):
-                found |= {(first.ipa, second.ipa) for first, second in zip(phrase, phrase[1:], strict=False)}
+                found |= {(first.ipa, second.ipa) for first, second in pairwise(phrase)}
     return frozenset(found)
 
 
@@ -46,9 +47,10 @@ def _durations_s() -> dict[str, tuple[float, ...]]:
 def reordered(random: np.random.Generator, seconds: float) -> Spoken:
     """Known phones in orders that no language has.
 
-    Phones are drawn uniformly from all inventories together, so that vowels follow vowels and consonants consonants as chance
-    has it. No two neighbours are neighbours anywhere in the texts of the eight languages. Durations are drawn from those of the
-    same phone in the texts; 30 % of vowels are stressed; phrases of 15 to 35 phones end in pauses of 0.15 to 0.45 s.
+    Phones are drawn uniformly from all inventories together, so that vowels follow vowels and consonants consonants
+    as chance has it. No two neighbours are neighbours anywhere in the texts of the eight languages. Durations are
+    drawn from those of the same phone in the texts; 30 % of vowels are stressed; phrases of 15 to 35 phones end in
+    pauses of 0.15 to 0.45 s.
 
     Parameters
     ----------

@@ -1,7 +1,7 @@
-"""Rhythm of each language's texts as they are spoken here: figures from durations of vocalic and consonantal intervals.
+"""Rhythm of each language's texts as they are spoken here, from durations of vocalic and consonantal intervals.
 
-An interval is a stretch of vowels, or of consonants, without a pause inside, whatever words and syllables it spans. Glides before
-vowels count as consonants, diphthongs as vowels (Ramus, Nespor, Mehler 1999, Cognition 73).
+An interval is a stretch of vowels, or of consonants, without a pause inside, whatever words and syllables it spans.
+Glides before vowels count as consonants, diphthongs as vowels (Ramus, Nespor, Mehler 1999, Cognition 73).
 """
 
 from dataclasses import dataclass
@@ -26,9 +26,10 @@ class Rhythm:
     delta_c_ms
         ΔC: standard deviation of consonantal intervals (Ramus et al. 1999).
     npvi_v
-        nPVI-V = 100/(m-1) Σ |d_k - d_{k+1}| / ((d_k + d_{k+1}) / 2) over successive vocalic intervals (Grabe, Low 2002, eq. 2).
+        nPVI-V = 100/(m-1) Σ |d_k - d_{k+1}| / ((d_k + d_{k+1}) / 2) over successive vocalic intervals
+        (Grabe, Low 2002).
     rpvi_c_ms
-        rPVI-C = 1/(m-1) Σ |d_k - d_{k+1}| over successive consonantal intervals (Grabe, Low 2002, eq. 1).
+        rPVI-C = 1/(m-1) Σ |d_k - d_{k+1}| over successive consonantal intervals (Grabe, Low 2002).
     syllables_per_s, phones_per_s
         Over the time without pauses.
     """

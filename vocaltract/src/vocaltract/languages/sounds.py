@@ -23,7 +23,7 @@ LONG = "ː"
 
 @dataclass
 class Sound:
-    """One phone. Times in seconds; ``gap_s`` is the pause before it; a vowel that is not ``syllabic`` has no syllable of its own."""
+    """One phone; ``gap_s`` is the pause before it; a vowel that is not ``syllabic`` has no syllable of its own."""
 
     ipa: str
     duration_s: float
@@ -54,7 +54,7 @@ def is_vowel(ipa: str) -> bool:
 
 
 def following(sounds: list[Sound], index: int, in_word: bool = True) -> Sound | None:
-    """The next phone, if no pause (and, with ``in_word``, no end of word) comes before it."""
+    """Return the next phone, if no pause (and, with ``in_word``, no end of word) comes before it."""
     if index + 1 >= len(sounds):
         return None
     sound = sounds[index + 1]
@@ -62,7 +62,7 @@ def following(sounds: list[Sound], index: int, in_word: bool = True) -> Sound | 
 
 
 def preceding(sounds: list[Sound], index: int, in_word: bool = True) -> Sound | None:
-    """The phone before, if no pause (and, with ``in_word``, no start of word) lies between."""
+    """Return the phone before, if no pause (and, with ``in_word``, no start of word) lies between."""
     if index == 0 or sounds[index].gap_s > 0:
         return None
     sound = sounds[index - 1]

@@ -5,10 +5,12 @@ import unicodedata
 from dataclasses import replace
 
 from vocaltract.errors import VocalTractError
-from vocaltract.languages import allophones, durations, espeak, symbols, syllables
+from vocaltract.languages import allophones, durations, espeak, syllables, symbols
+from vocaltract.languages.rules.common import LONG_FACTOR
 from vocaltract.languages.sounds import LONG, Sound, is_vowel
 from vocaltract.spoken import Spoken
 
+WORD = r"[^\W\d_][^\s.,;:!?।]*"
 LONGEST_CLOSURE_S = 0.06
 """Of a voiceless stop after a pause, where closure and pause are one silence."""
 GEMINATE_CLOSURE_S = 0.1
@@ -33,9 +35,7 @@ def say(text: str, language: str) -> Spoken:
         If espeak-ng has a symbol that the table lacks (names symbol, word and language), or says nothing.
     """
     table = symbols.load(language)
-    spelling = re.sub(
-        r"[^\W\d_][^\s.,;:!?।]*", lambda word: table.respelled.get(word[0], word[0]), unicodedata.normalize("NFC", text)
-    )
+    spelling = re.sub(WORD, lambda word: table.respelled.get(word[0], word[0]), unicodedata.normalize("NFC", text))
     sounds = _sounds(espeak.events(spelling, table.voice, table.rate_wpm), table, spelling)
     if not sounds:
         raise VocalTractError(f"no phones in {text!r} ({language})")
@@ -94,6 +94,6 @@ def _split(ipa: tuple[str, ...], event: espeak.Event, duration_s: float, gap_s: 
     last = parts[-1]
     if event.long and not last.is_long:
         if not last.is_vowel and closure_s < GEMINATE_CLOSURE_S:
-            last.duration_s *= allophones.LONG_FACTOR
+            last.duration_s *= LONG_FACTOR
         last.ipa += LONG
     return parts

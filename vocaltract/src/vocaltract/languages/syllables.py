@@ -4,12 +4,12 @@ from vocaltract.languages.sounds import Sound
 
 
 def number(sounds: list[Sound], onsets: frozenset[tuple[str, ...]], never: frozenset[str]) -> None:
-    """Number the syllables of a sentence in place, from 0.
+    """Count the syllables of a sentence from 0, in place.
 
     Parameters
     ----------
     onsets
-        Sequences of two and more consonants that may begin a syllable. Any single consonant may, except those in ``never``.
+        Sequences of consonants that may begin a syllable. Any single consonant may, except those in ``never``.
     never
         Consonants that begin no syllable, such as ``ŋ``.
 

@@ -23,7 +23,7 @@ class Table:
     rate_wpm
         espeak's rate setting, fixed per language so that reading has 11 to 15 phones per second without pauses.
     symbols
-        espeak's mnemonic: phones in IPA, several where the mnemonic stands for several, none where it stands for no sound.
+        espeak's mnemonic: phones in IPA, several or none where it stands for several or none.
     respelled
         Words that espeak reads wrongly: a spelling that it reads well.
     onsets
