@@ -12,7 +12,7 @@ import numpy as np
 from vocaltract.manner import Manner
 from vocaltract.movement import contact
 from vocaltract.movement.phones import Gestures, gestures
-from vocaltract.movement.planes import Plane, plane
+from vocaltract.movement.planes import GROOVED_CM, Plane, plane
 from vocaltract.movement.score import constriction_s
 from vocaltract.movement.trajectories import Target, approximate
 from vocaltract.spoken import Phone
@@ -28,8 +28,9 @@ _SAFE_CM = 0.06
 """By which every closure goes beyond contact at least."""
 _TRILL_OPENING_CM = 0.12
 _VELUM = TRACT.index("VO")
-_SIDES = [TRACT.index(name) for name in ("TS1", "TS2", "TS3")]
-"""A grooved tongue leaks: after a closure the groove of a sibilant waits for the release."""
+_GROOVE = TRACT.index("TS3")
+_GROOVE_LEAD_S = 0.025
+"""By which the groove of a sibilant is there before the tongue and stays after it: without it the tongue shuts the tract."""
 _ORAL = np.array([k for k in range(len(TRACT)) if k != _VELUM])
 
 
@@ -69,10 +70,10 @@ class Constriction:
         if after_closure:
             begin = max(begin, min(self.before.finish_s, self.finish_s - 0.01))
         pace = Target(self.finish_s, self.finish_s + 8.0 * self.tau_s, self.columns, None, self.tau_s)
-        sides = np.isin(self.columns, _SIDES) & after_closure
-        later = max(begin, min(self.start_s - 0.01, self.finish_s - 0.005))
-        starts = ((~sides, begin), (sides, later))
-        parts = [Target(t, self.finish_s, self.columns[k], self.values[k], self.tau_s) for k, t in starts if k.any()]
+        grooved = np.isin(self.columns, _GROOVE) & (self.values > GROOVED_CM)
+        early = self.start_s - contact.time_to(GROOVED_CM) * self.tau_s if after_closure else begin - _GROOVE_LEAD_S
+        spans = ((~grooved, begin, self.finish_s), (grooved, early, self.finish_s + _GROOVE_LEAD_S))
+        parts = [Target(t, end, self.columns[k], self.values[k], self.tau_s) for k, t, end in spans if k.any()]
         return [pace, *parts]
 
 

@@ -22,6 +22,9 @@ from vocaltract.states import TRACT
 
 CLOSED_CM2 = 0.002
 """Area below which a tract counts as shut; VocalTractLab's smallest is 0.0001."""
+GROOVED_CM = 0.22
+"""Elevation of the tongue's sides TS3 from which the tract has a groove of at least 0.02 cm² along the tongue."""
+_TIP, _GROOVE = TRACT.index("TTY"), TRACT.index("TS3")
 _SAMPLES = 48
 _VOWELS = ("a", "i", "u", "ə", "e", "o", "ɛ", "ɔ", "y", "ɪ", "æ", "ɑ")
 _PARAMETERS = {"labial": ("LD", "LP", "JA"), "tongue": ("TTX", "TTY", "TBX", "TBY", "TCX", "TCY")}
@@ -47,8 +50,12 @@ class Plane:
     bias: float
 
     def excess(self, states: np.ndarray) -> np.ndarray:
-        """(...,) how far states (..., 19) are beyond contact; negative where they are open."""
-        return states[..., self.columns] @ self.weights - self.bias
+        """(...,) how far states (..., 19) are beyond contact; negative where they are open.
+
+        A tongue with a groove (TS3 from ``GROOVED_CM`` on) does not shut the tract, however close it comes.
+        """
+        beyond = states[..., self.columns] @ self.weights - self.bias
+        return np.minimum(beyond, GROOVED_CM - states[..., _GROOVE]) if _TIP in self.columns else beyond
 
 
 @cache
