@@ -26,7 +26,7 @@ PLACES = 6
 """Equal stretches between the larynx and the lips."""
 LARYNX_CM = 2.0
 SLOWER = 1.35
-"""Distances are longer than in speech by about as much; so is the time they take, and velocities are those of speech."""
+"""Ways are longer than in speech by about as much; so is the time they take, so that velocities are those of speech."""
 OPEN_VELUM, WIDEST_VELUM_CM2 = 0.15, 0.45
 STATES = {"": 0.6, "voiceless-fricative": 0.12, "open": 0.06, "h": 0.1, "stop": 0.04, "voiced-fricative": 0.08}
 """Of the glottis; "" is the voice itself. Together as often voiced as speech."""

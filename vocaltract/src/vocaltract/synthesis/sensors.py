@@ -75,13 +75,19 @@ def articulation(
     check(movement, speaker)
     speaker.activate()
     tract, glottis = at_rate(movement.tract, rate_hz), at_rate(movement.glottis, rate_hz)
+    ema, jumps = positions(tract, speaker, exact)
+    velum = np.maximum(tract[:, TRACT.index("VO")], 0.0)
+    smallest = _smallest_areas(tract) if constriction else None
+    return Articulation(rate_hz, ema, f0_of(glottis), velum, smallest, jumps)
+
+
+def positions(tract: np.ndarray, speaker: Speaker, exact: bool) -> tuple[np.ndarray, int]:
+    """Positions of the sensors in states of the active speaker: (frame, 12) in mm, and how many jumps were repaired."""
     tongue, jumps = without_jumps(_tongue_cm(tract, speaker))
     ema = in_frame(np.concatenate([tongue, _face_cm(tract, exact)], axis=1), speaker)
     if not np.isfinite(ema).all():
         raise VocalTractError(f"The geometry of {speaker.name} has points that are not finite.")
-    velum = np.maximum(tract[:, TRACT.index("VO")], 0.0)
-    smallest = _smallest_areas(tract) if constriction else None
-    return Articulation(rate_hz, ema, f0_of(glottis), velum, smallest, jumps)
+    return ema, jumps
 
 
 def at_rate(states: np.ndarray, rate_hz: float) -> np.ndarray:
