@@ -27,9 +27,8 @@ TIMED = {
     "tongue_body": ("TCX", "TCY"),
     "lip_aperture": ("LD",),
     "jaw": ("JX", "JA"),
-    "velum": ("VO",),
 }
-"""Parameters that come earlier or later together."""
+"""Parameters that come earlier or later together; the velum has no sensor that would show it."""
 
 
 def profile(states: int, first: int, last: int, edge: int) -> np.ndarray:

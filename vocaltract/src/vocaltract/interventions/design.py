@@ -117,15 +117,19 @@ def _windowed(
     """Change something around the middle of a phone."""
     phone = _phone(movement, phone_kind, random)
     length = round(random.uniform(*window_s) * STATE_HZ)
-    first = max(round((phone.start_s + phone.end_s) / 2 * STATE_HZ) - length // 2, 2)
-    edge = round(EDGE_S * STATE_HZ)
+    first, edge = _around(phone, length).start, round(EDGE_S * STATE_HZ)
     return Change(kind, moved, direction, amount, unit, first, first + length, edge, phone.ipa, phone_kind, seed)
 
 
 def _timing(movement: Movement, moved: str, shift_ms: float, random: np.random.Generator, seed: int) -> Change:
-    phone = _phone(movement, "consonant", random)
+    """Shift an articulator where it has much to do: at one of the three phones around which it moves most."""
     length, edge = round(TIMING_WINDOW_S * STATE_HZ), round(TIMING_EDGE_S * STATE_HZ)
-    first = max(round((phone.start_s + phone.end_s) / 2 * STATE_HZ) - length // 2, 2)
+    columns = [TRACT.index(name) for name in TIMED[moved]]
+    busy = sorted(
+        _fit(movement, "consonant"), key=lambda p: -np.ptp(movement.tract[_around(p, length)][:, columns], axis=0).sum()
+    )
+    phone = busy[random.integers(min(3, len(busy)))]
+    first = _around(phone, length).start
     return Change("timing", moved, "", shift_ms, "ms", first, first + length, edge, phone.ipa, "consonant", seed)
 
 
@@ -135,9 +139,19 @@ def _whole(movement: Movement, kind: str, amount: float | str, unit: str, seed: 
 
 def _phone(movement: Movement, phone_kind: str, random: np.random.Generator) -> Phone:
     """Draw a phone of a kind, neither at the very start nor late in the utterance."""
+    fit = _fit(movement, phone_kind)
+    return fit[random.integers(len(fit))]
+
+
+def _around(phone: Phone, length: int) -> slice:
+    first = max(round((phone.start_s + phone.end_s) / 2 * STATE_HZ) - length // 2, 2)
+    return slice(first, first + length)
+
+
+def _fit(movement: Movement, phone_kind: str) -> list[Phone]:
     phones = movement.spoken.phones
     latest = phones[0].start_s + LATEST * (phones[-1].end_s - phones[0].start_s)
     fit = [p for p in phones if gestures(p.ipa).vowel == (phone_kind == "vowel") and p.end_s < latest]
     if not fit:
         raise VocalTractError(f"There is no {phone_kind} in {movement.spoken.text!r} that could be changed.")
-    return fit[random.integers(len(fit))]
+    return fit

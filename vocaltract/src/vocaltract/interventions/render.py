@@ -21,8 +21,10 @@ from vocaltract.synthesis.recorded import RECORDED_HZ, recorded
 EMA_HZ = 100.0
 AFTER_S, FADE_S = 0.06, 0.03
 """The original is back this long after a window, faded in during the last part of it."""
-RINGING_S = 0.003
-"""By how much resampling spreads a change, both ways, above the step of 16 bits."""
+RINGING_S = 0.005
+"""Resampling spreads a change by less, above ``SPREAD``; the window fades in, and the original is back, that early."""
+SPREAD = 2
+"""Steps of 16 bits by which resampling may change what lies outside; they are set back."""
 HEADROOM = 0.6
 """Largest peak of a base, so that no change of it clips."""
 CONTEXT = 4
@@ -162,7 +164,8 @@ def _spliced(of: Base, movement: Movement, change: Change) -> np.ndarray:
         raise VocalTractError(f"The sound of {change.kind} {change.moved} differs from its base's before the window.")
     stop = min(end + after, len(raw), len(of.raw))
     back = np.clip((np.arange(stop) - (end + after - fade)) / fade, 0.0, 1.0)
-    back = 0.5 - 0.5 * np.cos(np.pi * back)
+    into = np.clip((np.arange(stop) - same) / (RINGING_S * AUDIO_HZ), 0.0, 1.0)
+    back = 0.5 - 0.5 * np.cos(np.pi * np.minimum(1.0 - into + back, 1.0))
     return np.concatenate([(1.0 - back) * raw[:stop] + back * of.raw[:stop], of.raw[stop:]])
 
 
@@ -178,10 +181,10 @@ def _pcm_of(of: Base, raw: np.ndarray) -> np.ndarray:
 def _extent(of: Base, pcm: np.ndarray, change: Change) -> tuple[int, int]:
     """First changed sample and the one after the last, which lie within the window and what is spliced after it."""
     differs = np.flatnonzero(pcm != of.pcm)
-    lowest = (change.first / STATE_HZ - RINGING_S) * RECORDED_HZ
+    lowest = change.first / STATE_HZ * RECORDED_HZ
     highest = (change.last / STATE_HZ + AFTER_S) * RECORDED_HZ
     outside = differs[(differs < lowest) | (differs > highest)]
-    if len(outside) and np.abs(pcm[outside].astype(int) - of.pcm[outside]).max() > 1:
+    if len(outside) and np.abs(pcm[outside].astype(int) - of.pcm[outside]).max() > SPREAD:
         raise VocalTractError(f"The sound of {change.kind} {change.moved} differs outside its window.")
     inside = differs[(differs >= lowest) & (differs <= highest)]
     first = int(inside[0]) if len(inside) else round(change.first / STATE_HZ * RECORDED_HZ)
