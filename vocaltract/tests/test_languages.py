@@ -8,7 +8,7 @@ import pytest
 
 from vocaltract import languages
 from vocaltract.errors import VocalTractError
-from vocaltract.languages import mandarin, syllables, symbols
+from vocaltract.languages import durations, mandarin, syllables, symbols
 from vocaltract.languages.inventory import spoken_texts
 from vocaltract.languages.sounds import Sound, is_vowel
 from vocaltract.movement.phones import PHONES
@@ -148,6 +148,14 @@ def test_reading_rate_is_human(language: str) -> None:
 def test_geminates_are_half_as_long_again_or_more(long: str, short: str, language: str) -> None:
     geminate, single = (languages.speak(word, language).phones[2] for word in (long, short))
     assert geminate.end_s - geminate.start_s > 1.5 * (single.end_s - single.start_s)
+
+
+def test_short_phones_borrow_from_the_one_before() -> None:
+    sounds = [Sound("a", 0.200), Sound("ɫ", 0.010), Sound("a", 0.045), Sound("t", 0.010)]
+    times = [(phone.start_s, phone.end_s) for phone in durations.phones(sounds)]
+    lacks = durations.minimum_s("t") - 0.010  # a vowel of 45 ms has nothing to spare
+    assert times[1] == (pytest.approx(0.210 - durations.minimum_s("ɫ")), pytest.approx(0.210))
+    assert times[3] == (pytest.approx(0.255), pytest.approx(0.265 + lacks))
 
 
 def test_stress_and_syllables() -> None:

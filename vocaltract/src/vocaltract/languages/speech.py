@@ -11,8 +11,11 @@ from vocaltract.languages.sounds import LONG, Sound, is_vowel
 from vocaltract.spoken import Spoken
 
 WORD = r"[^\W\d_][^\s.,;:!?।]*"
-LONGEST_CLOSURE_S = 0.06
-"""Of a voiceless stop after a pause, where closure and pause are one silence."""
+VOICELESS, VOICED = "ptkʈcqʔ", "bdɡɖɟ"
+LONGEST_CLOSURE_S, LONGEST_VOICED_CLOSURE_S = 0.06, 0.035
+"""Of stops after a pause, where closure and pause are one silence; espeak's own elsewhere."""
+PAUSE_FACTOR = 1.8
+"""espeak's pauses at commas are 0.12 s at these rates; readers' are 0.2 s and more (Campione, Veronis 2002)."""
 GEMINATE_CLOSURE_S = 0.1
 """Silence before a stop from which on espeak has made it long itself."""
 VOWEL_SHARE = 0.6
@@ -55,7 +58,7 @@ def _sounds(events: tuple[espeak.Event, ...], table: symbols.Table, text: str) -
     for index, event in enumerate(events):
         duration = event.end_s - event.start_s
         if event.symbol in ("_", "_:", "_::", "_;_", "_^_"):
-            gap += duration
+            gap += PAUSE_FACTOR * duration
             continue
         ipa = table.ipa(event.symbol, words[min(event.word, len(words) - 1)])
         if not ipa:
@@ -78,9 +81,11 @@ def _sounds(events: tuple[espeak.Event, ...], table: symbols.Table, text: str) -
 
 def _closure(ipa: str, event: espeak.Event, sounds: list[Sound], gap: float) -> float:
     """Silence before the event that is the stop's own, in seconds."""
-    if ipa[0] not in "ptkʈcqʔ":
+    if ipa[0] not in VOICELESS + VOICED:
         return 0.0
-    return min(event.silent_s, LONGEST_CLOSURE_S) if gap or not sounds else event.silent_s
+    if sounds and not gap:
+        return event.silent_s
+    return min(event.silent_s, LONGEST_CLOSURE_S if ipa[0] in VOICELESS else LONGEST_VOICED_CLOSURE_S)
 
 
 def _split(ipa: tuple[str, ...], event: espeak.Event, duration_s: float, gap_s: float, closure_s: float) -> list[Sound]:
