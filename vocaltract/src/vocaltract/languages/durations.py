@@ -39,8 +39,8 @@ def minimum_s(ipa: str) -> float:
 def phones(sounds: list[Sound]) -> tuple[Phone, ...]:
     """Turn durations and gaps into times.
 
-    A phone below its minimum borrows from the one before it, as far as that can spare time; what still lacks is added, so
-    that all after it is later.
+    A phone below its minimum borrows from the one before it, as far as that can spare time; what still lacks is added,
+    so that all after it is later.
     """
     found, time = [], 0.0
     borrow(sounds)
