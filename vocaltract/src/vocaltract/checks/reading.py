@@ -15,6 +15,7 @@ from vocaltract.corpus.folder import EMA_CHANNELS, MISSING
 from vocaltract.corpus.plan import Task
 from vocaltract.corpus.utterance import movement_of
 from vocaltract.errors import VocalTractError
+from vocaltract.languages import speak
 from vocaltract.manner import Manner
 from vocaltract.spoken import Phone, Spoken
 from vocaltract.states import TRACT, Movement
@@ -58,6 +59,15 @@ class Utterance:
     def phones(self) -> tuple[tuple[str, float, float], ...]:
         """(IPA, start, end) in seconds."""
         return tuple((ipa, start, end) for ipa, start, end in self.said.get("phones", ()))
+
+    @property
+    def words(self) -> list[list[tuple[str, float, float]]]:
+        """The phones of each word."""
+        words: dict[int, list[tuple[str, float, float]]] = {}
+        spoken = speak(self.record["spoken"], self.language).phones
+        for phone, timed in zip(spoken, self.phones, strict=True):
+            words.setdefault(phone.word, []).append(timed)
+        return list(words.values())
 
     @property
     def manner(self) -> Manner:

@@ -16,7 +16,8 @@ COLUMNS = {
     "velum": ("velum", "{}"),
     "vowels": ("vowels in region", "{}"),
     "s_below_vowel_db": ("s below vowel dB", "{:.1f}"),
-    "recognised": ("recognised", "{}"),
+    "sentences": ("sentences", "{}"),
+    "words": ("words", "{}"),
 }
 
 
@@ -28,15 +29,18 @@ def lines(report: Report) -> list[str]:
     for name in present:
         rows.append([name, *(_cell(report, key, name, form) for key, (_, form) in shown.items())])
     text = aligned(rows)
-    cells = {group: share for group, share in report.numbers.get("recognised", {}).items() if " " in group}
-    if cells:
-        languages = sorted({group.split()[1] for group in cells})
-        by_language = [["recognised", *languages]]
-        for name in present:
-            by_language.append([name, *(str(cells.get(f"{name} {language}", "")) for language in languages)])
-        text += ["", *aligned(by_language)]
+    for what in ("sentences", "words"):
+        text += ["", *_by_language(report, what, present)] if what in report.numbers else []
     verdict = f"{len(report.failures)} failed:" if report.failures else "Nothing failed."
     return [*text, "", verdict, *(f"  {failure}" for failure in report.failures)]
+
+
+def _by_language(report: Report, what: str, present: list[str]) -> list[str]:
+    cells = {tuple(group.split()): share for group, share in report.numbers[what].items() if " " in group}
+    languages = sorted({language for _, language in cells})
+    rows = [[f"{what} recognised", *languages]]
+    rows += [[name, *(str(cells.get((name, language), "")) for language in languages)] for name in present]
+    return aligned(rows)
 
 
 def aligned(rows: list[list[str]]) -> list[str]:
