@@ -109,3 +109,12 @@ def _crossing(place: np.ndarray, area: np.ndarray, inside: int, outside: int, li
         return float(place[inside])
     share = (limit - area[inside]) / (area[outside] - area[inside])
     return float(place[inside] + share * (place[outside] - place[inside]))
+
+
+def smallest_area_cm2(state: np.ndarray, beyond: float = 0.5 * MOUTH_FROM, until: float = 1.0) -> float:
+    """Measure the smallest area between two shares of the way from glottis to lips; by default above the larynx."""
+    from vocaltractlab_cython import get_cross_sections
+
+    sections = get_cross_sections(np.asarray(state, np.float64))
+    share = sections["positions"] / sections["positions"][-1]
+    return float(sections["areas"][(share > beyond) & (share < until)].min())

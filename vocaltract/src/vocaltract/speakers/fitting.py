@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 from scipy.optimize import least_squares
 
-from vocaltract.speakers.acoustics import MOUTH_FROM, formants_hz
+from vocaltract.speakers.acoustics import formants_hz, smallest_area_cm2
 from vocaltract.states import TRACT
 
 FREE = ("TCX", "TCY", "TTX", "TTY", "TBX", "TBY", "LP", "LD", "HX")
@@ -80,12 +80,3 @@ def _formant_errors(shape: np.ndarray, targets_hz: Sequence[float]) -> np.ndarra
 def _lack(shape: np.ndarray, least_area_cm2: float) -> float:
     narrowest = smallest_area_cm2(shape)
     return max(0.0, least_area_cm2 - narrowest) / 0.02
-
-
-def smallest_area_cm2(shape: np.ndarray) -> float:
-    """Measure the smallest cross-section from the top of the larynx to the lips."""
-    from vocaltractlab_cython import get_cross_sections
-
-    sections = get_cross_sections(shape)
-    above = sections["positions"] > 0.5 * MOUTH_FROM * sections["positions"][-1]
-    return float(sections["areas"][above].min())
