@@ -5,7 +5,8 @@ Three kinds, further and further from speech in one respect or another:
 a. *near speech*: from one posture of speech to another, drawn from all languages at random;
 b. *the whole space*: postures of the tract drawn evenly over places and degrees of constriction, whether or not any
    language uses them; never with the tongue inside a wall;
-c. *known phones in unknown orders*: no two phones follow each other as they do in any of the languages' sentences.
+c. *known phones in unknown orders*: no two phones follow each other as they do in any of the languages' sentences
+   (``languages.reordered``).
 
 In all three, articulators approach their targets as in speech (``movement.trajectories``), at intervals that give each
 parameter the speed it has in speech; there are pauses, voicing and pitch as in speech, too.
@@ -13,10 +14,12 @@ parameter the speed it has in speech; there are pauses, voicing and pitch as in 
 
 import numpy as np
 
-from vocaltract.babble import disordered, near_speech, phrases, whole_space
+from vocaltract import languages
+from vocaltract.babble import near_speech, phrases, whole_space
 from vocaltract.babble.walk import Knot, tau_s
 from vocaltract.errors import VocalTractError
 from vocaltract.manner import Manner
+from vocaltract.movement import move
 from vocaltract.speakers import Speaker
 from vocaltract.spoken import Spoken
 from vocaltract.states import STATE_HZ, Movement
@@ -26,6 +29,8 @@ __all__ = ["KINDS", "movement"]
 KINDS = ("a", "b", "c")
 SHORTEST_S = 1.0
 NO_LANGUAGE = "zxx"
+SILENCE_S = 0.43
+"""Before and after phones, on average."""
 
 
 def movement(speaker: Speaker, kind: str, seconds: float, seed: int, manner: Manner) -> Movement:
@@ -59,7 +64,7 @@ def movement(speaker: Speaker, kind: str, seconds: float, seed: int, manner: Man
         raise VocalTractError(f"Babble of {seconds:g} s: at least {SHORTEST_S:g} s, most of which is not silence.")
     random = np.random.default_rng(np.random.SeedSequence([seed, 0xBAB, KINDS.index(kind)]))
     if kind == "c":
-        return disordered.movement(speaker, seconds, seed, random, manner)
+        return move(languages.reordered(random, (seconds - SILENCE_S) * manner.rate), speaker, manner, seed)
     active = phrases.drawn(seconds, random, manner)
     draw, slower = (near_speech.knots, 1.0) if kind == "a" else (whole_space.knots, whole_space.SLOWER)
     knots: list[Knot] = [knot for phrase in active for knot in draw(speaker, phrase, random, manner)]

@@ -23,7 +23,7 @@ AFTER_S, FADE_S = 0.06, 0.03
 """The original is back this long after a window, faded in during the last part of it."""
 RINGING_S = 0.005
 """Resampling spreads a change by less, above ``SPREAD``; the window fades in, and the original is back, that early."""
-SPREAD = 2
+SPREAD = 8
 """Steps of 16 bits by which resampling may change what lies outside; they are set back."""
 HEADROOM = 0.6
 """Largest peak of a base, so that no change of it clips."""
