@@ -19,17 +19,19 @@ from typing import Any
 
 import numpy as np
 
-from vocaltract.speakers import calibrated, contact
+from vocaltract.speakers import anatomy, calibrated, contact
 from vocaltract.speakers.acoustics import formants_hz, smallest_area_cm2
 from vocaltract.speakers.context import CORNERS
 from vocaltract.speakers.fitting import FREE, fit
 from vocaltract.speakers.shapes import Shapes, definitions
+from vocaltract.speakers.shapes import vowels as defined_vowels
 from vocaltract.speakers.speaker import SPEAKERS, Speaker, load
 from vocaltract.states import TRACT
 
 MODEL = "m1"
 LOOSE = 0.04
 """Tolerance of a speaker's formants around the scaled ones, as a share."""
+RETRY_BEYOND = 0.08
 LEAST_PHARYNX_CM2, PHARYNX_UNTIL = 0.25, 0.42
 """Of a consonant's pharynx, times the square of the speaker's size, up to that share of the way to the lips."""
 CLEARING_CM, MOST_CLEARING_STEPS = 0.06, 10
@@ -47,7 +49,9 @@ def calibrate(name: str, model: dict[str, Any], known_vowels: dict[str, Any] | N
     speaker.activate()
     scale = 1.0 if name == MODEL else model["length_cm"] / length_cm(speaker)
     vowels = calibrated.scaled_vowels(speaker.anatomy)
-    changes = known_vowels["vowels"] if known_vowels else _fitted_vowels(speaker, vowels, _targets(name, model, scale))
+    changes = (
+        known_vowels["vowels"] if known_vowels else _fitted_vowels(speaker, vowels, _targets(name, model, scale), model)
+    )
     vowels |= {key: calibrated.changed(vowels[key], values) for key, values in changes.items()}
     starts = calibrated.scaled_consonants(speaker.anatomy)
     consonants = {key: _cleared(speaker, vowels, key, v) for key, v in _rhotics(speaker, vowels, starts, scale).items()}
@@ -61,10 +65,25 @@ def calibrate(name: str, model: dict[str, Any], known_vowels: dict[str, Any] | N
 
 
 def _fitted_vowels(
-    speaker: Speaker, vowels: dict[str, np.ndarray], targets_hz: dict[str, list[float]]
+    speaker: Speaker, vowels: dict[str, np.ndarray], targets_hz: dict[str, list[float]], model: dict[str, Any]
 ) -> dict[str, dict[str, float]]:
-    found = {key: calibrated.changes(vowels[key], _fitted(speaker, vowels[key], hz)) for key, hz in targets_hz.items()}
+    """Fit vowels from their definitions; where that fails, from the model's fitted shape as well."""
+    found = {}
+    for key, targets in targets_hz.items():
+        best = _fitted(speaker, vowels[key], targets)
+        if model and _error(best, targets) > RETRY_BEYOND:
+            start = anatomy.scaled(
+                calibrated.changed(defined_vowels()[key], model["vowels"].get(key, {})), speaker.anatomy
+            )
+            again = _fitted(speaker, start, targets)
+            best = again if _error(again, targets) < _error(best, targets) else best
+        found[key] = calibrated.changes(vowels[key], best)
     return {key: values for key, values in found.items() if values}
+
+
+def _error(state: np.ndarray, targets_hz: list[float]) -> float:
+    errors = np.abs(np.log(formants_hz(state, len(targets_hz)) / targets_hz))
+    return float(np.where(np.isnan(errors), np.inf, errors).max())
 
 
 def length_cm(speaker: Speaker) -> float:
