@@ -28,6 +28,8 @@ _SAFE_CM = 0.06
 """By which every closure goes beyond contact at least."""
 _TRILL_OPENING_CM = 0.12
 _VELUM = TRACT.index("VO")
+_ROOT = ("HX", "HY", "TRX", "TRY")
+"""Hyoid and root go with the tongue's body: left at an open vowel's, they would shut the pharynx as the body moves back."""
 _GROOVE = TRACT.index("TS3")
 _GROOVE_LEAD_S = 0.025
 """By which the groove of a sibilant is there before the tongue and stays after it: without it the tongue shuts the tract."""
@@ -128,7 +130,8 @@ def _shape(
     if spec.colour:
         context = 0.5 * (context + speaker.shapes.vowel(spec.colour))
     context = np.clip(neutral + manner.coarticulation * (context - neutral), *speaker.limits.T)
-    active = np.array([TRACT.index(name) for name in speaker.shapes.active(place)])
+    names = speaker.shapes.active(place)
+    active = np.array([TRACT.index(name) for name in (*names, *(_ROOT if "TCX" in names else ())) if name != "VO"])
     target = context.copy()
     target[active] += spec.strength * (speaker.shapes.consonant(place, context) - context)[active]
     if touching is not None:
