@@ -28,6 +28,8 @@ _SAFE_CM = 0.06
 """By which every closure goes beyond contact at least."""
 _TRILL_OPENING_CM = 0.12
 _VELUM = TRACT.index("VO")
+_LEADING = [TRACT.index(name) for name in ("LD", "TTY", "TCY")]
+"""Heights of lips, tip and body: neighbours that share one of them need the same articulator."""
 _ROOT = ("HX", "HY", "TRX", "TRY")
 """Hyoid and root go with the tongue's body: left at an open vowel's, they would shut the pharynx as the body moves back."""
 _GROOVE = TRACT.index("TS3")
@@ -92,7 +94,11 @@ def constrictions(
         around = below[min(middle, len(times_s) - 1)]
         for k, place in enumerate(spec.places if not spec.vowel else ()):
             new = _constriction(place, spec, spec.manner if k == 0 else "fricative", spans[k], around, speaker, manner)
-            if found and new.start_s - found[-1].end_s < 0.02 and np.intersect1d(found[-1].columns, new.columns).size:
+            if (
+                found
+                and new.start_s - found[-1].end_s < 0.02
+                and np.intersect1d(found[-1].columns, np.intersect1d(new.columns, _LEADING)).size
+            ):
                 _join(found[-1], new)
             found.append(new)
     return found
@@ -234,7 +240,8 @@ def add_trills(tract: np.ndarray, found: list[Constriction], times_s: np.ndarray
         inside = (times_s >= trill.start_s) & (times_s <= trill.end_s)
         duration = trill.end_s - trill.start_s
         phase = (times_s[inside] - trill.start_s) / duration * max(round(duration * TRILL_HZ - 0.5), 1)
-        strongest = np.argmax(np.abs(trill.contact.weights))
-        margin = np.maximum(trill.contact.excess(tract[inside]), 0.0) + _TRILL_OPENING_CM
-        depth = margin / trill.contact.weights[strongest]
-        tract[inside, trill.contact.columns[strongest]] -= depth * 0.5 * (1.0 - np.cos(2.0 * np.pi * phase))
+        weights = np.where(np.isin(trill.contact.columns, _LEADING), trill.contact.weights, 0.0)
+        highest = np.argmax(weights)
+        margin = np.maximum(trill.contact.beyond(tract[inside]), 0.0) + _TRILL_OPENING_CM
+        depth = margin / weights[highest]
+        tract[inside, trill.contact.columns[highest]] -= depth * 0.5 * (1.0 - np.cos(2.0 * np.pi * phase))

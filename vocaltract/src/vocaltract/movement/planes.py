@@ -49,12 +49,16 @@ class Plane:
     weights: np.ndarray
     bias: float
 
+    def beyond(self, states: np.ndarray) -> np.ndarray:
+        """(...,) how far states (..., 19) are on the far side of the plane, cm."""
+        return states[..., self.columns] @ self.weights - self.bias
+
     def excess(self, states: np.ndarray) -> np.ndarray:
         """(...,) how far states (..., 19) are beyond contact; negative where they are open.
 
         A tongue with a groove (TS3 from ``GROOVED_CM`` on) does not shut the tract, however close it comes.
         """
-        beyond = states[..., self.columns] @ self.weights - self.bias
+        beyond = self.beyond(states)
         return np.minimum(beyond, GROOVED_CM - states[..., _GROOVE]) if _TIP in self.columns else beyond
 
 
