@@ -60,8 +60,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     _making(babble, "of each speaker (4 as it is)")
     changed = _command(commands, "interventions", "move one articulator at a time", INTERVENTIONS, _interventions)
-    changed.add_argument("--seed", type=int, default=0, metavar="S", help="of everything that is drawn (0)")
-    changed.add_argument("--workers", type=int, default=_cores(), metavar="W", help="processes (as many as cores)")
+    changed.add_argument("--sentences", type=int, default=1, metavar="N", help="of each speaker in each language (1)")
+    _drawing(changed)
     check = _command(commands, "check", "check a corpus", CHECK, _check)
     check.add_argument("--json", type=Path, metavar="FILE", help="write the measurements to this file")
     check.add_argument(
@@ -101,9 +101,13 @@ def _command(
 def _making(parser: argparse.ArgumentParser, minutes: str) -> None:
     parser.add_argument("--speakers", nargs="+", default=(), metavar="S", help="only these: m1 m2 m3 f1 f2 f3 c1 c2")
     parser.add_argument("--minutes", type=float, metavar="M", help=minutes)
+    parser.add_argument("--motor", action="store_true", help="keep the trajectories of tract and glottis")
+    _drawing(parser)
+
+
+def _drawing(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=0, metavar="S", help="of everything that is drawn (0)")
     parser.add_argument("--workers", type=int, default=_cores(), metavar="W", help="processes (as many as cores)")
-    parser.add_argument("--motor", action="store_true", help="keep the trajectories of tract and glottis")
     parser.add_argument("--anew", action="store_true", help="remove what the folder holds from other settings")
 
 
@@ -147,7 +151,12 @@ def _made(
 def _interventions(options: argparse.Namespace, command: str) -> int:
     from vocaltract import interventions
 
-    interventions.write(options.out, seed=options.seed, workers=options.workers)
+    if options.sentences < 1:
+        raise VocalTractError(f"--sentences {options.sentences}: at least one")
+    summary = interventions.write(
+        options.out, options.seed, options.workers, sentences=options.sentences, anew=options.anew
+    )
+    print(f"{options.out}: {summary.made} base utterances made, {summary.kept} were there")
     return 0
 
 

@@ -23,7 +23,7 @@ from vocaltract.synthesis.recorded import RECORDED_HZ
 HOP, WINDOW, BINS = 320, 512, 512
 BANDS, COEFFICIENTS = 24, 13
 WARPS = (0.75, 0.85, 0.95, 1.05, 1.18, 1.32)
-CHANCE_LEVEL = 0.01
+CHANCE_LEVEL, ENOUGH = 0.01, 8
 SHORTEST_WORD = 4
 """Phones; shorter words are mostly grammar, reduced to little."""
 
@@ -68,10 +68,10 @@ def check_intelligibility(speech: Sequence[Utterance], report: Report) -> None:
 
 
 def _require(report: Report, what: str, share: Share, choices: int) -> None:
-    """Require more than chance can do, where so few could be more at all."""
-    by_chance, best = (float(binom.sf(good - 1, share.all, 1 / choices)) for good in (share.good, share.all))
+    """Require more than chance can do, where there are enough to tell."""
+    by_chance = float(binom.sf(share.good - 1, share.all, 1 / choices))
     report.require(
-        by_chance < CHANCE_LEVEL or best >= CHANCE_LEVEL,
+        share.all < ENOUGH or by_chance < CHANCE_LEVEL,
         f"{what}: {share} recognised among {choices}, which chance can do as well",
     )
 
