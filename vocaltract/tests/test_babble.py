@@ -85,8 +85,9 @@ def test_kind_a_does_not_follow_the_sequences_of_speech(speaker: speakers.Speake
 def test_postures_of_kind_b_are_within_the_walls_and_at_every_place(speaker: speakers.Speaker) -> None:
     found = whole_space.postures("m1")
     speaker.activate()
+    tongue = [TRACT.index(name) for name in ("TCX", "TCY", "TTX", "TTY", "TBX", "TBY")]
     for state in found.tract[:5]:
-        np.testing.assert_allclose(vtl.tract_state_to_limited_tract_state(state), state, atol=1e-3)
+        np.testing.assert_allclose(vtl.tract_state_to_limited_tract_state(state)[tongue], state[tongue], atol=1e-3)
     shut = {place for degree, place in found.cells if degree == 0}
     assert len(shut) >= 3 and len({place for _, place in found.cells}) >= 5
     random = np.random.default_rng(0)

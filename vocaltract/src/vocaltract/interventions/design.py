@@ -18,7 +18,7 @@ SHIFT_S = 0.04
 WINDOW_S, F0_WINDOW_S, TIMING_WINDOW_S = (0.06, 0.12), (0.12, 0.24), 0.36
 EDGE_S, TIMING_EDGE_S = 0.025, 0.12
 VOICES = ("modal", "breathy", "pressed", "hoarse", "whisper")
-LATEST = 0.72
+LATEST = 0.55
 """Windows begin in this share of an utterance: what follows has to be long enough to show that nothing else changed."""
 PHONE_KINDS = ("vowel", "consonant")
 
