@@ -6,7 +6,6 @@ from functools import cache
 
 import numpy as np
 import pytest
-
 from vocaltract import speakers
 from vocaltract.errors import VocalTractError
 from vocaltract.speakers import anatomy, calibrated, contact, context, jd3, scaling
@@ -23,7 +22,7 @@ CHECKED_CONSONANTS = (
 
 
 def measured(name: str) -> dict:
-    """What a speaker's tract does, measured in a process of its own, since the synthesiser holds one speaker."""
+    """Measure what a speaker's tract does, in a process of its own, since the synthesiser holds one speaker."""
     speaker = speakers.load(name)
     speaker.activate()
     shapes = speaker.shapes

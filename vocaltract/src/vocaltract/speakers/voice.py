@@ -9,6 +9,8 @@ LUNG_PRESSURE_DPA = 8000.0
 SMALL_TRACT_PRESSURE = 1.6
 """Lung pressure in voiceless fricatives of the smallest tract, relative to JD3's: noise grows with flow cubed."""
 
+WIDEST_CHINK_CM2 = 0.25
+
 FROM_JD3 = (
     *("modal", "breathy", "pressed", "hoarse", "whisper", "stop", "h"),
     *("voiced-plosive", "voiceless-plosive", "voiced-fricative", "voiceless-fricative"),
@@ -27,9 +29,17 @@ def glottis_shapes(f0_hz: float, size: float) -> dict[str, np.ndarray]:
     _set(shapes["open"], XB=0.12, XT=0.12, CA=0.15)
     for state in shapes.values():
         _set(state, F0=f0_hz, PR=LUNG_PRESSURE_DPA)
-    small = np.clip((1.0 - size) / 0.5, 0.0, 1.0)
-    _set(shapes["voiceless-fricative"], PR=LUNG_PRESSURE_DPA * (1.0 + (SMALL_TRACT_PRESSURE - 1.0) * small))
+    _open_wider(shapes["voiceless-fricative"], size)
     return shapes
+
+
+def _open_wider(fricative: np.ndarray, size: float) -> None:
+    """Give short folds nearly the flow of long ones: the noise of a fricative grows with the cube of it."""
+    small = np.clip((1.0 - size) / 0.5, 0.0, 1.0)
+    values = dict(zip(GLOTTIS, fricative, strict=True))
+    width = min(size, 1.0) ** -0.7
+    _set(fricative, XB=width * values["XB"], XT=width * values["XT"], CA=min(width**2 * values["CA"], WIDEST_CHINK_CM2))
+    _set(fricative, PR=LUNG_PRESSURE_DPA * (1.0 + (SMALL_TRACT_PRESSURE - 1.0) * small))
 
 
 def _set(state: np.ndarray, **values: float) -> None:
