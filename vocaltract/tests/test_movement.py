@@ -24,7 +24,7 @@ MODAL = Manner()
 
 
 def sentence(*phones: tuple, language: str = "en", question: bool = False) -> Spoken:
-    """Phones as (ipa, duration in seconds, further fields of Phone), one after another; ``(None, duration)`` is a pause."""
+    """Phones as (ipa, seconds, further fields of Phone), one after another; ``(None, seconds)`` is a pause."""
     found, now = [], 0.0
     for number, (ipa, duration, *fields) in enumerate(phones):
         if ipa is not None:
@@ -63,7 +63,7 @@ def test_every_symbol_of_the_inventories_is_there():
 
 @pytest.mark.parametrize("symbol", ["", "ǃ", "ab", "tt", "mʰ", "ʰ", "aɪu", "t "])
 def test_an_unknown_symbol_is_named(symbol):
-    with pytest.raises(VocalTractError, match="none of movement.phones"):
+    with pytest.raises(VocalTractError, match="is none of"):
         parse(symbol)
 
 

@@ -20,7 +20,7 @@ from vocaltract.states import GLOTTIS, STATE_HZ, TRACT, Movement
 __all__ = ["PHONES", "check", "closures", "gestures", "move"]
 
 _OVERSHOOT = 0.02
-"""Share of a parameter's range by which a change of time constant may carry it beyond a limit before that is an error."""
+"""Share of a parameter's range by which a change of pace may carry it beyond a limit before that is an error."""
 
 
 def move(spoken: Spoken, speaker, manner: Manner, seed: int) -> Movement:
@@ -39,7 +39,8 @@ def move(spoken: Spoken, speaker, manner: Manner, seed: int) -> Movement:
 
     Returns
     -------
-    Movement, whose ``spoken`` has the times at which things happen: closures begin and end at the labels of their phones.
+    Movement, whose ``spoken`` has the times at which things happen: closures begin and end at
+    the labels of their phones.
 
     Raises
     ------

@@ -1,6 +1,6 @@
 """Consonants above the vowels: constrictions that begin and end when the labels say so.
 
-A closure has to begin before its label, by as much as its articulator needs to come from wherever it is to contact. That
+The gesture of a closure has to begin before its label, by as much as its articulator needs to come to contact. That
 depends on the neighbours, so the gestures are timed in rounds: let the tract move, see when each closure crosses its
 plane of contact (``planes``), and move the gesture's start and end by the error.
 """
@@ -31,10 +31,10 @@ _VELUM = TRACT.index("VO")
 _LEADING = [TRACT.index(name) for name in ("LD", "TTY", "TCY")]
 """Heights of lips, tip and body: neighbours that share one of them need the same articulator."""
 _ROOT = ("HX", "HY", "TRX", "TRY")
-"""Hyoid and root go with the tongue's body: left at an open vowel's, they would shut the pharynx as the body moves back."""
+"""Hyoid and root go with the tongue's body: left at an open vowel's, they would shut the pharynx."""
 _GROOVE = TRACT.index("TS3")
 _GROOVE_LEAD_S = 0.025
-"""By which the groove of a sibilant is there before the tongue and stays after it: without it the tongue shuts the tract."""
+"""By which the groove of a sibilant comes before the tongue and stays after it: without it the tract is shut."""
 _ORAL = np.array([k for k in range(len(TRACT)) if k != _VELUM])
 
 
@@ -144,7 +144,7 @@ def _shape(
         target = _touching(target, active, touching, speaker.limits)
     columns = (
         np.setdiff1d(active, [_VELUM])
-        if np.array_equal(context, around) or manner.coarticulation == 1.0 and not spec.colour
+        if np.array_equal(context, around) or (manner.coarticulation == 1.0 and not spec.colour)
         else _ORAL
     )
     return columns, target[columns]

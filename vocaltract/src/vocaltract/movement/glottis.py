@@ -16,8 +16,13 @@ PRESSURE_TAU_S = 0.015
 FRICATIVE_PRESSURE = 1.6
 """Lung pressure in voiceless fricatives, relative to vowels: small tracts hardly hiss otherwise."""
 VOT_S = {"": 0.015, "aspirated": 0.06, "breathy": 0.07}
-"""From release to voice, within the label of an aspirated plosive and after that of a plain one (Lisker and Abramson 1964)."""
-LIMITS = np.array([(40, 600), (0, 20000), (-0.05, 0.3), (-0.05, 0.3), (-0.25, 0.25), (0, 3.1415), (-1, 1), (0, 1), (-0.5, 0.5), (0, 100), (-40, 0)], float)  # fmt: skip
+"""From release to voice, within an aspirated plosive's label and after a plain one's (Lisker and Abramson 1964)."""
+LIMITS = np.array(
+    [
+        *((40.0, 600.0), (0.0, 20000.0), (-0.05, 0.3), (-0.05, 0.3), (-0.25, 0.25), (0.0, 3.1415)),
+        *((-1.0, 1.0), (0.0, 1.0), (-0.5, 0.5), (0.0, 100.0), (-40.0, 0.0)),
+    ]
+)
 """Of the geometric glottis, (11, 2)."""
 _F0, _PRESSURE = GLOTTIS.index("F0"), GLOTTIS.index("PR")
 _FOLDS = np.array([k for k in range(len(GLOTTIS)) if k not in (_F0, _PRESSURE)])

@@ -9,7 +9,7 @@ from vocaltract.errors import VocalTractError
 
 LONG, NASAL, DENTAL, LOWERED, ASPIRATED, BREATHY = "ː", "\u0303", "\u032a", "\u031e", "ʰ", "ʱ"
 
-VOWELS = ("i", "ɪ", "e", "e̞", "ɛ", "æ", "a", "ɑ", "ʌ", "ɔ", "o", "o̞", "ʊ", "u", "y", "ʏ", "ø", "œ", "ə", "ɐ", "ɨ", "ɤ", "ɚ", "ɜ", "ɿ", "ʅ")  # fmt: skip
+VOWELS = tuple("i ɪ e e̞ ɛ æ a ɑ ʌ ɔ o o̞ ʊ u y ʏ ø œ ə ɐ ɨ ɤ ɚ ɜ ɿ ʅ".split())
 ROUNDED = frozenset("ɔ o o̞ ʊ u y ʏ ø œ".split())
 _SHAPE_OF_VOWEL = {"e̞": "e_mid", "o̞": "o_mid"}
 

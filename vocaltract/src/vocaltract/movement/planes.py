@@ -1,7 +1,7 @@
 """Where an articulator touches: for each closure a plane in the space of tract parameters.
 
 The area function says whether a tract is shut, but costs 2.5 ms a state and needs the synthesiser. Near its contact a
-closure is well described by a plane, ``w @ x >= b`` for the parameters ``x`` that matter: of the way from a vowel to the
+closure is well described by a plane, ``w @ x >= b`` for the parameters ``x`` that matter: of a way from a vowel to the
 closure the plane is off by 1 % for lips and tongue tip and 3 % for the tongue body (median of 60 random vowels and
 targets), which is 1 to 3 ms. ``contact.json`` holds the planes of the eight speakers;
 ``python -m vocaltract.movement.planes`` fits them again after a change of anatomy.

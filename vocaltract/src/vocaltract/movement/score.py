@@ -1,8 +1,8 @@
 """The gestural score of a tract: vowels, with lips, tongue and velum above them.
 
-After Birkholz (2013), *Modeling consonant-vowel coarticulation for articulatory speech synthesis*: vowels follow each other
-without a gap and run under the consonants; a consonant sets only the parameters of its articulator, to a target that
-depends on the vowel below it.
+After Birkholz (2013), *Modeling consonant-vowel coarticulation for articulatory speech synthesis*: vowels follow one
+another without a gap and run under the consonants; a consonant sets only the parameters of its articulator, to a target
+that depends on the vowel below it.
 """
 
 import numpy as np
@@ -87,7 +87,7 @@ def _phrase(phones: tuple[Phone, ...], speaker) -> list[tuple[float, np.ndarray]
 
 
 def velic(phones: tuple[Phone, ...], speaker) -> list[Target]:
-    """Openings of the velum for nasals and nasal vowels, from before the label on; shut in time for obstruents."""
+    """Open the velum for nasals and nasal vowels, from before the label on, and shut it in time for obstruents."""
     column = np.array([_VELUM])
     shut = float(speaker.shapes.vowel("neutral")[_VELUM])
     targets = []

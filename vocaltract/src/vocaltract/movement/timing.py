@@ -10,7 +10,7 @@ from vocaltract.movement.phones import gestures
 from vocaltract.spoken import Phone, Spoken
 
 SHORTEST_S = 0.03
-"""Of a phone: the tongue tip needs about that long to touch and let go (Recasens and Espinosa 2007 give 25 ms of contact)."""
+"""Of a phone: the tip needs about that long to touch and let go (25 ms of contact: Recasens and Espinosa 2007)."""
 _CONSONANT_SHARE = 0.75
 """Exponent of the rate in consonants: they give way less than vowels (Gay 1981)."""
 

@@ -5,11 +5,10 @@ A parameter :math:`y` follows its target line :math:`x(t) = m t + b` as a critic
 
 .. math:: y(t) = m t + b + e^{-t/\tau} \sum_{k<N} c_k t^k
 
-where the :math:`c_k` follow from the state :math:`y, y', \dots, y^{(N-1)}` at the target's start, which carries over from
-the target before: no jump in position, velocity or acceleration. Order 3 is that of F0 in Xu's model (Prom-on, Xu and
-Thipakorn 2009, eqs. 2 to 5); order 5 gives tongue and lips the bell-shaped velocities of Birkholz, Kröger and
-Neuschaefer-Rube (2011). As in Xu's model the line itself is the
-asymptote, without the lag of a filter behind its input.
+where the :math:`c_k` follow from the state :math:`y, y', \dots, y^{(N-1)}` at the target's start, which carries over
+from the target before: no jump in position, velocity or acceleration. Order 3 is that of F0 in Xu's model (Prom-on, Xu
+and Thipakorn 2009, eqs. 2 to 5); order 5 gives tongue and lips the bell-shaped velocities of Birkholz, Kröger and
+Neuschaefer-Rube (2011). As in Xu's model the line itself is the asymptote, without the lag of a filter.
 """
 
 from dataclasses import dataclass
