@@ -113,12 +113,20 @@ def test_sibilants_and_vowels_leave_the_tract_open(m1):
 
 
 def test_nasals_open_the_velum_and_stops_do_not(m1):
-    nasal, oral = (move(vcv(consonant), m1, MODAL, 0) for consonant in "md")
+    nasal, oral = (move(vcv(consonant), m1, MODAL, 0) for consonant in "mt")
     phone = nasal.spoken.phones[1]
     assert column(nasal, "VO", phone.start_s, phone.end_s).min() > 0.0
     assert column(nasal, "VO", phone.start_s - 0.02, phone.start_s - 0.015).min() > 0.0
     assert column(nasal, "VO", phone.end_s + 0.08, phone.end_s + 0.1).max() < 0.0
     assert oral.tract[:, TRACT.index("VO")].max() < 0.0
+
+
+def test_voiced_closures_leak_within_their_labels(m1):
+    movement = move(vcv("d"), m1, MODAL, 0)
+    stop = movement.spoken.phones[1]
+    opened = np.flatnonzero(movement.tract[:, TRACT.index("VO")] > 0.0) / STATE_HZ
+    assert stop.start_s < opened[0] < stop.start_s + 0.03 and stop.end_s - 0.03 < opened[-1] < stop.end_s
+    assert 0.01 < movement.tract[:, TRACT.index("VO")].max() <= 0.03
 
 
 def test_an_obstruent_after_a_nasal_has_its_velum_shut(m1):

@@ -18,6 +18,8 @@ VOWEL_TAU_S = 0.015
 VELUM_TAU_S = 0.014
 TAP_CONTACT_S = 0.024
 NASAL_CM2, NASAL_VOWEL_CM2 = 0.45, 0.35
+VOICED_LEAK_CM2 = 0.025
+"""Opening of the velum in voiced closures, which keeps the folds going (Sole 2018): without it, -55 dB re the vowel."""
 _VELUM = TRACT.index("VO")
 _RESTING_GAP_S = 0.15
 
@@ -90,7 +92,7 @@ def velic(phones: tuple[Phone, ...], speaker) -> list[Target]:
     """Open the velum for nasals and nasal vowels, from before the label on, and shut it in time for obstruents."""
     column = np.array([_VELUM])
     shut = float(speaker.shapes.vowel("neutral")[_VELUM])
-    targets = []
+    targets = [leak for phone in phones for leak in _leak(phone, shut)]
     for k, phone in enumerate(phones):
         spec = gestures(phone.ipa)
         if not spec.nasal:
@@ -104,3 +106,14 @@ def velic(phones: tuple[Phone, ...], speaker) -> list[Target]:
         start = min(phone.start_s - 0.03 - contact.time_to(zero) * VELUM_TAU_S, end - 5.0 * VELUM_TAU_S)
         targets.append(Target(start, end, column, np.array([opening]), VELUM_TAU_S))
     return targets
+
+
+def _leak(phone: Phone, shut: float) -> list[Target]:
+    """Open the velum a little within the closure of a voiced plosive or affricate."""
+    spec = gestures(phone.ipa)
+    if not (spec.voiced and spec.manner in ("plosive", "affricate")):
+        return []
+    start, end = constriction_s(phone)
+    share = -shut / (VOICED_LEAK_CM2 - shut)
+    begin, finish, tau = contact.activation(max(round(end - start - 0.016, 3), 0.02), VELUM_TAU_S, share, share)
+    return [Target(start + 0.008 + begin, start + 0.008 + finish, np.array([_VELUM]), np.array([VOICED_LEAK_CM2]), tau)]
