@@ -114,9 +114,8 @@ def test_silence_voice_and_pitch_are_as_in_speech(speaker: speakers.Speaker, kin
         assert 1.2 < semitones.std() < 3.5
 
 
-@pytest.mark.parametrize("kind", ["a", "b"])
-def test_babble_is_heard_and_within_the_limits(speaker: speakers.Speaker, kind: str) -> None:
-    piece = babble.movement(speaker, kind, 1.2, 3, Manner())
+def test_babble_is_heard_and_within_the_limits(speaker: speakers.Speaker) -> None:
+    piece = babble.movement(speaker, "b", 1.2, 3, Manner())
     aeroacoustics.check(piece, speaker)
     sound = synthesis.audio(piece, speaker)
     level = np.sqrt(np.convolve(sound**2, np.ones(1102) / 1102, "same"))

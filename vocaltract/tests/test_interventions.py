@@ -53,7 +53,7 @@ def test_an_articulator_moves_as_far_as_asked_and_others_hardly(
     peak = ema[np.abs(ema[:, CHANNELS.index(channel)]).argmax()]
     assert peak[CHANNELS.index(channel)] == pytest.approx(10 * amount, abs=0.6)
     still = [k for k, name in enumerate(CHANNELS) if (name[0] == "t") != (moved[0] == "t")]
-    assert np.abs(ema[:, still]).max() == 0
+    assert np.abs(ema[:, still]).max() < 0.01
     assert start == int(WINDOW[0] / STATE_HZ * 100)
     assert np.abs(ema[[0, -1]]).max() < 1e-9
 
@@ -81,9 +81,8 @@ def test_sound_is_the_bases_before_the_window_and_from_60_ms_after_it(base: rend
     differs = np.abs(changed.astype(float) - base.pcm)
     inside = slice(int((WINDOW[0] + 5) / STATE_HZ * 16000), int(WINDOW[1] / STATE_HZ * 16000))
     assert differs[inside].max() > 300
-    assert (
-        np.abs(np.diff(changed.astype(float))).max() < 1.5 * np.abs(np.diff(base.pcm.astype(float))).max()
-    )  # no click
+    steps = [np.abs(np.diff(pcm.astype(float))).max() for pcm in (changed, base.pcm)]
+    assert steps[0] < 1.5 * steps[1]  # no click
 
 
 def test_a_change_that_shows_outside_its_window_is_refused(base: render.Base, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -134,11 +133,12 @@ def test_every_articulator_is_moved_in_vowels_and_consonants(base: render.Base, 
 
 
 @pytest.fixture
-def few(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def few(base: render.Base, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Two changes of a short utterance, made in this process."""
     some = (of("articulator", "tongue_tip", "y", 0.3), of("noise", "noise", "", 0.0, (0, 1, 0)))
     monkeypatch.setattr(writing.design, "drawn", lambda *_: some)
     monkeypatch.setattr(languages, "speak", lambda *_: SAID)
+    monkeypatch.setattr(writing.render, "base", lambda *_: base)
 
     def here(root: Path, tasks: list, *, engine: object, **_: object) -> None:
         for task in tasks:
@@ -149,7 +149,7 @@ def few(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("few")
-def test_the_folder_holds_each_change_where_its_line_says(base: render.Base, tmp_path: Path) -> None:
+def test_the_folder_holds_each_change_where_its_line_says(tmp_path: Path) -> None:
     writing.write(tmp_path, 0, 1, of_speakers=("m1",), of_languages=("it",))
     (pair,), (control,) = (
         [json.loads(line) for line in (tmp_path / name).read_text().splitlines()]

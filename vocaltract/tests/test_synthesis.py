@@ -101,7 +101,7 @@ def test_lips_that_close_are_read_within_a_tenth_of_a_millimetre_without_reading
     speaker: speakers.Speaker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     base = moving(speaker, lips_cm=1.5)
-    base.tract[50:] = base.tract[50]
+    base.tract[30:] = base.tract[30]
     outlines, calls = vtl.get_outlines, []
     monkeypatch.setattr(sensors.vtl, "get_outlines", lambda state: calls.append(1) or outlines(state))
     exact = synthesis.articulation(base, speaker, exact=True)
