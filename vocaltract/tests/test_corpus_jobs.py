@@ -114,7 +114,8 @@ if __name__ == "__main__":
 """
 
 
-def test_ctrl_c_leaves_whole_utterances_and_no_process(tmp_path):
+def started(tmp_path) -> subprocess.Popen:
+    """A process that makes a corpus, with its own group, once its worker is at work."""
     script = tmp_path / "make.py"
     script.write_text(SCRIPT)
     here = Path(__file__).parent
@@ -131,14 +132,36 @@ def test_ctrl_c_leaves_whole_utterances_and_no_process(tmp_path):
     )
     while not (tmp_path / "started").exists() and process.poll() is None:
         time.sleep(0.05)
+    return process
+
+
+def ends(group: int) -> bool:
+    """Whether all processes of the group end within 10 s."""
+    for _ in range(200):
+        try:
+            os.killpg(group, 0)
+        except ProcessLookupError:
+            return True
+        time.sleep(0.05)
+    return False
+
+
+def test_ctrl_c_leaves_whole_utterances_and_no_process(tmp_path):
+    process = started(tmp_path)
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to the whole group
+    time.sleep(0.1)
+    os.killpg(process.pid, signal.SIGINT)  # and again, by somebody impatient
     error = process.communicate(timeout=60)[1]
     assert process.returncode == 130 and "Traceback" not in error and "the same command makes the rest" in error
-    with pytest.raises(ProcessLookupError):
-        for _ in range(200):  # multiprocessing's own helper ends when it sees that its parent has
-            os.killpg(process.pid, 0)
-            time.sleep(0.05)
+    assert ends(process.pid)
     names = set(contents(tmp_path / "out"))
     whole = {name.removesuffix(".json") for name in names if name.endswith(".json")}
     assert 1 <= len(whole) < 40
     assert all({f"{one}.flac", f"{one}.ema.npy", f"{one}.f0.npy"} <= names for one in whole)
+
+
+def test_workers_end_when_the_command_is_killed(tmp_path):
+    process = started(tmp_path)
+    process.kill()
+    process.wait()
+    assert ends(process.pid)

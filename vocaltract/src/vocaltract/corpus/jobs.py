@@ -2,8 +2,10 @@
 
 import math
 import multiprocessing
+import os
 import signal
 import sys
+import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
@@ -90,7 +92,7 @@ def _in_processes(root: Path, missing: Sequence[Task], keep: Keep, workers: int,
     made_s, waiting, running = 0.0, list(reversed(missing)), dict[Future[float], Task]()
     context = multiprocessing.get_context("spawn")
     bar = tqdm(total=math.fsum(task.seconds for task in missing) + 1e-6, unit="s", desc="corpus", bar_format=BAR)
-    with bar, ProcessPoolExecutor(workers, context, initializer=_ignore_interrupts) as pool:
+    with bar, ProcessPoolExecutor(workers, context, initializer=_prepare) as pool:
         try:
             while waiting or running:
                 # Few are submitted at a time: after Ctrl-C, whatever a worker has got is waited for.
@@ -104,6 +106,7 @@ def _in_processes(root: Path, missing: Sequence[Task], keep: Keep, workers: int,
                     )
                     bar.update(running.pop(future).seconds)
         except KeyboardInterrupt:
+            signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second one would leave a worker behind, half-way through
             pool.shutdown(wait=False, cancel_futures=True)
             bar.write("Interrupted: finishing what is in progress; the same command makes the rest.", sys.stderr)
             raise
@@ -128,6 +131,9 @@ def _make_and_write(engine: Engine, root: Path, task: Task, keep: Keep) -> float
     return folder.write(root, task, engine(task, keep))
 
 
-def _ignore_interrupts() -> None:
-    """Ctrl-C reaches all processes of a terminal; the workers finish what they are making."""
+def _prepare() -> None:
+    """Set up a worker: deaf to Ctrl-C, which reaches all processes of a terminal, and to end with its parent."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    threading.Thread(target=lambda: (parent.join(), os._exit(1)), daemon=True).start()

@@ -19,7 +19,7 @@ from vocaltract.states import GLOTTIS, STATE_HZ, TRACT, Movement
 
 __all__ = ["PHONES", "check", "closures", "gestures", "move"]
 
-_OVERSHOOT = 0.02
+_OVERSHOOT = 0.04
 """Share of a parameter's range by which a change of pace may carry it beyond a limit before that is an error."""
 
 
@@ -82,7 +82,7 @@ def _glottis(spoken: Spoken, speaker, manner: Manner, times_s: np.ndarray) -> np
 def check(movement: Movement, speaker) -> Movement:
     """Make sure that no parameter is beyond its limits, where VocalTractLab would change it without a word.
 
-    Overshoots of less than 2 % of a parameter's range are set to the limit.
+    Overshoots of less than 4 % of a parameter's range are set to the limit.
 
     Raises
     ------

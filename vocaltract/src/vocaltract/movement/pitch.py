@@ -15,6 +15,8 @@ ORDER = 3
 TAU_S = 0.022
 """Prom-on et al. fit rates of 40 to 60 per second to the full tones."""
 WEAK_TAU_S = 0.035
+_ONSET_S = 0.15
+"""A line begins at most so long before its rhyme: through a longer onset, a steep one would leave any voice."""
 TONES = {1: (3.5, 3.5), 2: (-3.0, 3.0), 3: (-4.5, -5.5), 4: (4.5, -4.5), 5: (-1.0, -1.5)}
 """Start and end of the target line in semitones: Chao's 55, 35, 21(4), 51 and the neutral tone, with a range of ten."""
 DECLINATION = -1.0
@@ -59,7 +61,8 @@ def _phrase(spoken: Spoken, phones: tuple[Phone, ...], final: bool) -> list[Targ
     start_s = phones[0].start_s
     targets = []
     for syllable, (low, high) in zip(syllables, lines, strict=True):
-        start, end, rhyme = syllable[0].start_s, syllable[-1].end_s, _rhyme_s(syllable)
+        end, rhyme = syllable[-1].end_s, _rhyme_s(syllable)
+        start = max(syllable[0].start_s, rhyme - _ONSET_S)
         slope = (high - low) / max(end - rhyme, 0.05)
         tilt = max(DECLINATION * (rhyme - start_s), _FALL) * (0.6 if tonal else 1.0) + 0.5 + _segmental(syllable)
         value = np.array([low + tilt - slope * (rhyme - start)])
