@@ -43,7 +43,7 @@ def measured(name: str) -> dict:
 
 @cache
 def measurements() -> dict:
-    with multiprocessing.get_context("spawn").Pool(1, maxtasksperchild=1) as pool:
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
         return dict(zip(speakers.SPEAKERS, pool.imap(measured, speakers.SPEAKERS), strict=True))
 
 
