@@ -163,5 +163,5 @@ def test_ctrl_c_leaves_whole_utterances_and_no_process(tmp_path):
 def test_workers_end_when_the_command_is_killed(tmp_path):
     process = started(tmp_path)
     process.kill()
-    process.wait()
+    process.communicate(timeout=60)
     assert ends(process.pid)
