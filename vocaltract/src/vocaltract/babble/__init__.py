@@ -29,6 +29,7 @@ __all__ = ["KINDS", "movement"]
 KINDS = ("a", "b", "c")
 SHORTEST_S = 1.0
 NO_LANGUAGE = "zxx"
+ATTEMPTS = 10
 SILENCE_S = 0.43
 """Before and after phones, on average."""
 
@@ -64,10 +65,21 @@ def movement(speaker: Speaker, kind: str, seconds: float, seed: int, manner: Man
         raise VocalTractError(f"Babble of {seconds:g} s: at least {SHORTEST_S:g} s, most of which is not silence.")
     random = np.random.default_rng(np.random.SeedSequence([seed, 0xBAB, KINDS.index(kind)]))
     if kind == "c":
-        return move(languages.reordered(random, (seconds - SILENCE_S) * manner.rate), speaker, manner, seed)
+        return _disordered(speaker, seconds, seed, random, manner)
     active = phrases.drawn(seconds, random, manner)
     draw, slower = (near_speech.knots, 1.0) if kind == "a" else (whole_space.knots, whole_space.SLOWER)
     knots: list[Knot] = [knot for phrase in active for knot in draw(speaker, phrase, random, manner)]
     times_s = np.arange(int(seconds * STATE_HZ) + 1) / STATE_HZ
     tract, glottis = phrases.filled(speaker, active, knots, random, manner, times_s, tau_s(manner, slower))
     return Movement(speaker.name, tract, glottis, Spoken("", NO_LANGUAGE, ()))
+
+
+def _disordered(speaker: Speaker, seconds: float, seed: int, random: np.random.Generator, manner: Manner) -> Movement:
+    """Say phones in an unknown order; where some of them cannot follow each other within the limits, draw again."""
+    for _ in range(ATTEMPTS):
+        spoken = languages.reordered(random, (seconds - SILENCE_S) * manner.rate)
+        try:
+            return move(spoken, speaker, manner, seed)
+        except VocalTractError as beyond:
+            refused = beyond
+    raise refused
