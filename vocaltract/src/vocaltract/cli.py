@@ -14,8 +14,8 @@ phone times that agree exactly. Eight speakers, eight languages, and babble that
 
 CORPUS = """Makes a corpus. The same command again makes what is missing and nothing else; the result depends on
 plan and seed, not on the number of workers. Plans:
-  shipped      what tractprobe contains: 4 speakers of each of 8 languages, 9 sentences each, a minute
-               of babble per speaker (about 22 minutes, in demo/, rest/ and babble/)
+  shipped      what tractprobe contains: 4 speakers of each of 8 languages, 8 sentences each, a minute
+               of babble per speaker (about 20 minutes, in demo/, rest/ and babble/)
   full         every main sentence by the 4 speakers of its language, 4 minutes of babble per speaker (about 2 hours)
   pretraining  every main sentence by all 8 speakers; with --minutes as often, in other manners, as that
                takes (add --audio-only: twice as fast)

@@ -69,7 +69,7 @@ def write(root: Path, task: Task, made: Made) -> float:
     base = root / task.part / task.id
     base.parent.mkdir(parents=True, exist_ok=True)
     flac = io.BytesIO()
-    soundfile.write(flac, made.sound, RECORDED_HZ, format="FLAC", subtype="PCM_16")
+    soundfile.write(flac, made.sound, RECORDED_HZ, format="FLAC", subtype="PCM_16", compression_level=1.0)
     _replace(base.with_name(f"{task.id}.flac"), flac.getvalue())
     if made.ema is not None:
         _replace(base.with_name(f"{task.id}.ema.npy"), npy(quantised(made.ema)))

@@ -18,7 +18,7 @@ OTHER_VOICES = ("breathy", "pressed", "hoarse")
 MICROPHONES = {"flat": 0.75, "headset": 0.17, "phone": 0.08}
 ROOMS = {"none": 0.6, "booth": 0.2, "office": 0.15, "hall": 0.05}
 NOISELESS = 0.45
-NOISE_DB = (25, 45)
+NOISE_DB = (30, 45)
 STILL_SENSORS = 0.7
 SENSOR_NOISE_MM = (0.05, 0.2)
 
