@@ -1,0 +1,180 @@
+"""Commands: ``python -m vocaltract corpus|babble|interventions|check|languages|pictures``."""
+
+import argparse
+import os
+import shlex
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from vocaltract.errors import VocalTractError
+
+DESCRIPTION = """Speech of virtual vocal tracts from text: audio, movements of tongue, lips and jaw, pitch and
+phone times that agree exactly. Eight speakers, eight languages, and babble that belongs to no language."""
+
+CORPUS = """Makes a corpus. The same command again makes what is missing and nothing else; the result depends on
+plan and seed, not on the number of workers. Plans:
+  shipped      what tractprobe contains: 4 speakers of each of 8 languages, 8 sentences each, a minute
+               of babble per speaker (about 20 minutes, in demo/, rest/ and babble/)
+  full         every main sentence by the 4 speakers of its language, 4 minutes of babble per speaker (about 2 hours)
+  pretraining  every main sentence by all 8 speakers; with --minutes as often, in other manners, as that
+               takes (add --audio-only: twice as fast)
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command; returns the exit status. What a user can fix is one line on standard error."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    parser = _parser()
+    options = parser.parse_args(given)
+    try:
+        return options.run(options, "vocaltract " + shlex.join(given))
+    except VocalTractError as error:
+        print(f"vocaltract: {error}", file=sys.stderr)
+        return 1
+    except OSError as error:
+        print(f"vocaltract: {error.filename or ''}: {error.strerror or error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("vocaltract: interrupted", file=sys.stderr)
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser("vocaltract", description=DESCRIPTION)
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    corpus = _command(commands, "corpus", "make a corpus", CORPUS, _corpus)
+    corpus.add_argument("--plan", default="shipped", help="shipped (as it is without this), full or pretraining")
+    corpus.add_argument(
+        "--languages", nargs="+", default=(), metavar="L", help="only these: en it de es nl zh fi hi, zxx for babble"
+    )
+    corpus.add_argument("--sentences", type=int, metavar="N", help="the first N of each language's main sentences")
+    corpus.add_argument("--audio-only", action="store_true", help="neither movements nor pitch: about twice as fast")
+    _making(corpus, "stop at so many minutes of speech (full, pretraining)")
+    babble = _command(
+        commands,
+        "babble",
+        "make babble",
+        "Makes babble: movements that belong to no language, in three kinds.",
+        _babble,
+    )
+    _making(babble, "of each speaker (4 as it is)")
+    changed = _command(commands, "interventions", "move one articulator at a time", INTERVENTIONS, _interventions)
+    changed.add_argument("--sentences", type=int, default=1, metavar="N", help="of each speaker in each language (1)")
+    _drawing(changed)
+    check = _command(commands, "check", "check a corpus", CHECK, _check)
+    check.add_argument("--json", type=Path, metavar="FILE", help="write the measurements to this file")
+    check.add_argument(
+        "--no-recogniser", action="store_true", help="without the intelligibility test, the slowest part"
+    )
+    shown = commands.add_parser("languages", help="print the languages' tables", description=LANGUAGES)
+    shown.add_argument("languages", nargs="*", metavar="LANGUAGE", help="only these, in detail")
+    shown.set_defaults(run=_languages)
+    pictures = _command(commands, "pictures", "draw the pictures of a corpus", PICTURES, _pictures)
+    pictures.add_argument("--corpus", type=Path, required=True, metavar="CORPUS", help="an output folder of `corpus`")
+    return parser
+
+
+INTERVENTIONS = """Makes pairs of utterances that differ in one thing: an articulator moved in a window, pitch,
+voice, anatomy, timing."""
+CHECK = """Checks an output folder: silence, clipping, jumps, closures, vowels, levels, and how well a small
+recogniser that learned from other speakers understands it. Prints a table; the exit status is 1 if anything fails."""
+LANGUAGES = """Prints inventories, their overlap, coverage by the sentences, and rhythm."""
+PICTURES = """Draws spectrograms with movements and phones, the vowels of each speaker, and babble beside speech."""
+
+
+def _command(
+    commands: "argparse._SubParsersAction[argparse.ArgumentParser]",
+    name: str,
+    short: str,
+    long: str,
+    run: Callable[[argparse.Namespace, str], int],
+) -> argparse.ArgumentParser:
+    parser = commands.add_parser(
+        name, help=short, description=long, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("out", type=Path, metavar="OUT", help="folder")
+    parser.set_defaults(run=run)
+    return parser
+
+
+def _making(parser: argparse.ArgumentParser, minutes: str) -> None:
+    parser.add_argument("--speakers", nargs="+", default=(), metavar="S", help="only these: m1 m2 m3 f1 f2 f3 c1 c2")
+    parser.add_argument("--minutes", type=float, metavar="M", help=minutes)
+    parser.add_argument("--motor", action="store_true", help="keep the trajectories of tract and glottis")
+    _drawing(parser)
+
+
+def _drawing(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--seed", type=int, default=0, metavar="S", help="of everything that is drawn (0)")
+    parser.add_argument("--workers", type=int, default=_cores(), metavar="W", help="processes (as many as cores)")
+    parser.add_argument("--anew", action="store_true", help="remove what the folder holds from other settings")
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _corpus(options: argparse.Namespace, command: str) -> int:
+    if options.plan not in ("shipped", "full", "pretraining"):
+        raise VocalTractError(f"no plan {options.plan!r}; there are shipped, full, pretraining")
+    return _made(options, command, options.plan, languages=options.languages, sentences=options.sentences)
+
+
+def _babble(options: argparse.Namespace, command: str) -> int:
+    options.audio_only = False
+    return _made(options, command, "babble")
+
+
+def _made(
+    options: argparse.Namespace,
+    command: str,
+    plan: str,
+    *,
+    languages: Sequence[str] = (),
+    sentences: int | None = None,
+) -> int:
+    from vocaltract.corpus import Options, make_corpus, tasks
+    from vocaltract.corpus.utterance import Keep
+
+    chosen = tasks(plan, Options(tuple(options.speakers), tuple(languages), sentences, options.minutes, options.seed))
+    keep = Keep(movement=not options.audio_only, motor=options.motor)
+    summary = make_corpus(options.out, chosen, keep=keep, workers=options.workers, anew=options.anew, command=command)
+    rate = f", {summary.seconds / summary.minutes / 60:.2f} s for a second" if summary.minutes else ""
+    print(
+        f"{options.out}: {summary.made} utterances made, {summary.minutes:.1f} minutes in {summary.seconds / 60:.1f}"
+        f"{rate}; {summary.kept} were there"
+    )
+    return 0
+
+
+def _interventions(options: argparse.Namespace, command: str) -> int:
+    from vocaltract import interventions
+
+    if options.sentences < 1:
+        raise VocalTractError(f"--sentences {options.sentences}: at least one")
+    summary = interventions.write(
+        options.out, options.seed, options.workers, sentences=options.sentences, anew=options.anew
+    )
+    print(f"{options.out}: {summary.made} base utterances made, {summary.kept} were there")
+    return 0
+
+
+def _check(options: argparse.Namespace, command: str) -> int:
+    from vocaltract.checks import check
+
+    return check(options.out, json_file=options.json, recogniser=not options.no_recogniser)
+
+
+def _languages(options: argparse.Namespace, command: str) -> int:
+    from vocaltract.languages import tables
+
+    print(tables.overview(options.languages))
+    return 0
+
+
+def _pictures(options: argparse.Namespace, command: str) -> int:
+    from vocaltract.checks import pictures
+
+    pictures.draw(options.corpus, options.out)
+    return 0

@@ -1,0 +1,80 @@
+"""What an output folder was made with, so that it is never continued with anything else."""
+
+import hashlib
+import importlib.metadata
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from functools import cache
+from pathlib import Path
+
+import vocaltract
+from vocaltract.corpus.plan import Task
+from vocaltract.errors import VocalTractError
+
+FILE = "settings.toml"
+LIBRARIES = ("vocaltractlab-cython", "espeakng-loader", "numpy", "scipy", "soxr")
+NOT_IN_SOUND = ("checks", "interventions", "pictures", "cli.py", "__main__.py", "jobs.py")
+"""Parts of the program that do not determine what an utterance sounds like."""
+
+
+def generator() -> str:
+    """Name and version of this program."""
+    return f"vocaltract {vocaltract.__version__}"
+
+
+@cache
+def program_hash() -> str:
+    """Of the program's own files and the versions of the libraries that sound and movement depend on."""
+    digest = hashlib.sha256()
+    root = Path(vocaltract.__file__).parent
+    for path in sorted(root.rglob("*")):
+        within = path.relative_to(root)
+        if path.suffix in (".py", ".toml", ".txt") and not set(within.parts) & set(NOT_IN_SOUND):
+            digest.update(within.as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
+    for name in LIBRARIES:
+        digest.update(f"{name} {importlib.metadata.version(name)}\n".encode())
+    return digest.hexdigest()[:16]
+
+
+def settings_hash(tasks: Sequence[Task], keep: object) -> str:
+    """Of the program, everything that is to be made, and what is kept."""
+    said = json.dumps([asdict(task) for task in tasks], ensure_ascii=False, sort_keys=True)
+    return hashlib.sha256(f"{program_hash()}\n{keep}\n{said}".encode()).hexdigest()[:16]
+
+
+def claim(root: Path, settings: str, command: str, *, anew: bool) -> None:
+    """Make the folder this corpus's own, or find that it is already.
+
+    Raises
+    ------
+    VocalTractError
+        If it holds something else, unless it is a corpus that is to be made ``anew``: then its utterances are removed.
+    """
+    file = root / FILE
+    if root.exists() and not root.is_dir():
+        raise VocalTractError(f"{root} is a file")
+    if file.is_file():
+        said = f'settings = "{settings}"'
+        if said in file.read_text(encoding="utf-8").splitlines():
+            return
+        if not anew:
+            raise VocalTractError(
+                f"{root} was made with another plan, seed or version of the program: choose another folder, or --anew"
+            )
+        remove(root)
+    elif root.is_dir() and any(root.iterdir()):
+        raise VocalTractError(f"{root} has files in it, but no {FILE}: it is no folder of this program; choose another")
+    root.mkdir(parents=True, exist_ok=True)
+    file.write_text(
+        f'generator = "{generator()}"\nsettings = "{settings}"\nprogram = "{program_hash()}"\ncommand = "{command}"\n',
+        encoding="utf-8",
+    )
+
+
+def remove(root: Path) -> None:
+    """Remove what this program writes, and nothing else."""
+    written = (".flac", ".npy", ".json", ".jsonl", ".toml")
+    for path in [*root.iterdir(), *(path for folder in root.iterdir() if folder.is_dir() for path in folder.iterdir())]:
+        if path.is_file() and path.name.endswith(written):
+            path.unlink()

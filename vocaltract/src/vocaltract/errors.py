@@ -1,0 +1,5 @@
+"""Errors that a user can fix: one line that names the thing and says what to do."""
+
+
+class VocalTractError(ValueError):
+    """Whatever was asked for cannot be done; printed without a traceback."""

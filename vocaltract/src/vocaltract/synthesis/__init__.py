@@ -1,0 +1,7 @@
+"""Synthesis: what a movement sounds like, and what the articulators did."""
+
+from vocaltract.synthesis.aeroacoustics import audio
+from vocaltract.synthesis.recorded import recorded
+from vocaltract.synthesis.sensors import CHANNELS, Articulation, articulation
+
+__all__ = ["CHANNELS", "Articulation", "articulation", "audio", "recorded"]

@@ -1,0 +1,30 @@
+import pytest
+
+from vocaltract import cli
+
+COMMANDS = ("corpus", "babble", "interventions", "check", "languages", "pictures")
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_help(command, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        cli.main([command, "--help"])
+    assert stopped.value.code == 0
+    assert len(capsys.readouterr().out) > 200
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["corpus", "OUT", "--plan", "big"], "no plan 'big'; there are shipped, full, pretraining"),
+        (["corpus", "OUT", "--speakers", "x1"], "no speaker 'x1'"),
+        (["corpus", "OUT", "--workers", "0"], "--workers 0"),
+        (["babble", "OUT", "--minutes", "0"], "--minutes 0"),
+        (["check", "OUT"], "OUT"),
+    ],
+)
+def test_errors_are_one_line(arguments, message, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(arguments) == 1
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1 and message in error
