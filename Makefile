@@ -1,5 +1,6 @@
 # make demo    fresh machine: installs, then runs the main job on the built-in corpus, and reports what it is evidence of
-# make test    fresh machine: installs, then runs the tests
+# make test    fresh machine: installs, then runs the tests, and those of the generator of corpora in an environment of its own
+# make corpus  fresh machine: installs the generator of corpora, then makes one: make corpus OUT=corpus/mine ARGS="--plan full"
 # make fuzz    2,000 damaged files for each corpus reader; minutes
 # make chaos   50 runs killed at random moments, all the same in the end; minutes
 # make services    real services on 127.0.0.1, one by one, and the tests that need them; minutes
@@ -9,8 +10,16 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 DEMO := paths.runs=runs/demo
+# vocaltract/ is a program of its own (GPL-3). Its synthesiser is installed as a wheel, which not every platform has.
+CORPUS_VENV ?= .venv-corpus
+CORPUS_BIN := $(CORPUS_VENV)/bin
+PLATFORM := $(shell uname -s)-$(shell uname -m)
+CORPUS_WHEELS := Linux-x86_64 Darwin-arm64
+NO_WHEEL := vocaltract: its synthesiser has no wheel for $(PLATFORM), only for $(CORPUS_WHEELS) and Windows;
+OUT ?= corpus/vocaltract
+ARGS ?= --plan shipped
 
-.PHONY: demo test fuzz chaos services lint clean
+.PHONY: demo test test-corpus corpus fuzz chaos services lint clean
 
 demo: $(VENV)/.installed
 	@echo "Two encoders x six held-out languages, every layer; then controls, a 2 x 2 and the page. Three minutes on 2 cores."
@@ -27,6 +36,21 @@ demo: $(VENV)/.installed
 test: export PYTHONDONTWRITEBYTECODE =
 test: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest --numprocesses auto
+	@$(MAKE) --no-print-directory test-corpus
+
+ifneq ($(filter $(PLATFORM),$(CORPUS_WHEELS)),)
+test-corpus: $(CORPUS_VENV)/.installed
+	cd vocaltract && $(abspath $(CORPUS_BIN))/python -m pytest --numprocesses auto
+
+corpus: $(CORPUS_VENV)/.installed
+	$(CORPUS_BIN)/python -m vocaltract corpus $(OUT) $(ARGS)
+else
+test-corpus:
+	@echo "$(NO_WHEEL) its tests are left out"
+
+corpus:
+	@echo "$(NO_WHEEL) make the corpus on one of these" >&2; exit 1
+endif
 
 fuzz: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest --numprocesses auto --override-ini addopts= -m fuzz tests/test_fuzz.py
@@ -41,12 +65,12 @@ services: $(VENV)/.installed-dev
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/codespell *.md docs src tests conf
+	$(BIN)/codespell *.md docs src tests conf vocaltract
 	$(BIN)/lint-imports
 	$(BIN)/pyright
 
 clean:
-	rm -rf $(VENV) data runs cache
+	rm -rf $(VENV) $(CORPUS_VENV) data runs cache
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
@@ -58,4 +82,9 @@ $(VENV)/.installed: $(VENV)/bin/python pyproject.toml constraints.txt
 
 $(VENV)/.installed-dev: $(VENV)/.installed
 	$(PIP) --editable ".[dev]"
+	touch $@
+
+$(CORPUS_VENV)/.installed: vocaltract/pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(CORPUS_VENV)
+	$(CORPUS_BIN)/python -m pip install --quiet --disable-pip-version-check --only-binary :all: --constraint constraints.txt --editable "./vocaltract[dev]"
 	touch $@
