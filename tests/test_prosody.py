@@ -155,9 +155,8 @@ def test_with_neither_source_channels_nor_phones_it_does_not_apply(
 
 
 def test_random_weights_are_compared_with(configure: Configure, with_source: Path):
-    evidence = Prosody(("mel_frame",), twins=1)(
-        bench_of(configure, *SMALL, "model.seed=3", f"paths.data={with_source}")
-    )
+    bench = bench_of(configure, *SMALL, "model.seed=3", f"paths.data={with_source}")
+    evidence = replace(ALONE, twins=1)(bench)
     found = by_name(evidence)
     assert found["loudness_beyond_twin"].value is not None and abs(found["loudness_beyond_twin"].value) < 0.5
     expected = found["loudness"].value - found["loudness_beyond_twin"].value  # what the twin reads
