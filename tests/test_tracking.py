@@ -97,7 +97,7 @@ def test_a_run_has_what_dashboards_draw_compare_and_trace(configure: Configure, 
     assert (run["config"]["model_label"], run["config"]["head_label"]) == ("random", "ridge")
     plain_types = (str, int, float, bool, list, type(None))
     assert all(isinstance(value, plain_types) for key, value in run["config"].items() if key != "_wandb")
-    means = {layer: mean_r(result, layer).mean for layer in range(3)}  # type: ignore[union-attr]
+    means = {layer: mean_r(result, layer).mean for layer in range(2)}  # type: ignore[union-attr]
     assert {layer: run["summary"][f"layers/r/{layer}"] for layer in range(2)} == pytest.approx(means)
     r = result["fit"]["best_validation_r"]
     assert run["summary"]["best/layer"] == r.index(max(r))
