@@ -1,22 +1,26 @@
 # make demo    fresh machine: installs, then runs the main job on the built-in corpus, and reports what it is evidence of
-# make test    fresh machine: installs, then runs the tests
+# make test    fresh machine: installs, then runs the tests, and those of the generator of corpora in an environment of its own
 # make fuzz    2,000 damaged files for each corpus reader; minutes
 # make chaos   50 runs killed at random moments, all the same in the end; minutes
 # make services    real services on 127.0.0.1, one by one, and the tests that need them; minutes
-# make corpus  hours of speech by virtual vocal tracts, into data/raw/virtual_full (PLAN=, CORPUS=, CORPUS_OPTIONS=)
+# make corpus  fresh machine: installs the generator of virtual vocal tracts, then makes hours of their speech (PLAN=, CORPUS=, CORPUS_OPTIONS=)
 # make lint    style, types and the order of imports
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 DEMO := paths.runs=runs/demo
-
+# vocaltract/ is a program of its own (GPL-3). Its synthesiser is installed as a wheel, which not every platform has.
+CORPUS_VENV ?= .venv-corpus
+CORPUS_BIN := $(CORPUS_VENV)/bin
+PLATFORM := $(shell uname -s)-$(shell uname -m)
+CORPUS_WHEELS := Linux-x86_64 Darwin-arm64
+NO_WHEEL := vocaltract: its synthesiser has no wheel for $(PLATFORM), only for $(CORPUS_WHEELS) and Windows;
 PLAN ?= full
 CORPUS ?= data/raw/virtual_$(PLAN)
 CORPUS_OPTIONS ?=
-CORPUS_VENV ?= .venv-corpus
 
-.PHONY: demo test fuzz chaos services corpus lint clean
+.PHONY: demo test test-corpus corpus fuzz chaos services lint clean
 
 demo: $(VENV)/.installed
 	@echo "Two encoders x six held-out languages, every layer; then controls, a 2 x 2 and the page. Three minutes on 2 cores."
@@ -33,6 +37,22 @@ demo: $(VENV)/.installed
 test: export PYTHONDONTWRITEBYTECODE =
 test: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest --numprocesses auto
+	@$(MAKE) --no-print-directory test-corpus
+
+ifneq ($(filter $(PLATFORM),$(CORPUS_WHEELS)),)
+test-corpus: $(CORPUS_VENV)/.installed
+	cd vocaltract && $(abspath $(CORPUS_BIN))/python -m pytest --numprocesses auto
+
+corpus: $(CORPUS_VENV)/.installed
+	$(CORPUS_BIN)/python -m vocaltract corpus $(CORPUS) --plan $(PLAN) $(CORPUS_OPTIONS)
+	@echo "Read it with: tractprobe prepare corpus=folder corpus.name=virtual_$(PLAN) corpus.root=$(CORPUS)"
+else
+test-corpus:
+	@echo "$(NO_WHEEL) its tests are left out"
+
+corpus:
+	@echo "$(NO_WHEEL) make the corpus on one of these" >&2; exit 1
+endif
 
 fuzz: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest --numprocesses auto --override-ini addopts= -m fuzz tests/test_fuzz.py
@@ -44,14 +64,10 @@ chaos: $(VENV)/.installed-dev
 services: $(VENV)/.installed-dev
 	for script in tests/services/*.sh; do PYTHON=$(BIN)/python bash $$script || exit 1; done
 
-corpus: $(CORPUS_VENV)/.installed
-	$(CORPUS_VENV)/bin/python -m vocaltract corpus $(CORPUS) --plan $(PLAN) $(CORPUS_OPTIONS)
-	@echo "Read it with: tractprobe prepare corpus=folder corpus.name=virtual_$(PLAN) corpus.root=$(CORPUS)"
-
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/codespell *.md docs src tests conf
+	$(BIN)/codespell *.md docs src tests conf vocaltract
 	$(BIN)/lint-imports
 	$(BIN)/pyright
 
@@ -70,7 +86,7 @@ $(VENV)/.installed-dev: $(VENV)/.installed
 	$(PIP) --editable ".[dev]"
 	touch $@
 
-$(CORPUS_VENV)/.installed: vocaltract/pyproject.toml $(shell find vocaltract/src -name '*.py' -o -name '*.toml' -o -name '*.txt')
-	test -x $(CORPUS_VENV)/bin/python || $(PYTHON) -m venv $(CORPUS_VENV)
-	$(CORPUS_VENV)/bin/python -m pip install --quiet --disable-pip-version-check ./vocaltract
+$(CORPUS_VENV)/.installed: vocaltract/pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(CORPUS_VENV)
+	$(CORPUS_BIN)/python -m pip install --quiet --disable-pip-version-check --only-binary :all: --constraint constraints.txt --editable "./vocaltract[dev]"
 	touch $@

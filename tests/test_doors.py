@@ -17,6 +17,7 @@ from conftest import DEMO, REPOSITORY
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from lightning_fabric.strategies.launchers.subprocess_script import _hydra_subprocess_cmd
+from omegaconf import OmegaConf
 from test_config import composed
 from test_results import write_run
 
@@ -26,7 +27,7 @@ import tractprobe.commands.train
 from tractprobe.cli import _OF_HYDRA, _parser, main
 from tractprobe.commands.completion import SCRIPTS, candidates
 from tractprobe.jobs import train
-from tractprobe.runs.configuration import conf_dir
+from tractprobe.runs.configuration import conf_dir, plain
 from tractprobe.runs.identity import shipped_layers
 from tractprobe.system.errors import ConfigError
 
@@ -43,6 +44,25 @@ from tractprobe.cli import main
 sys.exit(main())
 """
 
+EACH = """
+import json, os, pathlib, sys
+import tractprobe.commands.train
+from tractprobe.cli import main
+for number, line in enumerate(json.load(sys.stdin)):
+    if (child := os.fork()) == 0:
+        for name, place in (("out", 1), ("err", 2)):
+            os.dup2(os.open(f"{number}.{name}", os.O_WRONLY | os.O_CREAT), place)
+        sys.argv, status = ["tractprobe", *line], 0
+        try:
+            status = main() or 0
+        except SystemExit as end:
+            status = end.code or 0
+        sys.stdout.flush(), sys.stderr.flush()
+        pathlib.Path(f"{number}.json").write_text(json.dumps([status, sorted(sys.modules)]))
+        os._exit(0)
+    os.waitpid(child, 0)
+"""
+
 
 def door(*arguments: str, cwd: Path, **variables: str) -> subprocess.CompletedProcess[str]:
     """Run ``python -m tractprobe`` in a folder."""
@@ -50,6 +70,23 @@ def door(*arguments: str, cwd: Path, **variables: str) -> subprocess.CompletedPr
     return subprocess.run(
         command, capture_output=True, text=True, cwd=cwd, check=False, env={**os.environ, **variables}
     )
+
+
+def imported_by_each(lines: Sequence[Sequence[str]], cwd: Path) -> list[tuple[int, str, str, set[str]]]:
+    """Return of each line its status, what it printed, and all modules that it had imported when it ended.
+
+    The lines are children of one process that has imported the command line, and so what any of them needs first.
+    """
+    process = subprocess.run(
+        [sys.executable, "-c", EACH], input=json.dumps(lines), capture_output=True, text=True, cwd=cwd, check=True
+    )
+    found = []
+    for number in range(len(lines)):
+        told = {name: (cwd / f"{number}.{name}").read_text() for name in ("out", "err", "json")}
+        status, modules = json.loads(told["json"])
+        found.append((status, told["out"], told["err"], set(modules)))
+    assert not process.stderr
+    return found
 
 
 def imported_by(*arguments: str, cwd: Path) -> tuple[subprocess.CompletedProcess[str], set[str]]:
@@ -286,10 +323,9 @@ def test_gpus_that_this_machine_lacks_are_told_once(
 def test_what_could_never_start_is_told_before_anything_slow_is_imported(data: Path, tmp_path: Path):
     lines = ["layer=7", "held_out=fr", "targets=[nosuch]", "head=mlp optimizer._target_=os.system", "+data.x=1"]
     lines += ["head=mlp head.hidden=-3", "model=random model.width=0"]
-    for line in lines:
-        overrides = [f"paths.data={data}", "corpora=[toy]", *line.split()]
-        process, modules = imported_by("train", *overrides, cwd=tmp_path)
-        assert process.returncode == 1 and process.stderr.count("\n") == 1 and not process.stdout
+    typed = [["train", f"paths.data={data}", "corpora=[toy]", *line.split()] for line in lines]
+    for line, (status, out, err, modules) in zip(lines, imported_by_each(typed, tmp_path), strict=True):
+        assert status == 1 and err.count("\n") == 1 and not out, line
         assert not modules & (HEAVY - {"scipy.signal"}), line
     process, modules = imported_by("evaluate", "run=nothing", cwd=tmp_path)
     assert "nothing: no such run" in process.stderr and not modules & HEAVY
@@ -297,11 +333,13 @@ def test_what_could_never_start_is_told_before_anything_slow_is_imported(data: P
 
 def test_every_shipped_model_says_how_many_layers_it_has():
     """Which is how ``layer=99`` is refused before its weights are read."""
+    settings = composed("train")  # which holds one of the options, as it is; test_config composes each
+    assert settings["model"] == plain(OmegaConf.load(conf_dir() / "model/mel.yaml"))
     for path in (conf_dir() / "model").glob("*.yaml"):
         if path.stem not in ("hub", "features"):
-            assert (shipped_layers(composed("train", f"model={path.stem}")) or 0) >= 1
-            changed = composed("train", f"model={path.stem}", "+model.other=1")
-            assert shipped_layers(changed) is None
+            model = plain(OmegaConf.load(path))
+            assert (shipped_layers(settings | {"model": model}) or 0) >= 1
+            assert shipped_layers(settings | {"model": model | {"other": 1}}) is None
 
 
 REFUSED = {

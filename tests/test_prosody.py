@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from tractprobe.system.errors import ConfigError
 
 Configure = Callable[..., Any]
 SMALL = ["model=random", "model.layers=2", "model.width=16", "model.channels=8"]
-ALONE = Prosody(twins=0)
+ALONE = Prosody(("mel_frame",), twins=0)
 
 
 def bench_of(configure: Configure, *overrides: str) -> Bench:
@@ -135,14 +136,14 @@ def test_states_that_are_the_transcript_say_nothing_beyond_it(configure: Configu
 
 
 def test_without_source_channels_there_is_speech_rate_alone_and_the_way_to_prepare_them(configure: Configure):
-    evidence = ALONE(bench_of(configure, "model=mel"))
+    evidence = ALONE(bench_of(configure, "model=mel_frame"))
     found = by_name(evidence)
     assert found["rate"].value is not None
     assert "undefined" in found["rate"].says  # phones of the toy corpus last equally long
     for name in ("f0", "voicing", "loudness", "f0_beyond_phones"):
         assert found[name].value is None and "source_channels=true" in found[name].says
     assert any("tractprobe prepare" in said and "source_channels=true" in said for said in evidence.caveats)
-    assert found["rate_beyond_acoustics"].value is None and "mel itself" in found["rate_beyond_acoustics"].says
+    assert found["rate_beyond_acoustics"].value is None and "mel_frame itself" in found["rate_beyond_acoustics"].says
 
 
 def test_with_neither_source_channels_nor_phones_it_does_not_apply(
@@ -154,7 +155,8 @@ def test_with_neither_source_channels_nor_phones_it_does_not_apply(
 
 
 def test_random_weights_are_compared_with(configure: Configure, with_source: Path):
-    evidence = Prosody(twins=1)(bench_of(configure, *SMALL, "model.seed=3", f"paths.data={with_source}"))
+    bench = bench_of(configure, *SMALL, "model.seed=3", f"paths.data={with_source}")
+    evidence = replace(ALONE, twins=1)(bench)
     found = by_name(evidence)
     assert found["loudness_beyond_twin"].value is not None and abs(found["loudness_beyond_twin"].value) < 0.5
     expected = found["loudness"].value - found["loudness_beyond_twin"].value  # what the twin reads
