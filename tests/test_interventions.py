@@ -102,7 +102,7 @@ def damaged(folder: Path, target: Path, **fields: Any) -> Path:
 
 @pytest.mark.parametrize(("fields", "says"), [
     ({"base": "nobody"}, "no utterance"), ({"base": "../../etc/passwd"}, "no name"), ({"id": "a/b"}, "no name"),
-    ({"id": "s0_en_900_p000"}, "twice"), ({"kind": "noise"}, "kind"), ({"moved": "nose"}, "moved"),
+    ({"id": "s0_en_900_p000"}, "twice"), ({"kind": "breath"}, "kind"), ({"moved": "nose"}, "moved"),
     ({"audio_offset": 10**9}, "audio_offset"), ({"audio_start": 10**6}, "audio_start"),
     ({"audio_samples": 0}, "nothing"),
     ({"audio_samples": -1}, "audio_samples"), ({"audio_samples": 10**30}, "audio_samples"),
@@ -153,6 +153,18 @@ def test_damaged_files_are_refused_by_name(folder: Path, tmp_path: Path, name: s
     with pytest.raises(CorpusError) as refused:
         InterventionSet.read(tmp_path)
     assert tmp_path.name in refused.value.file
+
+
+def test_controls_are_read_like_pairs_where_there_are_any(folder: Path, tmp_path: Path):
+    damaged(folder, tmp_path)
+    line = json.loads((tmp_path / "pairs.jsonl").read_text().splitlines()[0])
+    controls = tmp_path / "controls.jsonl"
+    controls.write_text(json.dumps(line | {"id": "n1", "kind": "noise", "moved": "noise", "amount": 0.0}) + "\n")
+    heard = InterventionSet.read(tmp_path)
+    assert heard.pairs[-1].kind == "noise" and len(heard.pairs) == len(InterventionSet.read(folder).pairs) + 1
+    controls.write_text(json.dumps(line) + "\n")
+    with pytest.raises(CorpusError, match="s0_en_900_p000"):
+        InterventionSet.read(tmp_path)
 
 
 def test_states_that_are_the_movements_have_gain_and_specificity_of_the_truth(ask: Callable[..., Evidence]):

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from tractprobe.corpora.readers.interventions import ANATOMY, VOICE
+from tractprobe.corpora.readers.interventions import ANATOMY, NOISE, VOICE
 from tractprobe.evidence.methods.intervened import Course, Reader
 from tractprobe.evidence.methods.interventions_report import CHANCE, SLOPE, VELUM, Compared
 from tractprobe.evidence.methods.invariance import Movement, Nearness, StateMovement, when
@@ -99,6 +99,7 @@ class Pictures:
             metrics += [("3 mm of articulation", _times(3, moved.per_mm)), ("1 semitone", moved.per_semitone)]
             metrics += [("3 semitones", _times(3, moved.per_semitone)), ("another voice", moved.by_kind(VOICE))]
             metrics += [("another anatomy", moved.by_kind(ANATOMY)), ("the velum", moved.by_kind(VELUM))]
+            metrics += [("the synthesiser's noise", moved.by_kind(NOISE))]
             for what, metric in metrics:
                 row = _numbers("size", courses, metric)
                 if row["size"] is not None:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from tractprobe.corpora.readers.interventions import ANATOMY, ARTICULATOR, F0, KINDS, TIMING, VOICE
+from tractprobe.corpora.readers.interventions import ANATOMY, ARTICULATOR, F0, KINDS, NOISE, TIMING, VOICE
 from tractprobe.evidence.methods.intervened import Course, Reader
 from tractprobe.evidence.methods.invariance import Movement, Nearness, StateMovement, is_of
 from tractprobe.evidence.methods.responses import (
@@ -135,6 +135,7 @@ class Compared:
             (F0, "a semitone of pitch", "mm per semitone", moved.per_semitone),
             (VOICE, "another voice", "mm", moved.by_kind(VOICE)),
             (ANATOMY, "another anatomy", "mm", moved.by_kind(ANATOMY)),
+            (NOISE, "a new draw of the synthesiser's noise", "mm", moved.by_kind(NOISE)),
             (VELUM, "the velum, which has no channel of its own,", "mm", moved.by_kind(VELUM)),
         ):
             says = f"how many mm of articulation move read-outs as far as {what} does (0: invariant)"

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Float
 
-from tractprobe.corpora.readers.interventions import ANATOMY, ARTICULATOR, F0, VOICE
+from tractprobe.corpora.readers.interventions import ANATOMY, ARTICULATOR, F0, NOISE, VOICE
 from tractprobe.evidence.methods.intervened import Course
 from tractprobe.evidence.methods.responses import Metric, Read, Responses, by_what, displacement_mm, main_channel, truth
 
@@ -60,8 +60,8 @@ class StateMovement(Movement):
 
 
 def is_of(course: Course, kind: str) -> bool:
-    """Whether a pair is a change of voice or anatomy, or a movement of the velum."""
-    if kind in (VOICE, ANATOMY, F0):
+    """Whether a pair is a change of pitch, voice, anatomy or noise, or a movement of the velum."""
+    if kind in (VOICE, ANATOMY, F0, NOISE):
         return course.pair.kind == kind
     return course.pair.kind == ARTICULATOR and course.pair.moved == kind
 
