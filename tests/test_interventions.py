@@ -283,12 +283,17 @@ def test_acoustics_are_exceeded_by_states_that_are_the_movements(ask: Callable[.
 def test_an_encoder_with_weights_is_compared_with_draws_of_them(
     configure: Configure, prepared: Path, folder: Path, tmp_path: Path
 ):
-    small = ("model=random", "model.layers=2", "model.width=8", "model.channels=4", "corpora=[planted]")
-    asked = ("study=interventions", f"analysis.root={folder}", "analysis.mel=mel_frame")
+    small = ("model=random", "model.layers=2", "model.width=16", "model.channels=4", "corpora=[planted]")
+    asked = ("study=interventions", f"analysis.root={folder}", "analysis.mel=mel_frame", "analysis.random_pairs=18")
     record = conducted(Settings.of(plain(configure(*small, *asked, f"paths.data={prepared}"))))
     found = by_name(record.evidence)
     beyond = found["interventions_gain_beyond_random"]
-    assert beyond.n["draws"] == 2 and beyond.low < beyond.value < beyond.high and beyond.unit == "mm per mm"
+    assert (
+        beyond.n["draws"] == 2
+        and beyond.n["pairs"] == 15
+        and beyond.low < beyond.value < beyond.high
+        and beyond.unit == "mm per mm"
+    )
     assert abs(beyond.value) < 1  # one more draw of random weights is beyond the others by luck alone
     assert found["features_tract_over_pitch"].value is not None and found["invariance_f0_over_mel"].value is not None
     for figure in record.evidence.figures:
@@ -308,7 +313,9 @@ def test_a_sentence_that_heads_learned_from_is_refused(ask: Callable[..., Eviden
         ask(Planted(reading(*BODY)), root=str(tmp_path))
 
 
-@pytest.mark.parametrize("wrong", [{"random_seeds": -1}, {"shift_s": 0}, {"margin_s": 2}, {"margin": 0}])
+@pytest.mark.parametrize(
+    "wrong", [{"random_seeds": -1}, {"random_pairs": 0}, {"shift_s": 0}, {"margin_s": 2}, {"margin": 0}]
+)
 def test_impossible_settings_are_one_line(wrong: dict[str, Any]):
     with pytest.raises(ConfigError):
         replace(Interventions("somewhere"), **wrong)

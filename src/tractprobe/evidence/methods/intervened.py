@@ -96,9 +96,9 @@ class Reader:
 
     @classmethod
     def of(
-        cls, name: str, bench: Bench, heard: InterventionSet, shift_s: float | None = None, kinds: Sequence[str] = ()
+        cls, name: str, bench: Bench, heard: InterventionSet, shift_s: float | None = None, only: Sequence[Pair] = ()
     ) -> "Reader":
-        """Fit heads, and have them read every pair of some kinds, by default of all.
+        """Fit heads, and have them read some pairs, by default all.
 
         Parameters
         ----------
@@ -116,7 +116,7 @@ class Reader:
             shuffled = _weights(bench.fit([split], _shifted(bench, shift_s))[0])[chosen]
         deviations = _deviations(bench, split)
         measured = _Measure(bench, heard, _weights(fitted), chosen, shuffled, deviations, scales(fitted, heard))
-        return cls(name, bench, fitted, chosen, tuple(measured.courses(kinds)))
+        return cls(name, bench, fitted, chosen, tuple(measured.courses(only or heard.pairs)))
 
 
 def _split(bench: Bench) -> Split:
@@ -161,6 +161,17 @@ def scales(fitted: Fitted, heard: InterventionSet) -> dict[str, Float[np.ndarray
     return found
 
 
+def spread(heard: InterventionSet, kinds: Sequence[str], most: int) -> list[Pair]:
+    """Return at most so many pairs of some kinds, as many of each speaker and of each thing that is moved."""
+    waiting: dict[tuple[str, ...], list[Pair]] = {}
+    for pair in heard.pairs:
+        if pair.kind in kinds:
+            cell = (heard.bases[pair.base].speaker, pair.kind, pair.moved, pair.direction)
+            waiting.setdefault(cell, []).append(pair)
+    turns = [(turn, cell) for cell, pairs in waiting.items() for turn in range(len(pairs))]
+    return [waiting[cell][turn] for turn, cell in sorted(turns)[:most]]
+
+
 def check_texts(bench: Bench, heard: InterventionSet) -> None:
     """Raise ConfigError if heads learned from a sentence that is intervened in."""
     learned = {letters(entry.text): entry.id for entry in bench.entries.values() if letters(entry.text)}
@@ -183,12 +194,11 @@ class _Measure:
     deviations: Float[Tensor, "layer width"]
     scales: Mapping[str, Float[np.ndarray, " channel"]]
 
-    def courses(self, kinds: Sequence[str]) -> Iterator[Course]:
-        """Yield pairs of some kinds as they are read; no kind: all."""
+    def courses(self, chosen: Sequence[Pair]) -> Iterator[Course]:
+        """Yield some pairs as they are read."""
         by_base: dict[str, list[Pair]] = {}
-        for pair in self.heard.pairs:
-            if not kinds or pair.kind in kinds:
-                by_base.setdefault(pair.base, []).append(pair)
+        for pair in chosen:
+            by_base.setdefault(pair.base, []).append(pair)
         for base, pairs in progress(by_base.items(), f"interventions: {self.bench.encoder.label}", unit="utterance"):
             own = self._states([self.heard.bases[base].audio])[0]
             for first in range(0, len(pairs), _TOGETHER):

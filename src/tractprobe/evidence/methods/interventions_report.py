@@ -210,20 +210,24 @@ class Compared:
     def _beyond_random(self, name: str, says: str, of: Of) -> Finding:
         if isinstance(self.random, str):
             return undefined(name, f"{says}: {self.random}", SLOPE, OVER)
+        heard = {course.pair.id for course in self.random[0].courses}
+        same = [course for course in self.own.courses if course.pair.id in heard]
         own, *draws = (
-            Cells({(*key, "all"): value for key, value in over_units(reader.courses, of(reader), speaker).items()})
-            for reader in (self.own, *self.random)
+            Cells({(*key, "all"): value for key, value in over_units(courses, of(reader), speaker).items()})
+            for reader, courses in ((self.own, same), *((each, each.courses) for each in self.random))
         )
         found = finding_over_draws(name, f"{says}, mean of {len(draws)} draws", own, draws, self.margin)
         over = OVER if found.value is None or len(draws) < 2 else f"{OVER}; interval over speakers and draws"
-        return self._counted(replace(found, unit=SLOPE, over=over, by=()), name, draws=len(draws))
+        made = replace(found, unit=SLOPE, over=over, by=())
+        count = self._count([course for course in same if course.pair.kind == ARTICULATOR])
+        return made if made.value is None else replace(made, n=count | {"draws": len(draws)})
 
-    def _counted(self, found: Finding, name: str, **more: int) -> Finding:
+    def _counted(self, found: Finding, name: str) -> Finding:
         """Return a finding with what it is over counted."""
         if found.value is None:
             return found
         kind = TIMING if "timing" in name else F0 if "f0" in name else ARTICULATOR
-        return replace(found, n=self._count([each for each in self.own.courses if each.pair.kind == kind]) | more)
+        return replace(found, n=self._count([each for each in self.own.courses if each.pair.kind == kind]))
 
     def _count(self, courses: Sequence[Course]) -> dict[str, int]:
         units = {"speakers": {course.speaker for course in courses}, "languages": {each.language for each in courses},
