@@ -57,10 +57,8 @@ class Interventions:
             or not 0 <= self.margin_s <= 1
             or not self.margin > 0
         ):
-            raise ConfigError(
-                "analysis: expected random_seeds of 0 or more, margin_s from 0 to 1, and random_pairs, shift_s and margin "
-                "above 0"
-            )
+            expected = "random_seeds of 0 or more, margin_s from 0 to 1, and random_pairs, shift_s and margin above 0"
+            raise ConfigError(f"analysis: expected {expected}")
 
     def __call__(self, bench: Bench) -> Evidence:
         """Return how read-outs and states respond, with what they are compared with."""
