@@ -283,7 +283,7 @@ def test_acoustics_are_exceeded_by_states_that_are_the_movements(ask: Callable[.
 def test_an_encoder_with_weights_is_compared_with_draws_of_them(
     configure: Configure, prepared: Path, folder: Path, tmp_path: Path
 ):
-    small = ("model=random", "model.layers=2", "model.width=16", "model.channels=4", "corpora=[planted]")
+    small = ("model=random", "model.layers=1", "model.width=16", "model.channels=4", "corpora=[planted]")
     asked = ("study=interventions", f"analysis.root={folder}", "analysis.mel=mel_frame", "analysis.random_pairs=18")
     record = conducted(Settings.of(plain(configure(*small, *asked, f"paths.data={prepared}"))))
     found = by_name(record.evidence)

@@ -8,6 +8,7 @@ deviations they are mm.
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property, lru_cache
 
 import numpy as np
 import torch
@@ -33,6 +34,12 @@ from tractprobe.signals.smoothing import Smoothing
 from tractprobe.system.errors import ConfigError
 from tractprobe.system.progress import progress
 from tractprobe.system.registry import names_of
+
+SENSORS: Mapping[str, tuple[str, ...]] = {
+    "tongue_tip": ("tt",), "tongue_body": ("td", "tb"), "lip_aperture": ("ul", "ll"), "lip_protrusion": ("ul", "ll"),
+    "jaw": ("li",),
+}  # fmt: skip
+"""Whose channels are a moved articulator's own; the velum has none."""
 
 _TOGETHER = 8  # waves that are encoded at a time
 _LEAST_SD_MM = 1e-3
@@ -65,6 +72,19 @@ class Course:
     shuffled: Float[np.ndarray, "frame channel"] | None
     states: Float[np.ndarray, "layer frame"]
     true: Float[np.ndarray, "frame channel"] | None
+
+    @cached_property
+    def own(self) -> list[int]:
+        """The columns of the moved articulator's own channels; none of the velum, and of what is no articulator."""
+        return channels_of(SENSORS.get(self.pair.moved, ()))
+
+    @cached_property
+    def tells(self) -> bool:
+        """Whether own channels are read, and truly moved."""
+        if self.true is None or not self.own:
+            return False
+        known = np.isfinite(self.moved[0, 0, self.own]).any()
+        return bool(known and np.abs(np.nan_to_num(self.true[:, self.own])).max() > 0)
 
     def within(self, margin_s: float = 0.0) -> Bool[np.ndarray, " frame"]:
         """Return the frames of the window, and of a margin on either side."""
@@ -117,6 +137,12 @@ class Reader:
         deviations = _deviations(bench, split)
         measured = _Measure(bench, heard, _weights(fitted), chosen, shuffled, deviations, scales(fitted, heard))
         return cls(name, bench, fitted, chosen, tuple(measured.courses(only or heard.pairs)))
+
+
+@lru_cache(maxsize=64)
+def channels_of(sensors: tuple[str, ...]) -> list[int]:
+    """Return the columns of some sensors' channels."""
+    return [place for place, name in enumerate(CHANNELS) if name.partition("_")[0] in sensors]
 
 
 def _split(bench: Bench) -> Split:

@@ -13,22 +13,16 @@ All are regressions through zero: no change, no response. They are taken for eac
 one direction), then averaged over these, so that what was moved more often does not count for more.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float
 
 from tractprobe.corpora.readers.interventions import ARTICULATOR
-from tractprobe.evidence.methods.intervened import Course
+from tractprobe.evidence.methods.intervened import SENSORS, Course, channels_of
 from tractprobe.runs.estimate import Estimate, Scores, mean_over_speakers
 from tractprobe.signals.channels import CHANNELS
-
-SENSORS: Mapping[str, tuple[str, ...]] = {
-    "tongue_tip": ("tt",), "tongue_body": ("td", "tb"), "lip_aperture": ("ul", "ll"), "lip_protrusion": ("ul", "ll"),
-    "jaw": ("li",),
-}  # fmt: skip
-"""Whose channels are a moved articulator's own; the velum has none."""
 
 GROUPS: tuple[tuple[str, ...], ...] = (("tt",), ("td", "tb"), ("ul", "ll"), ("li",))
 """Articulators among which movement is shared: tip, body, lips, jaw."""
@@ -60,18 +54,9 @@ def truth(course: Course) -> Float[np.ndarray, "frame channel"]:
     return course.true
 
 
-def channels_of(sensors: Sequence[str]) -> list[int]:
-    """Return the columns of some sensors' channels."""
-    return [place for place, name in enumerate(CHANNELS) if name.partition("_")[0] in sensors]
-
-
 def is_moved(course: Course, kind: str = ARTICULATOR) -> bool:
     """Whether an articulator with channels of its own was moved, or moved at another time, and these tell how far."""
-    pair = course.pair
-    if pair.kind != kind or pair.moved not in SENSORS or course.true is None:
-        return False
-    own = channels_of(SENSORS[pair.moved])
-    return bool(np.abs(np.nan_to_num(course.true[:, own])).max() > 0 and np.isfinite(course.moved[0][0, own]).any())
+    return course.pair.kind == kind and course.tells
 
 
 def what(course: Course) -> str:
@@ -156,7 +141,7 @@ class Responses:
 
     def _sums(self, course: Course) -> tuple[float, float]:
         """Return Σ y·d and Σ d·d over the window, in mm²."""
-        own, frames = channels_of(SENSORS[course.pair.moved]), course.within(self.margin_s)
+        own, frames = course.own, course.within(self.margin_s)
         d = truth(course)[frames][:, own] * course.sd_mm[own]
         y = self.read(course)[frames][:, own] * course.sd_mm[own]
         known = np.isfinite(y) & np.isfinite(d)
@@ -170,7 +155,7 @@ class Responses:
         """Return Σ y(t + lag)·d(t) / Σ d·d of one thing for lags of up to so many frames either way."""
         total, squares = np.zeros(2 * most + 1), 0.0
         for course in courses:
-            own = channels_of(SENSORS[course.pair.moved])
+            own = course.own
             y, d = (np.nan_to_num(of(course)[:, own]) for of in (self.read, truth))
             total += [float((np.roll(y, -lag, axis=0) * d).sum()) for lag in range(-most, most + 1)]
             squares += float((d * d).sum())
@@ -186,7 +171,7 @@ def main_channel(courses: Sequence[Course]) -> int:
 
 def displacement_mm(course: Course) -> float:
     """Return how far own sensors truly moved, root mean square over these, as ``area`` has it."""
-    own = channels_of(SENSORS[course.pair.moved])
+    own = course.own
     d = np.nan_to_num(truth(course)[:, own] * course.sd_mm[own]).reshape(len(course.times_s), -1, 2)
     return area(course, np.sqrt((d**2).sum(axis=2).mean(axis=1)))
 
