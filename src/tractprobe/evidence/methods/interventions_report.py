@@ -153,7 +153,9 @@ class Compared:
             return undefined(name, f"{says}: there is {lacks}", unit, OVER)
         reached = share(part, whole)
         if reached is None:
-            return undefined(name, f"{says}: read-outs may not move with articulation at all", unit, OVER)
+            return undefined(
+                name, f"{says}: read-outs may not move with articulation, or too few speakers tell", unit, OVER
+            )
         ratios = {key: part[key] / whole[key] for key in part if key in whole and whole[key] > 0}
         by = [Part("speaker", key[1], value, n=1) for key, value in ratios.items()]
         made = finding(name, says, ratios, unit, OVER, by=by, estimate=reached)
@@ -235,13 +237,16 @@ class Compared:
         return {name: len(each) for name, each in units.items()} | {"pairs": len(courses)}
 
     def _parts(self, of: Callable[[Sequence[Course], Any], Scores]) -> list[Part]:
-        """Return the same over utterances, with an interval of its own, by speaker, language and what is moved."""
+        """Return the same over utterances, with an interval of its own, by speaker, language, phone and what is moved."""
         courses = self.own.courses
         parts = [_interval("unit", "utterances", of(courses, utterance))]
         parts += [Part("speaker", name, value, n=1) for (_, name), value in of(courses, speaker).items()]
         for language in sorted({course.language for course in courses}):
             own = [course for course in courses if course.language == language]
             parts.append(_interval("language", language, of(own, speaker)))
+        for kind in sorted({course.pair.phone_kind for course in courses} - {""}):
+            own = [course for course in courses if course.pair.phone_kind == kind]
+            parts.append(_interval("phone", kind, of(own, speaker)))
         for name, own in by_what(courses).items():
             parts.append(_interval("moved", name, of(own, speaker)))
         return [part for part in parts if part.value is not None]
