@@ -237,7 +237,7 @@ class Compared:
         return {name: len(each) for name, each in units.items()} | {"pairs": len(courses)}
 
     def _parts(self, of: Callable[[Sequence[Course], Any], Scores]) -> list[Part]:
-        """Return the same over utterances, with an interval of its own, by speaker, language, phone and what is moved."""
+        """Return the same over utterances, with its own interval, by speaker, language, phone and what is moved."""
         courses = self.own.courses
         parts = [_interval("unit", "utterances", of(courses, utterance))]
         parts += [Part("speaker", name, value, n=1) for (_, name), value in of(courses, speaker).items()]
