@@ -24,7 +24,7 @@ LANGUAGES, SPEAKERS = ("de", "en", "it"), ("v/a", "v/b", "v/c", "v/d")
 CORPORA = {"hprc": "ab" * 32}
 N = {"speakers": 4, "languages": 3}
 ABOUT = {"training": "self-supervised", "languages": ["en"], "hours": 960, "parameters_m": 94.4, "licence": "MIT"}
-ANALYSES = ("curves", "controls", "crossed", "speakers", "phones", "tokens", "disturbed", "erasure",
+ANALYSES = ("curves", "controls", "crossed", "babble", "speakers", "phones", "tokens", "disturbed", "erasure",
             "interventions", "steering", "prosody")  # fmt: skip
 
 
@@ -45,6 +45,8 @@ SUPPORTING: Mapping[str, tuple[Finding, ...]] = {
     "speakers": (found("affine_share", 0.92, unit=""), found("affine_over_own", 0.02, 0.01),
                  found("offset_share", 0.5, unit=""), found("mixing_gain", 0.1),
                  found("beyond_mel_affine", 0.15), found("beyond_shuffled", 0.2)),
+    "babble": (found("babble_kept_over_acoustics", 0.06), found("speech_kept_over_acoustics", 0.05),
+               found("babble_beyond_acoustics", 0.1)),
     "phones": (found("unique_states", 0.15, unit="R²"), found("unique_states_beyond_acoustics", 0.1, unit="R²"),
                found("unique_phones", 0.05, unit="R²")),
     "tokens": (found("movements_kept_50", 0.7, unit=""), found("movements_kept_500", 0.95, unit="")),
