@@ -25,7 +25,7 @@ RISE = 20  # rows of a window of 0.2 s
 OWN = {"tongue_tip": ("tt_y",), "tongue_body": ("td_y", "tb_y"), "lip_aperture": ("ul_y", "ll_y"), "jaw": ("li_y",)}
 
 
-def spoken(seed: int, rows: int = 250, size: float = 1.0) -> np.ndarray:
+def spoken(seed: int, rows: int = 180, size: float = 1.0) -> np.ndarray:
     """Return slots of some speech, (row, slot), the channels in mm."""
     random, times_s = np.random.default_rng(seed), np.arange(rows) / 100
     mix = np.random.default_rng(7).normal(size=(3, len(CHANNELS)))
@@ -112,10 +112,10 @@ def write_interventions(root: Path) -> Path:
         slots, base = spoken(1000 + place, size=1 + 0.02 * int(speaker[1])), f"{speaker}_{language}_900"
         write_utterance(root, base, slots, speaker, language, f"{language} is changed {speaker}")
         for number, (moved, channels) in enumerate(OWN.items()):
-            for size in (-3.0, 2.0):
-                change = bump([CHANNELS.index(name) for name in channels], size)
-                written.include(base, slots, change, 40 + 35 * number, kind="articulator", moved=moved, direction="y",
-                                amount=size / 10, unit="cm")  # fmt: skip
+            size = (-3.0, 2.0)[place % 2]
+            change = bump([CHANNELS.index(name) for name in channels], size)
+            written.include(base, slots, change, 40 + 35 * number, kind="articulator", moved=moved, direction="y",
+                            amount=size / 10, unit="cm")  # fmt: skip
         for semitones in (-4.0, 2.0):
             written.include(base, slots, bump([F0], semitones), 60, kind="f0", moved="f0", amount=semitones,
                             unit="semitones")  # fmt: skip

@@ -4,6 +4,7 @@ A folder holds base utterances in the plain layout (``folder``), and beside them
 
 =====================  =================================================================================================
 ``pairs.jsonl``        a line for each changed utterance: an object with the fields below
+``controls.jsonl``     if there are any, the same of pairs in which nothing was changed but the synthesiser's noise
 ``changes.flac``       changed stretches of audio, one after another, 16 kHz
 ``changes.ema.npy``    int16 (row, 12): changed minus base positions of stretches, one after another; steps of 0.001 mm
 =====================  =================================================================================================
@@ -46,10 +47,10 @@ from tractprobe.signals.audio import RATE_HZ, read_audio
 from tractprobe.signals.channels import CHANNELS
 from tractprobe.signals.track import Track
 from tractprobe.system.errors import CorpusError
-from tractprobe.system.files import array_sha256, check_regular, digest, read_npy, read_text
+from tractprobe.system.files import array_sha256, check_regular, digest, is_there, read_npy, read_text
 
-PAIRS, AUDIO, EMA = "pairs.jsonl", "changes.flac", "changes.ema.npy"
-ARTICULATOR, F0, VOICE, ANATOMY, TIMING = KINDS = ("articulator", "f0", "voice", "anatomy", "timing")
+PAIRS, CONTROLS, AUDIO, EMA = "pairs.jsonl", "controls.jsonl", "changes.flac", "changes.ema.npy"
+ARTICULATOR, F0, VOICE, ANATOMY, TIMING, NOISE = KINDS = ("articulator", "f0", "voice", "anatomy", "timing", "noise")
 ARTICULATORS = ("tongue_tip", "tongue_body", "lip_aperture", "lip_protrusion", "jaw", "velum")
 EMA_RATE_HZ, RESOLUTION_MM = 100.0, 0.001
 MAX_PAIRS, MAX_BASES, MAX_LINE, MAX_ROWS = 20_000, 2_000, 4_000, 2_000_000
@@ -122,9 +123,13 @@ class InterventionSet:
         if rate_hz != RATE_HZ:
             raise CorpusError(root / AUDIO, f"has {rate_hz} Hz; expected {RATE_HZ}")
         ema = _changes(root / EMA)
-        read = cls(bases, _pairs(root / PAIRS), audio, ema)
-        for pair in read.pairs:
-            read._check(root / PAIRS, pair)
+        by_file = {name: _pairs(root / name) for name in (PAIRS, CONTROLS) if name == PAIRS or is_there(root / name)}
+        read = cls(bases, tuple(pair for each in by_file.values() for pair in each), audio, ema)
+        for name, pairs in by_file.items():
+            for pair in pairs:
+                read._check(root / name, pair)
+        if twice := {pair.id for pair in by_file[PAIRS]} & {pair.id for pair in by_file.get(CONTROLS, ())}:
+            raise CorpusError(root / CONTROLS, f"names {min(twice)}, as {PAIRS} does")
         return read
 
     def changed(self, pair: Pair) -> Float[np.ndarray, " sample"]:

@@ -8,7 +8,7 @@ from typing import ClassVar
 from tractprobe.corpora.readers.interventions import ARTICULATOR, F0, InterventionSet
 from tractprobe.evidence.bench import Bench
 from tractprobe.evidence.methods.acoustics import matched
-from tractprobe.evidence.methods.intervened import Reader, check_texts, correlations
+from tractprobe.evidence.methods.intervened import Reader, check_texts, correlations, spread
 from tractprobe.evidence.methods.interventions_pictures import Pictures
 from tractprobe.evidence.methods.interventions_report import Compared, counts_of
 from tractprobe.evidence.record import Evidence
@@ -30,6 +30,8 @@ class Interventions:
         of the encoder's layer 0. ``None``: no such control.
     random_seeds
         How many times the architecture's weights are drawn.
+    random_pairs
+        How many pairs these hear, as encoding is what costs; the encoder is compared with them on these.
     shift_s
         By how much the movements are shifted, within a speaker's session, that shuffled heads are fitted to.
     margin_s
@@ -41,6 +43,7 @@ class Interventions:
     root: str
     mel: str | None = "mel_matched"
     random_seeds: int = 2
+    random_pairs: int = 120
     shift_s: float = 5.0
     margin_s: float = 0.05
     margin: float = 0.1
@@ -48,10 +51,14 @@ class Interventions:
     version: ClassVar[int] = 1
 
     def __post_init__(self):
-        if self.random_seeds < 0 or not self.shift_s > 0 or not 0 <= self.margin_s <= 1 or not self.margin > 0:
-            raise ConfigError(
-                "analysis: expected random_seeds of 0 or more, shift_s and margin above 0, and margin_s from 0 to 1"
-            )
+        if (
+            min(self.random_seeds, self.random_pairs - 1) < 0
+            or not self.shift_s > 0
+            or not 0 <= self.margin_s <= 1
+            or not self.margin > 0
+        ):
+            expected = "random_seeds of 0 or more, margin_s from 0 to 1, and random_pairs, shift_s and margin above 0"
+            raise ConfigError(f"analysis: expected {expected}")
 
     def __call__(self, bench: Bench) -> Evidence:
         """Return how read-outs and states respond, with what they are compared with."""
@@ -80,7 +87,7 @@ class Interventions:
         return Reader.of("mel", other, heard)
 
     def _twins(self, bench: Bench, heard: InterventionSet) -> Sequence[Reader] | str:
-        """Return readers of random draws of the architecture: all hear articulators, the first pitch, too."""
+        """Return readers of random draws of the architecture."""
         arguments = bench.settings.model.arguments
         own = arguments.get("random_seed", arguments.get("seed"))
         found = []
@@ -88,8 +95,8 @@ class Interventions:
             twin = bench.twin(seed)
             if twin is None:
                 return f"{bench.settings.id.model} has no weights that could be drawn"
-            kinds = (ARTICULATOR,) if found else (ARTICULATOR, F0)
-            found.append(Reader.of(f"random weights, seed {seed}", twin, heard, kinds=kinds))
+            only = spread(heard, (ARTICULATOR, F0), self.random_pairs)
+            found.append(Reader.of(f"random weights, seed {seed}", twin, heard, only=only))
         return found or "no random weights were drawn (analysis.random_seeds=0)"
 
     def _caveats(self, heard: InterventionSet, compared: Compared) -> list[str]:
@@ -104,7 +111,8 @@ class Interventions:
             "articulator is moved shows what the sound of that articulator does to states and heads, not what the "
             "model uses it for.",
             "Speech comes from one physical synthesiser, whose articulators can be moved apart where people's move "
-            "together, and whose sound is simpler than people's.",
+            "together, and whose sound is simpler than people's. Its tongue does not ride on the jaw, so a jaw that moves "
+            "alone is hardly heard.",
             "Read-outs are linear heads with a penalty, which shrinks what they say: a gain below 1 may be the head's.",
             f"The unit is the speaker, of whom there are {len(speakers)}: intervals are over speakers, and over "
             f"utterances only in parts. Pairs: {what}.",

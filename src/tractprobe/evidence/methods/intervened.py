@@ -8,6 +8,7 @@ deviations they are mm.
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property, lru_cache
 
 import numpy as np
 import torch
@@ -33,6 +34,12 @@ from tractprobe.signals.smoothing import Smoothing
 from tractprobe.system.errors import ConfigError
 from tractprobe.system.progress import progress
 from tractprobe.system.registry import names_of
+
+SENSORS: Mapping[str, tuple[str, ...]] = {
+    "tongue_tip": ("tt",), "tongue_body": ("td", "tb"), "lip_aperture": ("ul", "ll"), "lip_protrusion": ("ul", "ll"),
+    "jaw": ("li",),
+}  # fmt: skip
+"""Whose channels are a moved articulator's own; the velum has none."""
 
 _TOGETHER = 8  # waves that are encoded at a time
 _LEAST_SD_MM = 1e-3
@@ -66,6 +73,19 @@ class Course:
     states: Float[np.ndarray, "layer frame"]
     true: Float[np.ndarray, "frame channel"] | None
 
+    @cached_property
+    def own(self) -> list[int]:
+        """The columns of the moved articulator's own channels; none of the velum, and of what is no articulator."""
+        return channels_of(SENSORS.get(self.pair.moved, ()))
+
+    @cached_property
+    def tells(self) -> bool:
+        """Whether own channels are read, and truly moved."""
+        if self.true is None or not self.own:
+            return False
+        known = np.isfinite(self.moved[0, 0, self.own]).any()
+        return bool(known and np.abs(np.nan_to_num(self.true[:, self.own])).max() > 0)
+
     def within(self, margin_s: float = 0.0) -> Bool[np.ndarray, " frame"]:
         """Return the frames of the window, and of a margin on either side."""
         start_s, end_s = self.pair.window_s
@@ -96,9 +116,9 @@ class Reader:
 
     @classmethod
     def of(
-        cls, name: str, bench: Bench, heard: InterventionSet, shift_s: float | None = None, kinds: Sequence[str] = ()
+        cls, name: str, bench: Bench, heard: InterventionSet, shift_s: float | None = None, only: Sequence[Pair] = ()
     ) -> "Reader":
-        """Fit heads, and have them read every pair of some kinds, by default of all.
+        """Fit heads, and have them read some pairs, by default all.
 
         Parameters
         ----------
@@ -116,7 +136,13 @@ class Reader:
             shuffled = _weights(bench.fit([split], _shifted(bench, shift_s))[0])[chosen]
         deviations = _deviations(bench, split)
         measured = _Measure(bench, heard, _weights(fitted), chosen, shuffled, deviations, scales(fitted, heard))
-        return cls(name, bench, fitted, chosen, tuple(measured.courses(kinds)))
+        return cls(name, bench, fitted, chosen, tuple(measured.courses(only or heard.pairs)))
+
+
+@lru_cache(maxsize=64)
+def channels_of(sensors: tuple[str, ...]) -> list[int]:
+    """Return the columns of some sensors' channels."""
+    return [place for place, name in enumerate(CHANNELS) if name.partition("_")[0] in sensors]
 
 
 def _split(bench: Bench) -> Split:
@@ -161,6 +187,17 @@ def scales(fitted: Fitted, heard: InterventionSet) -> dict[str, Float[np.ndarray
     return found
 
 
+def spread(heard: InterventionSet, kinds: Sequence[str], most: int) -> list[Pair]:
+    """Return at most so many pairs of some kinds, as many of each speaker and of each thing that is moved."""
+    waiting: dict[tuple[str, ...], list[Pair]] = {}
+    for pair in heard.pairs:
+        if pair.kind in kinds:
+            cell = (heard.bases[pair.base].speaker, pair.kind, pair.moved, pair.direction)
+            waiting.setdefault(cell, []).append(pair)
+    turns = [(turn, cell) for cell, pairs in waiting.items() for turn in range(len(pairs))]
+    return [waiting[cell][turn] for turn, cell in sorted(turns)[:most]]
+
+
 def check_texts(bench: Bench, heard: InterventionSet) -> None:
     """Raise ConfigError if heads learned from a sentence that is intervened in."""
     learned = {letters(entry.text): entry.id for entry in bench.entries.values() if letters(entry.text)}
@@ -183,12 +220,11 @@ class _Measure:
     deviations: Float[Tensor, "layer width"]
     scales: Mapping[str, Float[np.ndarray, " channel"]]
 
-    def courses(self, kinds: Sequence[str]) -> Iterator[Course]:
-        """Yield pairs of some kinds as they are read; no kind: all."""
+    def courses(self, chosen: Sequence[Pair]) -> Iterator[Course]:
+        """Yield some pairs as they are read."""
         by_base: dict[str, list[Pair]] = {}
-        for pair in self.heard.pairs:
-            if not kinds or pair.kind in kinds:
-                by_base.setdefault(pair.base, []).append(pair)
+        for pair in chosen:
+            by_base.setdefault(pair.base, []).append(pair)
         for base, pairs in progress(by_base.items(), f"interventions: {self.bench.encoder.label}", unit="utterance"):
             own = self._states([self.heard.bases[base].audio])[0]
             for first in range(0, len(pairs), _TOGETHER):

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from tractprobe.corpora.readers.interventions import ANATOMY, VOICE
+from tractprobe.corpora.readers.interventions import ANATOMY, NOISE, VOICE
 from tractprobe.evidence.methods.intervened import Course, Reader
 from tractprobe.evidence.methods.interventions_report import CHANCE, SLOPE, VELUM, Compared
 from tractprobe.evidence.methods.invariance import Movement, Nearness, StateMovement, when
@@ -38,7 +38,7 @@ class Pictures:
 
     def figures(self) -> tuple[Figure, ...]:
         """Return the response matrix beside the truth and the prediction, and lines against the layer."""
-        moved = "How far read-outs (columns) move when one articulator (rows) moves by 1 mm"
+        moved = "How far read-outs (columns) move when an articulator (rows) moves by 1 mm; all channels are in a table"
         return (
             self._matrix("response", moved, self._told),
             self._matrix("truth", "How far the positions themselves move", self._real),
@@ -99,6 +99,7 @@ class Pictures:
             metrics += [("3 mm of articulation", _times(3, moved.per_mm)), ("1 semitone", moved.per_semitone)]
             metrics += [("3 semitones", _times(3, moved.per_semitone)), ("another voice", moved.by_kind(VOICE))]
             metrics += [("another anatomy", moved.by_kind(ANATOMY)), ("the velum", moved.by_kind(VELUM))]
+            metrics += [("the synthesiser's noise", moved.by_kind(NOISE))]
             for what, metric in metrics:
                 row = _numbers("size", courses, metric)
                 if row["size"] is not None:
@@ -144,12 +145,14 @@ class Pictures:
 
     def _matrix(self, name: str, title: str, of: Callable[[list[Course], int], dict[tuple[str, str], float]]) -> Figure:
         series = []
-        for moved, own in by_what(self.courses).items():
+        mains = {main_channel(own): own for own in by_what(self.courses).values()}
+        for main, own in sorted(mains.items()):
             points = []
-            for place, channel in enumerate(CHANNELS):
+            for place in sorted(mains):
                 reached = over(of(own, place))
-                points.append([channel, *((reached.mean, reached.low, reached.high) if reached else (None,) * 3)])
-            series.append(Series(f"{moved} ({CHANNELS[main_channel(own)]})", tuple(points)))
+                numbers = (reached.mean, reached.low, reached.high) if reached else (None,) * 3
+                points.append([CHANNELS[place], *numbers])
+            series.append(Series(f"{own[0].pair.moved.rpartition('_')[2]} {CHANNELS[main]}", tuple(points)))
         return Figure(name, title, "read", SLOPE, tuple(series), kind="matrix")
 
     def _responses(self) -> Table:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from tractprobe.corpora.readers.interventions import ANATOMY, ARTICULATOR, F0, KINDS, TIMING, VOICE
+from tractprobe.corpora.readers.interventions import ANATOMY, ARTICULATOR, F0, KINDS, NOISE, TIMING, VOICE
 from tractprobe.evidence.methods.intervened import Course, Reader
 from tractprobe.evidence.methods.invariance import Movement, Nearness, StateMovement, is_of
 from tractprobe.evidence.methods.responses import (
@@ -135,6 +135,7 @@ class Compared:
             (F0, "a semitone of pitch", "mm per semitone", moved.per_semitone),
             (VOICE, "another voice", "mm", moved.by_kind(VOICE)),
             (ANATOMY, "another anatomy", "mm", moved.by_kind(ANATOMY)),
+            (NOISE, "a new draw of the synthesiser's noise", "mm", moved.by_kind(NOISE)),
             (VELUM, "the velum, which has no channel of its own,", "mm", moved.by_kind(VELUM)),
         ):
             says = f"how many mm of articulation move read-outs as far as {what} does (0: invariant)"
@@ -152,7 +153,9 @@ class Compared:
             return undefined(name, f"{says}: there is {lacks}", unit, OVER)
         reached = share(part, whole)
         if reached is None:
-            return undefined(name, f"{says}: read-outs may not move with articulation at all", unit, OVER)
+            return undefined(
+                name, f"{says}: read-outs may not move with articulation, or too few speakers tell", unit, OVER
+            )
         ratios = {key: part[key] / whole[key] for key in part if key in whole and whole[key] > 0}
         by = [Part("speaker", key[1], value, n=1) for key, value in ratios.items()]
         made = finding(name, says, ratios, unit, OVER, by=by, estimate=reached)
@@ -209,20 +212,24 @@ class Compared:
     def _beyond_random(self, name: str, says: str, of: Of) -> Finding:
         if isinstance(self.random, str):
             return undefined(name, f"{says}: {self.random}", SLOPE, OVER)
+        heard = {course.pair.id for course in self.random[0].courses}
+        same = [course for course in self.own.courses if course.pair.id in heard]
         own, *draws = (
-            Cells({(*key, "all"): value for key, value in over_units(reader.courses, of(reader), speaker).items()})
-            for reader in (self.own, *self.random)
+            Cells({(*key, "all"): value for key, value in over_units(courses, of(reader), speaker).items()})
+            for reader, courses in ((self.own, same), *((each, each.courses) for each in self.random))
         )
         found = finding_over_draws(name, f"{says}, mean of {len(draws)} draws", own, draws, self.margin)
         over = OVER if found.value is None or len(draws) < 2 else f"{OVER}; interval over speakers and draws"
-        return self._counted(replace(found, unit=SLOPE, over=over, by=()), name, draws=len(draws))
+        made = replace(found, unit=SLOPE, over=over, by=())
+        count = self._count([course for course in same if course.pair.kind == ARTICULATOR])
+        return made if made.value is None else replace(made, n=count | {"draws": len(draws)})
 
-    def _counted(self, found: Finding, name: str, **more: int) -> Finding:
+    def _counted(self, found: Finding, name: str) -> Finding:
         """Return a finding with what it is over counted."""
         if found.value is None:
             return found
         kind = TIMING if "timing" in name else F0 if "f0" in name else ARTICULATOR
-        return replace(found, n=self._count([each for each in self.own.courses if each.pair.kind == kind]) | more)
+        return replace(found, n=self._count([each for each in self.own.courses if each.pair.kind == kind]))
 
     def _count(self, courses: Sequence[Course]) -> dict[str, int]:
         units = {"speakers": {course.speaker for course in courses}, "languages": {each.language for each in courses},
@@ -230,13 +237,16 @@ class Compared:
         return {name: len(each) for name, each in units.items()} | {"pairs": len(courses)}
 
     def _parts(self, of: Callable[[Sequence[Course], Any], Scores]) -> list[Part]:
-        """Return the same over utterances, with an interval of its own, by speaker, language and what is moved."""
+        """Return the same over utterances, with its own interval, by speaker, language, phone and what is moved."""
         courses = self.own.courses
         parts = [_interval("unit", "utterances", of(courses, utterance))]
         parts += [Part("speaker", name, value, n=1) for (_, name), value in of(courses, speaker).items()]
         for language in sorted({course.language for course in courses}):
             own = [course for course in courses if course.language == language]
             parts.append(_interval("language", language, of(own, speaker)))
+        for kind in sorted({course.pair.phone_kind for course in courses} - {""}):
+            own = [course for course in courses if course.pair.phone_kind == kind]
+            parts.append(_interval("phone", kind, of(own, speaker)))
         for name, own in by_what(courses).items():
             parts.append(_interval("moved", name, of(own, speaker)))
         return [part for part in parts if part.value is not None]

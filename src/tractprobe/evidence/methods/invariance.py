@@ -5,21 +5,31 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Float
 
-from tractprobe.corpora.readers.interventions import ANATOMY, ARTICULATOR, F0, VOICE
+from tractprobe.corpora.readers.interventions import ANATOMY, ARTICULATOR, F0, NOISE, VOICE
 from tractprobe.evidence.methods.intervened import Course
-from tractprobe.evidence.methods.responses import Metric, Read, Responses, by_what, displacement_mm, main_channel, truth
+from tractprobe.evidence.methods.responses import (
+    Metric,
+    Read,
+    Responses,
+    area,
+    by_what,
+    displacement_mm,
+    main_channel,
+    truth,
+)
 
 
 class Movement:
-    """Sizes of read-outs' movements, either way, in deviations: the mean over channels and the window's frames."""
+    """Sizes of read-outs' movements, either way, in deviations: the mean over channels, and over time as an area."""
 
     def __init__(self, read: Read):
         self.read = read
 
     def size(self, course: Course) -> float:
         """Return how far read-outs moved in one pair."""
-        moved = np.abs(self.read(course)[course.within()])
-        return float(np.nanmean(moved)) if np.isfinite(moved).any() else float("nan")
+        moved = np.abs(self.read(course))
+        known = np.isfinite(moved).all(axis=0)
+        return area(course, moved[:, known].mean(axis=1)) if known.any() else float("nan")
 
     def per_mm(self, courses: Sequence[Course]) -> float | None:
         """Return how far they move for each mm of an articulator's own sensors; slope through zero."""
@@ -45,13 +55,13 @@ class Movement:
 
 
 class StateMovement(Movement):
-    """The same of states at a layer: root mean square over features, mean over frames."""
+    """The same of states at a layer: root mean square over features."""
 
     def __init__(self, layer: int):
         self.layer = layer
 
     def size(self, course: Course) -> float:
-        return float(course.states[self.layer][course.within()].mean())
+        return area(course, course.states[self.layer])
 
     def tract_over_pitch(self, courses: Sequence[Course]) -> float | None:
         """Return log2 of how many semitones move states as far as a mm of articulation does."""
@@ -60,8 +70,8 @@ class StateMovement(Movement):
 
 
 def is_of(course: Course, kind: str) -> bool:
-    """Whether a pair is a change of voice or anatomy, or a movement of the velum."""
-    if kind in (VOICE, ANATOMY, F0):
+    """Whether a pair is a change of pitch, voice, anatomy or noise, or a movement of the velum."""
+    if kind in (VOICE, ANATOMY, F0, NOISE):
         return course.pair.kind == kind
     return course.pair.kind == ARTICULATOR and course.pair.moved == kind
 
@@ -113,7 +123,7 @@ class Nearness:
             told, real = self.told.response(each), self.real.response(each)
             usual = self.correlations[:, main_channel(each)]
             known = np.isfinite(told) & np.isfinite(real) & np.isfinite(usual)
-            found.append((told[known], real[known], usual[known]))
+            found += [(told[known], real[known], usual[known])] if known.any() else []
         return found
 
 

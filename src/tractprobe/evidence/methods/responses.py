@@ -13,22 +13,16 @@ All are regressions through zero: no change, no response. They are taken for eac
 one direction), then averaged over these, so that what was moved more often does not count for more.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float
 
 from tractprobe.corpora.readers.interventions import ARTICULATOR
-from tractprobe.evidence.methods.intervened import Course
+from tractprobe.evidence.methods.intervened import SENSORS, Course, channels_of
 from tractprobe.runs.estimate import Estimate, Scores, mean_over_speakers
 from tractprobe.signals.channels import CHANNELS
-
-SENSORS: Mapping[str, tuple[str, ...]] = {
-    "tongue_tip": ("tt",), "tongue_body": ("td", "tb"), "lip_aperture": ("ul", "ll"), "lip_protrusion": ("ul", "ll"),
-    "jaw": ("li",),
-}  # fmt: skip
-"""Whose channels are a moved articulator's own; the velum has none."""
 
 GROUPS: tuple[tuple[str, ...], ...] = (("tt",), ("td", "tb"), ("ul", "ll"), ("li",))
 """Articulators among which movement is shared: tip, body, lips, jaw."""
@@ -36,7 +30,8 @@ GROUPS: tuple[tuple[str, ...], ...] = (("tt",), ("td", "tb"), ("ul", "ll"), ("li
 ALL = "all"
 """In place of a language: a speaker's pairs in all languages are taken together."""
 
-_MOST_LAG_S = 0.2
+_MAIN = {"tongue_tip": "tt", "tongue_body": "td", "lip_aperture": "ll", "lip_protrusion": "ll", "jaw": "li"}
+_MOST_LAG_S, _SPREAD_S = 0.2, 0.1
 Metric = Callable[[Sequence[Course]], float | None]
 Read = Callable[[Course], Float[np.ndarray, "frame channel"]]
 """What is taken as read of a pair: heads of a layer, shuffled heads, or the truth itself."""
@@ -59,18 +54,9 @@ def truth(course: Course) -> Float[np.ndarray, "frame channel"]:
     return course.true
 
 
-def channels_of(sensors: Sequence[str]) -> list[int]:
-    """Return the columns of some sensors' channels."""
-    return [place for place, name in enumerate(CHANNELS) if name.partition("_")[0] in sensors]
-
-
 def is_moved(course: Course, kind: str = ARTICULATOR) -> bool:
     """Whether an articulator with channels of its own was moved, or moved at another time, and these tell how far."""
-    pair = course.pair
-    if pair.kind != kind or pair.moved not in SENSORS or course.true is None:
-        return False
-    own = channels_of(SENSORS[pair.moved])
-    return bool(np.abs(np.nan_to_num(course.true[:, own])).max() > 0 and np.isfinite(course.moved[0][0, own]).any())
+    return course.pair.kind == kind and course.tells
 
 
 def what(course: Course) -> str:
@@ -116,8 +102,21 @@ class Responses:
         return self._mean(courses, lambda each: _defined_mean([_way(*self._sums(course)) for course in each]))
 
     def lag_ms(self, courses: Sequence[Course]) -> float | None:
-        """Return by how much own read-outs follow own channels, ms; ``None`` where they do not."""
-        return self._mean(courses, self._lag_of)
+        """Return by how much own read-outs follow own channels, ms; ``None`` where they do not.
+
+        Of the sum over all that is moved, so that what is hardly read says little.
+        """
+        each = list(by_what(courses, self.kind).values())
+        if not each:
+            return None
+        step_s = float(np.median(np.diff(each[0][0].times_s)))
+        total = np.sum([self._along(some, int(np.ceil(_MOST_LAG_S / step_s))) for some in each], axis=0)
+        middle, peak = len(total) // 2, int(total.argmax())
+        if total[peak] <= 0 or peak in (0, len(total) - 1):
+            return None
+        before, here, after = total[peak - 1 : peak + 2]
+        curve = before - 2 * here + after
+        return 1000 * step_s * (peak - middle + (0.5 * (before - after) / curve if curve else 0.0))
 
     def share(self, course: Course) -> float | None:
         """Return the moved articulator's share of the movement of one pair; ``None`` where nothing moved."""
@@ -134,14 +133,15 @@ class Responses:
         pairs = [(course.within(self.margin_s), course) for course in courses]
         moved = np.concatenate([self.read(course)[frames] for frames, course in pairs])
         true = np.concatenate([truth(course)[frames, main] for frames, course in pairs])
-        return true @ moved / (true @ true)
+        squares = float(true @ true)
+        return true @ moved / squares if squares > 0 else np.full(len(CHANNELS), np.nan)
 
     def _mean(self, courses: Sequence[Course], of: Metric) -> float | None:
         return _defined_mean([of(each) for each in by_what(courses, self.kind).values()])
 
     def _sums(self, course: Course) -> tuple[float, float]:
         """Return Σ y·d and Σ d·d over the window, in mm²."""
-        own, frames = channels_of(SENSORS[course.pair.moved]), course.within(self.margin_s)
+        own, frames = course.own, course.within(self.margin_s)
         d = truth(course)[frames][:, own] * course.sd_mm[own]
         y = self.read(course)[frames][:, own] * course.sd_mm[own]
         known = np.isfinite(y) & np.isfinite(d)
@@ -151,35 +151,39 @@ class Responses:
         along, squares = np.sum([self._sums(course) for course in courses], axis=0)
         return float(along / squares) if squares > 0 else None
 
-    def _lag_of(self, courses: Sequence[Course]) -> float | None:
-        step_s = float(np.median(np.diff(courses[0].times_s)))
-        most = int(np.ceil(_MOST_LAG_S / step_s))
-        total = np.zeros(2 * most + 1)
+    def _along(self, courses: Sequence[Course], most: int) -> Float[np.ndarray, " lag"]:
+        """Return Σ y(t + lag)·d(t) / Σ d·d of one thing for lags of up to so many frames either way."""
+        total, squares = np.zeros(2 * most + 1), 0.0
         for course in courses:
-            own = channels_of(SENSORS[course.pair.moved])
+            own = course.own
             y, d = (np.nan_to_num(of(course)[:, own]) for of in (self.read, truth))
             total += [float((np.roll(y, -lag, axis=0) * d).sum()) for lag in range(-most, most + 1)]
-        peak = int(total.argmax())
-        if total[peak] <= 0 or peak in (0, 2 * most):
-            return None
-        before, here, after = total[peak - 1 : peak + 2]
-        curve = before - 2 * here + after
-        return 1000 * step_s * (peak - most + (0.5 * (before - after) / curve if curve else 0.0))
+            squares += float((d * d).sum())
+        return total / squares
 
 
 def main_channel(courses: Sequence[Course]) -> int:
-    """Return which own channel truly moves most when one thing is moved."""
-    own = channels_of(SENSORS[courses[0].pair.moved])
-    squares = sum(np.nansum((truth(course)[:, own] * course.sd_mm[own]) ** 2, axis=0) for course in courses)
-    return own[int(np.argmax(squares))]
+    """Return the channel whose mm responses are counted in when one thing is moved."""
+    pair = courses[0].pair
+    axis = pair.direction or ("x" if pair.moved == "lip_protrusion" else "y")
+    return CHANNELS.index(f"{_MAIN[pair.moved]}_{axis}")
 
 
 def displacement_mm(course: Course) -> float:
-    """Return how far own channels truly moved: root mean square over the window's frames of their distance."""
-    own = channels_of(SENSORS[course.pair.moved])
-    d = np.nan_to_num(truth(course)[course.within()][:, own] * course.sd_mm[own])
-    sensors = d.reshape(len(d), -1, 2)
-    return float(np.sqrt((sensors**2).sum(axis=2).mean()))
+    """Return how far own sensors truly moved, root mean square over these, as ``area`` has it."""
+    own = course.own
+    d = np.nan_to_num(truth(course)[:, own] * course.sd_mm[own]).reshape(len(course.times_s), -1, 2)
+    return area(course, np.sqrt((d**2).sum(axis=2).mean(axis=1)))
+
+
+def area(course: Course, sizes: Float[np.ndarray, " frame"]) -> float:
+    """Return the sum of sizes over the window and .1 s on either side, divided by the window's frames.
+
+    A change that an encoder spreads over more frames than production has is as large as one that it does not.
+    """
+    start_s, end_s = course.pair.window_s
+    frames = (end_s - start_s) / float(np.median(np.diff(course.times_s)))
+    return float(sizes[course.within(_SPREAD_S)].sum() / min(frames, len(sizes)))
 
 
 def over_units(
