@@ -6,6 +6,7 @@ from functools import cache
 
 import numpy as np
 import pytest
+
 from vocaltract import speakers
 from vocaltract.errors import VocalTractError
 from vocaltract.speakers import anatomy, calibrated, contact, context, jd3, scaling

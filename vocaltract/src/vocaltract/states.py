@@ -9,9 +9,12 @@ from vocaltract.spoken import Spoken
 AUDIO_HZ = 44100
 STATE_SAMPLES = 220
 STATE_HZ = AUDIO_HZ / STATE_SAMPLES
-"""200.45 states per second; movements have no content above some 20 Hz, and synthesis costs two thirds of that at 110."""
+"""200.45 states per second. Movements have no content above some 20 Hz, and synthesis is quicker than at 110."""
 
-TRACT = ("HX", "HY", "JX", "JA", "LP", "LD", "VS", "VO", "TCX", "TCY", "TTX", "TTY", "TBX", "TBY", "TRX", "TRY", "TS1", "TS2", "TS3")  # fmt: skip
+TRACT = (
+    "HX", "HY", "JX", "JA", "LP", "LD", "VS", "VO", "TCX", "TCY",
+    "TTX", "TTY", "TBX", "TBY", "TRX", "TRY", "TS1", "TS2", "TS3",
+)  # fmt: skip
 GLOTTIS = ("F0", "PR", "XB", "XT", "CA", "PL", "RA", "DP", "PS", "FL", "AS")
 
 
