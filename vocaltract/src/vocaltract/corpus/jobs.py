@@ -90,6 +90,7 @@ def _in_processes(root: Path, missing: Sequence[Task], keep: Keep, workers: int,
     if not missing:
         return 0.0
     made_s, waiting, running = 0.0, list(reversed(missing)), dict[Future[float], Task]()
+    failed: list[str] = []
     context = multiprocessing.get_context("spawn")
     bar = tqdm(total=math.fsum(task.seconds for task in missing) + 1e-6, unit="s", desc="corpus", bar_format=BAR)
     with bar, ProcessPoolExecutor(workers, context, initializer=_prepare) as pool:
@@ -100,7 +101,7 @@ def _in_processes(root: Path, missing: Sequence[Task], keep: Keep, workers: int,
                     task = waiting.pop()
                     running[pool.submit(_make_and_write, engine, root, task, keep)] = task
                 for future in wait(running, return_when=FIRST_COMPLETED).done:
-                    made_s += _seconds(future, running)
+                    made_s += _seconds(future, running, failed)
                     bar.set_postfix_str(
                         f"{made_s / 60:.1f} min made, {whole - len(waiting) - len(running) + 1}/{whole}"
                     )
@@ -110,11 +111,14 @@ def _in_processes(root: Path, missing: Sequence[Task], keep: Keep, workers: int,
             pool.shutdown(wait=False, cancel_futures=True)
             bar.write("Interrupted: finishing what is in progress; the same command makes the rest.", sys.stderr)
             raise
+    if failed:
+        others = f"; {len(failed) - 1} others as well" if len(failed) > 1 else ""
+        raise VocalTractError(f"{failed[0]}{others}. All that can be made is there")
     return made_s
 
 
-def _seconds(future: Future[float], running: dict[Future[float], Task]) -> float:
-    """Seconds of audio made, or an error that names the utterance."""
+def _seconds(future: Future[float], running: dict[Future[float], Task], failed: list[str]) -> float:
+    """Seconds of audio made; an utterance that cannot be made is noted, and the rest is made nonetheless."""
     try:
         return future.result()
     except BrokenProcessPool:
@@ -124,7 +128,9 @@ def _seconds(future: Future[float], running: dict[Future[float], Task]) -> float
             "the same command makes the rest"
         ) from None
     except VocalTractError as error:
-        raise VocalTractError(f"{running[future].id}: {error}") from error
+        failed.append(f"{running[future].id}: {error}")
+        tqdm.write(f"{failed[-1]}", sys.stderr)
+        return 0.0
 
 
 def _make_and_write(engine: Engine, root: Path, task: Task, keep: Keep) -> float:
