@@ -111,8 +111,8 @@ class Interventions:
             "articulator is moved shows what the sound of that articulator does to states and heads, not what the "
             "model uses it for.",
             "Speech comes from one physical synthesiser, whose articulators can be moved apart where people's move "
-            "together, and whose sound is simpler than people's. Its tongue does not ride on the jaw, so a jaw that moves "
-            "alone is hardly heard.",
+            "together, and whose sound is simpler than people's. Its tongue does not ride on the jaw, so that a jaw "
+            "which moves alone is hardly heard.",
             "Read-outs are linear heads with a penalty, which shrinks what they say: a gain below 1 may be the head's.",
             f"The unit is the speaker, of whom there are {len(speakers)}: intervals are over speakers, and over "
             f"utterances only in parts. Pairs: {what}.",
