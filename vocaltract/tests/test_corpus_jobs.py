@@ -33,7 +33,7 @@ def test_an_utterance_in_files(tmp_path, planned):
     sound, rate = soundfile.read(base.with_name("m1_de_001.flac"))
     assert (rate, len(sound)) == (16000, 8000)
     said = json.loads(base.with_name("m1_de_001.json").read_text())
-    assert said["labels"]["kind"] == "speech" and said["labels"]["sex"] == "male"
+    assert said["labels"]["kind"] == "speech" and said["labels"]["gender"] == "m"
     assert (said["ema_rate_hz"], said["ema_resolution_mm"], said["f0_rate_hz"]) == (100, 0.01, 100)
     ema = np.load(base.with_name("m1_de_001.ema.npy"))
     expected = np.outer(np.arange(50), np.linspace(-1, 1, 12)) + 0.004

@@ -48,7 +48,7 @@ def labels(manner: Manner, sex: str, kind: str, seed: int) -> dict[str, str]:
     """All that an utterance can be grouped by, as short texts."""
     noise = "none" if manner.noise_db is None else f"{manner.noise_db:.0f} dB"
     return {
-        "sex": sex,
+        "gender": sex[0],
         "kind": kind,
         "rate": f"{manner.rate:.2f}",
         "coarticulation": f"{manner.coarticulation:.2f}",
