@@ -59,9 +59,16 @@ def draw(corpus: Path, out: Path) -> None:
 
 def strips(some: Sequence[Utterance], titles: Sequence[str], seconds: float | None = None) -> Figure:
     """Spectrogram with phones, and height of tongue, lip and jaw below it, for each utterance."""
-    figure, axes = plt.subplots(
-        2 * len(some), 1, figsize=(WIDTH_IN, 2.0 * len(some) + 0.3), height_ratios=[1.15, 1] * len(some)
+    height_in = 2.0 * len(some) + 0.3
+    figure = plt.figure(figsize=(WIDTH_IN, height_in))
+    rows = figure.add_gridspec(
+        len(some), 1, left=0.085, right=0.995, bottom=0.5 / height_in, top=1 - 0.32 / height_in, hspace=0.32
     )
+    pairs = [
+        row.subgridspec(2, 1, height_ratios=(1.15, 1), hspace=0.07)
+        for row in (rows[place] for place in range(len(some)))
+    ]
+    axes = [figure.add_subplot(cell) for pair in pairs for cell in pair]
     for one, title, above, below in zip(some, titles, axes[::2], axes[1::2], strict=True):
         end_s = min(seconds or np.inf, len(one.sound) / RECORDED_HZ)
         _spectrogram(above, one, end_s)
@@ -72,7 +79,6 @@ def strips(some: Sequence[Utterance], titles: Sequence[str], seconds: float | No
     figure.legend(
         handles, labels, ncols=5, fontsize=6, frameon=False, loc="lower center", handlelength=1.2, columnspacing=1
     )
-    figure.tight_layout(pad=0.3, h_pad=0.25, rect=(0, 0.025, 1, 1))
     return figure
 
 
@@ -143,11 +149,11 @@ def vowel_chart() -> Figure:
 
 
 def save(figure: Figure, path: Path) -> None:
-    """Write a PNG of 48 colours on white, which reads on light and dark pages alike."""
+    """Write a PNG of 128 colours on white, which reads on light and dark pages alike."""
     raw = io.BytesIO()
     figure.savefig(raw, dpi=DPI, facecolor="white")
     plt.close(figure)
-    Image.open(raw).convert("RGB").quantize(48, dither=Image.Dither.NONE).save(path, optimize=True)
+    Image.open(raw).convert("RGB").quantize(128, dither=Image.Dither.NONE).save(path, optimize=True)
 
 
 def _one(found: dict[str, Utterance], name: str) -> Utterance:

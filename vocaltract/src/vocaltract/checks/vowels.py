@@ -8,10 +8,10 @@ import numpy as np
 from vocaltract import speakers
 from vocaltract.checks.measures import Report, Share
 from vocaltract.checks.reading import Utterance
-from vocaltract.checks.tract import state
+from vocaltract.checks.tract import SHUT_VELUM_CM2, state
 from vocaltract.movement.phones import gestures
 from vocaltract.speakers.acoustics import formants_hz
-from vocaltract.states import Movement
+from vocaltract.states import TRACT, Movement
 
 MEN_HZ = {
     "i": (270, 2290),
@@ -67,12 +67,16 @@ def check_vowels(some: Sequence[Utterance], report: Report) -> None:
 
 
 def vowel_formants_hz(movement: Movement) -> list[tuple[str, tuple[float, float]]]:
-    """Quality, F1 and F2 in the middle of every monophthong that is not nasal, from the tract's transfer function."""
+    """Quality, F1 and F2 in the middle of every monophthong, from the tract's transfer function.
+
+    Not of those with an open velum there, nasal ones and neighbours of nasals: the nose adds peaks of its own.
+    """
     found = []
     for phone in movement.spoken.phones:
         kind = gestures(phone.ipa)
-        if kind.vowel and len(kind.places) == 1 and not kind.nasal:
-            first, second = formants_hz(state(movement.tract, (phone.start_s + phone.end_s) / 2), 2)
+        middle = state(movement.tract, (phone.start_s + phone.end_s) / 2)
+        if kind.vowel and len(kind.places) == 1 and middle[TRACT.index("VO")] <= SHUT_VELUM_CM2:
+            first, second = formants_hz(middle, 2)
             found.append((kind.places[0], (float(first), float(second))))
     return found
 
