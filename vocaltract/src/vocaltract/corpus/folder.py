@@ -114,15 +114,19 @@ def description(task: Task, made: Made) -> dict[str, object]:
 
 
 def finish(root: Path, made: Sequence[Task], generator: str, settings: str, *, with_palates: bool) -> None:
-    """Write what the utterances of each part share: ``folder.toml``, palates and the manifest of what is there."""
-    for part in sorted({task.part for task in made}):
-        of_part = sorted((task for task in made if task.part == part), key=lambda task: task.id)
+    """Write what utterances share: ``folder.toml`` and palates, and each part's manifest of what is there.
+
+    The root has the first two for all of its parts, so that it can be read as a corpus, and so can each part.
+    """
+    for part in sorted({task.part for task in made} | {""}):
+        of_part = sorted((task for task in made if part in ("", task.part)), key=lambda task: task.id)
         folder = root / part
         for name in sorted({task.speaker for task in of_part}) if with_palates else ():
             _replace(folder / f"{name}.palate.npy", npy(speakers.load(name).palate_mm().astype(np.float32)))
-        lines = [json.dumps(_record(folder, task, settings), ensure_ascii=False) for task in of_part]
-        _replace(folder / "manifest.jsonl", "".join(f"{line}\n" for line in lines).encode())
         _replace(folder / "folder.toml", folder_toml(of_part, generator).encode())
+        if own := [task for task in of_part if task.part == part]:
+            lines = [json.dumps(_record(folder, task, settings), ensure_ascii=False) for task in own]
+            _replace(folder / "manifest.jsonl", "".join(f"{line}\n" for line in lines).encode())
 
 
 def folder_toml(of_part: Sequence[Task], generator: str) -> str:
