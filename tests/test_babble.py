@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from tractprobe.corpora.prepared.texts import sentence
 from tractprobe.corpora.readers.folder import Folder
 from tractprobe.evidence.analyses.babble import Babble
 from tractprobe.evidence.bench import Bench
-from tractprobe.evidence.methods.babble import Babbled, minutes_learned
+from tractprobe.evidence.methods.babble import Babbled, kind_of, minutes_learned
 from tractprobe.evidence.record import DoesNotApply
 from tractprobe.runs.configuration import plain
 from tractprobe.runs.settings import Settings
@@ -66,7 +67,7 @@ def test_what_moves_as_speech_is_read_by_heads_of_speech_and_what_does_not_is_no
     else:
         assert abs(value("babble_loss")) < 0.05 and abs(value("speech_loss")) < 0.05
     # The encoder is the spectrum that it is compared with, so nothing is gained or kept over it.
-    for name in ("babble_beyond_acoustics", "speech_beyond_acoustics", "babble_kept_over_acoustics"):
+    for name in ("babble_b_beyond_acoustics", "speech_beyond_acoustics", "babble_b_kept_over_acoustics"):
         assert value(name) == pytest.approx(0.0, abs=1e-9)
     assert evidence.finding("babble_a_r") and evidence.finding("babble_b_r")
     nothing = evidence.finding("babble_beyond_random")
@@ -91,6 +92,20 @@ def test_heads_learn_equal_minutes_and_nothing_that_is_tested(bench: Bench):
         assert sorted(tested) == sorted(bench.all_entries)
     minutes = minutes_learned(splits, bench.all_entries)
     assert minutes["speech"][0] == pytest.approx(minutes["babble"][0], abs=0.06)
+
+
+def test_what_names_no_kind_of_babble_is_one_of_its_own_and_shared_texts_are_dealt_once(bench: Bench):
+    babble = [entry for entry in bench.all_entries.values() if entry.language == "zxx"]
+    odd = [
+        replace(entry, labels={"kind": kind}, text=f"text {number // 2}")
+        for number, (entry, kind) in enumerate(zip(babble, ["speech", "babble_a", "babble_b", "a+b"] * 9, strict=False))
+    ]
+    assert {kind_of(entry) for entry in odd} == {"babble_a", "babble_b", "babble_other"}
+    speech = [entry for entry in bench.all_entries.values() if entry.language != "zxx"]
+    texts = {entry.id: entry.text for entry in odd}
+    splits = Babbled(2, None)([*speech, *odd], bench.rule("sentence", validation_folds=2), 0)
+    for split in splits.values():
+        assert not {texts.get(id_) for id_ in split.development} & {texts.get(id_) for id_ in split.test} - {None}
 
 
 def test_a_corpus_without_babble_is_one_line(configure: Callable[..., Any]):

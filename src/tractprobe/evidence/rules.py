@@ -178,17 +178,16 @@ CLAIMS = (
         (
             Reading(
                 "babble",
-                "babble_kept_over_acoustics",
+                "babble_b_kept_over_acoustics",
                 "superiority",
-                "what a spectrum loses from languages to babble, minus what the encoder loses",
+                "from languages to postures that are none of theirs: what a spectrum loses minus what it loses",
                 bound=-0.03,
             ),
             Reading(
                 "babble", "speech_kept_over_acoustics", "superiority", "the same from babble to languages", bound=-0.03
             ),
-            Reading(
-                "babble", "babble_beyond_acoustics", "superiority", "reads babble better than a spectrum", gate=True
-            ),
+            Reading("babble", "babble_b_beyond_acoustics", "superiority", "reads it better than a spectrum", gate=True),
+            Reading("babble", "speech_beyond_acoustics", "superiority", "reads languages better, too", gate=True),
         ),
     ),
     Claim(

@@ -6,7 +6,8 @@ fold's speech and on each kind of its babble. So conditions differ in nothing bu
 speakers are known in all of them, and no sentence or stretch lies on both sides.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -17,6 +18,7 @@ from tractprobe.data.splits import Split, SplitRule, in_folds
 from tractprobe.evidence.record import DoesNotApply
 
 SPEECH, OF_ANY_KIND = "speech", "babble"
+_OTHER = "babble_other"
 
 
 class Case(NamedTuple):
@@ -27,7 +29,7 @@ class Case(NamedTuple):
     learned
         ``speech`` or ``babble``.
     tested
-        ``speech``, or a kind of babble, such as ``babble_a``; ``babble`` where kinds are not labelled.
+        ``speech``, or a kind of babble, such as ``babble_a``; ``babble_other`` where the kind is not labelled.
     """
 
     learned: str
@@ -41,8 +43,11 @@ class Case(NamedTuple):
 
 
 def kind_of(entry: Entry) -> str:
-    """Return ``speech``, or which babble an utterance is, by its label ``kind``."""
-    return entry.labels.get("kind", OF_ANY_KIND) if entry.language == NO_LANGUAGE else SPEECH
+    """Return ``speech``, or which babble an utterance is, by its label ``kind`` if that names one."""
+    if entry.language != NO_LANGUAGE:
+        return SPEECH
+    kind = entry.labels.get("kind", "")
+    return kind if re.fullmatch("babble_[a-z0-9]{1,16}", kind) else _OTHER
 
 
 @dataclass(frozen=True)
@@ -80,7 +85,7 @@ class Babbled:
         for name, side in sides.items():
             if len({sentence(entry) for entry in side}) < self.folds:
                 raise DoesNotApply(f"too little {name} for {self.folds} folds (language {NO_LANGUAGE} is babble)")
-        parts = {entry.id: part for side in sides.values() for entry, part in _dealt(side, self.folds, seed)}
+        parts = {id_: part for side in sides.values() for id_, part in _dealt(side, self.folds, seed).items()}
         minutes = self.train_min or min(
             _minutes(entry for entry in side if parts[entry.id] != fold)
             for side in sides.values() for fold in range(self.folds)
@@ -95,22 +100,27 @@ class Babbled:
             for learned, side in sides.items():
                 development = [entry for entry in side if parts[entry.id] != fold]
                 common = limited.of_sides(development, [], seed)
+                learned_texts = {sentence(entry) for entry in development}
                 for tested, chosen in sorted(test.items()):
+                    assert not learned_texts & {sentence(entry) for entry in chosen}
                     splits[Case(learned, tested, fold)] = replace(
                         common, test=tuple(sorted(entry.id for entry in chosen))
                     )
         return splits
 
 
-def _dealt(side: Sequence[Entry], folds: int, seed: int) -> Iterator[tuple[Entry, int]]:
-    """Yield each utterance with its fold; sentences of a language, and stretches of a kind, are dealt alike."""
+def _dealt(side: Sequence[Entry], folds: int, seed: int) -> dict[str, int]:
+    """Return the fold of each utterance; sentences of a language, and stretches of a kind, are dealt alike.
+
+    A text that several kinds share is dealt once, with the first of them.
+    """
     by_kind: dict[str, list[Entry]] = {}
     for entry in side:
         by_kind.setdefault(kind_of(entry), []).append(entry)
-    for same in by_kind.values():
-        fold_of = in_folds(same, folds, seed)
-        for entry in same:
-            yield entry, fold_of[sentence(entry)]
+    fold_of: dict[str, int] = {}
+    for _, same in sorted(by_kind.items()):
+        fold_of = in_folds(same, folds, seed) | fold_of
+    return {entry.id: fold_of[sentence(entry)] for entry in side}
 
 
 def _minutes(entries: Iterable[Entry]) -> float:
