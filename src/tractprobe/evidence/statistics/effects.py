@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from scipy.special import stdtr
 
+from tractprobe.corpora.languages import is_language
 from tractprobe.evidence.record import Finding, Part
 from tractprobe.evidence.statistics.inference import effect, sign_flip_p, speakers_needed
 from tractprobe.runs.estimate import Scores, interval
@@ -89,10 +90,9 @@ class Cells:
         return tuple(parts)
 
     def count(self) -> dict[str, int]:
-        """Return how many of each unit there are."""
-        names = zip(*self.values, strict=True) if self.values else ((), (), ())
-        languages, speakers, channels = (len(set(column)) for column in names)
-        return {"speakers": speakers, "languages": languages, "channels": channels}
+        """Return how many of each unit there are; babble (zxx) is no language."""
+        languages, speakers, channels = map(set, zip(*self.values, strict=True) if self.values else ((), (), ()))
+        return {"speakers": len(speakers), "languages": sum(map(is_language, languages)), "channels": len(channels)}
 
 
 def finding(
