@@ -1,7 +1,6 @@
 """Analyses over languages find the same, to the last bit, with babble in the corpora as without."""
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -29,14 +28,8 @@ from tractprobe.runs.settings import Settings
 from tractprobe.signals.smoothing import Smoothing
 
 MODEL = ["model=mel", "model.bands=12", "model.context=1"]
-ANALYSES = {
-    "controls": ["analysis.acoustics=[mfcc]", "analysis.voice=[]", "analysis.random_seeds=0", "analysis.projections=1",
-                 "analysis.shifts=1000", "analysis.shift_s=0.2"],
-    "curves": ["analysis.minutes=[0.1]", "analysis.first_block=0.2"],
-    "phones": ["analysis.projections=1", "analysis.least_frames=2"],
-    "prosody": [],
-    "tokens": ["analysis.units=[4]", "analysis.beside=[4]"],
-}  # fmt: skip
+CONTROLS = ["analysis=controls", "analysis.acoustics=[mfcc]", "analysis.voice=[]", "analysis.random_seeds=0",
+            "analysis.projections=1", "analysis.shifts=1000", "analysis.shift_s=0.2"]  # fmt: skip
 SMOOTHING, TIMES_S = Smoothing(), np.arange(0.0, 1.2, 0.02)
 
 
@@ -54,7 +47,7 @@ def write_babble(root: Path) -> None:
 
 @pytest.fixture(scope="module")
 def places(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """Folders of prepared corpora: `toy` without babble and `babble` beside it, and `toy` with the same babble in it."""
+    """Folders of prepared corpora: `toy` without babble and `babble` beside it; `toy` with the same babble in it."""
     found = {name: tmp_path_factory.mktemp(name) for name in ("without", "within")}
     for name, place in found.items():
         raw = tmp_path_factory.mktemp("raw")
@@ -67,21 +60,24 @@ def places(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return found
 
 
-def conduct(configure: Callable[..., Any], analysis: str, corpora: str, place: Path) -> Record:
-    said = [f"analysis={analysis}", f"corpora=[{corpora}]", f"paths.data={place}", *MODEL, *ANALYSES[analysis]]
-    return conducted(Settings.of(plain(configure(*said))))
+def test_findings_are_the_same_bits_and_the_report_names_it(configure, places):
+    def conduct(corpora: str, place: str) -> Record:
+        said = [*CONTROLS, f"corpora=[{corpora}]", f"paths.data={places[place]}", *MODEL]
+        return conducted(Settings.of(plain(configure(*said))))
 
-
-@pytest.mark.parametrize("analysis", ANALYSES)
-def test_findings_are_the_same_bits(configure, places, analysis):
-    alone = conduct(configure, analysis, "toy", places["without"])
-    assert any(finding.value is not None for finding in alone.evidence.findings)
-    for corpora, place in (("toy", "within"), ("toy,babble", "without"), ("babble,toy", "without")):
-        record = conduct(configure, analysis, corpora, places[place])
+    alone, within, beside = conduct("toy", "without"), conduct("toy", "within"), conduct("babble,toy", "without")
+    selectivity = alone.evidence.finding("selectivity")
+    assert selectivity is not None and selectivity.value is not None
+    for record in (within, beside):
         *caveats, last = record.evidence.caveats
         assert "no linguistic content (zxx)" in last and tuple(caveats) == alone.evidence.caveats
         for part in ("findings", "tables", "figures", "rows"):
-            assert getattr(record.evidence, part) == getattr(alone.evidence, part), (corpora, part)
+            assert getattr(record.evidence, part) == getattr(alone.evidence, part), part
+    assert within.material["languages"] == ["de", "en", "it"] and "babble" not in alone.material
+    assert within.material["babble"] == {"utterances": 9, "minutes": 0.25}
+    group = Group(dict(within.material["corpora"]), "ema", (within,))
+    text = markdown(document(Collection("runs", (group,), ()), "Evidence"))
+    assert "3 speakers, 3 languages and babble, 0.72 min of speech and 0.25 min of babble; 1 encoder" in text
 
 
 def test_a_speaker_is_described_by_speech(places):
@@ -127,8 +123,8 @@ def test_no_number_of_languages_counts_it():
 def test_a_difference_of_heads_is_over_languages():
     def rows(head: str, r: float) -> list[dict[str, Any]]:
         each = [("it", r), ("en", r), ("zxx", -1.0)]
-        same = {"model": "mel", "split": "language", "material": "", "at_once": True, "settings": Condition(), "layer": 0,
-                "target": "ema", "seed": 0, "channel": "tt_x", "n_frames": 9}  # fmt: skip
+        same = {"model": "mel", "split": "language", "material": "", "at_once": True, "settings": Condition(),
+                "layer": 0, "target": "ema", "seed": 0, "channel": "tt_x", "n_frames": 9}  # fmt: skip
         return [
             same | {"head": head, "held_out": language, "language": language, "speaker": f"c/s{speaker}", "r": value}
             for language, value in each
@@ -137,12 +133,3 @@ def test_a_difference_of_heads_is_over_languages():
 
     (found,) = differences([*rows("mlp", 0.6), *rows("ridge", 0.5)], "ridge")
     assert found.held_out == ("en", "it") and found.difference.mean == pytest.approx(0.1)
-
-
-def test_the_report_says_what_there_is(configure, places):
-    record = conduct(configure, "curves", "toy", places["within"])
-    assert record.material["languages"] == ["de", "en", "it"] and record.material["minutes"] == 0.72
-    assert record.material["babble"] == {"utterances": 9, "minutes": 0.26}
-    group = Group(dict(record.material["corpora"]), "ema", (record,))
-    text = markdown(document(Collection("runs", (group,), ()), "Evidence"))
-    assert "3 speakers, 3 languages and babble, 0.72 min of speech and 0.26 min of babble; 1 encoder" in text

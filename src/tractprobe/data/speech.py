@@ -1,4 +1,4 @@
-"""Which utterances describe a speaker or a corpus: speech, so that nothing changes where babble (zxx) is added to it."""
+"""Which utterances describe a speaker or a corpus: speech, so that nothing changes where babble (zxx) is added."""
 
 from collections.abc import Iterable, Sequence
 
