@@ -37,8 +37,8 @@ class Control:
 
     A value is drawn for each (phone, third, channel) as a quantile, from the seed and these names alone, so that it is
     the same for all utterances, speakers and corpora, and in whatever order these come. Quantiles become mm by the
-    distribution of the speaker's channel (of 20 utterances of speech at most). Frames without a phone, and those that the
-    movements lack, are NaN: compare with ``InPhones(Positions(...))``. Selectivity is the score of movements minus
+    distribution of the speaker's channel (of 20 utterances of speech at most). Frames without a phone, and those that
+    the movements lack, are NaN: compare with ``InPhones(Positions(...))``. Selectivity is the score of movements minus
     this one's.
     """
 
@@ -91,8 +91,8 @@ class Shifted:
 
     Autocorrelation, range and sensors stay as they are; the relation to the sound is lost. ``within="utterance"`` turns
     each utterance round by itself; ``"session"`` turns round all utterances of the speaker in the corpus, by their ids,
-    one after the other, speech and babble apart. Nothing is stretched. Positions are low-passed before they are shifted,
-    so that nothing leaks over the seam.
+    one after the other, speech and babble apart. Nothing is stretched. Positions are low-passed before they are
+    shifted, so that nothing leaks over the seam.
     """
 
     smoothing: Smoothing
