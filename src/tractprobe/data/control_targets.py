@@ -6,7 +6,6 @@ were not made with this sound, so that what reads them out follows the statistic
 """
 
 import hashlib
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, Literal
@@ -19,6 +18,7 @@ from tractprobe.corpora.prepared.corpus import PreparedCorpus
 from tractprobe.corpora.prepared.manifest import Entry
 from tractprobe.corpora.prepared.texts import sentence
 from tractprobe.data.phone_labels import PhoneLabels
+from tractprobe.data.speech import of_speaker, session
 from tractprobe.signals.channels import CHANNELS, UNIT
 from tractprobe.signals.smoothing import Smoothing
 from tractprobe.signals.track import Track
@@ -37,8 +37,8 @@ class Control:
 
     A value is drawn for each (phone, third, channel) as a quantile, from the seed and these names alone, so that it is
     the same for all utterances, speakers and corpora, and in whatever order these come. Quantiles become mm by the
-    distribution of the speaker's channel (of 20 utterances at most). Frames without a phone, and those that the
-    movements lack, are NaN: compare with ``InPhones(Positions(...))``. Selectivity is the score of movements minus
+    distribution of the speaker's channel (of 20 utterances of speech at most). Frames without a phone, and those that
+    the movements lack, are NaN: compare with ``InPhones(Positions(...))``. Selectivity is the score of movements minus
     this one's.
     """
 
@@ -75,7 +75,7 @@ class Control:
     def _marginal(self, corpus: PreparedCorpus, speaker: str) -> Float[np.ndarray, "quantile channel"]:
         """Return quantiles of a speaker's smoothed channels, NaN for one that was never measured."""
         if speaker not in self._marginals:
-            ids = sorted((entry.id for entry in corpus.entries if entry.speaker == speaker), key=_hash)
+            ids = sorted((entry.id for entry in of_speaker(corpus, speaker)), key=_hash)
             tracks = [self.smoothing(corpus.track(id_)).values for id_ in ids[:_DESCRIBED_BY]]
             values = np.concatenate(tracks)
             quantiles = np.full((len(_QUANTILES), len(CHANNELS)), np.nan)
@@ -91,8 +91,8 @@ class Shifted:
 
     Autocorrelation, range and sensors stay as they are; the relation to the sound is lost. ``within="utterance"`` turns
     each utterance round by itself; ``"session"`` turns round all utterances of the speaker in the corpus, by their ids,
-    one after the other. Nothing is stretched. Positions are low-passed before they are shifted, so that nothing leaks
-    over the seam.
+    one after the other, speech and babble apart. Nothing is stretched. Positions are low-passed before they are
+    shifted, so that nothing leaks over the seam.
     """
 
     smoothing: Smoothing
@@ -111,7 +111,7 @@ class Shifted:
 
     def at(self, corpus: PreparedCorpus, entry: Entry, times_s: Frames) -> Float[np.ndarray, "frame channel"]:
         """Return the positions of the shifted times, NaN where there are none."""
-        circle = [entry] if self.within == "utterance" else _session(corpus, entry.speaker)
+        circle = [entry] if self.within == "utterance" else session(corpus, entry)
         ends_s = np.cumsum([each.duration_s for each in circle])
         starts_s = ends_s - [each.duration_s for each in circle]
         (own,) = (number for number, each in enumerate(circle) if each.id == entry.id)
@@ -155,16 +155,8 @@ class Mismatched:
     def partner(self, corpus: PreparedCorpus, entry: Entry) -> Entry | None:
         """Return whose movements an utterance is given; ``None`` if the speaker has no other sentence."""
         own = sentence(entry)
-        others = [
-            each
-            for each in _session(corpus, entry.speaker)
-            if each.language == entry.language and sentence(each) != own
-        ]
+        others = [each for each in session(corpus, entry) if each.language == entry.language and sentence(each) != own]
         return min(others, key=lambda each: _hash(self.seed, entry.id, each.id), default=None)
-
-
-def _session(corpus: PreparedCorpus, speaker: str) -> Sequence[Entry]:
-    return sorted((entry for entry in corpus.entries if entry.speaker == speaker), key=lambda entry: entry.id)
 
 
 @lru_cache(maxsize=4096)

@@ -1,6 +1,6 @@
 """Sensors that few corpora have: velum, upper incisor, corners of the lips, further pellets of the tongue."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import Any
@@ -10,6 +10,7 @@ from jaxtyping import Float
 
 from tractprobe.corpora.prepared.corpus import PreparedCorpus
 from tractprobe.corpora.prepared.manifest import Entry
+from tractprobe.data.speech import speech_of
 from tractprobe.signals.channels import UNIT
 from tractprobe.signals.smoothing import Smoothing
 from tractprobe.system.errors import ConfigError
@@ -24,7 +25,8 @@ class ExtraSensors:
     Parameters
     ----------
     sensors
-        Channels such as ``v_x``; ``None`` for all sensors of the corpora that ``over`` is given but the nose's.
+        Channels such as ``v_x``; ``None`` for all sensors of the corpora that ``over`` is given but the nose's, and but
+        those that only babble has, where speech has any.
     """
 
     smoothing: Smoothing
@@ -35,9 +37,9 @@ class ExtraSensors:
         """Return the set with the sensors of some corpora; ConfigError if these have none."""
         if self.sensors is not None:
             return self
-        by_utterance = (corpus.extra_channels(entry.id) for corpus in corpora for entry in corpus.entries)
-        found = {channel for channels in by_utterance for channel in channels}
-        kept = sorted(channel for channel in found if _sensor(channel) not in _ON_THE_HEAD)
+        by_name = {corpus.name: corpus for corpus in corpora}
+        entries = [entry for corpus in corpora for entry in corpus.entries]
+        kept = _sensors(by_name, speech_of(entries)) or _sensors(by_name, entries)
         if not kept:
             names = "+".join(corpus.name for corpus in corpora)
             raise ConfigError(f"targets=extra: {names} has no sensor besides the canonical six (and the nose's)")
@@ -75,6 +77,12 @@ class ExtraSensors:
                 if channel in track.channels:
                     values[:, column] = sampled[:, track.channels.index(channel)]
         return values
+
+
+def _sensors(corpora: Mapping[str, PreparedCorpus], entries: Iterable[Entry]) -> list[str]:
+    """Return the channels of some utterances, but for those on the head."""
+    found = {channel for entry in entries for channel in corpora[entry.corpus].extra_channels(entry.id)}
+    return sorted(channel for channel in found if _sensor(channel) not in _ON_THE_HEAD)
 
 
 def _sensor(channel: str) -> str:

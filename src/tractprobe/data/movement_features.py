@@ -1,6 +1,5 @@
 """Measured movements as features, to ask what can be told from them: phones, for instance."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -9,6 +8,7 @@ from jaxtyping import Float
 
 from tractprobe.corpora.prepared.corpus import PreparedCorpus
 from tractprobe.corpora.prepared.manifest import Entry
+from tractprobe.data.speech import of_speaker
 from tractprobe.signals.channels import CHANNELS
 from tractprobe.signals.smoothing import Smoothing
 
@@ -17,7 +17,7 @@ _LEAST_SD_MM = 1e-3
 
 @dataclass(frozen=True)
 class Movements:
-    """Positions at a frame and some times around it, in deviations from the speaker's mean over all utterances.
+    """Positions at a frame and some times around it, in deviations from the speaker's mean over all speech.
 
     A channel that the speaker lacks is 0 throughout; a frame at which a sensor was lost is NaN. Before the first and
     after the last measurement the nearest position counts.
@@ -58,7 +58,7 @@ class Movements:
 
     def _scale(self, corpus: PreparedCorpus, speaker: str) -> tuple[np.ndarray, np.ndarray]:
         if speaker not in self._scales:
-            own: Sequence[Entry] = [entry for entry in corpus.entries if entry.speaker == speaker]
+            own = of_speaker(corpus, speaker)
             values = np.concatenate([self.smoothing(corpus.track(entry.id)).values for entry in own])
             mean, sd = np.full(len(CHANNELS), np.nan), np.full(len(CHANNELS), np.nan)
             for channel in np.flatnonzero(np.isfinite(values).any(axis=0)):

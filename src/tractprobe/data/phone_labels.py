@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from tractprobe.corpora.ipa import SILENCE, UNKNOWN
+from tractprobe.corpora.languages import is_language
 from tractprobe.corpora.prepared.corpus import PreparedCorpus
 from tractprobe.corpora.prepared.manifest import Entry
 from tractprobe.system.errors import ConfigError
@@ -63,14 +64,25 @@ class PhoneLabels:
 
 
 def phone_counts(corpus: PreparedCorpus) -> Counter[str]:
-    """Count a corpus's phones in IPA, without pauses and unknown symbols; empty if it has no labels."""
-    labels = (phone.ipa for entry in corpus.entries for phone in corpus.phones(entry.id))
+    """Count the phones of a corpus's speech in IPA, without pauses and unknown symbols; empty if it has no labels."""
+    return _counted(corpus, [entry for entry in corpus.entries if is_language(entry.language)])
+
+
+def _counted(corpus: PreparedCorpus, entries: Sequence[Entry]) -> Counter[str]:
+    labels = (phone.ipa for entry in entries for phone in corpus.phones(entry.id))
     return Counter(label for label in labels if label not in (SILENCE, UNKNOWN))
 
 
 def inventory(corpora: Sequence[PreparedCorpus], what: str) -> tuple[str, ...]:
-    """Return the phones of corpora, sorted; ConfigError if none of them has labels, naming ``what`` needs them."""
-    found = sorted(set().union(*(phone_counts(corpus) for corpus in corpora)))
+    """Return the phones of corpora, sorted: those of babble only if no speech is labelled.
+
+    Raises
+    ------
+    ConfigError
+        None of them has labels; it names ``what`` needs them.
+    """
+    found = sorted(set().union(*map(phone_counts, corpora)))
+    found = found or sorted(set().union(*(_counted(corpus, corpus.entries) for corpus in corpora)))
     if not found:
         names = "+".join(corpus.name for corpus in corpora)
         raise ConfigError(f"{what}: {names} has no phone labels; give a corpus that has (docs/corpora.md lists them)")

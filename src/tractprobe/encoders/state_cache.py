@@ -25,6 +25,7 @@ from jaxtyping import Shaped
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
+from tractprobe.corpora.languages import is_language
 from tractprobe.corpora.prepared.corpus import PreparedCorpus
 from tractprobe.corpora.prepared.manifest import Entry
 from tractprobe.encoders.encoder import Encoder, Storage
@@ -246,10 +247,15 @@ def _encode(
 ) -> Iterator[tuple[Entry, torch.Tensor]]:
     """Yield the states of each utterance that is not done; the longest come first, so that batches need little padding.
 
-    Batches do not depend on what is done; one that is only partly done is encoded again.
+    Batches do not depend on what is done; one that is only partly done is encoded again. Babble has batches of its own:
+    what speech is padded with, and so the last bits of its states, does not depend on it.
     """
     entries = sorted(corpus.entries, key=lambda entry: (-entry.num_samples, entry.id))
-    batches = [entries[first : first + batch_size] for first in range(0, len(entries), batch_size)]
+    speech = [entry for entry in entries if is_language(entry.language)]
+    babble = [entry for entry in entries if not is_language(entry.language)]
+    batches = [
+        side[first : first + batch_size] for side in (speech, babble) for first in range(0, len(side), batch_size)
+    ]
     batches = [batch for batch in batches if not all(entry.id in done for entry in batch)]
     total_s, began = sum(entry.duration_s for batch in batches for entry in batch), time.perf_counter()
     description = f"encoding {corpus.name} with {encoder.label}"

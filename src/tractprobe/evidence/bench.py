@@ -89,7 +89,13 @@ class Bench:
 
     @property
     def corpora(self) -> tuple[PreparedCorpus, ...]:
-        """The corpora, opened."""
+        """The corpora that speech is in, opened; all of them if it is in none."""
+        spoken = {entry.corpus for entry in self.entries.values()}
+        return tuple(corpus for corpus in self.all_corpora if corpus.name in spoken) or self.all_corpora
+
+    @property
+    def all_corpora(self) -> tuple[PreparedCorpus, ...]:
+        """The corpora, opened, those of babble alone, too."""
         return self.problem.corpora
 
     @cached_property
@@ -124,7 +130,7 @@ class Bench:
 
     def corpus_of(self, entry: Entry) -> PreparedCorpus:
         """Return the corpus that an utterance is from."""
-        return next(corpus for corpus in self.corpora if corpus.name == entry.corpus)
+        return next(corpus for corpus in self.all_corpora if corpus.name == entry.corpus)
 
     def rule(self, by: str, **changes: Any) -> SplitRule:
         """Return the rule that holds out languages, speakers, corpora, sentences, labels or cells, as in conf/split.

@@ -3,11 +3,13 @@
 import logging
 import shlex
 import time
+from collections.abc import Iterable
 from dataclasses import replace
 from importlib.metadata import version
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
 from tractprobe.corpora.languages import NO_LANGUAGE
+from tractprobe.corpora.prepared.manifest import Entry
 from tractprobe.evidence.bench import Bench
 from tractprobe.evidence.record import DoesNotApply, Evidence, Finding, Record, read_record
 from tractprobe.probes.problem import Problem
@@ -128,7 +130,7 @@ def shown(finding: Finding) -> str:
     interval = (
         f" [{finding.low:.3f}, {finding.high:.3f}]" if finding.low is not None and finding.high is not None else ""
     )
-    count = ", ".join(f"{number} {unit}" for unit, number in finding.n.items())
+    count = ", ".join(f"{number} {unit}" for unit, number in finding.n.items() if number or unit != "languages")
     level = f" ({100 * finding.level:g} % interval)" if interval and finding.level != 0.95 else ""
     return f"{finding.value:.3f}{interval}{level} {finding.unit}, {finding.over} ({count})"
 
@@ -147,12 +149,18 @@ def _identity(settings: Settings, problem: Problem) -> dict[str, Any]:
 
 def _material(bench: Bench) -> dict[str, Any]:
     entries = list(bench.entries.values())
+    babble = [entry for id_, entry in bench.all_entries.items() if id_ not in bench.entries]
     return {
-        "corpora": {corpus.name: corpus.content_hash for corpus in bench.corpora},
-        "simulated": sorted(corpus.name for corpus in bench.corpora if corpus.simulated),
+        "corpora": {corpus.name: corpus.content_hash for corpus in bench.all_corpora},
+        "simulated": sorted(corpus.name for corpus in bench.all_corpora if corpus.simulated),
         "languages": sorted({entry.language for entry in entries}),
         "speakers": sorted({entry.speaker for entry in entries}),
         "utterances": len(entries),
-        "minutes": round(sum(entry.duration_s for entry in entries) / 60, 2),
+        "minutes": _minutes(entries),
         "layers": list(bench.labels),
+        **({"babble": {"utterances": len(babble), "minutes": _minutes(babble)}} if babble else {}),
     }
+
+
+def _minutes(entries: Iterable[Entry]) -> float:
+    return round(sum(entry.duration_s for entry in entries) / 60, 2)

@@ -63,12 +63,22 @@ def _material(group: Group) -> str:
     for name in ("speakers", "languages"):
         values = {str(value) for material in each for value in _listed(material.get(name))}
         parts.append(counts({name: len(values)}))
-    minutes = sorted({material["minutes"] for material in each if type(material.get("minutes")) in (int, float)})
-    parts += (
-        [f"{minutes[0]:g} min" if len(minutes) == 1 else f"{minutes[0]:g} to {minutes[-1]:g} min"] if minutes else []
-    )
+    babble = [own for material in each if isinstance(own := material.get("babble"), dict)]
+    if babble:
+        parts[-1] = " and ".join(filter(None, (parts[-1], "babble")))
+    minutes, of_babble = _minutes(each), _minutes(babble)
+    if minutes:
+        parts.append(f"{minutes} of speech and {of_babble} of babble" if of_babble else minutes)
     known = counts({"encoders": len(group.subjects)}), counts({"records": len(group.records)})
-    return f"On {material_of(group)}: {', '.join(parts)}; {', '.join(known)}."
+    return f"On {material_of(group)}: {', '.join(filter(None, parts))}; {', '.join(known)}."
+
+
+def _minutes(of: Sequence[Mapping[str, Any]]) -> str:
+    """Return how many minutes there are, or from which to which number; an empty text if nothing says so."""
+    known = sorted({each["minutes"] for each in of if type(each.get("minutes")) in (int, float)})
+    if not known:
+        return ""
+    return f"{known[0]:g} min" if len(known) == 1 else f"{known[0]:g} to {known[-1]:g} min"
 
 
 def _listed(value: Any) -> list[Any]:

@@ -65,7 +65,7 @@ def best_of(group: Group) -> Record:
 def bench_of(record: Record) -> Bench:
     """Return the bench of a record, on the same corpora; RunError if these have changed since."""
     bench = Bench(Settings.of({key: value for key, value in record.settings.items() if key != "analysis"}))
-    present = {corpus.name: corpus.content_hash for corpus in bench.corpora}
+    present = {corpus.name: corpus.content_hash for corpus in bench.all_corpora}
     if present != record.identity["corpora"]:
         changed = sorted(name for name in present if present[name] != record.identity["corpora"].get(name))
         raise RunError(one_line(f"{', '.join(changed)} was prepared anew since {record.folder} was made"))

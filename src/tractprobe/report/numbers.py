@@ -50,8 +50,11 @@ def counts(n: dict[str, int]) -> str:
 
     >>> counts({"speakers": 4, "languages": 6}), counts({"speakers": 1})
     ('4 speakers, 6 languages', '1 speaker')
+    >>> counts({"speakers": 4, "languages": 0})  # of babble
+    '4 speakers'
     """
-    return ", ".join(f"{count} {unit.removesuffix('s') if count == 1 else unit}" for unit, count in n.items())
+    some = {unit: count for unit, count in n.items() if count or unit != "languages"}
+    return ", ".join(f"{count} {unit.removesuffix('s') if count == 1 else unit}" for unit, count in some.items())
 
 
 def would_decide(finding: Finding) -> str:

@@ -28,7 +28,7 @@ from tractprobe.corpora.utterance import Phone, Utterance, naming
 from tractprobe.signals.audio import RATE_HZ, read_audio, to_pcm16
 from tractprobe.signals.channels import CHANNELS, UNIT
 from tractprobe.signals.track import Track
-from tractprobe.signals.voicing import SOURCE_STEP_S, SourceTrack
+from tractprobe.signals.voicing import SOURCE_STEP_S, Origin, SourceTrack
 from tractprobe.system.errors import CorpusError
 from tractprobe.system.files import array_sha256, check_regular, file_sha256, is_there, read_json, read_npy
 
@@ -142,6 +142,10 @@ class PreparedCorpus:
         if row.utterance.source_origin is None:
             raise CorpusError(self.folder, "holds no source channels; prepare it with source_channels=true")
         return SourceTrack(self._array(row, SOURCE), 1 / SOURCE_STEP_S, 0.0, row.utterance.source_origin)
+
+    def source_origin(self, utterance_id: str) -> Origin | None:
+        """Return where an utterance's pitch and voicing come from; ``None`` if prepared without them."""
+        return self._rows[utterance_id].utterance.source_origin
 
     @property
     def source_origins(self) -> dict[str, int]:

@@ -220,9 +220,9 @@ class _Report:
 
     def _caveats(self) -> tuple[str, ...]:
         origins: dict[str, int] = {}
-        for corpus in self.material.bench.corpora:
-            for origin, count in corpus.source_origins.items():
-                origins[origin] = origins.get(origin, 0) + count
+        for entry in self.material.bench.entries.values():
+            if (origin := self.material.bench.corpus_of(entry).source_origin(entry.id)) is not None:
+                origins[origin] = origins.get(origin, 0) + 1
         said = list(self.material.lacking)
         if origins:
             told = ", ".join(f"{origin} in {count} utterances" for origin, count in sorted(origins.items()))

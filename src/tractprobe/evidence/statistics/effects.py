@@ -90,12 +90,9 @@ class Cells:
         return tuple(parts)
 
     def count(self) -> dict[str, int]:
-        """Return how many of each unit there are; babble is no language."""
-        names = zip(*self.values, strict=True) if self.values else ((), (), ())
-        languages, speakers, channels = (set(column) for column in names)
-        return {
-            "speakers": len(speakers), "languages": len(set(filter(is_language, languages))), "channels": len(channels),
-        }  # fmt: skip
+        """Return how many of each unit there are; babble (zxx) is no language."""
+        languages, speakers, channels = map(set, zip(*self.values, strict=True) if self.values else ((), (), ()))
+        return {"speakers": len(speakers), "languages": sum(map(is_language, languages)), "channels": len(channels)}
 
 
 def finding(

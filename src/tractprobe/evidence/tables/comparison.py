@@ -4,6 +4,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from tractprobe.corpora.languages import is_language
 from tractprobe.encoders.layers import Label, order
 from tractprobe.evidence.tables.condition import Condition
 from tractprobe.evidence.tables.means import pooled
@@ -83,6 +84,7 @@ def _difference(
     labels: tuple[str, str, Condition, str], layer: Label, own: Sequence[Row], others: Sequence[Row]
 ) -> list[Difference]:
     both = _paired(own) & _paired(others)
+    both = {pair for pair in both if is_language(pair[_PAIRED.index("language")])} or both  # which means are over
     if not both:
         return []
     r, baseline = _by_speaker(own, others, both)

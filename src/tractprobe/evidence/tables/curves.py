@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tractprobe.corpora.languages import is_language
 from tractprobe.encoders.layers import Label, order
 from tractprobe.evidence.tables.table import LayerTable
 from tractprobe.runs.estimate import Estimate
@@ -63,6 +64,7 @@ def in_common(tables: Sequence[LayerTable]) -> Common:
         return Common(list(tables))
     if not common:
         return Common(list(tables), "tested on different speakers or languages: levels cannot be compared")
+    common = {unit for unit in common if is_language(unit[0])} or common  # which means are over
     languages = sorted({language for language, _ in common})
     named = ", ".join(languages) if len(languages) <= _MOST_LANGUAGES else f"{len(languages)} languages"
     speakers = len({speaker for _, speaker in common})

@@ -16,6 +16,7 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
+from tractprobe.corpora.languages import is_language
 from tractprobe.corpora.prepared.corpus import PreparedCorpus
 from tractprobe.data.batches import Batch, EmaBatches
 from tractprobe.data.groups import GroupKey
@@ -116,7 +117,12 @@ def _identity(
         "storage": states.storage,
         "groups": [list(group.ids) for group in groups],
         **({"features": features} if states.features else {}),
+        **({"speakers": "by their speech"} if _hold_babble(corpora) else {}),  # they were described by babble, too
     }
+
+
+def _hold_babble(corpora: Sequence[PreparedCorpus]) -> bool:
+    return not all(is_language(entry.language) for corpus in corpora for entry in corpus.entries)
 
 
 def _is_complete(folder: Path, identity: Any, names: Sequence[str], widths: Mapping[str, int]) -> bool:
