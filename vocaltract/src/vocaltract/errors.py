@@ -7,7 +7,3 @@ class VocalTractError(ValueError):
 
 class UtterancesMissingError(VocalTractError):
     """Some utterances of a corpus cannot be made; the folder is complete but for them."""
-
-
-class UtterancesMissingError(VocalTractError):
-    """Some utterances of a corpus cannot be made; the folder is complete but for them."""

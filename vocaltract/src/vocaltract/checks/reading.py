@@ -148,7 +148,7 @@ class Utterance:
         )
 
     def _is_ema_of(self, movement: Movement) -> bool:
-        """Whether sensors read again at some frames, with the sensor noise of this seed, are where the file has them."""
+        """Whether sensors read again at some frames, with this seed's sensor noise, are where the file has them."""
         stored = self.ema
         tract = sensors.at_rate(movement.tract, EMA_HZ)
         if stored is None or len(stored) > len(tract):
