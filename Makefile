@@ -45,7 +45,11 @@ test-corpus: $(CORPUS_VENV)/.installed
 
 corpus: $(CORPUS_VENV)/.installed
 	$(CORPUS_BIN)/python -m vocaltract corpus $(CORPUS) --plan $(PLAN) $(CORPUS_OPTIONS)
+ifneq ($(findstring --audio-only,$(CORPUS_OPTIONS)),)
+	@echo "Sound alone, for pretraining encoders: tractprobe cannot prepare it, since corpus=folder needs movements."
+else
 	@echo "Read it with: tractprobe prepare corpus=folder corpus.name=virtual_$(PLAN) corpus.root=$(CORPUS)"
+endif
 else
 test-corpus:
 	@echo "$(NO_WHEEL) its tests are left out"

@@ -3,6 +3,7 @@
 import os
 import signal
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,13 @@ from vocaltract.corpus.utterance import Keep
 from vocaltract.errors import VocalTractError
 
 SECONDS = 0.5
+
+
+class InThreads(ThreadPoolExecutor):
+    """Stands in for the pool of processes, each of which imports everything first."""
+
+    def __init__(self, workers, context, initializer):
+        super().__init__(workers)
 
 
 def tone(task: Task, keep: Keep) -> Made:

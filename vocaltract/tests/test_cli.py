@@ -19,6 +19,7 @@ def test_every_command_has_help(command, capsys):
         (["corpus", "OUT", "--plan", "big"], "no plan 'big'; there are shipped, full, pretraining"),
         (["corpus", "OUT", "--speakers", "x1"], "no speaker 'x1'"),
         (["corpus", "OUT", "--workers", "0"], "--workers 0"),
+        (["corpus", "OUT", "--minutes", "5"], "'shipped' has a fixed length"),
         (["babble", "OUT", "--minutes", "0"], "--minutes 0"),
         (["check", "OUT"], "OUT"),
     ],

@@ -59,7 +59,7 @@ def test_tasks_are_sorted_by_speaker():
         assert order == sorted(order)
 
 
-def test_an_utterance_is_the_same_in_every_plan():
+def test_the_full_plan_contains_what_ships():
     shipped = {task.id: replace(task, part="") for task in tasks("shipped")}
     full = {task.id: task for task in tasks("full")}
     assert shipped.items() <= full.items()
@@ -71,8 +71,23 @@ def test_minutes_stop_a_balanced_beginning():
     assert len(cells) == 32 and max(cells.values()) - min(cells.values()) <= 1
     assert sum(task.seconds for task in some) / 60 == pytest.approx(20, abs=0.2)
     takes = tasks("pretraining", Options(("f1",), ("it",), sentences=2, minutes=0.4))
-    assert [task.id for task in takes[:3]] == ["f1_it_001", "f1_it_002", "f1_it_001_t2"]
+    assert [task.id for task in takes[:3]] == ["f1_it_009", "f1_it_010", "f1_it_009_t2"]
     assert takes[0].manner != takes[2].manner and takes[0].seed != takes[2].seed
+
+
+@pytest.mark.parametrize("options", [Options(), Options(minutes=700)])
+def test_pretraining_has_no_sentence_and_no_seed_of_another_plan(options):
+    learned = tasks("pretraining", options)
+    shipped = tasks("shipped")
+    assert not {(t.language, t.text) for t in learned} & {(t.language, t.text) for t in shipped}
+    others = {task.seed for plan in ("shipped", "full") for task in tasks(plan)}
+    assert not {task.seed for task in learned} & others
+    assert len({task.id for task in learned}) == len(learned)
+
+
+def test_pretraining_ends_where_there_is_nothing_to_say():
+    with pytest.raises(VocalTractError, match=r"'pretraining' has nothing for .* languages zxx"):
+        tasks("pretraining", Options(languages=("zxx",), minutes=10))
 
 
 def test_seed_changes_every_utterance():
@@ -110,6 +125,7 @@ def test_labels_fit_the_folder_format():
         ("full", Options(speakers=("m1",), languages=("en",)), "has nothing for speakers m1 and languages en"),
         ("full", Options(sentences=0), "--sentences 0"),
         ("full", Options(minutes=-1), "--minutes -1"),
+        ("shipped", Options(minutes=5), "--minutes 5: plan 'shipped' has a fixed length"),
     ],
 )
 def test_errors_name_the_thing(plan, options, message):

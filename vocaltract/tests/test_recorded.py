@@ -46,9 +46,10 @@ def test_rooms_reverberate_as_long_and_as_loud_as_they_say(room):
     assert 3 * (last - first) / RECORDED_HZ == pytest.approx(reverberation_s, rel=0.35)
 
 
-def test_noise_is_as_far_below_speech_as_asked():
+@pytest.mark.parametrize("microphone", MICROPHONES)
+def test_noise_is_as_far_below_recorded_speech_as_asked(microphone):
     audio = bursts()
-    plain, noisy = recorded(audio, Manner(), 9), recorded(audio, Manner(noise_db=30.0), 9)
+    plain, noisy = (recorded(audio, Manner(microphone=microphone, noise_db=db), 9) for db in (None, 30.0))
     active = plain[np.abs(signal.convolve(np.abs(plain), np.ones(160) / 160, "same")) > 0.02]
     below_db = 10 * np.log10(np.mean(active**2) / np.mean((noisy - plain) ** 2))
     assert below_db == pytest.approx(30, abs=0.7)

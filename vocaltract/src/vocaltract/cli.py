@@ -16,9 +16,11 @@ CORPUS = """Makes a corpus. The same command again makes what is missing and not
 plan and seed, not on the number of workers. Plans:
   shipped      what tractprobe contains: 4 speakers of each of 8 languages, 8 sentences each, a minute
                of babble per speaker (about 20 minutes, in demo/, rest/ and babble/)
-  full         every main sentence by the 4 speakers of its language, 4 minutes of babble per speaker (about 2 hours)
-  pretraining  every main sentence by all 8 speakers; with --minutes as often, in other manners, as that
-               takes (add --audio-only: twice as fast)
+  full         every main sentence by the 4 speakers of its language, 4 minutes of babble per speaker
+               (about 2 hours); what ships is part of it
+  pretraining  the main sentences that do not ship, by all 8 speakers, so that an encoder that learns from them
+               has heard no utterance of what tractprobe tests it on; with --minutes as often, in other manners,
+               as that takes (add --audio-only: twice as fast)
 """
 
 
@@ -44,13 +46,13 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("vocaltract", description=DESCRIPTION)
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     corpus = _command(commands, "corpus", "make a corpus", CORPUS, _corpus)
-    corpus.add_argument("--plan", default="shipped", help="shipped (as it is without this), full or pretraining")
+    corpus.add_argument("--plan", default="shipped", help="shipped (default), full or pretraining")
     corpus.add_argument(
         "--languages", nargs="+", default=(), metavar="L", help="only these: en it de es nl zh fi hi, zxx for babble"
     )
     corpus.add_argument("--sentences", type=int, metavar="N", help="the first N of each language's main sentences")
     corpus.add_argument("--audio-only", action="store_true", help="neither movements nor pitch: about twice as fast")
-    _making(corpus, "stop at so many minutes of speech (full, pretraining)")
+    _making(corpus, "stop after M minutes of speech (full, pretraining); full adds its babble")
     babble = _command(
         commands,
         "babble",
@@ -58,11 +60,13 @@ def _parser() -> argparse.ArgumentParser:
         "Makes babble: movements that belong to no language, in three kinds.",
         _babble,
     )
-    _making(babble, "of each speaker (4 as it is)")
+    _making(babble, "minutes of each speaker (default: 4)")
     changed = _command(commands, "interventions", "move one articulator at a time", INTERVENTIONS, _interventions)
-    changed.add_argument("--sentences", type=int, default=1, metavar="N", help="of each speaker in each language (1)")
+    changed.add_argument(
+        "--sentences", type=int, default=1, metavar="N", help="of each speaker in each language (default: 1)"
+    )
     _drawing(changed)
-    check = _command(commands, "check", "check a corpus", CHECK, _check)
+    check = _command(commands, "check", "check a corpus", CHECK, _check, "corpus folder")
     check.add_argument("--json", type=Path, metavar="FILE", help="write the measurements to this file")
     check.add_argument(
         "--no-recogniser", action="store_true", help="without the intelligibility test, the slowest part"
@@ -70,14 +74,16 @@ def _parser() -> argparse.ArgumentParser:
     shown = commands.add_parser("languages", help="print the languages' tables", description=LANGUAGES)
     shown.add_argument("languages", nargs="*", metavar="LANGUAGE", help="only these, in detail")
     shown.set_defaults(run=_languages)
-    pictures = _command(commands, "pictures", "draw the pictures of a corpus", PICTURES, _pictures)
-    pictures.add_argument("--corpus", type=Path, required=True, metavar="CORPUS", help="an output folder of `corpus`")
+    pictures = _command(
+        commands, "pictures", "draw the pictures of a corpus", PICTURES, _pictures, "folder for the pictures"
+    )
+    pictures.add_argument("--corpus", type=Path, required=True, metavar="CORPUS", help="corpus folder")
     return parser
 
 
 INTERVENTIONS = """Makes pairs of utterances that differ in one thing: an articulator moved in a window, pitch,
 voice, anatomy, timing."""
-CHECK = """Checks an output folder: silence, clipping, jumps, closures, vowels, levels, and how well a small
+CHECK = """Checks a corpus folder: silence, clipping, jumps, closures, vowels, levels, and how well a small
 recogniser that learned from other speakers understands it. Prints a table; the exit status is 1 if anything fails."""
 LANGUAGES = """Prints inventories, their overlap, coverage by the sentences, and rhythm."""
 PICTURES = """Draws spectrograms with movements and phones, the vowels of each speaker, and babble beside speech."""
@@ -89,11 +95,12 @@ def _command(
     short: str,
     long: str,
     run: Callable[[argparse.Namespace, str], int],
+    folder: str = "output folder",
 ) -> argparse.ArgumentParser:
     parser = commands.add_parser(
         name, help=short, description=long, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("out", type=Path, metavar="OUT", help="folder")
+    parser.add_argument("out", type=Path, metavar="CORPUS" if run is _check else "OUT", help=folder)
     parser.set_defaults(run=run)
     return parser
 
@@ -106,8 +113,10 @@ def _making(parser: argparse.ArgumentParser, minutes: str) -> None:
 
 
 def _drawing(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--seed", type=int, default=0, metavar="S", help="of everything that is drawn (0)")
-    parser.add_argument("--workers", type=int, default=_cores(), metavar="W", help="processes (as many as cores)")
+    parser.add_argument("--seed", type=int, default=0, metavar="S", help="of everything that is drawn (default: 0)")
+    parser.add_argument(
+        "--workers", type=int, default=_cores(), metavar="W", help="processes (default: as many as cores)"
+    )
     parser.add_argument("--anew", action="store_true", help="remove what the folder holds from other settings")
 
 

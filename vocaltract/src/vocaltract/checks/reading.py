@@ -1,4 +1,4 @@
-"""An output folder as the checks read it: what is in the files, and the movement that they were made from."""
+"""A corpus folder as the checks read it: what is in the files, and the movement that they were made from."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -11,14 +11,23 @@ import numpy as np
 import soundfile
 
 from vocaltract import speakers
-from vocaltract.corpus.folder import EMA_CHANNELS, MISSING
+from vocaltract.corpus.folder import EMA_CHANNELS, EMA_HZ, MISSING
 from vocaltract.corpus.plan import Task
-from vocaltract.corpus.utterance import movement_of
+from vocaltract.corpus.settings import program_hash
+from vocaltract.corpus.utterance import movement_of, with_sensor_noise
 from vocaltract.errors import VocalTractError
 from vocaltract.languages import speak
 from vocaltract.manner import Manner
 from vocaltract.spoken import Phone, Spoken
 from vocaltract.states import TRACT, Movement
+from vocaltract.synthesis import sensors
+
+COMPARED = 16
+"""Frames whose sensors are read again from a movement that was made again."""
+SAME_MM, SAME_HZ = 0.3, 0.1
+"""Lips and jaw are interpolated in the file, to 0.15 mm."""
+ALIKE = 0.8
+"""Share of the compared frames that agree at least: where the tongue's mesh jumped, the file has repaired it."""
 
 
 @dataclass(frozen=True)
@@ -106,7 +115,8 @@ class Utterance:
         Raises
         ------
         VocalTractError
-            If phones made again have other times than those in the folder: the program has changed since.
+            If phones, pitch or sensors made again differ from those in the folder: the program has changed since.
+            Where there is sound only, the program has to be the very same.
         """
         kept = self._file("motor.npy")
         if kept.is_file():
@@ -115,12 +125,42 @@ class Utterance:
             spoken = Spoken(self.said["text"], self.language, phones)
             return Movement(self.speaker, states[:, : len(TRACT)], states[:, len(TRACT) :], spoken)
         movement = movement_of(self._task(), speakers.load(self.speaker))
+        if not self._is_from(movement):
+            raise VocalTractError(f"{self.id}: made by another version of this program, which moves otherwise")
+        return movement
+
+    def _is_from(self, movement: Movement) -> bool:
         again = [(phone.ipa, phone.start_s, phone.end_s) for phone in movement.spoken.phones]
         if len(again) != len(self.phones) or any(
             a[0] != b[0] or abs(a[1] - b[1]) > 1e-3 for a, b in zip(again, self.phones, strict=True)
         ):
-            raise VocalTractError(f"{self.id}: made by another version of this program, which moves otherwise")
-        return movement
+            return False
+        if self.ema is None or self.f0_hz is None:
+            return self.record.get("program") == program_hash()
+        return self._is_pitch_of(movement) and self._is_ema_of(movement)
+
+    def _is_pitch_of(self, movement: Movement) -> bool:
+        stored, again = self.f0_hz, sensors.f0_of(sensors.at_rate(movement.glottis, EMA_HZ))
+        return (
+            stored is not None
+            and len(stored) <= len(again)
+            and bool(np.abs(again[: len(stored)] - stored).max() < SAME_HZ)
+        )
+
+    def _is_ema_of(self, movement: Movement) -> bool:
+        """Whether sensors read again at some frames, with this seed's sensor noise, are where the file has them."""
+        stored = self.ema
+        tract = sensors.at_rate(movement.tract, EMA_HZ)
+        if stored is None or len(stored) > len(tract):
+            return False
+        speaker = speakers.load(self.speaker)
+        speaker.activate()
+        compared = np.unique(np.linspace(0, len(stored) - 1, COMPARED).astype(int))
+        # One by one, since neighbours in time are what jumps of the mesh are repaired from.
+        again = np.concatenate([sensors.positions(tract[[frame]], speaker, exact=True)[0] for frame in compared])
+        noise = with_sensor_noise(np.zeros(stored.shape), self._task())[compared]
+        away = np.abs(again + noise - stored[compared]).max(axis=1)
+        return bool(np.mean(away < SAME_MM) >= ALIKE)
 
     def _task(self) -> Task:
         fields = ("id", "speaker", "language", "kind", "number", "text", "spoken", "seconds", "seed")

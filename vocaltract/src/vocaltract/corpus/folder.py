@@ -52,6 +52,23 @@ class Made:
     motor: np.ndarray | None = None
 
 
+@dataclass(frozen=True)
+class Origin:
+    """What a folder was made by.
+
+    Attributes
+    ----------
+    generator
+        Name and version of the program.
+    settings, program
+        Hashes of ``corpus.settings``: of everything that was asked for; of the program's files and libraries.
+    """
+
+    generator: str
+    settings: str
+    program: str
+
+
 def is_whole(root: Path, task: Task) -> bool:
     """Whether the utterance is there and complete."""
     return (root / task.part / f"{task.id}.json").is_file()
@@ -113,7 +130,7 @@ def description(task: Task, made: Made) -> dict[str, object]:
     return said | {"labels": manners.labels(task.manner, sex, task.kind, task.seed)}
 
 
-def finish(root: Path, made: Sequence[Task], generator: str, settings: str, *, with_palates: bool) -> None:
+def finish(root: Path, made: Sequence[Task], by: Origin, *, with_palates: bool) -> None:
     """Write what utterances share: ``folder.toml`` and palates, and each part's manifest of what is there.
 
     The root has the first two for all of its parts, so that it can be read as a corpus, and so can each part.
@@ -123,9 +140,9 @@ def finish(root: Path, made: Sequence[Task], generator: str, settings: str, *, w
         folder = root / part
         for name in sorted({task.speaker for task in of_part}) if with_palates else ():
             _replace(folder / f"{name}.palate.npy", npy(speakers.load(name).palate_mm().astype(np.float32)))
-        _replace(folder / "folder.toml", folder_toml(of_part, generator).encode())
+        _replace(folder / "folder.toml", folder_toml(of_part, by.generator).encode())
         if own := [task for task in of_part if task.part == part]:
-            lines = [json.dumps(_record(folder, task, settings), ensure_ascii=False) for task in own]
+            lines = [json.dumps(_record(folder, task, by), ensure_ascii=False) for task in own]
             _replace(folder / "manifest.jsonl", "".join(f"{line}\n" for line in lines).encode())
 
 
@@ -145,7 +162,7 @@ def npy(array: np.ndarray) -> bytes:
     return file.getvalue()
 
 
-def _record(folder: Path, task: Task, settings: str) -> dict[str, object]:
+def _record(folder: Path, task: Task, by: Origin) -> dict[str, object]:
     """One line of the manifest: all that the utterance was made from."""
     said = json.loads((folder / f"{task.id}.json").read_text(encoding="utf-8"))
     speaker = speakers.load(task.speaker)
@@ -165,7 +182,8 @@ def _record(folder: Path, task: Task, settings: str) -> dict[str, object]:
         "state_hz": round(STATE_HZ, 6),
         "duration_s": said["duration_s"],
         "phones": len(said.get("phones", ())),
-        "settings": settings,
+        "settings": by.settings,
+        "program": by.program,
     }
 
 

@@ -19,7 +19,7 @@ from vocaltract.corpus import folder, settings, utterance
 from vocaltract.corpus.folder import Made
 from vocaltract.corpus.plan import Task
 from vocaltract.corpus.utterance import Keep
-from vocaltract.errors import VocalTractError
+from vocaltract.errors import UtterancesMissingError, VocalTractError
 
 Engine = Callable[[Task, Keep], Made]
 ALL = Keep()
@@ -55,6 +55,7 @@ def make_corpus(
     anew: bool = False,
     command: str = "",
     engine: Engine = utterance.make,
+    also: str = "",
 ) -> Summary:
     """Make what is not there yet, then write what the folder's utterances share.
 
@@ -66,31 +67,45 @@ def make_corpus(
         Remove what was made with other settings instead of refusing to go on.
     engine
         Makes one utterance; must be importable by the workers.
+    also
+        Part of the program that the engine needs beside ``utterance.make``'s (``settings.program_hash``).
 
     Raises
     ------
+    UtterancesMissingError
+        If some utterances cannot be made. The folder is complete but for them, and its manifest leaves them out.
     VocalTractError
-        If the folder holds another corpus, an utterance cannot be made, or a worker was killed. What is whole is kept.
+        If the folder holds another corpus, or a worker was killed. What is whole is kept.
     KeyboardInterrupt
         After the utterances in progress are written.
     """
     if workers < 1:
         raise VocalTractError(f"--workers {workers}: at least one")
-    plan_hash = settings.settings_hash(tasks, keep)
-    settings.claim(root, plan_hash, command, anew=anew)
+    plan_hash = settings.settings_hash(tasks, keep, also)
+    settings.claim(root, plan_hash, command, anew=anew, also=also)
     missing = [task for task in tasks if not folder.is_whole(root, task)]
     started = time.monotonic()
-    made_s = _in_processes(root, missing, keep, min(workers, max(1, len(missing))), engine, len(tasks))
-    folder.finish(root, tasks, settings.generator(), plan_hash, with_palates=keep.movement)
+    failed: list[str] = []
+    made_s = _in_processes(root, missing, keep, min(workers, max(1, len(missing))), engine, len(tasks), failed)
+    if whole := [task for task in tasks if folder.is_whole(root, task)]:
+        made_by = folder.Origin(settings.generator(), plan_hash, settings.program_hash(also))
+        folder.finish(root, whole, made_by, with_palates=keep.movement)
+    if failed:
+        others = f"; {len(failed) - 1} others as well" if len(failed) > 1 else ""
+        raise UtterancesMissingError(f"{failed[0]}{others}. The corpus is complete without")
     return Summary(len(missing), len(tasks) - len(missing), made_s / 60, time.monotonic() - started)
 
 
-def _in_processes(root: Path, missing: Sequence[Task], keep: Keep, workers: int, engine: Engine, whole: int) -> float:
-    """Make the tasks; returns seconds of audio. The bar counts estimated seconds, so that its ETA allows for length."""
+def _in_processes(
+    root: Path, missing: Sequence[Task], keep: Keep, workers: int, engine: Engine, whole: int, failed: list[str]
+) -> float:
+    """Make the tasks, noting those that ``failed``; returns seconds of audio.
+
+    The bar counts estimated seconds, so that its ETA allows for length.
+    """
     if not missing:
         return 0.0
     made_s, waiting, running = 0.0, list(reversed(missing)), dict[Future[float], Task]()
-    failed: list[str] = []
     context = multiprocessing.get_context("spawn")
     bar = tqdm(total=math.fsum(task.seconds for task in missing) + 1e-6, unit="s", desc="corpus", bar_format=BAR)
     with bar, ProcessPoolExecutor(workers, context, initializer=_prepare) as pool:
@@ -111,9 +126,6 @@ def _in_processes(root: Path, missing: Sequence[Task], keep: Keep, workers: int,
             pool.shutdown(wait=False, cancel_futures=True)
             bar.write("Interrupted: finishing what is in progress; the same command makes the rest.", sys.stderr)
             raise
-    if failed:
-        others = f"; {len(failed) - 1} others as well" if len(failed) > 1 else ""
-        raise VocalTractError(f"{failed[0]}{others}. All that can be made is there")
     return made_s
 
 

@@ -71,7 +71,8 @@ class Options:
     sentences
         How many of a language's main sentences each of its speakers says.
     minutes
-        Speech stops at the first sentence that is beyond; babble: minutes of each speaker.
+        Speech of ``full`` and ``pretraining`` stops at the first sentence that is beyond; ``full`` adds all of its
+        babble. Of ``babble``, minutes of each speaker.
     """
 
     speakers: tuple[str, ...] = ()
@@ -100,6 +101,10 @@ def tasks(plan: str, options: Options = AS_PLANNED) -> tuple[Task, ...]:
         value = getattr(options, name)
         if value is not None and value <= 0:
             raise VocalTractError(f"--{name} {value}: at least one sentence, more than no minutes")
+    if plan == "shipped" and options.minutes is not None:
+        raise VocalTractError(
+            f"--minutes {options.minutes:g}: plan 'shipped' has a fixed length; full and pretraining stop at minutes"
+        )
     chosen = [
         task
         for task in PLANS[plan](options)
@@ -124,25 +129,30 @@ FULL_BABBLE_MINUTES = 4.0
 def _shipped(options: Options) -> Iterator[Task]:
     """Speak the first sentences of every language, those of the demonstration in a folder of their own, and babble."""
     sentences = options.sentences or SHIPPED_SENTENCES
-    for task in _speech(options, DESIGN, sentences):
+    for task in _speech(options, DESIGN, slice(sentences)):
         yield replace(task, part="demo" if task.speaker in DEMO_SPEAKERS else "rest")
     for task in _babble(options, SHIPPED_BABBLE_MINUTES):
         yield replace(task, part="babble")
 
 
 def _full(options: Options) -> Iterator[Task]:
-    """Every main sentence, by every speaker of its language; babble of 4 minutes for each speaker."""
-    yield from _until(_speech(options, DESIGN, options.sentences), options.minutes)
+    """Every main sentence, by every speaker of its language; babble of 4 minutes for each speaker.
+
+    It contains what ships: the same ids, seeds and sound.
+    """
+    yield from _until(_speech(options, DESIGN, slice(options.sentences)), options.minutes)
     yield from _babble(options, FULL_BABBLE_MINUTES)
 
 
 def _pretraining(options: Options) -> Iterator[Task]:
-    """Every main sentence by all eight speakers, again and again in other manners until the minutes are there."""
-    design = dict.fromkeys(DESIGN, speakers.SPEAKERS)
+    """Speak the main sentences that do not ship, all eight speakers, until the minutes are there in other manners.
+
+    An encoder that learned from them has met no sentence and no seed of ``corpus=virtual``.
+    """
     if options.minutes is None:
-        yield from _speech(options, design, options.sentences)
+        yield from _unshipped(options, 1)
     else:
-        yield from _until(_takes(options, design), options.minutes)
+        yield from _until(_takes(options), options.minutes)
 
 
 def _babble_only(options: Options) -> Iterator[Task]:
@@ -157,30 +167,41 @@ PLANS: dict[str, Callable[[Options], Iterator[Task]]] = {
 }
 
 
-def _takes(options: Options, design: dict[str, tuple[str, ...]]) -> Iterator[Task]:
+def _takes(options: Options) -> Iterator[Task]:
+    """Take after take, without end unless there is nothing to say."""
     take = 1
-    while True:
-        yield from _speech(options, design, options.sentences, take)
+    while of_take := list(_unshipped(options, take)):
+        yield from of_take
         take += 1
 
 
+def _unshipped(options: Options, take: int) -> Iterator[Task]:
+    """One take of the main sentences after those that ship, with seeds that no other plan draws."""
+    design = dict.fromkeys(DESIGN, speakers.SPEAKERS)
+    last = None if options.sentences is None else SHIPPED_SENTENCES + options.sentences
+    return _speech(options, design, slice(SHIPPED_SENTENCES, last), take, "pretraining/")
+
+
 def _speech(
-    options: Options, design: dict[str, tuple[str, ...]], sentences: int | None, take: int = 1
+    options: Options, design: dict[str, tuple[str, ...]], sentences: slice, take: int = 1, seeds: str = ""
 ) -> Iterator[Task]:
-    """Sentence by sentence through all languages and speakers, so that any beginning is balanced."""
-    said = {language: _main(language)[:sentences] for language in options.languages or design if language in design}
+    """Sentence by sentence through all languages and speakers, so that any beginning is balanced.
+
+    ``seeds`` is put before the ids that seeds are drawn from.
+    """
+    said = {language: _main(language)[sentences] for language in options.languages or design if language in design}
     for place in range(max(map(len, said.values()), default=0)):
         for language, of_language in said.items():
             if place >= len(of_language):
                 continue
             for speaker in design[language]:
                 if speaker in (options.speakers or speakers.SPEAKERS):
-                    yield _sentence(options.seed, speaker, language, of_language[place], take)
+                    yield _sentence(options.seed, speaker, language, of_language[place], take, seeds)
 
 
-def _sentence(corpus_seed: int, speaker: str, language: str, sentence: Sentence, take: int) -> Task:
+def _sentence(corpus_seed: int, speaker: str, language: str, sentence: Sentence, take: int, seeds: str) -> Task:
     utterance = f"{speaker}_{language}_{sentence.number:03d}" + (f"_t{take}" if take > 1 else "")
-    seed = manners.seed_of(corpus_seed, utterance)
+    seed = manners.seed_of(corpus_seed, seeds + utterance)
     manner = manners.drawn(seed, speakers.load(speaker).voice)
     seconds = 0.5 + estimated_s(sentence.spoken, language) / manner.rate
     return Task(

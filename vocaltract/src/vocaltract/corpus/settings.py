@@ -14,7 +14,8 @@ from vocaltract.errors import VocalTractError
 
 FILE = "settings.toml"
 LIBRARIES = ("vocaltractlab-cython", "espeakng-loader", "numpy", "scipy", "soxr")
-NOT_IN_SOUND = ("checks", "interventions", "pictures", "cli.py", "__main__.py", "jobs.py")
+HASHED = (".py", ".toml", ".txt", ".json")
+NOT_IN_SOUND = ("checks", "interventions", "cli.py", "__main__.py", "jobs.py")
 """Parts of the program that do not determine what an utterance sounds like."""
 
 
@@ -24,26 +25,34 @@ def generator() -> str:
 
 
 @cache
-def program_hash() -> str:
-    """Of the program's own files and the versions of the libraries that sound and movement depend on."""
+def program_hash(also: str = "") -> str:
+    """Of the program's own files and the versions of the libraries that sound and movement depend on.
+
+    ``also`` names a part of ``NOT_IN_SOUND`` that counts as well, since the folder holds what that part makes.
+    """
     digest = hashlib.sha256()
     root = Path(vocaltract.__file__).parent
-    for path in sorted(root.rglob("*")):
-        within = path.relative_to(root)
-        if path.suffix in (".py", ".toml", ".txt") and not set(within.parts) & set(NOT_IN_SOUND):
-            digest.update(within.as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
+    for path in hashed_files(root, also):
+        digest.update(path.as_posix().encode() + b"\0" + (root / path).read_bytes() + b"\0")
     for name in LIBRARIES:
         digest.update(f"{name} {importlib.metadata.version(name)}\n".encode())
     return digest.hexdigest()[:16]
 
 
-def settings_hash(tasks: Sequence[Task], keep: object) -> str:
+def hashed_files(root: Path, also: str = "") -> list[Path]:
+    """Code, tables and fitted values that count, relative to the package's folder ``root``."""
+    left_out = set(NOT_IN_SOUND) - {also}
+    within = sorted(path.relative_to(root) for path in root.rglob("*") if path.suffix in HASHED)
+    return [path for path in within if not set(path.parts) & left_out]
+
+
+def settings_hash(tasks: Sequence[Task], keep: object, also: str = "") -> str:
     """Of the program, everything that is to be made, and what is kept."""
     said = json.dumps([asdict(task) for task in tasks], ensure_ascii=False, sort_keys=True)
-    return hashlib.sha256(f"{program_hash()}\n{keep}\n{said}".encode()).hexdigest()[:16]
+    return hashlib.sha256(f"{program_hash(also)}\n{keep}\n{said}".encode()).hexdigest()[:16]
 
 
-def claim(root: Path, settings: str, command: str, *, anew: bool) -> None:
+def claim(root: Path, settings: str, command: str, *, anew: bool, also: str = "") -> None:
     """Make the folder this corpus's own, or find that it is already.
 
     Raises
@@ -66,15 +75,16 @@ def claim(root: Path, settings: str, command: str, *, anew: bool) -> None:
     elif root.is_dir() and any(root.iterdir()):
         raise VocalTractError(f"{root} has files in it, but no {FILE}: it is no folder of this program; choose another")
     root.mkdir(parents=True, exist_ok=True)
+    program = program_hash(also)
     file.write_text(
-        f'generator = "{generator()}"\nsettings = "{settings}"\nprogram = "{program_hash()}"\ncommand = "{command}"\n',
+        f'generator = "{generator()}"\nsettings = "{settings}"\nprogram = "{program}"\ncommand = "{command}"\n',
         encoding="utf-8",
     )
 
 
 def remove(root: Path) -> None:
     """Remove what this program writes, and nothing else."""
-    written = (".flac", ".npy", ".json", ".jsonl", ".toml")
+    written = (".flac", ".npy", ".npz", ".json", ".jsonl", ".toml")
     for path in [*root.iterdir(), *(path for folder in root.iterdir() if folder.is_dir() for path in folder.iterdir())]:
         if path.is_file() and path.name.endswith(written):
             path.unlink()

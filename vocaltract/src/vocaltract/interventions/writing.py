@@ -16,7 +16,7 @@ from vocaltract.corpus.folder import Made
 from vocaltract.corpus.jobs import Summary
 from vocaltract.corpus.plan import Task
 from vocaltract.corpus.utterance import Keep
-from vocaltract.errors import VocalTractError
+from vocaltract.errors import UtterancesMissingError, VocalTractError
 from vocaltract.interventions import design, render
 from vocaltract.interventions.render import PLAIN, Changed
 from vocaltract.states import STATE_HZ
@@ -59,9 +59,19 @@ def write(
     tasks = planned(seed, of_speakers, of_languages, sentences)
     command = f"python -m vocaltract interventions --seed {seed}"
     engine = partial(made, root / PARTS)
-    summary = jobs.make_corpus(root, tasks, workers=workers, anew=anew, command=command, engine=engine)
-    together(root, [task.id for task in sorted(tasks, key=lambda task: task.id)])
+    try:
+        summary = jobs.make_corpus(
+            root, tasks, workers=workers, anew=anew, command=command, engine=engine, also="interventions"
+        )
+    except UtterancesMissingError:
+        together(root, _whole(root, tasks))
+        raise
+    together(root, _whole(root, tasks))
     return summary
+
+
+def _whole(root: Path, tasks: list[Task]) -> list[str]:
+    return sorted(task.id for task in tasks if folder.is_whole(root, task))
 
 
 def planned(seed: int, of_speakers: tuple[str, ...], of_languages: tuple[str, ...], sentences: int) -> list[Task]:
@@ -101,7 +111,9 @@ def made(parts: Path, task: Task, keep: Keep) -> Made:
 
 
 def together(root: Path, names: list[str]) -> None:
-    """Write the changes of all utterances into the files that they share."""
+    """Write the changes of all utterances, if there are any, into the files that they share."""
+    if not names:
+        return
     lines: dict[str, list[str]] = {PAIRS: [], CONTROLS: []}
     audio, ema = list[np.ndarray](), list[np.ndarray]()
     samples = rows = 0

@@ -56,9 +56,9 @@ def recorded(audio: np.ndarray, manner: Manner, seed: int) -> np.ndarray:
     response = room_response(manner.room, random)
     if len(response) > 1:
         sound = signal.oaconvolve(sound, response)[: len(sound)]
-    if manner.noise_db is not None:
-        sound = sound + noise(len(sound), random) * speech_level(sound) * 10 ** (-manner.noise_db / 20)
     sound = through_microphone(sound, manner.microphone)
+    if manner.noise_db is not None:  # of the recorder, so that its level is what the manner says behind any microphone
+        sound = sound + noise(len(sound), random) * speech_level(sound) * 10 ** (-manner.noise_db / 20)
     peak = np.abs(sound).max()
     return (sound * min(1.0, CEILING / peak if peak else 1.0)).astype(np.float32)
 
