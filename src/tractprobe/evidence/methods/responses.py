@@ -19,7 +19,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
-from tractprobe.corpora.readers.interventions import ARTICULATOR
+from tractprobe.corpora.readers.interventions import ANATOMY, ARTICULATOR, NOISE, VOICE
 from tractprobe.evidence.methods.intervened import SENSORS, Course, channels_of
 from tractprobe.runs.estimate import Estimate, Scores, mean_over_speakers
 from tractprobe.signals.channels import CHANNELS
@@ -31,6 +31,9 @@ ALL = "all"
 """In place of a language: a speaker's pairs in all languages are taken together."""
 
 _MAIN = {"tongue_tip": "tt", "tongue_body": "td", "lip_aperture": "ll", "lip_protrusion": "ll", "jaw": "li"}
+EVERYWHERE = (VOICE, ANATOMY, NOISE)
+"""Kinds of pairs that differ throughout the utterance."""
+
 _MOST_LAG_S, _SPREAD_S = 0.2, 0.1
 Metric = Callable[[Sequence[Course]], float | None]
 Read = Callable[[Course], Float[np.ndarray, "frame channel"]]
@@ -42,10 +45,9 @@ def at(layer: int) -> Read:
     return lambda course: course.moved[layer]
 
 
-def shuffled(course: Course) -> Float[np.ndarray, "frame channel"]:
+def shuffled(draw: int) -> Read:
     """Take what heads read that were fitted to movements of another time."""
-    assert course.shuffled is not None
-    return course.shuffled
+    return lambda course: course.shuffled[draw]
 
 
 def truth(course: Course) -> Float[np.ndarray, "frame channel"]:
@@ -93,6 +95,15 @@ class Responses:
         """Return the mean slope of own read-outs on own channels, in mm per mm."""
         return self._mean(courses, self._gain_of)
 
+    def closeness(self, courses: Sequence[Course]) -> float | None:
+        """Return the mean of the slopes, of which one above 1 counts 1 less what it exceeds 1 by: 1 - |1 - gain|."""
+
+        def close(courses: Sequence[Course]) -> float | None:
+            gain = self._gain_of(courses)
+            return None if gain is None else 1 - abs(1 - gain)
+
+        return self._mean(courses, close)
+
     def specificity(self, courses: Sequence[Course]) -> float | None:
         """Return the mean share of movement that is the moved articulator's, of that of all four."""
         return self._mean(courses, lambda each: _defined_mean([self.share(course) for course in each]))
@@ -126,6 +137,13 @@ class Responses:
         own = next(group for group in GROUPS if group == SENSORS[course.pair.moved])
         total = sum(sizes.values())
         return sizes[own] / total if own in sizes and total > 0 else None
+
+    def chance(self, courses: Sequence[Course]) -> float:
+        """Return the share that is each articulator's if all that are read move alike; NaN without any pair."""
+        moved = [course for each in by_what(courses, self.kind).values() for course in each]
+        shares = [1 / sum(np.isfinite(self.read(course)[:, channels_of(group)]).any() for group in GROUPS)
+                  for course in moved]  # fmt: skip
+        return float(np.mean(shares)) if shares else float("nan")
 
     def response(self, courses: Sequence[Course]) -> Float[np.ndarray, " channel"]:
         """Return the response of each channel in deviations, for each deviation of the main channel of one thing."""
@@ -184,6 +202,17 @@ def area(course: Course, sizes: Float[np.ndarray, " frame"]) -> float:
     start_s, end_s = course.pair.window_s
     frames = (end_s - start_s) / float(np.median(np.diff(course.times_s)))
     return float(sizes[course.within(_SPREAD_S)].sum() / min(frames, len(sizes)))
+
+
+def extent(course: Course, sizes: Float[np.ndarray, " frame"]) -> float:
+    """Return how large sizes are in one pair: the mean over phones where the whole utterance is said otherwise.
+
+    Otherwise as ``area`` has it. NaN for an utterance without phones: silence, in which nothing can differ, would
+    make what is said in a short one look less different.
+    """
+    if course.pair.kind not in EVERYWHERE:
+        return area(course, sizes)
+    return float(sizes[course.spoken].mean()) if course.spoken.any() else float("nan")
 
 
 def over_units(
