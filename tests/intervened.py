@@ -109,6 +109,14 @@ def bump(slots: Sequence[int], size: float, rows: int = RISE) -> np.ndarray:
     return change
 
 
+def step(slots: Sequence[int], size: float, rows: int = RISE) -> np.ndarray:
+    """Return some slots at another level, which they reach and leave by half a cosine within 25 ms."""
+    change = np.zeros((rows, SLOTS))
+    edges = np.clip(np.minimum(np.arange(rows) + 0.5, rows - 0.5 - np.arange(rows)) / 2.5, 0, 1)
+    change[:, list(slots)] = size * (0.5 - 0.5 * np.cos(np.pi * edges))[:, None]
+    return change
+
+
 def write_interventions(root: Path) -> Path:
     """Each articulator up and down, another pitch, voice, anatomy and timing, in two languages of each speaker."""
     written = Written(root)
@@ -121,10 +129,10 @@ def write_interventions(root: Path) -> Path:
             written.include(base, slots, change, 40 + 35 * number, kind="articulator", moved=moved, direction="y",
                             amount=size / 10, unit="cm")  # fmt: skip
         for semitones in (-4.0, 2.0):
-            written.include(base, slots, bump([F0], semitones), 60, kind="f0", moved="f0", amount=semitones,
+            written.include(base, slots, step([F0], semitones), 60, kind="f0", moved="f0", amount=semitones,
                             unit="semitones")  # fmt: skip
         everywhere = np.zeros((len(slots), SLOTS))
-        everywhere[:, VOICE] = 2.0
+        everywhere[round(100 * SPEECH_S[0]) : round(100 * SPEECH_S[1]), VOICE] = 2.0
         written.include(base, slots, everywhere, 0, kind="voice", moved="voice", amount="breathy", unit="voice name")
         written.include(base, slots, 2 * everywhere, 0, kind="anatomy", moved="anatomy", amount="f1", unit="speaker")
         tip = [CHANNELS.index("tt_y")]

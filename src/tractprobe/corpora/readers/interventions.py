@@ -303,7 +303,7 @@ def _window(value: Any) -> tuple[float, float]:
 
 
 def _is_text(value: Any, most: int) -> bool:
-    """Whether a value is a short text of letters that can be written: JSON can name halves of them (\\ud800)."""
+    """Whether a value is a short text of letters that can be written: JSON can name halves of letters."""
     return isinstance(value, str) and len(value) <= most and not any("\ud800" <= letter <= "\udfff" for letter in value)
 
 

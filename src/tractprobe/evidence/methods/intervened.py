@@ -283,7 +283,9 @@ class _Measure:
         moved = moved[:, torch.from_numpy(inside)]
         sd = self.scales[base.speaker]
         read = torch.einsum("ltw,lwc->ltc", moved, self.weights).numpy()
-        others = np.array([(moved[self.chosen] @ weights).numpy() for weights in self.shuffled])
+        others = np.zeros((len(self.shuffled), *read.shape[1:]))
+        for draw, weights in enumerate(self.shuffled):
+            others[draw] = (moved[self.chosen] @ weights).numpy()
         states = (moved / self.deviations[:, None]).square().mean(dim=2).sqrt().numpy()
         true = true_course(self.heard, pair, times_s[inside], self.bench.problem.targets.smoothing)
         true = None if true is None else true / sd

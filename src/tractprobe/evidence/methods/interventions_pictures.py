@@ -33,6 +33,7 @@ class Pictures:
     def __init__(self, compared: Compared):
         self.compared, self.own = compared, compared.own
         self.courses = compared.own.courses
+        self.real = Responses(truth, compared.margin_s)
 
     def tables(self) -> tuple[Table, ...]:
         """Return responses channel by channel, who reads how well, what else moves read-outs, and when."""
@@ -72,7 +73,7 @@ class Pictures:
                 for reader in readers]  # fmt: skip
         each[1:1] = [(f"{CHANCE_HEAD}, {draw}", list(self.courses), responses, self.own.chosen, self.own)
                      for draw, responses in enumerate(compared.by_chance, start=1)]  # fmt: skip
-        return [*each, (TRUTH, list(self.courses), Responses(truth, compared.margin_s), -1, self.own)]
+        return [*each, (TRUTH, list(self.courses), self.real, -1, self.own)]
 
     def _readers(self) -> Table:
         columns = [Column("read_by"), Column("layer"), Column("moved")]
@@ -130,7 +131,7 @@ class Pictures:
         return self._response(self.compared.responses(self.own), courses, channel)
 
     def _real(self, courses: list[Course], channel: int) -> dict[tuple[str, str], float]:
-        return self._response(Responses(truth, self.compared.margin_s), courses, channel)
+        return self._response(self.real, courses, channel)
 
     def _usual(self, courses: list[Course], channel: int) -> dict[tuple[str, str], float]:
         near = self.compared.nearness(self.own)

@@ -18,6 +18,7 @@ from tractprobe.evidence.methods.responses import (
     by_what,
     is_moved,
     over_units,
+    remembered,
     shuffled,
     speaker,
     truth,
@@ -67,9 +68,21 @@ class Compared:
         return [*self._of_gain(), *self._of_specificity(), *self._of_time(), *self._of_invariance(), *self._of_depth()]
 
     def responses(self, reader: Reader, kind: str = ARTICULATOR) -> Responses:
+        return self._responses((reader, kind))
+
+    @remembered
+    def _responses(self, asked: tuple[Reader, str]) -> Responses:
+        reader, kind = asked
         return Responses(at(reader.chosen), self.margin_s, kind)
 
+    @remembered
+    def movement(self, reader: Reader) -> Movement:
+        """How far read-outs move, either way."""
+        return Movement(at(reader.chosen))
+
+    @remembered
     def nearness(self, reader: Reader) -> Nearness:
+        """Which pattern over channels responses are nearer to."""
         return Nearness(at(reader.chosen), self.correlations, self.margin_s)
 
     @cached_property
@@ -135,10 +148,10 @@ class Compared:
         ]  # fmt: skip
 
     def _of_invariance(self) -> list[Finding]:
-        moved = Movement(at(self.own.chosen))
+        moved = self.movement(self.own)
         per_mm = over_units(self.own.courses, moved.per_mm, speaker)
         found = [self._level("invariance_f0_sd", "how far read-outs move for each semitone of pitch, in deviations",
-                             "SD per semitone", lambda reader: Movement(at(reader.chosen)).per_semitone)]  # fmt: skip
+                             "SD per semitone", lambda reader: self.movement(reader).per_semitone)]  # fmt: skip
         for name, what, unit, metric in (
             (F0, "a semitone of pitch", "mm per semitone", moved.per_semitone),
             (VOICE, "another voice", "mm", moved.by_kind(VOICE)),
@@ -151,7 +164,7 @@ class Compared:
             found.append(self._as_share(f"invariance_{name}", says, unit, values, per_mm, name))
         less = "by how many mm of articulation less a semitone moves read-outs than those of matched acoustics"
         kept = self._beyond_mel("invariance_f0_over_mel", f"{less} (above 0: more invariant)", "mm per semitone",
-                                lambda reader: Movement(at(reader.chosen)).kept_from_pitch)  # fmt: skip
+                                lambda reader: self.movement(reader).kept_from_pitch)  # fmt: skip
         return [*found, kept]
 
     def _as_share(self, name: str, says: str, unit: str, part: Scores, whole: Scores, kind: str) -> Finding:
@@ -264,7 +277,7 @@ class Compared:
         units = {"speakers": {course.speaker for course in first}, "languages": {each.language for each in first},
                  "utterances": {course.pair.base for course in first}}  # fmt: skip
         count = {name: len(each) for name, each in units.items()} | {"pairs": len(first)}
-        return replace(found, n=count | {"movements": len(each) for each in second})
+        return replace(found, n=count | ({"movements": len(second[0])} if second else {}))
 
     def _parts(self, of: Callable[[Sequence[Course], Any], Scores]) -> list[Part]:
         """Return the same over utterances, with its own interval, by speaker, language, phone and what is moved."""
@@ -284,8 +297,8 @@ class Compared:
 
 def _kinds(name: str) -> tuple[str, ...]:
     """Return what kinds of pairs a finding is about: of pitch or timing, otherwise of articulators."""
-    return {"interventions_timing_gain": (TIMING,), "interventions_timing_specificity": (TIMING,),
-            "invariance_f0_sd": (F0,), "invariance_f0_over_mel": (F0, ARTICULATOR)}.get(name, (ARTICULATOR,))  # fmt: skip
+    special = {"invariance_f0_sd": (F0,), "invariance_f0_over_mel": (F0, ARTICULATOR)}
+    return special.get(name, (TIMING,) if "timing" in name else (ARTICULATOR,))
 
 
 def _enters(course: Course, kind: str) -> bool:

@@ -12,9 +12,10 @@ from tractprobe.evidence.methods.responses import (
     Metric,
     Read,
     Responses,
-    extent,
     by_what,
     displacement_mm,
+    extent,
+    remembered,
     truth,
 )
 from tractprobe.signals.channels import CHANNELS
@@ -32,6 +33,7 @@ class Movement:
     def __init__(self, read: Read):
         self.read = read
 
+    @remembered
     def size(self, course: Course) -> float:
         """Return how far read-outs moved in one pair."""
         moved = np.abs(self.read(course))
@@ -40,7 +42,11 @@ class Movement:
 
     def per_mm(self, courses: Sequence[Course]) -> float | None:
         """Return how far they move for each mm of an articulator's own sensors; slope through zero."""
-        return slope([(displacement_mm(course), self.size(course)) for course in _moved(courses)])
+        return slope([(self._way_mm(course), self.size(course)) for course in _moved(courses)])
+
+    @remembered
+    def _way_mm(self, course: Course) -> float:
+        return displacement_mm(course)
 
     def per_semitone(self, courses: Sequence[Course]) -> float | None:
         """Return how far they move for each semitone, the mean over the window; slope through zero."""
@@ -68,6 +74,7 @@ class StateMovement(Movement):
     def __init__(self, layer: int):
         self.layer = layer
 
+    @remembered
     def size(self, course: Course) -> float:
         return extent(course, course.states[self.layer])
 

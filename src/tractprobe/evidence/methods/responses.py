@@ -15,6 +15,8 @@ one direction), then averaged over these, so that what was moved more often does
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import wraps
+from typing import TypeVar
 
 import numpy as np
 from jaxtyping import Float
@@ -38,6 +40,24 @@ _MOST_LAG_S, _SPREAD_S = 0.2, 0.1
 Metric = Callable[[Sequence[Course]], float | None]
 Read = Callable[[Course], Float[np.ndarray, "frame channel"]]
 """What is taken as read of a pair: heads of a layer, shuffled heads, or the truth itself."""
+
+
+S = TypeVar("S")
+K = TypeVar("K")
+V = TypeVar("V")
+
+
+def remembered(method: Callable[[S, K], V]) -> Callable[[S, K], V]:
+    """Keep what a method says of each argument: the same pairs are asked for by speaker, language, phone and so on."""
+
+    @wraps(method)
+    def known(self: S, key: K) -> V:
+        values = vars(self).setdefault("_known", {}).setdefault(method.__name__, {})
+        if key not in values:
+            values[key] = method(self, key)
+        return values[key]
+
+    return known
 
 
 def at(layer: int) -> Read:
@@ -129,6 +149,7 @@ class Responses:
         curve = before - 2 * here + after
         return 1000 * step_s * (peak - middle + (0.5 * (before - after) / curve if curve else 0.0))
 
+    @remembered
     def share(self, course: Course) -> float | None:
         """Return the moved articulator's share of the movement of one pair; ``None`` where nothing moved."""
         moved = np.abs(self.read(course)[course.within(self.margin_s)])
@@ -147,6 +168,10 @@ class Responses:
 
     def response(self, courses: Sequence[Course]) -> Float[np.ndarray, " channel"]:
         """Return the response of each channel in deviations, for each deviation of the main channel of one thing."""
+        return self._response(tuple(courses))
+
+    @remembered
+    def _response(self, courses: tuple[Course, ...]) -> Float[np.ndarray, " channel"]:
         main = main_channel(courses)
         pairs = [(course.within(self.margin_s), course) for course in courses]
         moved = np.concatenate([self.read(course)[frames] for frames, course in pairs])
@@ -157,6 +182,7 @@ class Responses:
     def _mean(self, courses: Sequence[Course], of: Metric) -> float | None:
         return _defined_mean([of(each) for each in by_what(courses, self.kind).values()])
 
+    @remembered
     def _sums(self, course: Course) -> tuple[float, float]:
         """Return Σ y·d and Σ d·d over the window, in mm²."""
         own, frames = course.own, course.within(self.margin_s)
@@ -171,13 +197,15 @@ class Responses:
 
     def _along(self, courses: Sequence[Course], most: int) -> Float[np.ndarray, " lag"]:
         """Return Σ y(t + lag)·d(t) / Σ d·d of one thing for lags of up to so many frames either way."""
-        total, squares = np.zeros(2 * most + 1), 0.0
-        for course in courses:
-            own = course.own
-            y, d = (np.nan_to_num(of(course)[:, own]) for of in (self.read, truth))
-            total += [float((np.roll(y, -lag, axis=0) * d).sum()) for lag in range(-most, most + 1)]
-            squares += float((d * d).sum())
-        return total / squares
+        each = [self._products((course, most)) for course in courses]
+        return np.sum([products for products, _ in each], axis=0) / sum(squares for _, squares in each)
+
+    @remembered
+    def _products(self, asked: tuple[Course, int]) -> tuple[Float[np.ndarray, " lag"], float]:
+        course, most = asked
+        y, d = (np.nan_to_num(of(course)[:, course.own]) for of in (self.read, truth))
+        products = [float((np.roll(y, -lag, axis=0) * d).sum()) for lag in range(-most, most + 1)]
+        return np.array(products), float((d * d).sum())
 
 
 def main_channel(courses: Sequence[Course]) -> int:
