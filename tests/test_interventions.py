@@ -5,7 +5,6 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -117,8 +116,8 @@ def damaged(folder: Path, target: Path, **fields: Any) -> Path:
     ({"window_s": [0, 99]}, "window_s"), ({"window_s": "always"}, "window_s"), ({"direction": "up"}, "direction"),
     ({"phone": "a" * 1000}, "phone"), ({"phone": "\ud800"}, "phone is"), ({"unit": "mm"}, "unit 'mm' of articulator"),
     ({"kind": "f0", "moved": "f0", "unit": "Hz"}, "expected semitones"), ({"kind": "timing", "unit": "s"}, "ms"),
-    ({"kind": "voice", "moved": "voice", "amount": "\udfff"}, "amount"), ({"phone_kind": "glide"}, "phone_kind 'glide'"),
-    ({"seed": "x" * 5000}, "object"), ({"unit": None}, "lacks unit"),
+    ({"kind": "voice", "moved": "voice", "amount": "\udfff"}, "amount"),
+    ({"phone_kind": "glide"}, "phone_kind 'glide'"), ({"seed": "x" * 5000}, "object"), ({"unit": None}, "lacks unit"),
 ])  # fmt: skip
 def test_a_line_that_is_not_what_it_claims_is_named(folder: Path, tmp_path: Path, fields: dict[str, Any], says: str):
     with pytest.raises(CorpusError, match=says) as refused:
@@ -202,13 +201,13 @@ def test_states_that_hold_what_moves_together_respond_as_the_covariance_predicts
     evidence = ask(Planted(together()))
     found = by_name(evidence)
     beyond = found["interventions_specificity_beyond_covariance"]
-    assert beyond.value < 0.1
     assert found["interventions_specificity"].value < 0.5
     assert 0 < found["interventions_gain"].value < 0.9
     (table,) = [table for table in evidence.tables if table.name == "nearness"]
     rows = {row["read_by"]: row for row in table.rows}
     assert rows["mel_frame"]["usual"] > rows["mel_frame"]["truth"]
     assert beyond.value == pytest.approx(rows["mel_frame"]["beyond"])
+    assert beyond.value < 0.5 * rows["the exact positions"]["beyond"]  # components of few directions, not C itself
     assert rows["the exact positions"]["truth"] == pytest.approx(1)
 
 
@@ -359,19 +358,20 @@ def test_pairs_are_spread_over_languages_and_speakers_by_no_order():
 
 def test_speakers_are_known_by_generator_or_palate_and_not_by_name(prepared: Path, folder: Path):
     corpus = PreparedCorpus(prepared / "planted")
-    fitted = SimpleNamespace(problem=SimpleNamespace(corpora=(corpus,)), scales={"planted/s0": 1, "planted/s9": 1})
+    learned = ([corpus], ["planted/s0", "planted/s9"])
     heard = InterventionSet.read(folder)
-    assert known_speakers(fitted, heard) == {"s0": "planted/s0", "s9": "planted/s9"}
+    assert known_speakers(*learned, heard) == {"s0": "planted/s0", "s9": "planted/s9"}
     other = replace(heard, generator="planted 2")
-    assert known_speakers(fitted, other) == {} and known_speakers(fitted, replace(heard, generator="")) == {}
+    assert known_speakers(*learned, other) == {} and known_speakers(*learned, replace(heard, generator="")) == {}
     trace = np.stack([np.linspace(-40, 0, 30), np.linspace(3, 12, 30) ** 2 / 10], axis=1)
     corpus.description["palates"] = {"s0": np.round(trace[::2], 4).tolist(), "s9": (trace[::2] + 0.1).tolist()}
-    assert known_speakers(fitted, replace(other, palates={"s0": trace, "s9": trace})) == {"s0": "planted/s0"}
+    assert known_speakers(*learned, replace(other, palates={"s0": trace, "s9": trace})) == {"s0": "planted/s0"}
 
 
 def test_acoustics_are_exceeded_by_states_that_are_the_movements(ask: Callable[..., Evidence]):
     evidence = ask(Planted(reading(*BODY)))
     beyond = by_name(evidence)["interventions_gain_beyond_mel"]
+    assert by_name(evidence)["invariance_f0_over_mel"].value > 0
     assert beyond.value > 0.2 and beyond.n["pairs"] == 24
     figures = {figure.name: figure for figure in evidence.figures}
     assert figures["response"].kind == "matrix" and len(figures["response"].series) == len(OWN)
@@ -383,23 +383,23 @@ def test_an_encoder_with_weights_is_compared_with_draws_of_them(
     configure: Configure, prepared: Path, folder: Path, tmp_path: Path
 ):
     small = ("model=random", "model.layers=1", "model.width=16", "model.channels=4", "corpora=[planted]")
-    asked = ("study=interventions", f"analysis.root={folder}", "analysis.mel=mel_frame", "analysis.random_pairs=18")
+    asked = ("study=interventions", f"analysis.root={folder}", "analysis.mel=null", "analysis.random_pairs=18")
     record = conducted(Settings.of(plain(configure(*small, *asked, f"paths.data={prepared}"))))
     found = by_name(record.evidence)
     beyond = found["interventions_gain_beyond_random"]
     assert (
         beyond.n["draws"] == 2
-        and beyond.n["pairs"] == 15
+        and beyond.n["pairs"] == 12
         and beyond.n["speakers"] == 3
         and beyond.low < beyond.value < beyond.high
         and beyond.unit == "mm per mm"
     )
     assert abs(beyond.value) < 1  # one more draw of random weights is beyond the others by luck alone
-    assert found["features_tract_over_pitch"].value is not None and found["invariance_f0_over_mel"].value is not None
+    assert found["features_tract_over_pitch"].value is not None
     for figure in record.evidence.figures:
         check(figure)
     readers = {row["read_by"] for table in record.evidence.tables if table.name == "readers" for row in table.rows}
-    assert readers == {"random", "mel", "shuffled heads, 1", "shuffled heads, 2",
+    assert readers == {"random", "shuffled heads, 1", "shuffled heads, 2",
                        "random weights, seed 1", "random weights, seed 2",
                        "the exact positions"}  # fmt: skip
     assert record.identity["analysis"]["content"] == InterventionSet.read(folder).content_hash

@@ -80,7 +80,7 @@ class Interventions:
             pictures.tables(),
             pictures.figures(),
             pictures.rows(),
-            tuple(self._caveats(heard, compared)),
+            tuple(self._caveats(bench, heard, compared)),
         )
 
     @property
@@ -114,9 +114,9 @@ class Interventions:
             found.append(Reader.of(f"random weights, seed {seed}", twin, heard, only=only))
         return found or "no random weights were drawn (analysis.random_seeds=0)"
 
-    def _caveats(self, heard: InterventionSet, compared: Compared) -> list[str]:
+    def _caveats(self, bench: Bench, heard: InterventionSet, compared: Compared) -> list[str]:
         own = compared.own
-        known = known_speakers(own.fitted, heard)
+        known = known_speakers(bench.corpora, own.fitted.scales, heard)
         speakers = sorted({base.speaker for base in heard.bases.values()})
         new = [name for name in speakers if name not in known]
         silent = sorted(name for name, base in heard.bases.items() if not base.phones)

@@ -17,6 +17,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from tractprobe.corpora.ipa import SILENCE, to_ipa
+from tractprobe.corpora.prepared.corpus import PreparedCorpus
 from tractprobe.corpora.prepared.texts import letters
 from tractprobe.corpora.readers.interventions import ARTICULATOR, F0, InterventionSet, Pair
 from tractprobe.corpora.utterance import Utterance
@@ -179,17 +180,17 @@ def _deviations(bench: Bench, split: Split) -> Float[Tensor, "layer width"]:
     return torch.stack(each)
 
 
-def known_speakers(fitted: Fitted, heard: InterventionSet) -> dict[str, str]:
-    """Return the speakers of interventions whom heads have learned from, with their names in a corpus.
+def known_speakers(corpora: Sequence[PreparedCorpus], learned: Iterable[str], heard: InterventionSet) -> dict[str, str]:
+    """Return the speakers of interventions whom heads have learned from, with their full names in a corpus.
 
     A name alone tells nothing: the corpus that has it must say the same generator, or have the same palate.
     """
-    corpora, found = {corpus.name: corpus for corpus in fitted.problem.corpora}, {}
-    for full in sorted(fitted.scales):
+    by_name, found = {corpus.name: corpus for corpus in corpora}, {}
+    for full in sorted(learned):
         name, _, speaker = full.partition("/")
-        generator = str(corpora[name].description.get("generator") or "")
+        generator = str(by_name[name].description.get("generator") or "")
         same = generator == heard.generator if generator else False
-        if same or _is_same_palate(corpora[name].palates.get(speaker), heard.palates.get(speaker)):
+        if same or _is_same_palate(by_name[name].palates.get(speaker), heard.palates.get(speaker)):
             found.setdefault(speaker, full)
     return found
 
@@ -205,7 +206,8 @@ def _is_same_palate(kept: np.ndarray | None, measured: np.ndarray | None) -> boo
 
 def scales(fitted: Fitted, heard: InterventionSet) -> dict[str, Float[np.ndarray, " channel"]]:
     """Return each speaker's deviations, mm: those that heads learned with, or for a new speaker of the bases."""
-    known = {speaker: fitted.scales[full].sd for speaker, full in known_speakers(fitted, heard).items()}
+    full = known_speakers(fitted.problem.corpora, fitted.scales, heard)
+    known = {speaker: fitted.scales[name].sd for speaker, name in full.items()}
     found = {}
     for speaker in sorted({base.speaker for base in heard.bases.values()}):
         smoothing = fitted.problem.targets.smoothing
