@@ -21,6 +21,8 @@ BLOCK, FULL_MM = 160, 100.0
 F0, VOICE = len(CHANNELS), len(CHANNELS) + 1
 SLOTS = VOICE + 1
 SPEAKERS, LANGUAGES = ("s0", "s1", "s2"), ("en", "it")
+ABOUT = 'simulated = true\ngenerator = "planted 1"\n'
+SPEECH_S = (0.2, 1.6)  # the rest of an utterance is silent
 RISE = 20  # rows of a window of 0.2 s
 OWN = {"tongue_tip": ("tt_y",), "tongue_body": ("td_y", "tb_y"), "lip_aperture": ("ul_y", "ll_y"), "jaw": ("li_y",)}
 
@@ -52,7 +54,7 @@ def write_utterance(root: Path, id_: str, slots: np.ndarray, speaker: str, langu
     soundfile.write(root / f"{id_}.flac", audio_of(slots), 16000, subtype="PCM_16")
     np.save(root / f"{id_}.ema.npy", slots[:, : len(CHANNELS)].astype(np.float32))
     fields = {"speaker": speaker, "language": language, "text": text, "ema_rate_hz": 100, "ema_unit": "mm",
-              "ema_channels": list(CHANNELS)}  # fmt: skip
+              "ema_channels": list(CHANNELS), "phones": [["a", SPEECH_S[0], SPEECH_S[1]]]}  # fmt: skip
     (root / f"{id_}.json").write_text(json.dumps(fields))
 
 
@@ -62,6 +64,7 @@ def write_corpus(root: Path, sentences: int = 3) -> Path:
     ):
         slots = spoken(place, size=1 + 0.02 * int(speaker[1]))
         write_utterance(root, f"{speaker}_{language}_{number}", slots, speaker, language, f"{language} says {number}")
+    (root / "folder.toml").write_text(ABOUT)
     return root
 
 
@@ -95,6 +98,7 @@ class Written:
         (self.root / "pairs.jsonl").write_text(text)
         soundfile.write(self.root / "changes.flac", np.concatenate(self.audio), 16000, subtype="PCM_16")
         np.save(self.root / "changes.ema.npy", np.concatenate(self.ema))
+        (self.root / "folder.toml").write_text(ABOUT)
         return self.root
 
 
@@ -102,6 +106,14 @@ def bump(slots: Sequence[int], size: float, rows: int = RISE) -> np.ndarray:
     """Return a smooth rise and fall of some slots."""
     change = np.zeros((rows, SLOTS))
     change[:, list(slots)] = size * np.hanning(rows + 2)[1:-1, None]
+    return change
+
+
+def step(slots: Sequence[int], size: float, rows: int = RISE) -> np.ndarray:
+    """Return some slots at another level, which they reach and leave by half a cosine within 25 ms."""
+    change = np.zeros((rows, SLOTS))
+    edges = np.clip(np.minimum(np.arange(rows) + 0.5, rows - 0.5 - np.arange(rows)) / 2.5, 0, 1)
+    change[:, list(slots)] = size * (0.5 - 0.5 * np.cos(np.pi * edges))[:, None]
     return change
 
 
@@ -117,10 +129,10 @@ def write_interventions(root: Path) -> Path:
             written.include(base, slots, change, 40 + 35 * number, kind="articulator", moved=moved, direction="y",
                             amount=size / 10, unit="cm")  # fmt: skip
         for semitones in (-4.0, 2.0):
-            written.include(base, slots, bump([F0], semitones), 60, kind="f0", moved="f0", amount=semitones,
+            written.include(base, slots, step([F0], semitones), 60, kind="f0", moved="f0", amount=semitones,
                             unit="semitones")  # fmt: skip
         everywhere = np.zeros((len(slots), SLOTS))
-        everywhere[:, VOICE] = 2.0
+        everywhere[round(100 * SPEECH_S[0]) : round(100 * SPEECH_S[1]), VOICE] = 2.0
         written.include(base, slots, everywhere, 0, kind="voice", moved="voice", amount="breathy", unit="voice name")
         written.include(base, slots, 2 * everywhere, 0, kind="anatomy", moved="anatomy", amount="f1", unit="speaker")
         tip = [CHANNELS.index("tt_y")]

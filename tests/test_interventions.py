@@ -1,6 +1,7 @@
 """Interventions: the folder as it is read and refused, and what is found where the truth is known."""
 
 import json
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -11,21 +12,23 @@ import pytest
 import soundfile
 from intervened import CHANNELS, F0, OWN, VOICE, Planted, reading, together, write_corpus, write_interventions
 
+from tractprobe.corpora.prepared.corpus import PreparedCorpus
 from tractprobe.corpora.prepared.prepare import prepare
 from tractprobe.corpora.readers.folder import Folder
 from tractprobe.corpora.readers.interventions import InterventionSet, Pair
 from tractprobe.evidence.analyses.interventions import Interventions
 from tractprobe.evidence.bench import Bench
-from tractprobe.evidence.conduct import conducted
-from tractprobe.evidence.methods.intervened import Course
-from tractprobe.evidence.methods.invariance import Movement, slope
-from tractprobe.evidence.methods.responses import Responses, at, over, over_units
+from tractprobe.evidence.conduct import conducted, finished_analysis
+from tractprobe.evidence.methods.intervened import Course, known_speakers, spread
+from tractprobe.evidence.methods.invariance import Movement, Nearness, slope, usual_of
+from tractprobe.evidence.methods.responses import Responses, at, extent, over, over_units, truth
 from tractprobe.evidence.record import Evidence, Finding, read_record, write_record
 from tractprobe.probes.states import HeadInput
+from tractprobe.report.collect import settings_of
 from tractprobe.report.figures import check
 from tractprobe.runs.configuration import plain
 from tractprobe.runs.settings import Settings
-from tractprobe.system.errors import ConfigError, CorpusError
+from tractprobe.system.errors import ConfigError, CorpusError, RunError
 
 Configure = Callable[..., Any]
 BODY = range(len(CHANNELS))
@@ -58,7 +61,8 @@ def ask(configure: Configure, prepared: Path, folder: Path, known: dict[str, Evi
         bench = Bench(Settings.of(plain(config)))
         inputs = tuple(HeadInput.of((layer,)) for layer in range(encoder.num_layers))
         bench.problem = replace(bench.problem, encoder=encoder, inputs=inputs)
-        asked = replace(Interventions(str(folder), None, 0), **changes)
+        mel = "mel_frame" if encoder.identity == Planted(reading(*BODY)).identity else None
+        asked = replace(Interventions(str(folder), mel, 0), **changes)
         key = json.dumps([encoder.identity, repr(asked)])
         if key not in known:
             known[key] = asked(bench)
@@ -86,7 +90,7 @@ def test_changed_audio_is_the_base_with_a_stretch_in_its_place_and_the_change_is
             np.testing.assert_allclose(said, movement.values, atol=0.004)
     tip = next(pair for pair in heard.pairs if pair.moved == "tongue_tip")
     assert np.abs(heard.movement(tip).values).max() == pytest.approx(3.0, abs=0.03)
-    assert heard.content_hash == InterventionSet.read(folder).content_hash
+    assert heard.content_hash == InterventionSet.read(folder).content_hash and heard.generator == "planted 1"
 
 
 def damaged(folder: Path, target: Path, **fields: Any) -> Path:
@@ -110,7 +114,10 @@ def damaged(folder: Path, target: Path, **fields: Any) -> Path:
     ({"ema_start": 170}, "ema_start"), ({"ema_rows": 1.5}, "ema_rows"), ({"ema_rows": True}, "ema_rows"),
     ({"amount": "much"}, "amount"), ({"amount": 1e300}, "amount"), ({"window_s": [2, 1]}, "window_s"),
     ({"window_s": [0, 99]}, "window_s"), ({"window_s": "always"}, "window_s"), ({"direction": "up"}, "direction"),
-    ({"phone": "a" * 1000}, "phone"), ({"seed": "x" * 5000}, "object"), ({"unit": None}, "lacks unit"),
+    ({"phone": "a" * 1000}, "phone"), ({"phone": "\ud800"}, "phone is"), ({"unit": "mm"}, "unit 'mm' of articulator"),
+    ({"kind": "f0", "moved": "f0", "unit": "Hz"}, "expected semitones"), ({"kind": "timing", "unit": "s"}, "ms"),
+    ({"kind": "voice", "moved": "voice", "amount": "\udfff"}, "amount"),
+    ({"phone_kind": "glide"}, "phone_kind 'glide'"), ({"seed": "x" * 5000}, "object"), ({"unit": None}, "lacks unit"),
 ])  # fmt: skip
 def test_a_line_that_is_not_what_it_claims_is_named(folder: Path, tmp_path: Path, fields: dict[str, Any], says: str):
     with pytest.raises(CorpusError, match=says) as refused:
@@ -184,19 +191,23 @@ def test_states_that_are_the_movements_have_gain_and_specificity_of_the_truth(as
         assert found[name].value == pytest.approx(0, abs=1e-3)
     (utterances,) = [part for part in gain.by if part.name == "utterances"]
     assert utterances.n == 6 and utterances.low < utterances.value < utterances.high
-    assert found["features_tract_over_pitch"].value is None and found["interventions_gain_beyond_mel"].value is None
+    assert found["features_tract_over_pitch"].value is None
+    assert "by chance 0.25" in specificity.says
+    assert found["interventions_gain_beyond_shuffled"].n == gain.n | {"draws": 2}
+    assert found["invariance_voice"].n == gain.n | {"pairs": 6, "movements": 24}
 
 
 def test_states_that_hold_what_moves_together_respond_as_the_covariance_predicts(ask: Callable[..., Evidence]):
     evidence = ask(Planted(together()))
     found = by_name(evidence)
     beyond = found["interventions_specificity_beyond_covariance"]
-    assert beyond.value < -0.1 and beyond.high < 0
     assert found["interventions_specificity"].value < 0.5
     assert 0 < found["interventions_gain"].value < 0.9
     (table,) = [table for table in evidence.tables if table.name == "nearness"]
     rows = {row["read_by"]: row for row in table.rows}
-    assert rows["mel_frame"]["usual"] > rows["mel_frame"]["truth"]
+    assert rows["mel_frame"]["truth"] < 0.5
+    assert beyond.value == pytest.approx(rows["mel_frame"]["beyond"])
+    assert beyond.value < 0.6 * rows["the exact positions"]["beyond"]  # components of few directions, not C itself
     assert rows["the exact positions"]["truth"] == pytest.approx(1)
 
 
@@ -244,8 +255,18 @@ def course(speaker: str, factor: float, semitones: float = 0.0) -> Course:
         1, "p", f"u{speaker}", kind, moved, "y", semitones or 0.3, "", (0.1, 0.3), "a", "vowel", 0, 1, 0, 0, 1, 0
     )
     read = np.full((1, 40, len(CHANNELS)), 0.1 * semitones) if semitones else factor * true[None]
+    spoken = np.arange(40) < 20
     return Course(
-        pair, speaker, "en", np.arange(40) / 100, np.full(len(CHANNELS), 2.0), read, None, read[:, :, 0], true
+        pair,
+        speaker,
+        "en",
+        np.arange(40) / 100,
+        np.full(len(CHANNELS), 2.0),
+        read,
+        0 * read,
+        read[:, :, 0],
+        true,
+        spoken,
     )
 
 
@@ -264,15 +285,96 @@ def test_intervals_are_those_of_speakers():
 def test_slopes_are_per_semitone_and_per_mm():
     courses = [course("a", 1.0), course("a", 0.0, 2.0), course("a", 0.0, -4.0)]
     moved = Movement(at(0))
-    assert moved.per_semitone(courses) == pytest.approx(0.1 * 40 / 20, rel=0.01)  # read everywhere, moved for 20 frames
+    # Read everywhere, moved for 20 frames, an eighth of which, half of two edges of 25 ms, count for nothing.
+    assert moved.per_semitone(courses) == pytest.approx(0.1 * 40 / 20 / (1 - 0.125), rel=0.01)
     assert slope([(1, 2), (2, 4), (0, 9)]) == pytest.approx(2) and slope([]) is None
     # One channel of twelve moves, by 2 mm for each deviation, and is all that its own sensor does.
     assert moved.per_mm(courses) == pytest.approx(1 / len(CHANNELS) / 2)
 
 
+def test_voice_is_measured_where_something_is_said_and_semitones_are_a_windows_mean():
+    voice = course("a", 1.0)
+    voice = replace(voice, pair=replace(voice.pair, kind="voice", moved="voice", window_s=(0.0, 0.4), amount="breathy"))
+    sizes = np.arange(40.0)
+    assert extent(voice, sizes) == pytest.approx(9.5)  # of the first 20 frames, which are in phones
+    assert np.isnan(extent(replace(voice, spoken=np.zeros(40, bool)), sizes))
+    assert Movement(at(0)).by_kind("voice")([replace(voice, spoken=np.zeros(40, bool))]) is None
+    times_s = (np.arange(10_000) + 0.5) / 10_000
+    for length_s in (0.2, 0.05, 0.03):
+        edge = np.clip(np.minimum(times_s, 1 - times_s) * length_s / 0.025, 0, 1)
+        pair = replace(voice.pair, amount=-3.0, window_s=(0.1, 0.1 + length_s))
+        assert pair.mean_size == pytest.approx(3 * (0.5 - 0.5 * np.cos(np.pi * edge)).mean(), rel=1e-4)
+
+
+def test_what_usually_moves_together_is_the_regression_on_all_own_channels():
+    random = np.random.default_rng(3)
+    speech = random.normal(size=(5000, 4)) @ random.normal(size=(4, len(CHANNELS)))
+    speech += 0.5 * random.normal(size=speech.shape)
+    scaled = (speech - speech.mean(axis=0)) / speech.std(axis=0)
+    correlations = np.corrcoef(speech.T)
+    own, real = [0, 1, 2, 3], random.normal(size=len(CHANNELS))
+    expected = np.linalg.lstsq(scaled[:, own], scaled, rcond=None)[0].T @ real[own]
+    np.testing.assert_allclose(usual_of(correlations, own, real), expected, atol=1e-8)
+    body = course("a", 1.0)
+    body = replace(body, pair=replace(body.pair, moved="tongue_body", direction="y"))
+    body.true[10:30, own] = np.hanning(20)[:, None] * [0.5, 1.0, -0.5, 2.0]
+    body.true[10:30, 4:] = 0
+    usual = usual_of(correlations, own, Responses(truth, 0.0).response([body]))
+    knows = replace(body, moved=body.true[None, :, [1]] * usual)  # of the covariance alone, from its own channels
+    moves = replace(body, moved=body.true[None] * 0.3)
+    assert Nearness(at(0), correlations, 0.0).beyond([knows]) == pytest.approx(0, abs=1e-9)
+    near = Nearness(at(0), correlations, 0.0)
+    assert near.beyond([moves]) == pytest.approx(near.possible([moves])) and near.possible([moves]) > 0.1
+
+
+def test_a_gain_above_one_counts_as_far_from_it_as_one_below():
+    assert Responses(at(0)).closeness([course("a", 1.7)]) == pytest.approx(0.3)
+    assert Responses(at(0)).closeness([course("a", 0.3)]) == pytest.approx(0.3)
+
+
+def test_chance_is_of_the_articulators_that_are_read():
+    lacks = course("a", 1.0)
+    lacks.moved[:, :, CHANNELS.index("li_x") : CHANNELS.index("li_y") + 1] = np.nan
+    assert Responses(at(0)).chance([lacks]) == pytest.approx(1 / 3)
+    assert Responses(at(0)).chance([lacks, course("a", 1.0)]) == pytest.approx((1 / 3 + 1 / 4) / 2)
+
+
+def test_pairs_are_spread_over_languages_and_speakers_by_no_order():
+    pairs = []
+    for number in range(64):
+        one = course("ab"[number % 2], 1.0, 3.0 if number % 8 > 5 else 0.0)
+        moved = "velum" if number % 8 in (2, 3) else one.pair.moved
+        pair = replace(one.pair, id=f"p{number:03}", moved=moved)
+        pairs.append(replace(one, pair=pair, language=("en", "it")[number // 32]))
+    chosen = spread(pairs, 16)
+    of = {one.pair.id: (one.language, one.speaker, one.pair.moved) for one in pairs}
+    assert len(chosen) == 16 and set(Counter(of[pair.id] for pair in chosen).values()) == {2}
+    assert {pair.moved for pair in chosen} == {"tongue_tip", "f0"}
+    assert {pair.id for pair in spread(pairs[::-1], 16)} == {pair.id for pair in chosen}
+    assert [pair.id for pair in spread(pairs, 3)] == [pair.id for pair in spread(pairs[::-1], 3)]
+    numbers = [int(pair.id[1:]) % 32 for pair in chosen]
+    assert max(numbers) > 16  # not the first ones
+
+
+def test_speakers_are_known_by_generator_or_palate_and_not_by_name(prepared: Path, folder: Path):
+    corpus = PreparedCorpus(prepared / "planted")
+    learned = ([corpus], ["planted/s0", "planted/s9"])
+    heard = InterventionSet.read(folder)
+    assert known_speakers(*learned, heard) == {"s0": "planted/s0", "s9": "planted/s9"}
+    other = replace(heard, generator="planted 2")
+    assert known_speakers(*learned, other) == {} and known_speakers(*learned, replace(heard, generator="")) == {}
+    trace = np.stack([np.linspace(-40, 0, 30), np.linspace(3, 12, 30) ** 2 / 10], axis=1)
+    corpus = PreparedCorpus(prepared / "planted")
+    corpus.description["palates"] = {"s0": np.round(trace[::2], 4).tolist(), "s9": (trace[::2] + 0.1).tolist()}
+    assert known_speakers([corpus], learned[1], replace(other, palates={"s0": trace, "s9": trace})) == {
+        "s0": "planted/s0"
+    }
+
+
 def test_acoustics_are_exceeded_by_states_that_are_the_movements(ask: Callable[..., Evidence]):
-    evidence = ask(Planted(reading(*BODY)), mel="mel_frame")
+    evidence = ask(Planted(reading(*BODY)))
     beyond = by_name(evidence)["interventions_gain_beyond_mel"]
+    assert by_name(evidence)["invariance_f0_over_mel"].value > 0
     assert beyond.value > 0.2 and beyond.n["pairs"] == 24
     figures = {figure.name: figure for figure in evidence.figures}
     assert figures["response"].kind == "matrix" and len(figures["response"].series) == len(OWN)
@@ -284,25 +386,54 @@ def test_an_encoder_with_weights_is_compared_with_draws_of_them(
     configure: Configure, prepared: Path, folder: Path, tmp_path: Path
 ):
     small = ("model=random", "model.layers=1", "model.width=16", "model.channels=4", "corpora=[planted]")
-    asked = ("study=interventions", f"analysis.root={folder}", "analysis.mel=mel_frame", "analysis.random_pairs=18")
+    asked = ("study=interventions", f"analysis.root={folder}", "analysis.mel=null", "analysis.random_pairs=18")
     record = conducted(Settings.of(plain(configure(*small, *asked, f"paths.data={prepared}"))))
     found = by_name(record.evidence)
     beyond = found["interventions_gain_beyond_random"]
     assert (
         beyond.n["draws"] == 2
-        and beyond.n["pairs"] == 15
+        and beyond.n["pairs"] == 12
+        and beyond.n["speakers"] == 3
         and beyond.low < beyond.value < beyond.high
         and beyond.unit == "mm per mm"
     )
     assert abs(beyond.value) < 1  # one more draw of random weights is beyond the others by luck alone
-    assert found["features_tract_over_pitch"].value is not None and found["invariance_f0_over_mel"].value is not None
+    assert found["features_tract_over_pitch"].value is not None
     for figure in record.evidence.figures:
         check(figure)
     readers = {row["read_by"] for table in record.evidence.tables if table.name == "readers" for row in table.rows}
-    assert readers == {"random", "mel", "shuffled heads", "random weights, seed 1", "random weights, seed 2",
+    assert readers == {"random", "shuffled heads, 1", "shuffled heads, 2",
+                       "random weights, seed 1", "random weights, seed 2",
                        "the exact positions"}  # fmt: skip
+    assert record.identity["analysis"]["content"] == InterventionSet.read(folder).content_hash
+    assert "root" not in record.identity["analysis"] and "analysis.root" not in record.identity["differences"]
     write_record(tmp_path, record)
     assert read_record(tmp_path).evidence.finding("interventions_gain") == found["interventions_gain"]
+
+
+def test_a_finished_record_is_of_the_content_and_not_of_the_path(
+    configure: Configure, prepared: Path, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(Interventions, "__call__", lambda self, bench: Evidence(()))
+
+    def asked(root: Path) -> Settings:
+        return Settings.of(plain(configure("study=interventions", "model=mel_frame", "corpora=[planted]",
+                                           f"paths.data={prepared}", f"analysis.root={root}")))  # fmt: skip
+
+    here, there, other = (tmp_path / name for name in ("here", "there", "other"))
+    for place in (here, there, other):
+        place.mkdir()
+        damaged(folder, place, **({"amount": 0.123} if place == other else {}))
+    record = conducted(asked(here))
+    write_record(asked(here).folder, record)
+    assert finished_analysis(asked(here)).identity == record.identity
+    assert conducted(asked(there)).identity == record.identity
+    changed = conducted(asked(other))
+    assert changed.identity["analysis"] != record.identity["analysis"]
+    assert settings_of(changed) != settings_of(record)  # by which the report tells what can be compared
+    (here / "pairs.jsonl").write_text((other / "pairs.jsonl").read_text())
+    with pytest.raises(RunError, match="other content"):
+        finished_analysis(asked(here))
 
 
 def test_a_sentence_that_heads_learned_from_is_refused(ask: Callable[..., Evidence], folder: Path, tmp_path: Path):
@@ -314,7 +445,8 @@ def test_a_sentence_that_heads_learned_from_is_refused(ask: Callable[..., Eviden
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"random_seeds": -1}, {"random_pairs": 0}, {"shift_s": 0}, {"margin_s": 2}, {"margin": 0}]
+    "wrong",
+    [{"shuffles": 1}, {"random_seeds": -1}, {"random_pairs": 0}, {"shift_s": 0}, {"margin_s": 2}, {"margin": 0}],
 )
 def test_impossible_settings_are_one_line(wrong: dict[str, Any]):
     with pytest.raises(ConfigError):

@@ -23,6 +23,7 @@ from tractprobe.system.printable import one_line
 from tractprobe.system.version import __version__
 
 log = logging.getLogger(__name__)
+_CONTENT, _SHOWN_LETTERS = "content", 12
 
 
 @runtime_checkable
@@ -45,6 +46,23 @@ class Analysis(Protocol):
         ...
 
 
+@runtime_checkable
+class OfFiles(Protocol):
+    """An analysis that reads files of its own: what they hold is part of what determines its record, not their place.
+
+    Attributes
+    ----------
+    files
+        The names of the settings that say where they are.
+    """
+
+    files: ClassVar[tuple[str, ...]]
+
+    def content(self) -> str | None:
+        """Return the hash of all that is read; ``None`` if nothing is there any more."""
+        ...
+
+
 def conducted(settings: Settings) -> Record:
     """Return the record of an analysis that is done now."""
     assert settings.analysis is not None
@@ -64,7 +82,7 @@ def conducted(settings: Settings) -> Record:
     return Record(
         analysis=analysis.name,
         version=analysis.version,
-        identity=_identity(settings, bench.problem),
+        identity=_identity(settings, bench.problem, analysis),
         settings=settings.raw,
         command=command(settings),
         about=dict(settings.model.arguments.get("about") or {}),
@@ -91,7 +109,17 @@ def finished_analysis(settings: Settings) -> Record:
             f"version {analysis.version} of {analysis.name}: remove it to run again, or keep it and give "
             "paths.runs=<another folder>"
         )
-    check_unchanged(settings, record.settings, record.identity, record.identity.get("model_files", {}))
+    then = record.settings
+    if isinstance(analysis, OfFiles):
+        places = {name: settings.analysis.arguments[name] for name in analysis.files}
+        then = then | {"analysis": then["analysis"] | places}
+        content = analysis.content()
+        if content is not None and record.identity["analysis"].get(_CONTENT) != content:
+            raise RunError(
+                f"{settings.folder} was finished on other content of {', '.join(map(str, places.values()))} than there "
+                "is now; remove it to run again, or keep it and give paths.runs=<another folder>"
+            )
+    check_unchanged(settings, then, record.identity, record.identity.get("model_files", {}))
     return record
 
 
@@ -135,12 +163,18 @@ def shown(finding: Finding) -> str:
     return f"{finding.value:.3f}{interval}{level} {finding.unit}, {finding.over} ({count})"
 
 
-def _identity(settings: Settings, problem: Problem) -> dict[str, Any]:
+def _identity(settings: Settings, problem: Problem, analysis: Analysis) -> dict[str, Any]:
     kept = ("model", "layer", "head", "seed", "corpora", "encoder", "differences", "texts")
     identity = {name: problem.identity[name] for name in kept if name in problem.identity}
     assert settings.analysis is not None
+    asked = dict(settings.analysis.plain)
+    if isinstance(analysis, OfFiles):  # the report compares encoders under the same differences only
+        content, places = analysis.content(), [f"analysis.{name}" for name in analysis.files]
+        asked = {name: value for name, value in asked.items() if name not in analysis.files} | {_CONTENT: content}
+        differences = {name: value for name, value in identity["differences"].items() if name not in places}
+        identity["differences"] = differences | {f"analysis.{_CONTENT}": str(content)[:_SHOWN_LETTERS]}
     return identity | {
-        "analysis": settings.analysis.plain,
+        "analysis": asked,
         "targets": list(settings.targets),
         "model_files": model_files(settings),
         "versions": {"tractprobe": __version__, "torch": version("torch"), "transformers": version("transformers")},

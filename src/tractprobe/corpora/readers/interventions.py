@@ -16,10 +16,11 @@ id, base           names of the pair and of its base utterance
 kind               one of ``KINDS``
 moved              one of ``ARTICULATORS`` (of timing pairs: the one that comes earlier or later), otherwise the kind
 direction          ``x``, ``y`` or empty
-amount, unit       by how much, as the synthesiser's parameter has it: a number with ``cm``, ``cm2``, ``semitones``,
-                   ``ms``, or a name
-window_s           start and end of where production differs, in s from the start of the audio
-phone, phone_kind  what is said in the middle of the window
+amount, unit       by how much, as the synthesiser's parameter has it: of articulators a number with ``cm`` or ``cm2``,
+                   of pitch with ``semitones``, of timing with ``ms``; a name of a voice or speaker
+window_s           start and end of where production differs, in s from the start of the audio, with the edges, over
+                   which pitch rises and falls by half a cosine within ``EDGE_S``
+phone, phone_kind  what is said in the middle of the window: a ``vowel``, a ``consonant``, or empty
 audio_start        the first changed sample; all before it and after ``audio_samples`` of them is the base's
 audio_offset       where these are in ``changes.flac``
 ema_start          the first changed row at 100 Hz; 0 ``ema_rows`` where the change has no common frame with the base
@@ -31,6 +32,7 @@ Other fields are not read. Nothing in a folder names a file, and everything is o
 """
 
 import json
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -53,6 +55,8 @@ PAIRS, CONTROLS, AUDIO, EMA = "pairs.jsonl", "controls.jsonl", "changes.flac", "
 ARTICULATOR, F0, VOICE, ANATOMY, TIMING, NOISE = KINDS = ("articulator", "f0", "voice", "anatomy", "timing", "noise")
 ARTICULATORS = ("tongue_tip", "tongue_body", "lip_aperture", "lip_protrusion", "jaw", "velum")
 EMA_RATE_HZ, RESOLUTION_MM = 100.0, 0.001
+EDGE_S = 0.025
+UNITS = {ARTICULATOR: ("cm", "cm2"), F0: ("semitones",), TIMING: ("ms",)}
 MAX_PAIRS, MAX_BASES, MAX_LINE, MAX_ROWS = 20_000, 2_000, 4_000, 2_000_000
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 _MISSING = np.iinfo(np.int16).min
@@ -91,9 +95,18 @@ class Pair:
     ema_offset: int
 
     @property
-    def size(self) -> float:
-        """The amount either way; NaN for a name."""
-        return abs(self.amount) if isinstance(self.amount, float) else float("nan")
+    def mean_size(self) -> float:
+        """The mean over the window of the amount's course, either way; NaN for a name.
+
+        With u in units of an edge, the course is 1/2 - cos(π u)/2 up to u = 1, then 1, and the same backwards: each
+        edge loses half of itself, and in a window of less than two edges the course turns back at u = h < 1, where its
+        mean is 1/2 - sin(π h) / (2 π h).
+        """
+        if not isinstance(self.amount, float):
+            return float("nan")
+        edges = (self.window_s[1] - self.window_s[0]) / (2 * EDGE_S)
+        mean = 1 - 0.5 / edges if edges >= 1 else 0.5 - math.sin(math.pi * edges) / (2 * math.pi * edges)
+        return abs(self.amount) * mean
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,12 +117,18 @@ class InterventionSet:
     ----------
     bases
         At 16 kHz, with movements in mm.
+    generator
+        The program that says that it made them; empty if the folder does not say so.
+    palates
+        Traces of speakers, in mm.
     content_hash
         Of all that is read.
     """
 
     bases: Mapping[str, Utterance]
     pairs: tuple[Pair, ...]
+    generator: str
+    palates: Mapping[str, Float[np.ndarray, "point 2"]]
     _audio: Float[np.ndarray, " sample"] = field(repr=False)
     _ema: np.ndarray = field(repr=False)
 
@@ -118,13 +137,15 @@ class InterventionSet:
         """Read a folder; CorpusError names the file and the line that are not what they claim to be."""
         if not root.is_dir():
             raise CorpusError(root, "there is no such folder of interventions")
-        bases = _bases(root)
+        folder = Folder("interventions", root)
+        bases = _bases(folder)
         audio, rate_hz = read_audio(root / AUDIO)
         if rate_hz != RATE_HZ:
             raise CorpusError(root / AUDIO, f"has {rate_hz} Hz; expected {RATE_HZ}")
         ema = _changes(root / EMA)
         by_file = {name: _pairs(root / name) for name in (PAIRS, CONTROLS) if name == PAIRS or is_there(root / name)}
-        read = cls(bases, tuple(pair for each in by_file.values() for pair in each), audio, ema)
+        generator, palates = str(folder.about().get("generator", "")), folder.palates()
+        read = cls(bases, tuple(pair for each in by_file.values() for pair in each), generator, palates, audio, ema)
         for name, pairs in by_file.items():
             for pair in pairs:
                 read._check(root / name, pair)
@@ -155,11 +176,15 @@ class InterventionSet:
     @cached_property
     def content_hash(self) -> str:
         bases = {
-            name: [each.speaker, each.language, each.text, array_sha256(each.audio), array_sha256(each.track.values)]
+            name: [
+                [each.speaker, each.language, each.text, array_sha256(each.audio), array_sha256(each.track.values)],
+                [[phone.label, phone.start_s, phone.end_s] for phone in each.phones],
+            ]
             for name, each in self.bases.items()
         }
+        palates = {name: array_sha256(points) for name, points in self.palates.items()}
         pairs = [[getattr(pair, name) for name in (*_TEXTS, *_COUNTS, "amount", "window_s")] for pair in self.pairs]
-        return digest([bases, pairs, array_sha256(self._audio), array_sha256(self._ema)])
+        return digest([bases, pairs, self.generator, palates, array_sha256(self._audio), array_sha256(self._ema)])
 
     def _check(self, path: Path, pair: Pair) -> None:
         """Raise CorpusError if a pair reaches beyond its base or beyond what changed."""
@@ -184,9 +209,8 @@ class InterventionSet:
             raise CorpusError(path, "a change of positions is missing; expected exact ones", place=place)
 
 
-def _bases(root: Path) -> dict[str, Utterance]:
-    folder = Folder("interventions", root)
-    sources = folder.sources()
+def _bases(folder: Folder) -> dict[str, Utterance]:
+    root, sources = folder.root, folder.sources()
     if len(sources) > MAX_BASES:
         raise CorpusError(root, f"{len(sources)} base utterances; at most {MAX_BASES} are read")
     bases = {}
@@ -239,7 +263,7 @@ def _checked(number: int, fields: dict[str, Any]) -> Pair:
     if missing := [name for name in (*_TEXTS, *_COUNTS, "amount", "window_s") if name not in fields]:
         raise ValueError(f"lacks {', '.join(missing)}")
     for name in _TEXTS:
-        if not isinstance(fields[name], str) or len(fields[name]) > 128:
+        if not _is_text(fields[name], 128):
             raise ValueError(f"{name} is no short text")
     for name in _COUNTS:
         if type(fields[name]) is not int or not 0 <= fields[name] < 1 << 40:
@@ -252,6 +276,10 @@ def _checked(number: int, fields: dict[str, Any]) -> Pair:
         raise ValueError(f"kind {kind!r:.60}; expected one of {', '.join(KINDS)}")
     if kind in (ARTICULATOR, TIMING) and fields["moved"] not in ARTICULATORS:
         raise ValueError(f"moved {fields['moved']!r:.60}; expected one of {', '.join(ARTICULATORS)}")
+    if kind in UNITS and fields["unit"] not in UNITS[kind]:
+        raise ValueError(f"unit {fields['unit']!r:.60} of {kind}; expected {' or '.join(UNITS[kind])}")
+    if fields["phone_kind"] not in ("", "vowel", "consonant"):
+        raise ValueError(f"phone_kind {fields['phone_kind']!r:.60}; expected vowel, consonant or nothing")
     if fields["direction"] not in ("", "x", "y"):
         raise ValueError(f"direction {fields['direction']!r:.60}; expected x, y or nothing")
     if fields["audio_samples"] < 1:
@@ -261,7 +289,7 @@ def _checked(number: int, fields: dict[str, Any]) -> Pair:
 
 
 def _amount(kind: str, value: Any) -> float | str:
-    if kind in (VOICE, ANATOMY) and isinstance(value, str) and len(value) <= 64:
+    if kind in (VOICE, ANATOMY) and _is_text(value, 64):
         return value
     if not _is_number(value):
         raise ValueError(f"amount {value!r:.60} is no number")
@@ -272,6 +300,11 @@ def _window(value: Any) -> tuple[float, float]:
     if not isinstance(value, list) or len(value) != 2 or not all(map(_is_number, value)):
         raise ValueError(f"window_s {value!r:.60} is not [start, end]")
     return float(value[0]), float(value[1])
+
+
+def _is_text(value: Any, most: int) -> bool:
+    """Whether a value is a short text of letters that can be written: JSON can name halves of letters."""
+    return isinstance(value, str) and len(value) <= most and not any("\ud800" <= letter <= "\udfff" for letter in value)
 
 
 def _is_number(value: Any) -> bool:

@@ -5,12 +5,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-from tractprobe.corpora.readers.interventions import ARTICULATOR, F0, InterventionSet
+from tractprobe.corpora.readers.interventions import InterventionSet
 from tractprobe.evidence.bench import Bench
 from tractprobe.evidence.methods.acoustics import matched
-from tractprobe.evidence.methods.intervened import Reader, check_texts, correlations, spread
+from tractprobe.evidence.methods.intervened import Reader, check_texts, known_speakers, spread
 from tractprobe.evidence.methods.interventions_pictures import Pictures
 from tractprobe.evidence.methods.interventions_report import Compared, counts_of
+from tractprobe.evidence.methods.invariance import correlations
 from tractprobe.evidence.record import Evidence
 from tractprobe.system.errors import ConfigError
 
@@ -33,7 +34,10 @@ class Interventions:
     random_pairs
         How many pairs these hear, as encoding is what costs; the encoder is compared with them on these.
     shift_s
-        By how much the movements are shifted, within a speaker's session, that shuffled heads are fitted to.
+        By how much the movements are shifted, within a speaker's session, that shuffled heads are fitted to; the second
+        time by twice as much, and so on.
+    shuffles
+        How many times heads are fitted to such movements.
     margin_s
         Frames count that lie in the window in which production differs, or so close to it.
     margin
@@ -47,25 +51,28 @@ class Interventions:
     shift_s: float = 5.0
     margin_s: float = 0.05
     margin: float = 0.1
+    shuffles: int = 2
     name: ClassVar[str] = "interventions"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
+    files: ClassVar[tuple[str, ...]] = ("root",)
 
     def __post_init__(self):
         if (
-            min(self.random_seeds, self.random_pairs - 1) < 0
+            min(self.random_seeds, self.random_pairs - 1, self.shuffles - 2) < 0
             or not self.shift_s > 0
             or not 0 <= self.margin_s <= 1
             or not self.margin > 0
         ):
-            expected = "random_seeds of 0 or more, margin_s from 0 to 1, and random_pairs, shift_s and margin above 0"
-            raise ConfigError(f"analysis: expected {expected}")
+            expected = "random_seeds of 0 or more, shuffles of 2 or more, margin_s from 0 to 1"
+            raise ConfigError(f"analysis: expected {expected}, and random_pairs, shift_s and margin above 0")
 
     def __call__(self, bench: Bench) -> Evidence:
         """Return how read-outs and states respond, with what they are compared with."""
-        heard = InterventionSet.read(Path(self.root).expanduser())
+        heard = InterventionSet.read(self._folder)
         check_texts(bench, heard)
-        own = Reader.of(bench.settings.id.model, bench, heard, self.shift_s)
-        mel, random = self._acoustics(bench, heard), self._twins(bench, heard)
+        shifts_s = [self.shift_s * (draw + 1) for draw in range(self.shuffles)]
+        own = Reader.of(bench.settings.id.model, bench, heard, shifts_s)
+        mel, random = self._acoustics(bench, heard), self._twins(bench, heard, own)
         compared = Compared(own, mel, random, correlations(bench), self.margin_s, self.margin)
         pictures = Pictures(compared)
         return Evidence(
@@ -73,8 +80,16 @@ class Interventions:
             pictures.tables(),
             pictures.figures(),
             pictures.rows(),
-            tuple(self._caveats(heard, compared)),
+            tuple(self._caveats(bench, heard, compared)),
         )
+
+    @property
+    def _folder(self) -> Path:
+        return Path(self.root).expanduser()
+
+    def content(self) -> str | None:
+        """Return the hash of the folder's content; ``None`` if there is no such folder any more."""
+        return InterventionSet.read(self._folder).content_hash if self._folder.is_dir() else None
 
     def _acoustics(self, bench: Bench, heard: InterventionSet) -> Reader | str:
         if self.mel is None:
@@ -86,7 +101,7 @@ class Interventions:
             return "the encoder is that spectrum itself"
         return Reader.of("mel", other, heard)
 
-    def _twins(self, bench: Bench, heard: InterventionSet) -> Sequence[Reader] | str:
+    def _twins(self, bench: Bench, heard: InterventionSet, read: Reader) -> Sequence[Reader] | str:
         """Return readers of random draws of the architecture."""
         arguments = bench.settings.model.arguments
         own = arguments.get("random_seed", arguments.get("seed"))
@@ -95,15 +110,16 @@ class Interventions:
             twin = bench.twin(seed)
             if twin is None:
                 return f"{bench.settings.id.model} has no weights that could be drawn"
-            only = spread(heard, (ARTICULATOR, F0), self.random_pairs)
+            only = spread(read.courses, self.random_pairs)
             found.append(Reader.of(f"random weights, seed {seed}", twin, heard, only=only))
         return found or "no random weights were drawn (analysis.random_seeds=0)"
 
-    def _caveats(self, heard: InterventionSet, compared: Compared) -> list[str]:
+    def _caveats(self, bench: Bench, heard: InterventionSet, compared: Compared) -> list[str]:
         own = compared.own
-        known = {name.partition("/")[2] for name in own.fitted.scales}
+        known = known_speakers(bench.corpora, own.fitted.scales, heard)
         speakers = sorted({base.speaker for base in heard.bases.values()})
         new = [name for name in speakers if name not in known]
+        silent = sorted(name for name, base in heard.bases.items() if not base.phones)
         counts = ", ".join(f"{number} of {kind}" for kind, number in counts_of(own.courses).items())
         what = f"{counts}; {len(heard.bases)} base utterances; content {heard.content_hash[:12]}"
         return [
@@ -116,9 +132,18 @@ class Interventions:
             "Read-outs are linear heads with a penalty, which shrinks what they say: a gain below 1 may be the head's.",
             f"The unit is the speaker, of whom there are {len(speakers)}: intervals are over speakers, and over "
             f"utterances only in parts. Pairs: {what}.",
-            f"Heads read at layer {own.labels[own.chosen]}, which validation chose. Speakers that heads know: "
-            f"{', '.join(name for name in speakers if name in known) or 'none'}; new ones, whose deviations are those "
-            f"of the base utterances: {', '.join(new) or 'none'}.",
+            f"Heads read at layer {own.labels[own.chosen]}, which validation chose. Speakers that heads know, by the "
+            f"generator or the palate that corpus and interventions share: "
+            f"{', '.join(name for name in speakers if name in known) or 'none'}; others, whose deviations are those "
+            f"of the base utterances though a corpus may have someone of that name: {', '.join(new) or 'none'}.",
             "Another anatomy moves the positions in mm, too; in deviations of each speaker, which is what heads say, "
             "an invariant read-out stays where it is.",
+            *(
+                [
+                    f"Base utterances without phones, in which voice, anatomy and noise are not measured: "
+                    f"{', '.join(silent)}."
+                ]
+                if silent
+                else []
+            ),
         ]

@@ -6,6 +6,7 @@ Both are kept in standard deviations of the speaker's channels, by which channel
 deviations they are mm.
 """
 
+import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
@@ -15,8 +16,11 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from tractprobe.corpora.ipa import SILENCE, to_ipa
+from tractprobe.corpora.prepared.corpus import PreparedCorpus
 from tractprobe.corpora.prepared.texts import letters
-from tractprobe.corpora.readers.interventions import InterventionSet, Pair
+from tractprobe.corpora.readers.interventions import ARTICULATOR, F0, InterventionSet, Pair
+from tractprobe.corpora.utterance import Utterance
 from tractprobe.data.control_targets import Shifted
 from tractprobe.data.splits import Split
 from tractprobe.data.targets import Targets
@@ -42,7 +46,7 @@ SENSORS: Mapping[str, tuple[str, ...]] = {
 """Whose channels are a moved articulator's own; the velum has none."""
 
 _TOGETHER = 8  # waves that are encoded at a time
-_LEAST_SD_MM = 1e-3
+_LEAST_SD_MM, _SAME_MM = 1e-3, 1e-3
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,11 +60,13 @@ class Course:
     moved
         What heads read, in deviations; NaN for a channel that they do not know.
     shuffled
-        What heads read, at the chosen layer, that were fitted to movements of another time.
+        What heads read, at the chosen layer, that were fitted to movements of another time; of each such time.
     states
         Root mean square over features by which states moved, in deviations of the features in the corpora's speech.
     true
         What the positions did, in deviations; ``None`` if they cannot be compared with the base's.
+    spoken
+        Whether a frame lies in a phone of the base utterance.
     """
 
     pair: Pair
@@ -69,9 +75,10 @@ class Course:
     times_s: Float[np.ndarray, " frame"]
     sd_mm: Float[np.ndarray, " channel"]
     moved: Float[np.ndarray, "layer frame channel"]
-    shuffled: Float[np.ndarray, "frame channel"] | None
+    shuffled: Float[np.ndarray, "draw frame channel"]
     states: Float[np.ndarray, "layer frame"]
     true: Float[np.ndarray, "frame channel"] | None
+    spoken: Bool[np.ndarray, " frame"]
 
     @cached_property
     def own(self) -> list[int]:
@@ -116,14 +123,14 @@ class Reader:
 
     @classmethod
     def of(
-        cls, name: str, bench: Bench, heard: InterventionSet, shift_s: float | None = None, only: Sequence[Pair] = ()
+        cls, name: str, bench: Bench, heard: InterventionSet, shifts_s: Sequence[float] = (), only: Sequence[Pair] = ()
     ) -> "Reader":
         """Fit heads, and have them read some pairs, by default all.
 
         Parameters
         ----------
-        shift_s
-            If given, heads are also fitted to each speaker's movements shifted in a circle by so much.
+        shifts_s
+            Heads are also fitted to each speaker's movements shifted in a circle by so much, each time anew.
         """
         if bench.settings.model.target in names_of("states"):
             raise DoesNotApply(f"{bench.settings.id.model} is a folder of features: no other audio can be encoded")
@@ -131,9 +138,7 @@ class Reader:
         targets = bench.targets("ema")
         (fitted,) = bench.fit([split], targets)
         chosen = fitted.problem.labels.index(chosen_layer(fitted))
-        shuffled = None
-        if shift_s is not None:
-            shuffled = _weights(bench.fit([split], _shifted(bench, shift_s))[0])[chosen]
+        shuffled = [_weights(bench.fit([split], _shifted(bench, shift_s))[0])[chosen] for shift_s in shifts_s]
         deviations = _deviations(bench, split)
         measured = _Measure(bench, heard, _weights(fitted), chosen, shuffled, deviations, scales(fitted, heard))
         return cls(name, bench, fitted, chosen, tuple(measured.courses(only or heard.pairs)))
@@ -175,9 +180,34 @@ def _deviations(bench: Bench, split: Split) -> Float[Tensor, "layer width"]:
     return torch.stack(each)
 
 
+def known_speakers(corpora: Sequence[PreparedCorpus], learned: Iterable[str], heard: InterventionSet) -> dict[str, str]:
+    """Return the speakers of interventions whom heads have learned from, with their full names in a corpus.
+
+    A name alone tells nothing: the corpus that has it must say the same generator, or have the same palate.
+    """
+    by_name, found = {corpus.name: corpus for corpus in corpora}, {}
+    for full in sorted(learned):
+        name, _, speaker = full.partition("/")
+        generator = str(by_name[name].description.get("generator") or "")
+        same = generator == heard.generator if generator else False
+        if same or _is_same_palate(by_name[name].palates.get(speaker), heard.palates.get(speaker)):
+            found.setdefault(speaker, full)
+    return found
+
+
+def _is_same_palate(kept: np.ndarray | None, measured: np.ndarray | None) -> bool:
+    """Whether a prepared palate, of which some points are kept, is one that was measured."""
+    if kept is None or measured is None or not len(kept) or len(kept) > len(measured):
+        return False
+    measured = measured[np.isfinite(measured).all(axis=1)]
+    distances_mm = np.linalg.norm(kept[:, None] - measured[None], axis=2).min(axis=1, initial=np.inf)
+    return bool((distances_mm < _SAME_MM).all())
+
+
 def scales(fitted: Fitted, heard: InterventionSet) -> dict[str, Float[np.ndarray, " channel"]]:
     """Return each speaker's deviations, mm: those that heads learned with, or for a new speaker of the bases."""
-    known = {name.partition("/")[2]: scale.sd for name, scale in fitted.scales.items()}
+    full = known_speakers(fitted.problem.corpora, fitted.scales, heard)
+    known = {speaker: fitted.scales[name].sd for speaker, name in full.items()}
     found = {}
     for speaker in sorted({base.speaker for base in heard.bases.values()}):
         smoothing = fitted.problem.targets.smoothing
@@ -187,15 +217,24 @@ def scales(fitted: Fitted, heard: InterventionSet) -> dict[str, Float[np.ndarray
     return found
 
 
-def spread(heard: InterventionSet, kinds: Sequence[str], most: int) -> list[Pair]:
-    """Return at most so many pairs of some kinds, as many of each speaker and of each thing that is moved."""
-    waiting: dict[tuple[str, ...], list[Pair]] = {}
-    for pair in heard.pairs:
-        if pair.kind in kinds:
-            cell = (heard.bases[pair.base].speaker, pair.kind, pair.moved, pair.direction)
-            waiting.setdefault(cell, []).append(pair)
-    turns = [(turn, cell) for cell, pairs in waiting.items() for turn in range(len(pairs))]
-    return [waiting[cell][turn] for turn, cell in sorted(turns)[:most]]
+def spread(courses: Sequence[Course], most: int) -> list[Pair]:
+    """Return at most so many pairs of pitch, or of articulators whose movement can be told.
+
+    As many of each language, speaker and thing that is moved, but for one; which ones, the hashes of their ids decide,
+    so that neither their order nor the names of speakers do.
+    """
+    cells: dict[tuple[str, ...], list[tuple[str, Pair]]] = {}
+    for course in courses:
+        pair = course.pair
+        if pair.kind == F0 or (pair.kind == ARTICULATOR and course.tells):
+            cell = (course.language, course.speaker, pair.kind, pair.moved)
+            cells.setdefault(cell, []).append((hashlib.sha256(pair.id.encode()).hexdigest(), pair))
+    turns = [
+        (turn, hashed, pair)
+        for each in cells.values()
+        for turn, (hashed, pair) in enumerate(sorted(each, key=lambda one: one[0]))
+    ]
+    return [pair for *_, pair in sorted(turns, key=lambda one: one[:2])[:most]]
 
 
 def check_texts(bench: Bench, heard: InterventionSet) -> None:
@@ -216,7 +255,7 @@ class _Measure:
     heard: InterventionSet
     weights: Float[Tensor, "layer width channel"]
     chosen: int
-    shuffled: Float[Tensor, "width channel"] | None
+    shuffled: Sequence[Float[Tensor, "width channel"]]
     deviations: Float[Tensor, "layer width"]
     scales: Mapping[str, Float[np.ndarray, " channel"]]
 
@@ -246,13 +285,25 @@ class _Measure:
         moved = moved[:, torch.from_numpy(inside)]
         sd = self.scales[base.speaker]
         read = torch.einsum("ltw,lwc->ltc", moved, self.weights).numpy()
-        others = None if self.shuffled is None else (moved[self.chosen] @ self.shuffled).numpy()
+        others = np.zeros((len(self.shuffled), *read.shape[1:]))
+        for draw, weights in enumerate(self.shuffled):
+            others[draw] = (moved[self.chosen] @ weights).numpy()
         states = (moved / self.deviations[:, None]).square().mean(dim=2).sqrt().numpy()
         true = true_course(self.heard, pair, times_s[inside], self.bench.problem.targets.smoothing)
         true = None if true is None else true / sd
         usable = np.isfinite(sd)
         read[..., ~usable] = np.nan
-        return Course(pair, base.speaker, base.language, times_s[inside], sd, read, others, states, true)
+        spoken = in_phones(base, times_s[inside])
+        return Course(pair, base.speaker, base.language, times_s[inside], sd, read, others, states, true, spoken)
+
+
+def in_phones(base: Utterance, times_s: Float[np.ndarray, " frame"]) -> Bool[np.ndarray, " frame"]:
+    """Return which times lie in a phone of an utterance; silence is none."""
+    found = np.zeros(len(times_s), bool)
+    for phone in base.phones:
+        if to_ipa(base.phone_set, phone.label) != SILENCE:
+            found |= (times_s >= phone.start_s) & (times_s < phone.end_s)
+    return found
 
 
 def true_course(
@@ -261,28 +312,3 @@ def true_course(
     """Return the exact change of positions (mm) at some times, low-passed as targets are; ``None`` without one."""
     track = heard.movement(pair)
     return None if track is None else np.nan_to_num(smoothing(track).at(times_s))
-
-
-def correlations(bench: Bench) -> Float[np.ndarray, "channel channel"]:
-    """Return how channels correlate within speakers over the corpora's frames: what usually moves together.
-
-    NaN for a channel that the corpora lack.
-    """
-    targets = bench.targets("ema")
-    by_speaker: dict[str, list[np.ndarray]] = {}
-    for entry in bench.entries.values():
-        values = targets.at(bench.corpus_of(entry), entry, bench.times_s(entry.id))
-        by_speaker.setdefault(entry.speaker, []).append(values)
-    total, count = np.zeros((len(CHANNELS),) * 2), np.zeros((len(CHANNELS),) * 2)
-    for each in by_speaker.values():
-        values = np.concatenate(each)
-        with np.errstate(invalid="ignore", divide="ignore"):
-            known = np.isfinite(values)
-            frames = known.sum(axis=0)
-            centred = np.where(known, values - np.nansum(values, axis=0) / frames, 0.0)
-            scaled = np.nan_to_num(centred / np.sqrt((centred**2).sum(axis=0) / frames))
-        total += scaled.T @ scaled
-        count += known.astype(float).T @ known
-    with np.errstate(invalid="ignore", divide="ignore"):
-        together = total / count
-        return together / np.sqrt(np.outer(together.diagonal(), together.diagonal()))

@@ -3,9 +3,11 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import numpy as np
+
 from tractprobe.corpora.readers.interventions import ANATOMY, NOISE, VOICE
 from tractprobe.evidence.methods.intervened import Course, Reader
-from tractprobe.evidence.methods.interventions_report import CHANCE, SLOPE, VELUM, Compared
+from tractprobe.evidence.methods.interventions_report import SLOPE, VELUM, Compared
 from tractprobe.evidence.methods.invariance import Movement, Nearness, StateMovement, when
 from tractprobe.evidence.methods.responses import (
     Metric,
@@ -31,6 +33,7 @@ class Pictures:
     def __init__(self, compared: Compared):
         self.compared, self.own = compared, compared.own
         self.courses = compared.own.courses
+        self.real = Responses(truth, compared.margin_s)
 
     def tables(self) -> tuple[Table, ...]:
         """Return responses channel by channel, who reads how well, what else moves read-outs, and when."""
@@ -68,8 +71,9 @@ class Pictures:
         readers += list(compared.random) if not isinstance(compared.random, str) else []
         each = [(reader.name, list(reader.courses), compared.responses(reader), reader.chosen, reader)
                 for reader in readers]  # fmt: skip
-        each.insert(1, (CHANCE_HEAD, list(self.courses), compared.by_chance, self.own.chosen, self.own))
-        return [*each, (TRUTH, list(self.courses), Responses(truth, compared.margin_s), -1, self.own)]
+        each[1:1] = [(f"{CHANCE_HEAD}, {draw}", list(self.courses), responses, self.own.chosen, self.own)
+                     for draw, responses in enumerate(compared.by_chance, start=1)]  # fmt: skip
+        return [*each, (TRUTH, list(self.courses), self.real, -1, self.own)]
 
     def _readers(self) -> Table:
         columns = [Column("read_by"), Column("layer"), Column("moved")]
@@ -84,7 +88,9 @@ class Pictures:
                 for metric in _SHOWN:
                     row |= _numbers(metric, own, getattr(responses, metric))
                 rows.append(row)
-        title = f"Gain, specificity (by chance {CHANCE:.2g}), sign and lag, by who reads and what is moved"
+        title = (
+            f"Gain, specificity (by chance {self.compared.chance:.2g}), sign and lag, by who reads and what is moved"
+        )
         return Table("readers", title, tuple(columns), tuple(rows))
 
     def _invariance(self) -> Table:
@@ -109,7 +115,7 @@ class Pictures:
     def _nearness(self) -> Table:
         columns = [Column("read_by")]
         shown = {"truth": "cosine with the exact positions", "usual": "cosine with what usually moves together",
-                 "beyond": "difference"}  # fmt: skip
+                 "beyond": "nearer to the former than the latter explains"}  # fmt: skip
         for name, text in shown.items():
             columns += [Column(name, "", text), Column(f"{name}_low", "", "low"), Column(f"{name}_high", "", "high")]
         rows = []
@@ -125,12 +131,14 @@ class Pictures:
         return self._response(self.compared.responses(self.own), courses, channel)
 
     def _real(self, courses: list[Course], channel: int) -> dict[tuple[str, str], float]:
-        return self._response(Responses(truth, self.compared.margin_s), courses, channel)
+        return self._response(self.real, courses, channel)
 
     def _usual(self, courses: list[Course], channel: int) -> dict[tuple[str, str], float]:
+        near = self.compared.nearness(self.own)
+
         def usual(own: Any) -> float:
             main, sd = main_channel(own), own[0].sd_mm
-            return float(self.compared.correlations[channel, main] * sd[channel] / sd[main])
+            return float(near.prediction(own)[channel] * sd[channel] / sd[main])
 
         return over_units(courses, usual, speaker)
 
@@ -191,10 +199,11 @@ class Pictures:
             twin = self.compared.random[0]
             series.append(Series(f"gain, {twin.name}",
                                  self._of_layers(lambda layer: Responses(at(layer), margin_s).gain, twin)))  # fmt: skip
-        levels = [Level("specificity by chance", CHANCE)]
+        chance = self.compared.chance
+        levels = [Level("specificity by chance", chance)] if np.isfinite(chance) else []
         for name, courses, responses, _, _ in self._each_reader():
             reached = over(over_units(courses, responses.gain, speaker))
-            if name in (CHANCE_HEAD, "mel") and reached:
+            if (name == "mel" or name.startswith(CHANCE_HEAD)) and reached:
                 levels.append(Level(f"gain, {name}", reached.mean))
         title = "Gain and specificity of read-outs against the layer"
         return Figure("layers", title, "layer", "mm per mm; share", tuple(series), "lines", levels=tuple(levels))

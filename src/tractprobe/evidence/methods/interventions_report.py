@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -11,12 +12,13 @@ from tractprobe.corpora.readers.interventions import ANATOMY, ARTICULATOR, F0, K
 from tractprobe.evidence.methods.intervened import Course, Reader
 from tractprobe.evidence.methods.invariance import Movement, Nearness, StateMovement, is_of
 from tractprobe.evidence.methods.responses import (
-    GROUPS,
     Metric,
     Responses,
     at,
     by_what,
+    is_moved,
     over_units,
+    remembered,
     shuffled,
     speaker,
     truth,
@@ -32,7 +34,7 @@ from tractprobe.runs.estimate import Scores
 OVER = "mean over speakers, of all that each says and of each thing that is moved alike"
 SLOPE = "mm per mm"
 VELUM = "velum"
-CHANCE = 1 / len(GROUPS)
+CLOSE = "where it says more than really moves, what it says too much counts against it"
 
 Of = Callable[[Reader], Metric]
 """A number about the pairs of a unit, as a reader's heads read them at the layer that validation chose for it."""
@@ -66,15 +68,33 @@ class Compared:
         return [*self._of_gain(), *self._of_specificity(), *self._of_time(), *self._of_invariance(), *self._of_depth()]
 
     def responses(self, reader: Reader, kind: str = ARTICULATOR) -> Responses:
+        return self._responses((reader, kind))
+
+    @remembered
+    def _responses(self, asked: tuple[Reader, str]) -> Responses:
+        reader, kind = asked
         return Responses(at(reader.chosen), self.margin_s, kind)
 
+    @remembered
+    def movement(self, reader: Reader) -> Movement:
+        """How far read-outs move, either way."""
+        return Movement(at(reader.chosen))
+
+    @remembered
     def nearness(self, reader: Reader) -> Nearness:
+        """Which pattern over channels responses are nearer to."""
         return Nearness(at(reader.chosen), self.correlations, self.margin_s)
 
-    @property
-    def by_chance(self) -> Responses:
-        """What shuffled heads make of the same states."""
-        return Responses(shuffled, self.margin_s)
+    @cached_property
+    def by_chance(self) -> tuple[Responses, ...]:
+        """What shuffled heads make of the same states, each time they were fitted."""
+        draws = len(self.own.courses[0].shuffled) if self.own.courses else 0
+        return tuple(Responses(shuffled(draw), self.margin_s) for draw in range(draws))
+
+    @cached_property
+    def chance(self) -> float:
+        """The share of an articulator among those that heads know if all move alike; NaN if none was moved."""
+        return self.responses(self.own).chance(self.own.courses)
 
     def _of_gain(self) -> list[Finding]:
         says = "how far the read-out of a moved articulator moves for each mm that it really moves"
@@ -83,13 +103,15 @@ class Compared:
         def of(reader: Reader) -> Metric:
             return self.responses(reader).gain
 
-        random = f"{says}, minus that of the same architecture with random weights"
+        def close(reader: Reader) -> Metric:
+            return self.responses(reader).closeness
+
+        random = f"{says}, minus that of the same architecture with random weights ({CLOSE})"
         return [
             self._level(gain, f"{says} (1: as far)", SLOPE, of),
-            self._against(f"{gain}_beyond_shuffled", f"{says}, minus that of heads that were fitted to movements of "
-                          "another time", SLOPE, of, self.by_chance.gain),
-            self._beyond_mel(f"{gain}_beyond_mel", f"{says}, minus that of matched acoustics", SLOPE, of),
-            self._beyond_random(f"{gain}_beyond_random", random, of),
+            self._beyond_shuffled(gain, says, SLOPE, of, [each.gain for each in self.by_chance]),
+            self._beyond_mel(f"{gain}_beyond_mel", f"{says}, minus that of matched acoustics ({CLOSE})", SLOPE, close),
+            self._beyond_random(f"{gain}_beyond_random", random, close),
             self._level(sign, "share of pairs in which the read-out of the moved articulator moves the true way "
                         "(by chance .5)", "", lambda reader: self.responses(reader).sign),
         ]  # fmt: skip
@@ -98,19 +120,18 @@ class Compared:
         says = "share of all movement of read-outs, in deviations, that is the moved articulator's"
         name, courses = "interventions_specificity", self.own.courses
         real = _mean(over_units(courses, Responses(truth, self.margin_s).specificity, speaker))
-        cosine = "cosine of the response of all read-outs with that of the exact positions, minus its cosine with what"
+        cosine = "how much nearer the response of all read-outs is to that of the exact positions than its nearness to"
         most = _mean(over_units(courses, self.nearness(self.own).possible, speaker))
 
         def of(reader: Reader) -> Metric:
             return self.responses(reader).specificity
 
         return [
-            self._level(name, f"{says} (by chance {CHANCE:.2g}; of the exact positions {real})", "", of),
-            self._against(f"{name}_beyond_shuffled", f"{says}, minus that of heads that were fitted to movements of "
-                          "another time", "", of, self.by_chance.specificity),
+            self._level(name, f"{says} (by chance {self.chance:.2g}; of the exact positions {real})", "", of),
+            self._beyond_shuffled(name, says, "", of, [each.specificity for each in self.by_chance]),
             self._beyond_mel(f"{name}_beyond_mel", f"{says}, minus that of matched acoustics", "", of),
-            self._level(f"{name}_beyond_covariance", f"{cosine} usually moves together would predict "
-                        f"(above 0: nearer to the truth; the truth itself has {most})", "",
+            self._level(f"{name}_beyond_covariance", f"{cosine} what usually moves with its channels explains "
+                        f"(difference of cosines; 0: as usual; the truth itself has {most})", "",
                         lambda reader: self.nearness(reader).beyond, tested=True),
         ]  # fmt: skip
 
@@ -127,10 +148,10 @@ class Compared:
         ]  # fmt: skip
 
     def _of_invariance(self) -> list[Finding]:
-        moved = Movement(at(self.own.chosen))
+        moved = self.movement(self.own)
         per_mm = over_units(self.own.courses, moved.per_mm, speaker)
         found = [self._level("invariance_f0_sd", "how far read-outs move for each semitone of pitch, in deviations",
-                             "SD per semitone", lambda reader: Movement(at(reader.chosen)).per_semitone)]  # fmt: skip
+                             "SD per semitone", lambda reader: self.movement(reader).per_semitone)]  # fmt: skip
         for name, what, unit, metric in (
             (F0, "a semitone of pitch", "mm per semitone", moved.per_semitone),
             (VOICE, "another voice", "mm", moved.by_kind(VOICE)),
@@ -143,11 +164,10 @@ class Compared:
             found.append(self._as_share(f"invariance_{name}", says, unit, values, per_mm, name))
         less = "by how many mm of articulation less a semitone moves read-outs than those of matched acoustics"
         kept = self._beyond_mel("invariance_f0_over_mel", f"{less} (above 0: more invariant)", "mm per semitone",
-                                lambda reader: Movement(at(reader.chosen)).kept_from_pitch)  # fmt: skip
+                                lambda reader: self.movement(reader).kept_from_pitch)  # fmt: skip
         return [*found, kept]
 
     def _as_share(self, name: str, says: str, unit: str, part: Scores, whole: Scores, kind: str) -> Finding:
-        count = self._count([course for course in self.own.courses if is_of(course, kind)])
         if not part or not whole:
             lacks = "no such pair" if not part else "no pair in which an articulator moves"
             return undefined(name, f"{says}: there is {lacks}", unit, OVER)
@@ -159,7 +179,7 @@ class Compared:
         ratios = {key: part[key] / whole[key] for key in part if key in whole and whole[key] > 0}
         by = [Part("speaker", key[1], value, n=1) for key, value in ratios.items()]
         made = finding(name, says, ratios, unit, OVER, by=by, estimate=reached)
-        return replace(made, n=count)
+        return self._counted(made, ratios, (kind, ARTICULATOR))
 
     def _of_depth(self) -> list[Finding]:
         name, labels = "features_tract_over_pitch", self.own.labels
@@ -177,24 +197,33 @@ class Compared:
             _interval("layer", str(label), over_units(self.own.courses, StateMovement(place).tract_over_pitch, speaker))
             for place, label in enumerate(labels)
         ]
-        made = finding(name, says, differences(last, first), "doublings", OVER, by=parts)
-        return [replace(made, n=self._count(self.own.courses)) if made.value is not None else made]
+        values = differences(last, first)
+        made = finding(name, says, values, "doublings", OVER, by=parts)
+        return [self._counted(made, values, (F0, ARTICULATOR))]
 
     def _level(self, name: str, says: str, unit: str, of: Of, *, tested: bool = False) -> Finding:
         """Return what the encoder's own heads reach."""
         values = over_units(self.own.courses, of(self.own), speaker)
         estimate = effect(values) if values and not tested else None
         by = self._parts(lambda courses, unit: over_units(courses, of(self.own), unit))
-        return self._counted(finding(name, says, values, unit, OVER, by=by, estimate=estimate), name)
+        made = finding(name, says, values, unit, OVER, by=by, estimate=estimate)
+        return self._counted(made, values, _kinds(name))
 
-    def _against(self, name: str, says: str, unit: str, of: Of, control: Metric) -> Finding:
-        """Return what heads exceed another reading of the same pairs by."""
+    def _beyond_shuffled(self, name: str, says: str, unit: str, of: Of, controls: Sequence[Metric]) -> Finding:
+        """Return what heads exceed those by that were fitted to movements of other times, read from the same states."""
+
+        def draws(courses: Sequence[Course], unit: Any) -> list[Cells]:
+            return [_cells(over_units(courses, metric, unit)) for metric in controls]
 
         def exceeds(courses: Sequence[Course], unit: Any) -> Scores:
-            return differences(over_units(courses, of(self.own), unit), over_units(courses, control, unit))
+            own = _cells(over_units(courses, of(self.own), unit))
+            return own.minus(Cells.mean(draws(courses, unit))).of_speakers()
 
-        values = exceeds(self.own.courses, speaker)
-        return self._counted(finding(name, says, values, unit, OVER, self.margin, self._parts(exceeds)), name)
+        courses = self.own.courses
+        own = _cells(over_units(courses, of(self.own), speaker))
+        says = f"{says}, minus that of heads that were fitted to movements of another time"
+        found = self._over_draws(f"{name}_beyond_shuffled", says, unit, own, draws(courses, speaker), courses)
+        return replace(found, by=tuple(self._parts(exceeds)))
 
     def _beyond_mel(self, name: str, says: str, unit: str, of: Of) -> Finding:
         if isinstance(self.mel, str):
@@ -207,7 +236,8 @@ class Compared:
             return differences(over_units(courses, of(own), unit), over_units(others, of(mel), unit))
 
         values = exceeds(own.courses, speaker)
-        return self._counted(finding(name, says, values, unit, OVER, self.margin, self._parts(exceeds)), name)
+        made = finding(name, says, values, unit, OVER, self.margin, self._parts(exceeds))
+        return self._counted(made, values, _kinds(name))
 
     def _beyond_random(self, name: str, says: str, of: Of) -> Finding:
         if isinstance(self.random, str):
@@ -215,26 +245,39 @@ class Compared:
         heard = {course.pair.id for course in self.random[0].courses}
         same = [course for course in self.own.courses if course.pair.id in heard]
         own, *draws = (
-            Cells({(*key, "all"): value for key, value in over_units(courses, of(reader), speaker).items()})
+            _cells(over_units(courses, of(reader), speaker))
             for reader, courses in ((self.own, same), *((each, each.courses) for each in self.random))
         )
+        return self._over_draws(name, says, SLOPE, own, draws, same)
+
+    def _over_draws(
+        self, name: str, says: str, unit: str, own: Cells, draws: Sequence[Cells], courses: Sequence[Course]
+    ) -> Finding:
+        """Return what an effect exceeds several draws of a control by."""
         found = finding_over_draws(name, f"{says}, mean of {len(draws)} draws", own, draws, self.margin)
         over = OVER if found.value is None or len(draws) < 2 else f"{OVER}; interval over speakers and draws"
-        made = replace(found, unit=SLOPE, over=over, by=())
-        count = self._count([course for course in same if course.pair.kind == ARTICULATOR])
-        return made if made.value is None else replace(made, n=count | {"draws": len(draws)})
+        made = replace(found, unit=unit, over=over, by=())
+        made = self._counted(made, own.minus(Cells.mean(draws)).of_speakers(), (ARTICULATOR,), courses)
+        return made if made.value is None else replace(made, n=made.n | {"draws": len(draws)})
 
-    def _counted(self, found: Finding, name: str) -> Finding:
-        """Return a finding with what it is over counted."""
+    def _counted(
+        self, found: Finding, values: Scores, kinds: Sequence[str], courses: Sequence[Course] | None = None
+    ) -> Finding:
+        """Return a finding with what enters it counted: pairs of some kinds, of speakers who have a value.
+
+        Of two kinds, the second are movements, by which those of the first are measured.
+        """
         if found.value is None:
             return found
-        kind = TIMING if "timing" in name else F0 if "f0" in name else ARTICULATOR
-        return replace(found, n=self._count([each for each in self.own.courses if each.pair.kind == kind]))
-
-    def _count(self, courses: Sequence[Course]) -> dict[str, int]:
-        units = {"speakers": {course.speaker for course in courses}, "languages": {each.language for each in courses},
-                 "utterances": {course.pair.base for course in courses}}  # fmt: skip
-        return {name: len(each) for name, each in units.items()} | {"pairs": len(courses)}
+        told = {who for _, who in values}
+        first, *second = (
+            [course for course in courses or self.own.courses if course.speaker in told and _enters(course, kind)]
+            for kind in kinds
+        )
+        units = {"speakers": {course.speaker for course in first}, "languages": {each.language for each in first},
+                 "utterances": {course.pair.base for course in first}}  # fmt: skip
+        count = {name: len(each) for name, each in units.items()} | {"pairs": len(first)}
+        return replace(found, n=count | ({"movements": len(second[0])} if second else {}))
 
     def _parts(self, of: Callable[[Sequence[Course], Any], Scores]) -> list[Part]:
         """Return the same over utterances, with its own interval, by speaker, language, phone and what is moved."""
@@ -250,6 +293,20 @@ class Compared:
         for name, own in by_what(courses).items():
             parts.append(_interval("moved", name, of(own, speaker)))
         return [part for part in parts if part.value is not None]
+
+
+def _kinds(name: str) -> tuple[str, ...]:
+    """Return what kinds of pairs a finding is about: of pitch or timing, otherwise of articulators."""
+    special = {"invariance_f0_sd": (F0,), "invariance_f0_over_mel": (F0, ARTICULATOR)}
+    return special.get(name, (TIMING,) if "timing" in name else (ARTICULATOR,))
+
+
+def _enters(course: Course, kind: str) -> bool:
+    return is_moved(course, kind) if kind in (ARTICULATOR, TIMING) else is_of(course, kind)
+
+
+def _cells(values: Scores) -> Cells:
+    return Cells({(*key, "all"): value for key, value in values.items()})
 
 
 def _interval(kind: str, name: str, values: Scores) -> Part:

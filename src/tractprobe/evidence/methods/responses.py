@@ -15,11 +15,13 @@ one direction), then averaged over these, so that what was moved more often does
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import wraps
+from typing import TypeVar
 
 import numpy as np
 from jaxtyping import Float
 
-from tractprobe.corpora.readers.interventions import ARTICULATOR
+from tractprobe.corpora.readers.interventions import ANATOMY, ARTICULATOR, NOISE, VOICE
 from tractprobe.evidence.methods.intervened import SENSORS, Course, channels_of
 from tractprobe.runs.estimate import Estimate, Scores, mean_over_speakers
 from tractprobe.signals.channels import CHANNELS
@@ -31,10 +33,31 @@ ALL = "all"
 """In place of a language: a speaker's pairs in all languages are taken together."""
 
 _MAIN = {"tongue_tip": "tt", "tongue_body": "td", "lip_aperture": "ll", "lip_protrusion": "ll", "jaw": "li"}
+EVERYWHERE = (VOICE, ANATOMY, NOISE)
+"""Kinds of pairs that differ throughout the utterance."""
+
 _MOST_LAG_S, _SPREAD_S = 0.2, 0.1
 Metric = Callable[[Sequence[Course]], float | None]
 Read = Callable[[Course], Float[np.ndarray, "frame channel"]]
 """What is taken as read of a pair: heads of a layer, shuffled heads, or the truth itself."""
+
+
+S = TypeVar("S")
+K = TypeVar("K")
+V = TypeVar("V")
+
+
+def remembered(method: Callable[[S, K], V]) -> Callable[[S, K], V]:
+    """Keep what a method says of each argument: the same pairs are asked for by speaker, language, phone and so on."""
+
+    @wraps(method)
+    def known(self: S, key: K) -> V:
+        values = vars(self).setdefault("_known", {}).setdefault(method.__name__, {})
+        if key not in values:
+            values[key] = method(self, key)
+        return values[key]
+
+    return known
 
 
 def at(layer: int) -> Read:
@@ -42,10 +65,9 @@ def at(layer: int) -> Read:
     return lambda course: course.moved[layer]
 
 
-def shuffled(course: Course) -> Float[np.ndarray, "frame channel"]:
+def shuffled(draw: int) -> Read:
     """Take what heads read that were fitted to movements of another time."""
-    assert course.shuffled is not None
-    return course.shuffled
+    return lambda course: course.shuffled[draw]
 
 
 def truth(course: Course) -> Float[np.ndarray, "frame channel"]:
@@ -93,6 +115,15 @@ class Responses:
         """Return the mean slope of own read-outs on own channels, in mm per mm."""
         return self._mean(courses, self._gain_of)
 
+    def closeness(self, courses: Sequence[Course]) -> float | None:
+        """Return the mean of the slopes, of which one above 1 counts 1 less what it exceeds 1 by: 1 - |1 - gain|."""
+
+        def close(courses: Sequence[Course]) -> float | None:
+            gain = self._gain_of(courses)
+            return None if gain is None else 1 - abs(1 - gain)
+
+        return self._mean(courses, close)
+
     def specificity(self, courses: Sequence[Course]) -> float | None:
         """Return the mean share of movement that is the moved articulator's, of that of all four."""
         return self._mean(courses, lambda each: _defined_mean([self.share(course) for course in each]))
@@ -118,6 +149,7 @@ class Responses:
         curve = before - 2 * here + after
         return 1000 * step_s * (peak - middle + (0.5 * (before - after) / curve if curve else 0.0))
 
+    @remembered
     def share(self, course: Course) -> float | None:
         """Return the moved articulator's share of the movement of one pair; ``None`` where nothing moved."""
         moved = np.abs(self.read(course)[course.within(self.margin_s)])
@@ -127,8 +159,19 @@ class Responses:
         total = sum(sizes.values())
         return sizes[own] / total if own in sizes and total > 0 else None
 
+    def chance(self, courses: Sequence[Course]) -> float:
+        """Return the share that is each articulator's if all that are read move alike; NaN without any pair."""
+        moved = [course for each in by_what(courses, self.kind).values() for course in each]
+        shares = [1 / sum(np.isfinite(self.read(course)[:, channels_of(group)]).any() for group in GROUPS)
+                  for course in moved]  # fmt: skip
+        return float(np.mean(shares)) if shares else float("nan")
+
     def response(self, courses: Sequence[Course]) -> Float[np.ndarray, " channel"]:
         """Return the response of each channel in deviations, for each deviation of the main channel of one thing."""
+        return self._response(tuple(courses))
+
+    @remembered
+    def _response(self, courses: tuple[Course, ...]) -> Float[np.ndarray, " channel"]:
         main = main_channel(courses)
         pairs = [(course.within(self.margin_s), course) for course in courses]
         moved = np.concatenate([self.read(course)[frames] for frames, course in pairs])
@@ -139,6 +182,7 @@ class Responses:
     def _mean(self, courses: Sequence[Course], of: Metric) -> float | None:
         return _defined_mean([of(each) for each in by_what(courses, self.kind).values()])
 
+    @remembered
     def _sums(self, course: Course) -> tuple[float, float]:
         """Return Σ y·d and Σ d·d over the window, in mm²."""
         own, frames = course.own, course.within(self.margin_s)
@@ -153,13 +197,15 @@ class Responses:
 
     def _along(self, courses: Sequence[Course], most: int) -> Float[np.ndarray, " lag"]:
         """Return Σ y(t + lag)·d(t) / Σ d·d of one thing for lags of up to so many frames either way."""
-        total, squares = np.zeros(2 * most + 1), 0.0
-        for course in courses:
-            own = course.own
-            y, d = (np.nan_to_num(of(course)[:, own]) for of in (self.read, truth))
-            total += [float((np.roll(y, -lag, axis=0) * d).sum()) for lag in range(-most, most + 1)]
-            squares += float((d * d).sum())
-        return total / squares
+        each = [self._products((course, most)) for course in courses]
+        return np.sum([products for products, _ in each], axis=0) / sum(squares for _, squares in each)
+
+    @remembered
+    def _products(self, asked: tuple[Course, int]) -> tuple[Float[np.ndarray, " lag"], float]:
+        course, most = asked
+        y, d = (np.nan_to_num(of(course)[:, course.own]) for of in (self.read, truth))
+        products = [float((np.roll(y, -lag, axis=0) * d).sum()) for lag in range(-most, most + 1)]
+        return np.array(products), float((d * d).sum())
 
 
 def main_channel(courses: Sequence[Course]) -> int:
@@ -184,6 +230,17 @@ def area(course: Course, sizes: Float[np.ndarray, " frame"]) -> float:
     start_s, end_s = course.pair.window_s
     frames = (end_s - start_s) / float(np.median(np.diff(course.times_s)))
     return float(sizes[course.within(_SPREAD_S)].sum() / min(frames, len(sizes)))
+
+
+def extent(course: Course, sizes: Float[np.ndarray, " frame"]) -> float:
+    """Return how large sizes are in one pair: the mean over phones where the whole utterance is said otherwise.
+
+    Otherwise as ``area`` has it. NaN for an utterance without phones: silence, in which nothing can differ, would
+    make what is said in a short one look less different.
+    """
+    if course.pair.kind not in EVERYWHERE:
+        return area(course, sizes)
+    return float(sizes[course.spoken].mean()) if course.spoken.any() else float("nan")
 
 
 def over_units(
