@@ -22,7 +22,7 @@ from tractprobe.evidence.conduct import conducted, finished_analysis
 from tractprobe.evidence.methods.intervened import Course, known_speakers, spread
 from tractprobe.evidence.methods.invariance import Movement, Nearness, slope, usual_of
 from tractprobe.evidence.methods.responses import Responses, at, extent, over, over_units, truth
-from tractprobe.evidence.record import Evidence, Finding, read_record, write_record
+from tractprobe.evidence.record import DoesNotApply, Evidence, Finding, read_record, write_record
 from tractprobe.probes.states import HeadInput
 from tractprobe.report.collect import settings_of
 from tractprobe.report.figures import check
@@ -434,6 +434,16 @@ def test_a_finished_record_is_of_the_content_and_not_of_the_path(
     (here / "pairs.jsonl").write_text((other / "pairs.jsonl").read_text())
     with pytest.raises(RunError, match="other content"):
         finished_analysis(asked(here))
+
+
+def test_a_package_without_interventions_has_nothing_to_ask_and_a_wrong_path_is_an_error(
+    ask: Callable[..., Evidence], tmp_path: Path
+):
+    with pytest.raises(DoesNotApply, match="there are no interventions at .*vocaltract interventions"):
+        ask(Planted(reading(*BODY)), root=str(tmp_path / "builtin_interventions"))
+    with pytest.raises(ConfigError, match=r"give analysis\.root=") as caught:
+        ask(Planted(reading(*BODY)), root=str(tmp_path / "mistyped"))
+    assert not isinstance(caught.value, DoesNotApply)
 
 
 def test_a_sentence_that_heads_learned_from_is_refused(ask: Callable[..., Evidence], folder: Path, tmp_path: Path):

@@ -12,8 +12,10 @@ from tractprobe.evidence.methods.intervened import Reader, check_texts, known_sp
 from tractprobe.evidence.methods.interventions_pictures import Pictures
 from tractprobe.evidence.methods.interventions_report import Compared, counts_of
 from tractprobe.evidence.methods.invariance import correlations
-from tractprobe.evidence.record import Evidence
+from tractprobe.evidence.record import DoesNotApply, Evidence
 from tractprobe.system.errors import ConfigError
+
+_OF_THE_PACKAGE = "builtin_interventions"  # the name of its folder
 
 
 @dataclass(frozen=True)
@@ -68,7 +70,7 @@ class Interventions:
 
     def __call__(self, bench: Bench) -> Evidence:
         """Return how read-outs and states respond, with what they are compared with."""
-        heard = InterventionSet.read(self._folder)
+        heard = self._read()
         check_texts(bench, heard)
         shifts_s = [self.shift_s * (draw + 1) for draw in range(self.shuffles)]
         own = Reader.of(bench.settings.id.model, bench, heard, shifts_s)
@@ -86,6 +88,16 @@ class Interventions:
     @property
     def _folder(self) -> Path:
         return Path(self.root).expanduser()
+
+    def _read(self) -> InterventionSet:
+        """Return the interventions; a package without any leaves nothing to ask, a wrong path is an error."""
+        if not self._folder.is_dir():
+            missing = DoesNotApply if self._folder.name == _OF_THE_PACKAGE else ConfigError
+            raise missing(
+                f"there are no interventions at {self._folder}: `python -m vocaltract interventions <folder>` makes "
+                "them; then give analysis.root=<folder>"
+            )
+        return InterventionSet.read(self._folder)
 
     def content(self) -> str | None:
         """Return the hash of the folder's content; ``None`` if there is no such folder any more."""
