@@ -439,7 +439,7 @@ def test_a_finished_record_is_of_the_content_and_not_of_the_path(
 def test_a_package_without_interventions_has_nothing_to_ask_and_a_wrong_path_is_an_error(
     ask: Callable[..., Evidence], tmp_path: Path
 ):
-    with pytest.raises(DoesNotApply, match="there are no interventions at .*vocaltract interventions"):
+    with pytest.raises(DoesNotApply, match=r"there are no interventions at .*vocaltract interventions"):
         ask(Planted(reading(*BODY)), root=str(tmp_path / "builtin_interventions"))
     with pytest.raises(ConfigError, match=r"give analysis\.root=") as caught:
         ask(Planted(reading(*BODY)), root=str(tmp_path / "mistyped"))
