@@ -19,7 +19,7 @@ FRICATIVE_PRESSURE = 1.6
 """Lung pressure in voiceless fricatives, relative to vowels: small tracts hardly hiss otherwise."""
 VOT_S = {"": 0.015, "aspirated": 0.06, "breathy": 0.07}
 """From release to voice, within an aspirated plosive's label and after a plain one's (Lisker and Abramson 1964)."""
-SHORT_S, SHORT_LEAD_S = 0.085, 0.01
+SHORT_S, SHORT_LEAD_S = 0.085, 0.014
 """Folds close earlier before a vowel shorter than this: a high one would be over before its voice begins."""
 LIMITS = np.array(
     [
