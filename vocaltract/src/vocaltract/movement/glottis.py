@@ -31,7 +31,8 @@ LIMITS = np.array(
 _F0, _PRESSURE = GLOTTIS.index("F0"), GLOTTIS.index("PR")
 _FOLDS = np.array([k for k in range(len(GLOTTIS)) if k not in (_F0, _PRESSURE)])
 _PR = np.array([_PRESSURE])
-_PAUSE_S = 0.12
+PAUSE_S = 0.12
+"""Shortest gap between labels in which the pressure is let down."""
 _LAG_S = GLOTTIS_TAU_S * contact.time_to(0.5, ORDER)
 _POSTURE_S = 0.06
 """How long before a voiced first phone the folds begin to close; there is no pressure yet."""
@@ -47,7 +48,7 @@ def glottal_targets(phones: tuple[Phone, ...], speaker, voice: str) -> list[Targ
         Target(-FAR_S, FAR_S, _FOLDS, shapes.glottis("voiceless-fricative")[_FOLDS], GLOTTIS_TAU_S),
         Target(-FAR_S, FAR_S, _PR, np.zeros(1), PRESSURE_TAU_S),
     ]
-    found = phrases(phones, _PAUSE_S)
+    found = phrases(phones, PAUSE_S)
     for first, last in found:
         start, end = phones[first].start_s, phones[last - 1].end_s
         close = start - _POSTURE_S if gestures(phones[first].ipa).voiced else start
