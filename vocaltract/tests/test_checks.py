@@ -74,6 +74,7 @@ def test_bad_files_fail_each_for_its_reason(tmp_path):
         "of silence within": {"sound": 0.1 * tone * ~((at_s > 0.8) & (at_s < 1.2))},
         "s of sound": {"sound": 0.1 * tone[:31000]},
         "outside its phones": {"sound": 0.1 * np.sin(2 * np.pi * 150 * at_s)},
+        "before a phrase's first phone": {"sound": 0.1 * tone, "phones": (("a", 0.26, 1.8),)},
         "for one frame": {"ema": jump},
         "mm in one frame": {"ema": step},
         "missing values": {"ema": lost},

@@ -202,6 +202,16 @@ def test_pauses_are_scaled_and_quiet(m1):
     assert column(movement, "PR", first.end_s + 0.15, second.start_s - 0.15).max() < 100.0
 
 
+@pytest.mark.parametrize("first", ["p", "t", "k", "s", "h", "a", "i", "b", "d"])
+def test_no_voice_and_no_pressure_before_a_phrase(m1, first):
+    """200 dPa is far below what makes folds vibrate; the second phrase follows a pause."""
+    once = [(first, 0.1), ("a", 0.12)]
+    movement = move(sentence(*once, (None, 0.3), *once), m1, MODAL, 0)
+    for phone in movement.spoken.phones[::2]:
+        assert column(movement, "PR", phone.start_s - 0.08, phone.start_s - 0.02).max() < 200.0
+        assert column(movement, "PR", phone.start_s + 0.06, phone.start_s + 0.08).min() > 6000.0
+
+
 def test_coarticulation_draws_consonants_to_their_vowels(m1):
     def body(amount: float, vowel: str) -> float:
         movement = move(vcv("t", vowel, vowel, 0.12), m1, replace(MODAL, coarticulation=amount), 0)

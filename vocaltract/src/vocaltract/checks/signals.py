@@ -1,11 +1,14 @@
 """Checks of the files: level, silence, clipping, jumps, and whether sound, movements and labels agree in time."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 
+from vocaltract.checks.levels import power
 from vocaltract.checks.measures import Report
 from vocaltract.checks.reading import Utterance
+from vocaltract.movement.glottis import PAUSE_S
 from vocaltract.movement.phones import gestures
 from vocaltract.synthesis.recorded import RECORDED_HZ, speech_level
 
@@ -20,6 +23,9 @@ FASTEST_MM = 12.0
 """From frame to frame, 1.2 m/s: twice what the tongue's tip reaches in a tap."""
 COVERED = 0.97
 VOICED = 0.75
+BEFORE_DB = -20.0
+"""Loudest sound before a phrase's first label, relative to the phrase's vowels."""
+_BEFORE_S = (0.05, 0.02)
 
 
 def check_files(some: Sequence[Utterance], report: Report) -> None:
@@ -31,6 +37,9 @@ def check_files(some: Sequence[Utterance], report: Report) -> None:
     report.put("peak", speaker, float(max(peak for _, peak in measured)))
     for one in some:
         _labels(one, report)
+    before = [level for one in some if one.is_speech and one.is_plainly_recorded for level in before_phrases_db(one)]
+    if before:
+        report.put("before_db", speaker, float(max(before)))
     moving = [one for one in some if one.ema is not None]
     if moving:
         jumps, fastest = zip(*(_movement(one, report) for one in moving), strict=True)
@@ -109,6 +118,8 @@ def _labels(one: Utterance, report: Report) -> None:
     if one.is_plainly_recorded:
         share = covered(one.sound, times)
         report.require(share > COVERED, f"{one.id}: {1 - share:.0%} of the sound's energy is outside its phones")
+        loudest = max(before_phrases_db(one), default=-np.inf)
+        report.require(loudest < BEFORE_DB, f"{one.id}: {loudest:.0f} dB re its vowels before a phrase's first phone")
     if one.f0_hz is not None and one.manner.voice != "whisper":
         share = voiced_vowels(one)
         report.require(share > VOICED, f"{one.id}: only {share:.0%} of its vowels have a pitch")
@@ -120,6 +131,18 @@ def covered(sound: np.ndarray, times: np.ndarray, slack_s: float = 0.03) -> floa
     for start, end in times:
         inside[max(0, int((start - slack_s) * RECORDED_HZ)) : int((end + slack_s) * RECORDED_HZ)] = True
     return float(np.sum(sound[inside] ** 2) / np.sum(sound**2))
+
+
+def before_phrases_db(one: Utterance) -> list[float]:
+    """For every phrase with vowels, the level from 50 to 20 ms before its first phone, in dB re the phrase's vowels."""
+    found, starts = [], [0, *(k for k, (a, b) in enumerate(pairwise(one.phones), 1) if b[1] - a[2] > PAUSE_S)]
+    for first, last in pairwise([*starts, len(one.phones)] if one.phones else []):
+        vowels = [power(one.sound, a, b) for ipa, a, b in one.phones[first:last] if gestures(ipa).vowel]
+        window = [int((one.phones[first][1] - by) * RECORDED_HZ) for by in _BEFORE_S]
+        if vowels and window[0] >= 0:
+            before = float(np.mean(one.sound[slice(*window)] ** 2)) + 1e-12
+            found.append(float(10 * np.log10(before / np.mean(vowels))))
+    return found
 
 
 def voiced_vowels(one: Utterance) -> float:

@@ -16,6 +16,7 @@ COLUMNS = {
     "velum": ("velum", "{}"),
     "vowels": ("vowels in region", "{}"),
     "s_below_vowel_db": ("s below vowel dB", "{:.1f}"),
+    "before_db": ("before dB", "{:.0f}"),
     "sentences": ("sentences", "{}"),
     "words": ("words", "{}"),
 }
