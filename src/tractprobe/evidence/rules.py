@@ -212,7 +212,7 @@ CLAIMS = (
                 "interventions",
                 "interventions_specificity_beyond_covariance",
                 "superiority",
-                "nearer to the exact change than to what usually moves together",
+                "nearer to the exact change than what usually moves together explains",
             ),
             Reading(
                 "interventions",
