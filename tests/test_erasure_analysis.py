@@ -1,5 +1,6 @@
 """What else is lost with the movements, where the answer is known."""
 
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -129,7 +130,7 @@ def test_every_finding_says_over_what_and_rows_pair_encoders(evidence: Evidence)
 def test_corpora_without_phones_are_told_so(configure: Callable[..., Any], monkeypatch: pytest.MonkeyPatch):
     bench = Bench(Settings.of(plain(configure("study=erasure", "model=mel_frame"))))
     assert targets_of(bench)[1] == "" and "phones" in targets_of(bench)[0].names
-    monkeypatch.setattr(phone_labels, "phone_counts", lambda corpus: {})
+    monkeypatch.setattr(phone_labels, "_counted", lambda corpus, entries: Counter())
     targets, reason = targets_of(bench)
     assert targets.names == ("ema",) and "no phone labels" in reason
     readings = Readings()
