@@ -89,7 +89,7 @@ def test_a_change_that_shows_outside_its_window_is_refused(base: render.Base, mo
     change = of("articulator", "tongue_tip", "y", 0.3)
     moved = render._moved(base, change)
     tract = moved.tract.copy()
-    tract[40, TRACT.index("LD")] += 0.1
+    tract[WINDOW[0] - 2, TRACT.index("LD")] += 0.1  # where there is sound already
     monkeypatch.setattr(render, "_moved", lambda *_: replace(moved, tract=tract))
     with pytest.raises(ValueError, match="before the window"):
         render.changed(base, change)
