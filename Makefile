@@ -1,5 +1,6 @@
 # make demo    fresh machine: installs, then runs the main job on the built-in corpus, and reports what it is evidence of
-# make test    fresh machine: installs, then runs the tests, and those of the generator of corpora in an environment of its own
+# make test    fresh machine: installs, then runs the tests
+# make test-corpus  fresh machine: installs vocaltract/ in an environment of its own, then runs its tests; two minutes
 # make fuzz    2,000 damaged files for each corpus reader; minutes
 # make chaos   50 runs killed at random moments, all the same in the end; minutes
 # make services    real services on 127.0.0.1, one by one, and the tests that need them; minutes
@@ -29,15 +30,14 @@ demo: $(VENV)/.installed
 	@$(BIN)/tractprobe table runs/demo --csv runs/demo/scores.csv --pictures runs/demo
 	@echo "One directory per run with result.json and head.safetensors: runs/demo"
 	@echo
-	$(BIN)/python train.py --multirun analysis=controls "analysis.acoustics=[mel,mfcc]" "analysis.voice=[]" model=mel,random $(DEMO)
-	$(BIN)/python train.py --multirun analysis=crossed model=mel,random $(DEMO)
+	$(BIN)/python train.py --multirun analysis=controls "analysis.acoustics=[mel,mfcc]" "analysis.voice=[]" model=mel,random $(DEMO) & \
+	$(BIN)/python train.py --multirun analysis=crossed model=mel,random $(DEMO) && wait $$!
 	@echo
 	@$(BIN)/tractprobe report runs/demo
 
 test: export PYTHONDONTWRITEBYTECODE =
 test: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest --numprocesses auto
-	@$(MAKE) --no-print-directory test-corpus
 
 ifneq ($(filter $(PLATFORM),$(CORPUS_WHEELS)),)
 test-corpus: $(CORPUS_VENV)/.installed
