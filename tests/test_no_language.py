@@ -120,7 +120,7 @@ def test_heads_learn_from_it_only_where_nothing_else_is_left(entries, by, held_o
 
 def test_utterances_of_no_text_are_sentences_of_their_own(entries):
     split = SplitRule("kind")(entries, "speech", 0)
-    assert len(split.development) == 12  # none is taken for another's sentence
+    assert len(split.development) == 12  # each is a sentence of its own
     assert SplitRule("kind")(entries, "babble_a", 0).test == tuple(
         sorted(entry.id for entry in entries if entry.labels["kind"] == "babble_a")
     )
