@@ -9,7 +9,7 @@ frames of the window and a margin on either side,
     sign             share of pairs with Σ y·d > 0
     lag              of the maximum of Σ_t y(t + lag)·d(t)
 
-All are regressions through zero: no change, no response. They are taken for each thing that is moved (an articulator in
+Each is a regression through zero: no change, no response. There is one for each thing that is moved (an articulator in
 one direction), then averaged over these, so that what was moved more often does not count for more.
 """
 
