@@ -2,6 +2,23 @@
 
 from dataclasses import dataclass
 
+_WRITTEN = {"ɿ": "ɹ̩", "ʅ": "ɻ̩"}
+"""Sinologists' symbols for the apical vowels, which are not IPA, and what files have instead."""
+
+
+def written(ipa: str) -> str:
+    """Spell a phone as files do, in IPA."""
+    for here, there in _WRITTEN.items():
+        ipa = ipa.replace(here, there)
+    return ipa
+
+
+def read(ipa: str) -> str:
+    """Undo ``written``."""
+    for here, there in _WRITTEN.items():
+        ipa = ipa.replace(there, here)
+    return ipa
+
 
 @dataclass(frozen=True)
 class Phone:

@@ -18,13 +18,13 @@ from vocaltract.corpus.utterance import movement_of, with_sensor_noise
 from vocaltract.errors import VocalTractError
 from vocaltract.languages import speak
 from vocaltract.manner import Manner
-from vocaltract.spoken import Phone, Spoken
+from vocaltract.spoken import Phone, Spoken, read
 from vocaltract.states import TRACT, Movement
 from vocaltract.synthesis import sensors
 
 COMPARED = 16
 """Frames whose sensors are read again from a movement that was made again."""
-SAME_MM, SAME_HZ = 0.3, 0.1
+SAME_MM, SAME_HZ, HEARD = 0.3, 0.1, 0.5
 """Lips and jaw are interpolated in the file, to 0.15 mm."""
 ALIKE = 0.8
 """Share of the compared frames that agree at least: where the tongue's mesh jumped, the file has repaired it."""
@@ -67,7 +67,7 @@ class Utterance:
     @property
     def phones(self) -> tuple[tuple[str, float, float], ...]:
         """(IPA, start, end) in seconds."""
-        return tuple((ipa, start, end) for ipa, start, end in self.said.get("phones", ()))
+        return tuple((read(ipa), start, end) for ipa, start, end in self.said.get("phones", ()))
 
     @property
     def words(self) -> list[list[tuple[str, float, float]]]:
@@ -141,11 +141,13 @@ class Utterance:
 
     def _is_pitch_of(self, movement: Movement) -> bool:
         stored, again = self.f0_hz, sensors.f0_of(sensors.at_rate(movement.glottis, EMA_HZ))
-        return (
-            stored is not None
-            and len(stored) <= len(again)
-            and bool(np.abs(again[: len(stored)] - stored).max() < SAME_HZ)
-        )
+        if stored is None or len(stored) > len(again):
+            return False
+        again = again[: len(stored)]
+        heard = stored > 0  # only where there is voice in the sound, which isn't made again
+        if np.any(heard & (again == 0)) or np.mean(heard[again > 0]) < HEARD:
+            return False
+        return bool(np.abs(again - stored)[heard].max(initial=0.0) < SAME_HZ)
 
     def _is_ema_of(self, movement: Movement) -> bool:
         """Whether sensors read again at some frames, with this seed's sensor noise, are where the file has them."""

@@ -18,6 +18,7 @@ from vocaltract import speakers
 from vocaltract.corpus import manners
 from vocaltract.corpus.plan import NO_LANGUAGE, Task
 from vocaltract.errors import VocalTractError
+from vocaltract.spoken import written
 from vocaltract.states import STATE_HZ
 from vocaltract.synthesis.recorded import RECORDED_HZ
 
@@ -38,7 +39,7 @@ class Made:
     ema
         (frame, 12) mm at 100 Hz, ``None`` where only audio is made.
     f0_hz
-        (frame,) at 100 Hz; 0 where the vocal folds do not vibrate.
+        (frame,) at 100 Hz; 0 where no voice is heard.
     phones
         (IPA, start, end) in seconds.
     motor
@@ -125,7 +126,7 @@ def description(task: Task, made: Made) -> dict[str, object]:
     if made.f0_hz is not None:
         said |= {"f0_rate_hz": EMA_HZ}
     if made.phones:
-        said |= {"phones": [[ipa, round(start, 4), round(end, 4)] for ipa, start, end in made.phones]}
+        said |= {"phones": [[written(ipa), round(start, 4), round(end, 4)] for ipa, start, end in made.phones]}
     sex = speakers.load(task.speaker).sex
     return said | {"labels": manners.labels(task.manner, sex, task.kind, task.seed)}
 

@@ -34,7 +34,8 @@ def make(task: Task, keep: Keep) -> Made:
     speaker = speakers.load(task.speaker)
     speaker.activate()
     movement = movement_of(task, speaker)
-    sound = recorded(synthesis.audio(movement, speaker), task.manner, task.seed)
+    dry = synthesis.audio(movement, speaker)
+    sound = recorded(dry, task.manner, task.seed)
     phones = tuple((phone.ipa, phone.start_s, phone.end_s) for phone in movement.spoken.phones)
     motor = np.hstack([movement.tract, movement.glottis]) if keep.motor else None
     if not keep.movement:
@@ -42,7 +43,8 @@ def make(task: Task, keep: Keep) -> Made:
     articulation = synthesis.articulation(movement, speaker, float(EMA_HZ))
     frames = min(len(articulation.ema), -(-len(sound) * EMA_HZ // RECORDED_HZ))
     ema = with_sensor_noise(articulation.ema[:frames], task)
-    return Made(sound, ema, articulation.f0_hz[:frames], phones, motor)
+    f0_hz = synthesis.heard_f0(articulation.f0_hz[:frames], dry, float(EMA_HZ))
+    return Made(sound, ema, f0_hz, phones, motor)
 
 
 def movement_of(task: Task, speaker: speakers.Speaker) -> Movement:

@@ -17,6 +17,7 @@ from vocaltract.spoken import Spoken
 from vocaltract.states import AUDIO_HZ, STATE_HZ, STATE_SAMPLES, Movement
 from vocaltract.synthesis import aeroacoustics, sensors
 from vocaltract.synthesis.recorded import RECORDED_HZ, recorded
+from vocaltract.synthesis.voicing import heard_f0
 
 EMA_HZ = 100.0
 AFTER_S, FADE_S = 0.06, 0.03
@@ -98,7 +99,8 @@ def base(speaker: Speaker, said: Spoken, seed: int) -> Base:
     gain = min(aeroacoustics.gain(raw), HEADROOM / float(np.abs(raw).max()))
     read = sensors.articulation(movement, speaker, EMA_HZ, exact=True)
     sound = recorded(raw * gain, PLAIN, seed)
-    return Base(speaker, said, movement, seed, raw, gain, sound, as_pcm(sound), read.ema, read.f0_hz)
+    f0_hz = heard_f0(read.f0_hz, raw, EMA_HZ)
+    return Base(speaker, said, movement, seed, raw, gain, sound, as_pcm(sound), read.ema, f0_hz)
 
 
 def changed(of: Base, change: Change) -> Changed:

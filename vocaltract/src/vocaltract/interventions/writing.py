@@ -19,6 +19,7 @@ from vocaltract.corpus.utterance import Keep
 from vocaltract.errors import UtterancesMissingError, VocalTractError
 from vocaltract.interventions import design, render
 from vocaltract.interventions.render import PLAIN, Changed
+from vocaltract.spoken import written
 from vocaltract.states import STATE_HZ
 from vocaltract.synthesis.recorded import RECORDED_HZ
 
@@ -155,7 +156,7 @@ def _line(base: str, number: int, each: Changed) -> dict[str, object]:
         "amount": change.amount,
         "unit": change.unit,
         "window_s": [round(edge / STATE_HZ, 6) for edge in (change.first, change.last)],
-        "phone": change.phone,
+        "phone": written(change.phone),
         "phone_kind": change.phone_kind,
         "audio_start": each.audio_start,
         "audio_samples": len(each.pcm),

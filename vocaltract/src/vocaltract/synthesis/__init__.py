@@ -3,5 +3,6 @@
 from vocaltract.synthesis.aeroacoustics import audio
 from vocaltract.synthesis.recorded import recorded
 from vocaltract.synthesis.sensors import CHANNELS, Articulation, articulation
+from vocaltract.synthesis.voicing import heard_f0
 
-__all__ = ["CHANNELS", "Articulation", "articulation", "audio", "recorded"]
+__all__ = ["CHANNELS", "Articulation", "articulation", "audio", "heard_f0", "recorded"]
