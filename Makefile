@@ -24,7 +24,7 @@ CORPUS_OPTIONS ?=
 .PHONY: demo test test-corpus corpus fuzz chaos services lint clean
 
 demo: $(VENV)/.installed
-	@echo "Two encoders x six held-out languages, every layer; then controls, a 2 x 2 and the page. Three minutes on 2 cores."
+	@echo "Two encoders x eight held-out languages, every layer; then controls, a 2 x 2 and the page. Three minutes on 2 cores."
 	$(BIN)/python train.py --multirun study=held_out model=mel,random $(DEMO)
 	@echo
 	@$(BIN)/tractprobe table runs/demo --csv runs/demo/scores.csv --pictures runs/demo

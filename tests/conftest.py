@@ -28,7 +28,7 @@ from tractprobe.signals.channels import CHANNELS
 REPOSITORY = Path(__file__).parents[1]
 SPEECH = REPOSITORY / "tests/speech"
 """Simulated speech, whatever the built-in corpora are: 51 utterances of the one of 2026-11-23, in the plain layout."""
-DEMO = "virtual"
+DEMO = "virtual_demo"
 """The built-in corpus that tests use."""
 CARRIERS_HZ = (300.0, 900.0, 1800.0, 3200.0, 5000.0)
 

@@ -1,5 +1,6 @@
 """The corpora of the package: prepared when first used, and never passed off as those of an older package."""
 
+import json
 import logging
 import shutil
 from collections.abc import Callable
@@ -15,6 +16,7 @@ from tractprobe.commands.prepare import main as prepare_command
 from tractprobe.corpora.prepared.corpus import PreparedCorpus
 from tractprobe.corpora.prepared.prepare import prepare
 from tractprobe.corpora.readers.folder import Folder
+from tractprobe.data.crossed import CrossedRule
 from tractprobe.evidence.tables.rows import namesakes
 from tractprobe.jobs import train
 from tractprobe.probes.opening import open_corpora
@@ -33,7 +35,6 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for root in (folder / "builtin", folder / "builtin/demo"):
         (root / "folder.toml").write_text('simulated = true\ngenerator = "vocaltract 0.1.0"\n')
         np.save(root / "s0.palate.npy", np.array([[0.0, 1.0], [5.0, 2.0]]))
-    monkeypatch.setitem(BUILTIN, "virtual_demo", "builtin/demo")
     monkeypatch.setattr("tractprobe.probes.opening.builtin_corpus", lambda name: str(folder / BUILTIN[name]))
     return folder
 
@@ -135,6 +136,56 @@ def test_names_of_one_content_are_not_told():
     assert said.startswith("a is 2 corpora here, by content 111111, 222222: what was made on one is neither averaged")
 
 
-def test_the_package_knows_its_places():
-    assert Path(builtin_corpus("virtual")).is_dir()
-    assert builtin_interventions().endswith("tractprobe/builtin_interventions")
+LANGUAGES = {"de", "en", "es", "fi", "hi", "it", "nl", "zh"}
+MAX_BYTES = 30_000_000
+"""Of all speech in the package, interventions included."""
+
+
+def about(root: Path) -> list[dict[str, Any]]:
+    """What is said of each utterance."""
+    return [json.loads(path.read_text(encoding="utf-8")) | {"id": path.stem} for path in sorted(root.rglob("*.json"))]
+
+
+def test_it_is_as_large_as_documented():
+    roots = [Path(builtin_corpus("virtual")), Path(builtin_interventions())]
+    assert sum(path.stat().st_size for root in roots for path in root.rglob("*") if path.is_file()) <= MAX_BYTES
+    every = about(roots[0])
+    assert {one["id"] for one in about(Path(builtin_corpus("virtual_demo")))} < {one["id"] for one in every}
+    assert {one["language"] for one in every} == LANGUAGES | {"zxx"}
+    assert len({one["speaker"] for one in every}) == 8
+    texts: dict[str, set[str]] = {}
+    for one in every:
+        texts.setdefault(one["text"], set()).add(one["language"])
+    assert all(len(languages) == 1 for languages in texts.values())  # texts of its own for each language
+    babble = [one["text"] for one in every if one["language"] == "zxx"]
+    assert len(set(babble)) == len(babble)
+
+
+def test_each_part_of_it_passes_through_the_reader():
+    """The demonstration is read whole by tests that prepare it; of the rest, the first and last of each folder."""
+    reader = Folder("virtual", Path(builtin_corpus("virtual")))
+    by_folder: dict[Path, list[str]] = {}
+    for source in reader.sources():
+        by_folder.setdefault(Path(source).parent, []).append(source)
+    assert set(map(str, by_folder)) == {"babble", "demo", "rest"}
+    for sources in by_folder.values():
+        for source in (sources[0], sources[-1]):
+            (utterance,) = reader.read(source)
+            utterance.check_times()
+            assert utterance.track.rate_hz == 100 and utterance.labels["kind"] and utterance.f0_hz is not None
+    assert set(reader.palates()) == {one["speaker"] for one in about(reader.root)}
+    assert reader.about()["simulated"] is True and reader.about()["generator"].startswith("vocaltract ")
+
+
+def test_the_demonstration_allows_the_2_x_2(tmp_path: Path):
+    corpus = prepare(Folder("virtual_demo", Path(builtin_corpus("virtual_demo"))), tmp_path)
+    assert corpus.description["skipped"] == [] and corpus.simulated and 4.5 <= corpus.description["hours"] * 60 <= 9
+    cells = {(entry.language, entry.speaker) for entry in corpus.entries}
+    assert {language for language, _ in cells} == LANGUAGES and len({speaker for _, speaker in cells}) == 4
+    assert set(corpus.palates) == {speaker.partition("/")[2] for _, speaker in cells}
+    arms = CrossedRule()(corpus.entries, 0)
+    tested: dict[tuple[bool, bool], set[tuple[str, str]]] = {}
+    for arm in arms:
+        tested.setdefault((arm.condition.language, arm.condition.speaker), set()).update(arm.tested)
+    for condition in ((True, True), (True, False), (False, True), (False, False)):
+        assert {language for language, _ in tested[condition]} == LANGUAGES, condition

@@ -496,7 +496,9 @@ def test_the_wheel_holds_every_module_setting_and_recording(wheel: Path):
     assert names == source | settings
     assert {"tractprobe/runs/settings.py", "tractprobe/data/splits.py", "tractprobe/inversion/player.html"} <= names
     assert {f"tractprobe/inversion/player{ending}" for ending in (".css", ".js", "_draw.js")} <= names
-    assert sum(name.endswith(".flac") for name in names) >= 100
+    for part in ("demo", "rest", "babble"):
+        assert any(name.startswith(f"tractprobe/builtin/{part}/") and name.endswith(".flac") for name in names), part
+    assert wheel.stat().st_size <= 32_000_000
 
 
 def test_from_the_wheel_alone_jobs_are_run_side_by_side_in_an_empty_folder(wheel: Path, tmp_path: Path):

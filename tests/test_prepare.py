@@ -17,7 +17,7 @@ import pytest
 import soundfile
 import soxr
 from broken import Crashing, Several
-from conftest import DEMO, real, write_corpus, write_utterance
+from conftest import real, write_corpus, write_utterance
 from waiting import wait_until
 
 from tractprobe.corpora.prepared import convert as convert_module
@@ -813,18 +813,6 @@ def test_another_palate_is_another_content(tmp_path: Path):
             return {"anna": np.zeros((3, 2))}
 
     assert prepare(WithPalate("lab", tmp_path / "raw"), tmp_path / "two").content_hash != plain.content_hash
-
-
-def test_the_built_in_corpus_is_as_documented(tmp_path: Path):
-    from tractprobe.runs.hydra import builtin_corpus
-
-    root = Path(builtin_corpus(DEMO))
-    assert sum(path.stat().st_size for path in root.rglob("*")) <= 8_000_000
-    corpus = prepare(Folder(DEMO, root), tmp_path)
-    assert corpus.description["skipped"] == []
-    cells = {(entry.language, entry.speaker) for entry in corpus.entries}
-    speakers = {f"{DEMO}/{name}" for name in ("c2", "f1", "m1", "m3")}
-    assert cells == {(language, speaker) for language in ("de", "en", "es", "it", "nl", "zh") for speaker in speakers}
 
 
 def test_real_recordings_are_prepared(tmp_path: Path):

@@ -146,10 +146,10 @@ def _add_play(commands: "argparse._SubParsersAction[CommandParser]") -> None:
         help="an utterance of a prepared corpus as a page: the moving mouth, with sound",
         description="Write a page, for any browser, of how tongue, lips and jaw moved in a recording of a prepared "
         "corpus, and of what a head makes of its sound. "
-        "Example: tractprobe play virtual c2_it_004 --head my-head.safetensors",
+        "Example: tractprobe play virtual_demo f1_it_004 --head my-head.safetensors",
     )
     add = play.add_argument
-    add("corpus", help="its name below TRACTPROBE_DATA (data/), or its folder; virtual is the built-in one")
+    add("corpus", help="its name below TRACTPROBE_DATA (data/), or its folder; virtual and virtual_demo are built in")
     add("utterance", nargs="?", help="its id in the corpus (the first)")
     add(
         "--head",

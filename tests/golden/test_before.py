@@ -156,7 +156,7 @@ def test_what_lacks_the_labels_that_a_reader_keeps_now_is_not_passed_off_as_prep
     assert "holds a corpus made from raw, not from" in printed, printed  # its source here is another
 
 
-@pytest.mark.parametrize("name", sorted(set(READERS) - {"virtual"} - LABELLED))
+@pytest.mark.parametrize("name", sorted(set(READERS) - {"virtual", "virtual_demo"} - LABELLED))
 def test_what_a_reader_prepared_is_not_prepared_again(replayed: Replayed, name: str):
     """A corpus under the fingerprint that the version of then gave it is opened, and its source is not read."""
     (printed,) = replayed.printed(f"prepare corpus={name} ", f"corpus.root=raw/{name}")

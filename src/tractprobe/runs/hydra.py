@@ -21,7 +21,7 @@ from tractprobe.system.errors import ConfigError, TractprobeError
 from tractprobe.system.files import file_safe
 from tractprobe.system.printable import printable
 
-BUILTIN = {"virtual": "builtin"}
+BUILTIN = {"virtual": "builtin", "virtual_demo": "builtin/demo"}
 """The corpora that are part of the package, by name, and where in it they lie."""
 
 log = logging.getLogger(__name__)
