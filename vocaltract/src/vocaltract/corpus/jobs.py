@@ -23,7 +23,7 @@ from vocaltract.errors import UtterancesMissingError, VocalTractError
 
 Engine = Callable[[Task, Keep], Made]
 ALL = Keep()
-BAR = "{desc}: {percentage:3.0f}% |{bar}| {elapsed}, {remaining} left, {postfix}"
+BAR = "{desc}: {percentage:3.0f}% |{bar}| {elapsed}, {remaining} left{postfix}"
 
 
 @dataclass(frozen=True)
