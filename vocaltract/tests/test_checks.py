@@ -228,3 +228,12 @@ def test_share_and_failures():
     report = Report()
     assert report.require(True, "fine") and not report.require(False, "m1: not fine")
     assert report.failures == ["m1: not fine"]
+
+
+def test_a_turn_in_the_middle_of_a_fast_movement_is_no_jump():
+    turn = np.zeros((7, 1, 2))
+    turn[:, 0, 0] = (6.0, 3.0, 1.0, 0.0, 1.5, 4.5, 8.0)
+    assert signals.jump_mm(turn) == 0.0
+    snap = np.zeros((7, 1, 2))
+    snap[:, 0, 0] = (0.0, 0.1, 0.2, 2.0, 0.3, 0.4, 0.5)
+    assert signals.jump_mm(snap) == pytest.approx(1.7)

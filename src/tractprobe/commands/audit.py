@@ -76,4 +76,5 @@ def _table(limits: Path | None) -> Table:
 
 def _audited(corpus: PreparedCorpus, limits: Table, also: Mapping[str, Sequence[Measured]]) -> Audit:
     entries = progress(corpus.entries, f"auditing {corpus.name}", unit="utterance")
-    return audit((corpus.utterance(entry.id) for entry in entries), corpus.palates, limits=limits, also=also)
+    utterances = (corpus.utterance(entry.id) for entry in entries)
+    return audit(utterances, corpus.palates, limits=limits, also=also, simulated=corpus.simulated)

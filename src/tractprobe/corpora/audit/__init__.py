@@ -23,6 +23,7 @@ from tractprobe.corpora.audit.gather import Gathered, IsKind
 from tractprobe.corpora.audit.labels import is_bilabial, is_silence
 from tractprobe.corpora.audit.limits import Table, own_limits
 from tractprobe.corpora.audit.result import VERDICTS, Check, Example, Measured, SpeakerAudit, Verdict
+from tractprobe.corpora.audit.stuck import STUCK_S, STUCK_SIMULATED_S
 from tractprobe.corpora.audit.timing import timing
 from tractprobe.corpora.audit.tongue import tongue
 from tractprobe.corpora.utterance import Utterance
@@ -55,6 +56,7 @@ def audit(
     silence: IsKind = is_silence,
     limits: Table | None = None,
     also: Mapping[str, Sequence[Measured]] | None = None,
+    simulated: bool = False,
 ) -> Audit:
     """Check the speakers of a corpus.
 
@@ -70,8 +72,11 @@ def audit(
         Other limits than those of the package, as ``limits.read_limits`` gives them.
     also
         What else was measured of each speaker, by others: against a head, or by a reader.
+    simulated
+        Whether a synthesiser spoke, whose sensors stand still to the last bit in pauses.
     """
-    gathered, palates = _gather(utterances, bilabial, silence), palates or {}
+    stuck_s = STUCK_SIMULATED_S if simulated else STUCK_S
+    gathered, palates = _gather(utterances, bilabial, silence, stuck_s), palates or {}
     with np.errstate(all="ignore"):
         speakers = [
             _judge(name, parts, palates.get(name), limits or own_limits(), (also or {}).get(name, ()))
@@ -84,11 +89,13 @@ def _badness(speaker: SpeakerAudit) -> tuple[int, int, str]:
     return -speaker.failures, -speaker.count("look"), speaker.speaker
 
 
-def _gather(utterances: Iterable[Utterance], bilabial: IsKind, silence: IsKind) -> dict[str, Gathered]:
+def _gather(
+    utterances: Iterable[Utterance], bilabial: IsKind, silence: IsKind, stuck_s: float
+) -> dict[str, Gathered]:
     gathered: dict[str, Gathered] = {}
     for utterance in utterances:
         if utterance.speaker not in gathered:
-            gathered[utterance.speaker] = Gathered()
+            gathered[utterance.speaker] = Gathered(stuck_s=stuck_s)
         with np.errstate(all="ignore"):  # any number may occur; what becomes infinite fails its check
             gathered[utterance.speaker].add(utterance, bilabial, silence)
     return gathered

@@ -17,7 +17,6 @@ from jaxtyping import Float
 
 from tractprobe.corpora.audit.gather import STILL, TONGUE, Gathered
 from tractprobe.corpora.audit.result import Measured, short
-from tractprobe.corpora.audit.stuck import STUCK_S
 from tractprobe.signals.channels import ARTICULATORS, CHANNELS
 
 _LIPS, _NEIGHBOURS = "the lips were not both recorded", "fewer than two neighbours on the tongue were recorded"
@@ -192,7 +191,7 @@ def measured(parts: Gathered) -> Measured:
     if not share:
         return Measured(name, None, "no sensor with both axes")
     worst = max(share, key=share.__getitem__)
-    detail = f"share that is zero, or repeated for {STUCK_S} s or next to a jump; most: {worst}"
+    detail = f"share that is zero, or repeated for {parts.stuck_s} s or next to a jump; most: {worst}"
     return Measured(name, share[worst], detail)
 
 

@@ -11,7 +11,7 @@ from jaxtyping import Bool, Float
 
 from tractprobe.corpora.audit.lag import GRID_HZ, Lags, log_bands
 from tractprobe.corpora.audit.result import Example
-from tractprobe.corpora.audit.stuck import filled
+from tractprobe.corpora.audit.stuck import STUCK_S, filled
 from tractprobe.corpora.utterance import Frame, Utterance
 from tractprobe.signals.channels import ARTICULATORS, CHANNELS
 from tractprobe.signals.track import Track
@@ -45,7 +45,8 @@ class Sample:
 class Gathered:
     """Everything that is kept for one speaker."""
 
-    def __init__(self, sample: int = SAMPLE):
+    def __init__(self, sample: int = SAMPLE, stuck_s: float = STUCK_S):
+        self.stuck_s = stuck_s
         self.languages: set[str] = set()
         self.frames: set[Frame] = set()
         self.lowest_rate_hz, self.highest_rate_hz = np.inf, 0.0
@@ -75,7 +76,7 @@ class Gathered:
         self.valid += track.valid[within].sum(axis=0)
         for sensor in range(len(ARTICULATORS)):
             positions = track.values[:, 2 * sensor : 2 * sensor + 2]
-            self.filled[sensor] += filled(positions, track.rate_hz).sum()
+            self.filled[sensor] += filled(positions, track.rate_hz, self.stuck_s).sum()
             self.present[sensor] += np.isfinite(positions).all(axis=1).sum()
         smooth = _smoothed(track)
         self._add_positions(utterance, within)

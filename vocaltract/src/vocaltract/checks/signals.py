@@ -97,11 +97,17 @@ def _movement(one: Utterance, report: Report) -> tuple[float, float]:
 
 
 def jump_mm(points: np.ndarray) -> float:
-    """Largest step of (frame, sensor, 2) that the next frame takes back: the smaller of the two, 0 where they agree."""
+    """Largest step of (frame, sensor, 2) that the next frame takes back: the smaller of the two, 0 where they agree.
+
+    Where a step before or after the two is larger, the sensor turns in the middle of a fast movement, as in a trill.
+    """
     steps = np.diff(points, axis=0)
     lengths = np.linalg.norm(steps, axis=2)
     back = np.sum(steps[:-1] * steps[1:], axis=2) < -0.5 * lengths[:-1] * lengths[1:]
-    return float(np.max(np.minimum(lengths[:-1], lengths[1:]) * back, initial=0.0))
+    jumps = np.minimum(lengths[:-1], lengths[1:]) * back
+    still = np.zeros((1, lengths.shape[1]))
+    around = np.maximum(np.concatenate([still, lengths[:-2]]), np.concatenate([lengths[2:], still]))
+    return float(np.max(jumps * (around < jumps), initial=0.0))
 
 
 def _labels(one: Utterance, report: Report) -> None:
