@@ -1,5 +1,6 @@
 """Speakers: whether one speaker's read-out becomes another's by an affine map, and by how much of one."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
@@ -9,7 +10,15 @@ from tractprobe.evidence.bench import Bench
 from tractprobe.evidence.methods.map_effects import MapEffects
 from tractprobe.evidence.methods.mapped import mapped
 from tractprobe.evidence.methods.templates import templates
-from tractprobe.evidence.methods.voices import PARTS, Voice, parts_of, roles_of, sources_of, voices_of
+from tractprobe.evidence.methods.voices import (
+    PARTS,
+    Voice,
+    minutes_for_maps,
+    parts_of,
+    roles_of,
+    sources_of,
+    voices_of,
+)
 from tractprobe.evidence.record import Evidence
 from tractprobe.runs.building import build
 from tractprobe.system.errors import ConfigError
@@ -61,8 +70,11 @@ class Speakers:
     def __call__(self, bench: Bench) -> Evidence:
         """Return r and errors by family of maps and minutes, what maps and controls gain, and templates of phones."""
         minutes = sorted(map(float, self.minutes))
-        voices = voices_of(list(bench.entries.values()), least_s=60 * minutes[0] / _SHARE_OF_MAPS)
-        parts, rule = parts_of(bench), bench.rule("sentence", validation_folds=self.validation_folds)
+        entries, parts = list(bench.entries.values()), parts_of(bench)
+        voices = voices_of(entries, least_s=60 * minutes[0] / _SHARE_OF_MAPS)
+        if any(minutes_for_maps(voice, parts, self.rotations) < minutes[0] for voice in voices):
+            voices = voices_of(entries, least_s=math.inf)  # whole speakers: halves have it on average, but not each
+        rule = bench.rule("sentence", validation_folds=self.validation_folds)
         roles = roles_of(voices, parts, minutes, self.rotations, rule, bench.seed)
         sources = {target: sources_of(target, list(roles), self.most_sources, bench.seed) for target in roles}
         targets = bench.targets("ema", Shifted(build(bench.settings.ema), self.shift_s))

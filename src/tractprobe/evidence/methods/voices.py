@@ -134,7 +134,7 @@ def roles_of(
     found = {}
     for voice in voices:
         sides = [_sides(voice, parts, rotation) for rotation in range(rotations)]
-        there_are = min(_seconds(maps) for _, maps, _ in sides) / 60
+        there_are = minutes_for_maps(voice, parts, rotations)
         own = [each for each in sorted(minutes) if each <= there_are]
         if own and all(head and test for head, _, test in sides):
             found[voice] = [
@@ -151,6 +151,11 @@ def roles_of(
             f"most that any has in all is {most:.1f} min: prepare more speech, or give analysis.minutes=[<fewer>]"
         )
     return found
+
+
+def minutes_for_maps(voice: Voice, parts: Mapping[str, int], rotations: int) -> float:
+    """Return the minutes that maps to a voice can be fitted on, in the rotation that leaves the fewest."""
+    return min(_seconds(_sides(voice, parts, rotation)[1]) for rotation in range(rotations)) / 60
 
 
 def _sides(voice: Voice, parts: Mapping[str, int], rotation: int) -> tuple[list[Entry], list[Entry], list[Entry]]:
