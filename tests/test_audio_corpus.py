@@ -1,9 +1,9 @@
-"""Corpora of sound alone: manifests and folders in, a prepared corpus without movements out, which says what it is for."""
+"""Corpora of sound alone: manifests and folders in, a prepared corpus without movements out."""
 
 import csv
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,13 @@ from tractprobe.corpora.prepared.shar import export_shar
 from tractprobe.corpora.readers.audio import Audio
 from tractprobe.corpora.readers.folder import Folder
 from tractprobe.corpora.utterance import Utterance
-from tractprobe.probes.opening import open_corpora
+from tractprobe.evaluation import evaluate
+from tractprobe.evidence.bench import Bench
+from tractprobe.jobs import train
+from tractprobe.probes.opening import check, each_held_out, open_corpora
+from tractprobe.probes.problem import Problem
+from tractprobe.runs.configuration import plain
+from tractprobe.runs.settings import Settings
 from tractprobe.system.errors import ConfigError, CorpusError, StorageError
 
 HASHES = (
@@ -34,6 +40,7 @@ HASHES = (
     "d8c22974b6500893d5e459233d3090a6dacff1fdad7e78a491b85df1c35fb704",
 )
 """Content, manifest and fingerprint of a corpus, as commit a0eda3a made them."""
+Configure = Callable[..., Any]
 COLUMNS = ("file", "language", "speaker", "source", "licence", "seconds")
 
 
@@ -236,7 +243,7 @@ def test_further_columns_become_labels_if_asked_for(tmp_path: Path):
     with pytest.raises(CorpusError, match=r"unknown columns style.*corpus.labels=\[...\]"):
         reader.sources()
     assert utterance(Audio("speech", tmp_path, labels=["style"]), "a.wav").labels == {"style": "read"}
-    with pytest.raises(CorpusError, match="lacks mood, which corpus.labels names"):
+    with pytest.raises(CorpusError, match=r"lacks mood, which corpus\.labels names"):
         Audio("speech", tmp_path, labels=["style", "mood"]).sources()
     for labels in (["licence"], ["Style"], ["text"]):
         with pytest.raises(ConfigError, match=r"corpus\.labels"):
@@ -309,19 +316,35 @@ def test_what_needs_movements_refuses_in_one_line(speech: Audio, tmp_path: Path,
 
 
 @pytest.mark.parametrize("settings", [
-    ["corpora=[speech]", "held_out=it"], ["corpora=[speech]", "study=controls"],
-    ["corpora=[speech]", "head=mlp", "held_out=it"], ["corpora=[virtual,speech]", "held_out=all"],
+    ["held_out=it"], ["held_out=it", "head=mlp"], ["held_out=all"], ["analysis=controls"], ["corpora=[toy,speech]"],
 ])  # fmt: skip
 def test_training_and_evidence_refuse(
-    speech: Audio, tmp_path: Path, settings: list[str], capsys: pytest.CaptureFixture[str]
+    configure: Configure, data: Path, speech: Audio, tmp_path: Path, settings: list[str]
 ):
+    paths = both(speech, data, tmp_path)
+    asked = Settings.of(plain(configure("corpora=[speech]", "model=mel", *settings, paths)))
+    for begin in (check, Problem.of, *([Bench] if asked.closed_form else []), each_held_out):
+        with pytest.raises(CorpusError, match="corpus speech has no movements: it is for `tractprobe pretrain`"):
+            begin(asked)
+
+
+def test_evaluation_refuses(configure: Configure, data: Path, speech: Audio, tmp_path: Path):
+    paths = both(speech, data, tmp_path)
+    train(configure("held_out=it", "model.bands=8", paths))
+    (folder,) = (path.parent for path in (tmp_path / "runs").rglob("result.json"))
+    with pytest.raises(CorpusError, match="corpus speech has no movements"):
+        evaluate(configure(f"run={folder}", "corpora=[speech]", paths, name="evaluate"))
+
+
+def both(speech: Audio, data: Path, tmp_path: Path) -> str:
+    """Put the toy corpus and one of sound alone into one folder of data; return the setting that names it."""
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data/toy").symlink_to(data / "toy")
     prepare(speech, tmp_path / "data")
-    paths = [f"paths.data={tmp_path / 'data'}", f"paths.runs={tmp_path / 'runs'}", f"paths.cache={tmp_path / 'cache'}"]
-    status = main(["train", *settings, "model=mel", "tracking=off", *paths])
-    printed = "".join(capsys.readouterr())
-    assert status == 1 and "has no movements: it is for `tractprobe pretrain`" in printed
+    return f"paths.data={tmp_path / 'data'}"
 
 
+@pytest.mark.filterwarnings("ignore:unclosed file", "ignore::pytest.PytestUnraisableExceptionWarning")  # lhotse's tars
 def test_shards_hold_the_sound(speech: Audio, tmp_path: Path):
     corpus = prepare(speech, tmp_path / "data")
     assert export_shar(corpus, tmp_path / "shar", shard_size=3) == 2
@@ -389,7 +412,7 @@ def test_a_manifest_line_that_contradicts_the_corpus_is_refused(speech: Audio, t
     moved = prepare(Folder("lab", tmp_path / "moved"), tmp_path / "data")
     description["channels"] = moved.description["channels"]
     path.write_text(json.dumps(description))
-    with pytest.raises(CorpusError, match="has no movements, which corpus.json contradicts"):
+    with pytest.raises(CorpusError, match=r"has no movements, which corpus\.json contradicts"):
         assert PreparedCorpus(corpus.folder).entries
     description["channels"] = ["td_x"]
     path.write_text(json.dumps(description))
