@@ -14,7 +14,7 @@ from tractprobe.encoders.raised import Raised
 from tractprobe.pretraining.settings import Asked, ScorePolicy
 from tractprobe.probes.opening import open_corpora
 from tractprobe.runs.building import build
-from tractprobe.runs.configuration import plain
+from tractprobe.runs.configuration import conf_dir, plain
 from tractprobe.runs.result import ScoreRow
 from tractprobe.runs.settings import Settings
 from tractprobe.system.errors import ConfigError
@@ -95,7 +95,7 @@ class ArticulationReader:
     """
 
     def __init__(self, policy: ScorePolicy, asked: Asked):
-        self._asked, self._policy = asked, policy
+        self._asked, self._raw = asked, _training(policy.corpora)
         corpora = open_corpora(policy.corpora, asked.paths.data)
         speakers = sorted({entry.speaker.partition("/")[2] for corpus in corpora for entry in corpus.entries})
         languages = sorted({entry.language for corpus in corpora for entry in corpus.entries} - {"zxx"})
@@ -123,14 +123,22 @@ class ArticulationReader:
         return rows
 
     def _settings(self, folder: Path, cache: Path) -> Settings:
-        from hydra import compose
-
-        overrides = [
-            "model=hub", f"model.name={folder.resolve()}", "head=ridge", "features.cache=false", "tracking=off",
-            f"corpora=[{','.join(self._policy.corpora)}]", "analysis=null",
-        ]  # fmt: skip
-        settings = Settings.of(plain(compose("train", overrides=overrides)))
+        model = {**self._raw["model"], "name": str(folder.resolve())}
+        settings = Settings.of({**self._raw, "model": model})
         return replace(settings, paths=replace(self._asked.paths, cache=cache))
+
+
+def _training(corpora: Sequence[str]) -> dict[str, Any]:
+    """Return the settings of training linear heads on an encoder, whose folder is still to be named."""
+    from hydra import compose, initialize_config_dir
+    from hydra.core.global_hydra import GlobalHydra
+
+    overrides = ["model=hub", "model.name=/", "features.cache=false", "tracking=off"]
+    overrides.append(f"corpora=[{','.join(corpora)}]")
+    if GlobalHydra.instance().is_initialized():
+        return plain(compose("train", overrides=overrides))
+    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+        return plain(compose("train", overrides=overrides))
 
 
 def _chosen(by: str, asked: str | None, there: Sequence[str]) -> str:

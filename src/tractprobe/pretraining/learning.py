@@ -63,8 +63,9 @@ class Learning(pl.LightningModule):
         }
         return found.loss
 
-    def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
-        """Count the update."""
+    def optimizer_step(self, *arguments: Any, **more: Any) -> None:
+        """Count the update once it is made: callbacks are called before the module's own hooks."""
+        super().optimizer_step(*arguments, **more)
         self.update += 1
 
     def plain_metrics(self) -> dict[str, float]:
