@@ -5,7 +5,7 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig
 
@@ -15,10 +15,15 @@ from tractprobe.pretraining.settings import Asked, ScorePolicy
 from tractprobe.probes.opening import open_corpora
 from tractprobe.runs.building import build
 from tractprobe.runs.configuration import conf_dir, plain
+from tractprobe.runs.hydra import BUILTIN
 from tractprobe.runs.result import ScoreRow
 from tractprobe.runs.settings import Settings
 from tractprobe.system.errors import ConfigError
 from tractprobe.system.files import clear_temporaries, locked
+
+if TYPE_CHECKING:
+    from tractprobe.data.splits import Split
+    from tractprobe.evidence.bench import Bench
 
 log = logging.getLogger(__name__)
 
@@ -29,7 +34,7 @@ def raise_encoder(config: DictConfig) -> Path:
     """Pretrain as the configuration says, or continue; return the encoder's folder."""
     asked = Asked.of(plain(config))
     build(asked.tracking).check()
-    corpora = open_corpora(asked.corpora, asked.paths.data)
+    corpora = opened_corpora(asked.corpora, asked.paths.data)
     reader = ArticulationReader(asked.pretrain.score, asked) if asked.pretrain.score.every else None
     from tractprobe.pretraining.fit import train
     from tractprobe.pretraining.job import opened
@@ -47,6 +52,19 @@ def raise_encoder(config: DictConfig) -> Path:
         folder = pretraining.export()
     _say_end(pretraining.raised(), folder, total)
     return folder
+
+
+def opened_corpora(names: Any, data: Path) -> list[PreparedCorpus]:
+    """Open prepared corpora by name, with or without movements; built-in ones are prepared first if need be."""
+    if not isinstance(names, list) or not names or not all(map(_is_name, names)) or len(set(names)) < len(names):
+        raise ConfigError(f"corpora={names}: expected a list of prepared corpora below {data}, each once")
+    if built_in := [name for name in names if name in BUILTIN]:
+        open_corpora(built_in, data)
+    return [PreparedCorpus(data / name) for name in names]
+
+
+def _is_name(name: Any) -> bool:
+    return isinstance(name, str) and Path(name).name == name and not name.startswith(".")
 
 
 def _say_end(raised: Raised, folder: Path, total: int) -> None:
@@ -110,17 +128,18 @@ class ArticulationReader:
 
         with tempfile.TemporaryDirectory(prefix="tractprobe-") as cache:
             bench = Bench(self._settings(folder, Path(cache)))
-            rows = list[dict[str, Any]]()
-            for by, value in self.held_out.items():
-                splits = bench.splits(by)
-                full = next(name for name in splits if name == value or name.endswith(f"/{value}"))
-                (fitted,) = bench.fit([splits[full]])
-                scores = fitted.rows()
-                rows += [
-                    {"split": by, "held_out": value, "layer": layer, "r": _mean_r(scores, layer)}
-                    for layer in fitted.problem.labels
-                ]
-        return rows
+            splits = [self._split(bench, by, value) for by, value in self.held_out.items()]
+            fits = bench.fit(splits)
+            scores = [(fitted.rows(), fitted.problem.labels) for fitted in fits]
+        return [
+            {"split": by, "held_out": value, "layer": layer, "r": _mean_r(rows, layer)}
+            for (by, value), (rows, layers) in zip(self.held_out.items(), scores, strict=True)
+            for layer in layers
+        ]
+
+    def _split(self, bench: "Bench", by: str, value: str) -> "Split":
+        splits = bench.splits(by)
+        return next(split for name, split in splits.items() if name == value or name.endswith(f"/{value}"))
 
     def _settings(self, folder: Path, cache: Path) -> Settings:
         model = {**self._raw["model"], "name": str(folder.resolve())}

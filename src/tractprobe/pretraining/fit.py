@@ -16,7 +16,7 @@ from tractprobe.pretraining.checkpoints import Progressed, save_checkpoint
 from tractprobe.pretraining.crops import Batch, Crops
 from tractprobe.pretraining.job import CHECKPOINTS, Pretraining
 from tractprobe.pretraining.learning import Learning
-from tractprobe.runs.ranks import check_environment
+from tractprobe.runs.ranks import check_environment, plugins_of_one_process
 from tractprobe.runs.signals import OwnSignals, interruptible
 from tractprobe.runs.tracking import lightning_loggers
 from tractprobe.signals.audio import RATE_HZ
@@ -25,6 +25,7 @@ _EXPECTED_WARNINGS = (
     ".*isinstance\\(treespec, LeafSpec\\)",  # Lightning 2.6 with torch 2.13
     ".*does not have many workers.*",
     ".*GPU available but not used.*",
+    "The `srun` command is available.*",
 )
 
 
@@ -113,6 +114,7 @@ def _trainer(pretraining: Pretraining, loggers: Any, callbacks: list[pl.Callback
         gradient_clip_val=pretraining.asked.pretrain.clip,
         logger=lightning_loggers(loggers) or False,
         callbacks=callbacks,
+        plugins=plugins_of_one_process(),
         enable_checkpointing=False,
         enable_progress_bar=False,
         enable_model_summary=False,
