@@ -96,7 +96,7 @@ def _loader(crops: Crops, first: int, last: int, workers: int) -> "DataLoader[Ba
     """Return batches ``first`` to ``last - 1``; workers prepare them ahead, and hand them out in order."""
     ahead: dict[str, Any] = {"num_workers": workers, "pin_memory": torch.cuda.is_available()}
     if workers:
-        ahead |= {"prefetch_factor": 4, "multiprocessing_context": "spawn" if torch.cuda.is_available() else "fork"}
+        ahead |= {"prefetch_factor": 4}
     return DataLoader(crops, batch_size=None, sampler=range(first, last), **ahead)
 
 

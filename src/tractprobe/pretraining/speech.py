@@ -66,7 +66,16 @@ class SpeechStore:
         ends = {entry.id: self.starts.get(entry.id, count) + entry.num_samples for entry in corpus.entries}
         if max(ends.values()) > count:
             raise CorpusError(folder / INDEX, f"not of corpus {corpus.name}; remove {folder}, and it is made again")
-        self.samples: Int16[np.ndarray, " sample"] = np.memmap(path, dtype="<i2", mode="r", shape=(count,))
+        self._path, self._count = path, count
+
+    @cached_property
+    def samples(self) -> Int16[np.ndarray, " sample"]:
+        """All samples, mapped into memory."""
+        return np.memmap(self._path, dtype="<i2", mode="r", shape=(self._count,))
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave the samples out: a process that prepares batches maps the file again."""
+        return {name: value for name, value in self.__dict__.items() if name != "samples"}
 
 
 def opened_store(corpus: PreparedCorpus, cache: Path) -> SpeechStore:
