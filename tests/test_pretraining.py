@@ -117,7 +117,7 @@ def test_a_cooldown_that_was_interrupted_continues(places: list[str], monkeypatc
     asked = ["pretrain.updates=3", "pretrain.cooldown=3"]
     whole = raised(places, "name=whole", *asked)
 
-    def stopping(clock: Clock, trainer: Any, pl_module: Any, *_: Any) -> None:
+    def stopping(clock: Clock, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
         trainer.should_stop = pl_module.update == 5
 
     monkeypatch.setattr(Clock, "on_train_batch_end", stopping)

@@ -32,7 +32,7 @@ class Keeping(pl.Callback):
     def __init__(self, save: Callable[[Learning, str], None], every_s: float):
         self._save, self._every_s, self._saved_s = save, every_s, time.monotonic()
 
-    def on_train_batch_end(self, trainer: pl.Trainer, pl_module: Any, *_: Any) -> None:
+    def on_train_batch_end(self, trainer: pl.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
         schedule = pl_module.schedule
         if schedule.cooldown and pl_module.update == schedule.updates:
             self._save(pl_module, STABLE)
@@ -50,7 +50,7 @@ class Clock(pl.Callback):
     def __init__(self, minutes: float | None):
         self._minutes, self._began_s = minutes, time.monotonic()
 
-    def on_train_batch_end(self, trainer: pl.Trainer, pl_module: Any, *_: Any) -> None:
+    def on_train_batch_end(self, trainer: pl.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
         if self._minutes is not None and time.monotonic() - self._began_s >= 60 * self._minutes:
             trainer.should_stop = True
 
@@ -70,7 +70,7 @@ class Curves(pl.Callback):
         shown = {"total": pl_module.schedule.total, "initial": pl_module.update, "unit": " update"}
         self._bar = tqdm(desc="pretraining", leave=False, disable=None, **shown)
 
-    def on_train_batch_end(self, trainer: pl.Trainer, pl_module: Any, *_: Any) -> None:
+    def on_train_batch_end(self, trainer: pl.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
         assert self._bar is not None
         self._bar.update()
         if pl_module.update % self._every:
@@ -133,7 +133,7 @@ class Articulation(pl.Callback):
         if not kept:
             self._add(trainer, pl_module)
 
-    def on_train_batch_end(self, trainer: pl.Trainer, pl_module: Any, *_: Any) -> None:
+    def on_train_batch_end(self, trainer: pl.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
         if pl_module.update % self._every == 0:
             self._add(trainer, pl_module)
 
