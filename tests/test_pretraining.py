@@ -3,8 +3,6 @@
 import json
 import os
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -12,9 +10,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from conftest import REPOSITORY
 from pretrained import SMALL, SMALL_MODEL, composed
 from safetensors.torch import load_file
 from transformers import AutoModel
+from warm import Warm
 
 from tractprobe.commands import parser, run
 from tractprobe.commands.pretrain import check
@@ -162,7 +162,7 @@ def test_the_second_iteration_learns_from_a_layer_of_the_first(places: list[str]
 
 def test_losses_fall(places: list[str], tmp_path: Path):
     raised(
-        places, "pretrain.updates=150", "tracking=csv", "pretrain.learning_rate=0.003", "pretrain.batch=6",
+        places, "pretrain.updates=80", "tracking=csv", "pretrain.learning_rate=0.005", "pretrain.batch=6",
         "pretrain.augmentation.share=0", "model.architecture.hidden_dropout=0", "model.architecture.layerdrop=0",
         "name=learns",
     )  # fmt: skip
@@ -272,35 +272,28 @@ def test_articulation_is_read_from_every_layer_as_a_curve(places: list[str], tmp
     assert len(rows) == 4 * 2 * 3 and all(-1 <= row["r"] <= 1 for row in rows)
 
 
-CHAOS = """
-import sys
-from pretrained import SMALL, composed
-from tractprobe.raising import raise_encoder
-import torch
-torch.set_num_threads(1)
-raise_encoder(composed(*SMALL, *sys.argv[1:]))
-"""
-
-
-def test_killed_at_any_moment_and_started_again_it_is_the_same_to_the_bit(places: list[str], tmp_path: Path):
-    overrides = [*places, "pretrain.updates=12", "pretrain.cooldown=3", "pretrain.checkpoint_s=0.001"]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([*sys.path, str(Path(__file__).parent)])}
-
-    def started(name: str) -> subprocess.Popen[bytes]:
-        command = [sys.executable, "-c", CHAOS, *overrides, f"name={name}"]
-        return subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-
-    whole = started("whole")
-    assert whole.wait() == 0
+def test_killed_at_any_moment_and_started_again_it_is_the_same_to_the_bit(
+    places: list[str], tmp_path: Path, warm: Warm
+):
+    line = [
+        str(REPOSITORY / "train.py"),
+        "task=pretrain",
+        *SMALL,
+        *places,
+        "pretrain.updates=12",
+        "pretrain.cooldown=3",
+    ]
+    line += ["pretrain.checkpoint_s=0.001"]
+    assert warm.start([*line, "name=whole"], tmp_path).wait() == 0
     checkpoints, killed = tmp_path / "runs/killed/checkpoints", 0
     for least in (1, 5, 13):
-        process = started("killed")
+        process = warm.start([*line, "name=killed"], tmp_path)
         while process.poll() is None and _update(checkpoints) < least:
             time.sleep(0.001)
-        process.send_signal(signal.SIGKILL)
+        if process.poll() is None:
+            os.kill(process.pid, signal.SIGKILL)
         killed += process.wait() == -signal.SIGKILL
-    last = started("killed")
-    assert last.wait() == 0 and killed >= 1
+    assert warm.start([*line, "name=killed"], tmp_path).wait() == 0 and killed >= 1
     assert_same(tmp_path / "runs/whole/encoder", tmp_path / "runs/killed/encoder")
     assert not list((tmp_path / "runs/killed").rglob(".*.tmp"))
 

@@ -15,6 +15,7 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 import torch
 from jaxtyping import Float, Integer
+from threadpoolctl import threadpool_limits
 
 from tractprobe.encoders.encoder import Encoder
 from tractprobe.encoders.mel import Mfcc
@@ -29,6 +30,7 @@ from tractprobe.system.errors import ConfigError, CorpusError
 from tractprobe.system.files import array_sha256, digest, read_json, read_npy
 from tractprobe.system.products import INDEX, is_made_from, staged_folder, write_index
 from tractprobe.system.progress import progress
+from tractprobe.system.threads import concurrently
 
 log = logging.getLogger(__name__)
 
@@ -75,7 +77,10 @@ class Cepstra:
         self.identity = {"features": "mfcc", "waves": "standardised", **self._mfcc.identity}
 
     def __call__(self, waves: Sequence[torch.Tensor]) -> list[Float[np.ndarray, "_frame width"]]:
-        return [states[0].numpy() for states in self._mfcc([standardised(wave) for wave in waves])]
+        return concurrently(self._frames, waves)
+
+    def _frames(self, wave: torch.Tensor) -> Float[np.ndarray, "frame width"]:
+        return self._mfcc([standardised(wave)])[0][0].numpy()
 
 
 class TeacherStates:
@@ -143,6 +148,17 @@ def made_targets(
 def _write(
     speech: Speech, policy: TargetPolicy, maker: FrameMaker, seed: int, folder: Path, identity: dict[str, Any]
 ) -> None:
+    with threadpool_limits(1, user_api="blas"):  # products are small: threads would mostly wait for one another
+        labels, centroids = _labelled(speech, policy, maker, seed)
+    np.save(folder / _LABELS, labels)
+    np.save(folder / _CENTROIDS, centroids)
+    write_index(folder, identity, labels_sha256=array_sha256(labels))
+
+
+def _labelled(
+    speech: Speech, policy: TargetPolicy, maker: FrameMaker, seed: int
+) -> tuple[Integer[np.ndarray, " frame"], Float[np.ndarray, "cluster width"]]:
+    """Return the cluster of each frame, and the centroids."""
     sample = _sample(speech, policy, maker, seed)
     scale = _scale(sample, policy)
     centroids = found_clusters(sample / scale, policy.clusters, random_of(seed, "clusters"))
@@ -151,9 +167,7 @@ def _write(
     for number, frames in _made(speech, maker, every, "naming the cluster of each frame"):
         own = speech.utterances[number]
         labels[own.frame : own.frame + own.frames] = nearest(frames / scale, centroids)
-    np.save(folder / _LABELS, labels)
-    np.save(folder / _CENTROIDS, centroids * scale)
-    write_index(folder, identity, labels_sha256=array_sha256(labels))
+    return labels, centroids * scale
 
 
 def _sample(speech: Speech, policy: TargetPolicy, maker: FrameMaker, seed: int) -> Float[np.ndarray, "frame width"]:
