@@ -15,6 +15,7 @@ from conftest import write_utterance
 from lhotse import CutSet
 
 from tractprobe.cli import main
+from tractprobe.corpora.audit.sound import audit_sound, measured
 from tractprobe.corpora.formats.sound_manifest import read_sound_manifest
 from tractprobe.corpora.languages import of_locale
 from tractprobe.corpora.prepared import prepare as prepare_module
@@ -348,7 +349,7 @@ def both(speech: Audio, data: Path, tmp_path: Path) -> str:
 def test_shards_hold_the_sound(speech: Audio, tmp_path: Path):
     corpus = prepare(speech, tmp_path / "data")
     assert export_shar(corpus, tmp_path / "shar", shard_size=3) == 2
-    cuts = {cut.id: cut for cut in CutSet.from_shar(in_dir=tmp_path / "shar")}
+    cuts: Any = {cut.id: cut for cut in list(CutSet.from_shar(in_dir=tmp_path / "shar"))}
     for entry in corpus.entries:
         np.testing.assert_array_equal(cuts[entry.id].load_audio()[0], corpus.audio(entry.id))
         assert cuts[entry.id].supervisions[0].language == entry.language
@@ -395,7 +396,7 @@ def test_movements_that_are_there_are_left_out_if_asked_for(tmp_path: Path):
     with_, without = (Folder("lab", tmp_path / "raw", movements=movements) for movements in (True, False))
     corpora = prepare(with_, tmp_path / "with"), prepare(without, tmp_path / "without")
     assert [corpus.has_movements for corpus in corpora] == [True, False]
-    np.testing.assert_array_equal(*(corpus.audio("lab/u0") for corpus in corpora))
+    np.testing.assert_array_equal(corpora[0].audio("lab/u0"), corpora[1].audio("lab/u0"))
 
 
 def test_a_reader_that_contradicts_itself_is_told(speech: Audio, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -454,3 +455,57 @@ def test_a_journal_of_before_is_read():
     del plain["track"]
     before = plain | {"ema_rate_hz": 100.0, "ema_start_s": 0.0, "ema_shape": [50, 12]}
     assert PreparedUtterance.from_plain(before) == utterance
+
+
+# The audit of sound
+
+
+def heard(root: Path, waves: Sequence[tuple[str, np.ndarray]]) -> list[tuple[str, bool]]:
+    """Audit files of one language, each by a speaker of its own; return what is found in which of them."""
+    root.mkdir()
+    for name, wave in waves:
+        soundfile.write(root / f"{name}.wav", wave, 16000, subtype="FLOAT")
+    reader = listed(root, *((f"{name}.wav", "it", name) for name, _ in waves))
+    audited = audit_sound(utterance(reader, f"{name}.wav") for name, _ in waves)
+    assert audited.passed == (not any(finding.fails and finding.ids for finding in audited.findings))
+    return [(f"{finding.what.split(' (')[0]}: {' '.join(finding.ids)}", finding.fails)
+            for finding in audited.findings if finding.ids]  # fmt: skip
+
+
+def test_the_audit_of_sound_finds_what_was_done_to_it(tmp_path: Path):
+    noise = np.random.default_rng(0).normal(size=32000).astype(np.float32) * 0.1
+    spectrum = np.fft.rfft(noise)
+    spectrum[int(3400 / 8000 * len(spectrum)) :] = 0
+    narrow = np.fft.irfft(spectrum).astype(np.float32)
+    assert heard(tmp_path / "raw", [
+        ("good", noise), ("telephone", narrow), ("clipped", np.clip(2 * noise[::-1], -0.2, 0.2)),
+        ("silent", noise * 1e-5), ("faint", noise[::2] * 0.01), ("shifted", noise[1:] + 0.05),
+    ]) == [
+        ("silence: silent", True), ("faint: faint", False), ("clipped: clipped", False),
+        ("a mean other than 0: shifted", False), ("telephone band: telephone", False),
+    ]  # fmt: skip
+
+
+def test_one_recording_under_two_speakers_fails_the_audit(tmp_path: Path):
+    noise = np.random.default_rng(0).normal(size=16000).astype(np.float32) * 0.1
+    twice = [("same samples under two speakers or languages: anna = eva", True)]
+    assert heard(tmp_path / "raw", [("anna", noise), ("eva", noise), ("other", -noise)]) == [
+        (f"the {what}", fails) for what, fails in twice
+    ]
+
+
+def test_a_level_is_that_of_a_sine_at_full_scale(tmp_path: Path):
+    tone(tmp_path / "it/anna/a.wav", seconds=1.0)  # of amplitude 0.3
+    sound = measured(utterance(Audio("speech", tmp_path), "it/anna/a.wav"))
+    assert sound.level_dbfs == pytest.approx(20 * np.log10(0.3), abs=0.01) == sound.peak_dbfs
+    assert sound.clipped == 0
+
+
+def test_the_audit_command_prints_the_table(speech: Audio, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    corpus = prepare(speech, tmp_path / "data")
+    assert main(["audit", str(corpus.folder)]) == 0
+    printed = capsys.readouterr().out
+    assert "sv              0.0         2           2             53%  from sv-SE" in printed
+    assert "licence: CC0 1.0 0.0 min, MIT 0.0 min" in printed
+    assert main(["audit", str(corpus.folder), "--page", str(tmp_path / "page.html")]) == 1
+    assert "has no movements" in capsys.readouterr().err

@@ -68,7 +68,7 @@ class SoundAudit:
     @property
     def passed(self) -> bool:
         """Whether nothing failed."""
-        return not any(finding.fails for finding in self.findings)
+        return not any(finding.fails and finding.ids for finding in self.findings)
 
     def __str__(self) -> str:
         return "\n".join([*self.amounts.lines(), *_levels(self.sounds), *_told(self.findings)])
