@@ -299,6 +299,15 @@ def test_what_the_folder_says_of_itself_is_kept(speech: Audio, tmp_path: Path):
     assert prepare(speech, tmp_path / "data").simulated is True
 
 
+def test_recordings_that_are_there_several_times_are_counted(tmp_path: Path):
+    for number in range(24):
+        tone(tmp_path / f"raw/it/anna/{number}.wav", hz=300 + 10 * (number // 2))
+    told = describe(prepare(Audio("speech", tmp_path / "raw"), tmp_path / "data")).splitlines()
+    assert told.count("the same recording 2 times: it-anna-0, it-anna-1") == 1
+    assert sum("the same recording" in line for line in told) == 10
+    assert "2 more recordings several times, listed in corpus.json" in told
+
+
 # Without movements
 
 
@@ -505,7 +514,7 @@ def test_the_audit_command_prints_the_table(speech: Audio, tmp_path: Path, capsy
     corpus = prepare(speech, tmp_path / "data")
     assert main(["audit", str(corpus.folder)]) == 0
     printed = capsys.readouterr().out
-    assert "sv              0.0         2           2             53%  from sv-SE" in printed
+    assert "  sv            0.0         2           2             53%  from sv-SE" in printed
     assert "licence: CC0 1.0 0.0 min, MIT 0.0 min" in printed
     assert main(["audit", str(corpus.folder), "--page", str(tmp_path / "page.html")]) == 1
     assert "has no movements" in capsys.readouterr().err
