@@ -25,7 +25,7 @@ from tractprobe.corpora.prepared.prepare import describe, prepare
 from tractprobe.corpora.prepared.shar import export_shar
 from tractprobe.corpora.readers.audio import Audio
 from tractprobe.corpora.readers.folder import Folder
-from tractprobe.corpora.utterance import Utterance
+from tractprobe.corpora.utterance import Utterance, settings_of
 from tractprobe.evaluation import evaluate
 from tractprobe.evidence.bench import Bench
 from tractprobe.jobs import train
@@ -119,6 +119,26 @@ def test_speakers_are_named_with_their_source_only_where_two_share_a_name(speech
         "speech/lab-one_s1", "speech/lab-one_s1", "speech/lab-two_s1", "speech/Asa"
     ]  # fmt: skip
     assert corpus.utterance("speech/it-0").original["speaker"] == "s1"
+
+
+def test_licences_can_be_chosen(speech: Audio, tmp_path: Path):
+    chosen = Audio("speech", speech.root, licences=["CC0 1.0"])
+    assert chosen.sources() == ["manifest.csv", "sv-SE/2.flac", "sv-SE/3.flac"] and problems(chosen) == []
+    assert settings_of(speech).keys() == {
+        "name",
+        "licence",
+        "labels",
+        "audio_channel",
+    }  # as before there was the choice
+    assert settings_of(chosen)["licences"] == ("CC0 1.0",)
+    with pytest.raises(CorpusError, match=r"no file is under MTI \(corpus\.licences\); there are: CC0 1\.0, MIT"):
+        Audio("speech", speech.root, licences=["MIT", "MTI"]).sources()
+    tone(tmp_path / "folders/it/anna/a.wav")
+    assert Audio("speech", tmp_path / "folders", licence="MIT", licences="MIT").sources() == ["it/anna/a.wav"]
+    with pytest.raises(CorpusError, match="there are: none stated"):
+        Audio("speech", tmp_path / "folders", licences=["MIT"]).sources()
+    with pytest.raises(CorpusError, match="no file is under CC0"):
+        Audio("speech", tmp_path / "folders", licence="MIT", licences=["CC0"]).sources()
 
 
 @pytest.mark.parametrize(("tag", "code"), [
