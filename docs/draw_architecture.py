@@ -20,7 +20,7 @@ FLOORS = (
     ("corpora",),
     ("encoders",),
     ("data", "runs"),
-    ("probes",),
+    ("probes", "pretraining"),
     ("evidence", "inversion"),
     ("report",),
     ("doors",),

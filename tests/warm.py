@@ -26,6 +26,7 @@ NEEDED = (
     "tractprobe.probes.fitted", "tractprobe.probes.gradient.fit", "tractprobe.probes.linear.fit",
     "tractprobe.encoders.mel", "tractprobe.encoders.untrained", "tractprobe.runs.trainer", "pytorch_lightning",
     "tractprobe.runs.checkpoint", "matplotlib.backends.backend_agg", "scipy.signal",
+    "tractprobe.commands.pretrain", "tractprobe.pretraining.fit", "tractprobe.raising",
 )  # fmt: skip
 
 

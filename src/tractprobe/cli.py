@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 _OF_HYDRA = {
     "train": "fit heads on the layers of an encoder, and test them: tractprobe train model=mel held_out=it",
     "evaluate": "score a finished run again: tractprobe evaluate run=runs/mel/all/ridge/it/s0",
+    "pretrain": "raise an encoder on prepared speech: tractprobe pretrain corpora=[speech] pretrain.minutes=60",
     "prepare": "raw corpus -> prepared corpus: tractprobe prepare corpus=hprc corpus.root=/data/hprc",
 }
 """Commands whose arguments are Hydra's, and what they do."""

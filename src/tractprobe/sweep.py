@@ -209,7 +209,7 @@ def _job(arguments: Sequence[str], composed: Callable[[], DictConfig], check: Ch
         config = composed()
         settings = plain(config)
         check(config)
-        if "model" not in settings:  # an evaluation or preparation, which is no run
+        if "head" not in settings:  # an evaluation, pretraining or preparation, which is no run
             return Job(tuple(arguments))
         name = RunId.of(settings).name
         return Job(tuple(arguments), Path(settings["paths"]["runs"]), name, names_of_runs(Settings.of(settings)))

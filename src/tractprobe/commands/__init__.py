@@ -1,6 +1,7 @@
-"""The commands whose arguments are Hydra's: train, evaluate and prepare, wherever they are called from.
+"""The commands whose arguments are Hydra's: train, pretrain, evaluate and prepare, wherever they are called from.
 
-``tractprobe train``, ``python -m tractprobe train`` and ``python train.py`` do the same.
+``tractprobe train``, ``python -m tractprobe train`` and ``python train.py`` do the same, and so do
+``tractprobe pretrain`` and ``python train.py task=pretrain``.
 """
 
 import sys
@@ -32,6 +33,9 @@ from tractprobe.system.errors import ConfigError, TractprobeError
 from tractprobe.system.printable import printable
 from tractprobe.system.stopping import stoppable
 
+_PRETRAIN = "task=pretrain"
+"""What makes ``train`` pretrain an encoder."""
+
 register_resolvers()  # here, since processes of launchers only import what they run
 
 
@@ -43,10 +47,13 @@ def run(command: str, arguments: Sequence[str] | None = None) -> None:
     Parameters
     ----------
     command
-        ``train``, ``evaluate`` or ``prepare``.
+        ``train``, ``pretrain``, ``evaluate`` or ``prepare``.
     arguments
         Overrides and options; those of the process if not given.
     """
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    if command == "train" and _PRETRAIN in arguments:
+        command, arguments = "pretrain", [argument for argument in arguments if argument != _PRETRAIN]
     task = import_module(f"{__name__}.{command}")
     version.setbase("1.3")
     parsed = parser(command).parse_intermixed_args(arguments)

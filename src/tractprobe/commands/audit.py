@@ -5,6 +5,7 @@ from pathlib import Path
 
 from tractprobe.corpora.audit import Audit, Measured, audit
 from tractprobe.corpora.audit.limits import Table, own_limits, read_limits
+from tractprobe.corpora.audit.sound import audit_sound
 from tractprobe.corpora.prepared.corpus import PreparedCorpus
 from tractprobe.system.errors import ConfigError, CorpusError
 from tractprobe.system.printable import printable
@@ -15,6 +16,9 @@ REFERENCES = "head references keep their distances"
 
 def audit_corpus(corpus: PreparedCorpus, page: Path | None, limits: Path | None, against: Path | None = None) -> int:
     """Print the audit of a corpus, and write its page; return the exit status: 1 if something failed."""
+    if not corpus.has_movements and not (page or limits or against):
+        return _audit_sound(corpus)
+    corpus.check_movements()
     table, also = _table(limits), _references(corpus)
     for speaker, measured in (_against(corpus, against) if against else {}).items():
         also.setdefault(speaker, []).extend(measured)
@@ -28,10 +32,19 @@ def audit_corpus(corpus: PreparedCorpus, page: Path | None, limits: Path | None,
     return 0 if result.passed else 1
 
 
+def _audit_sound(corpus: PreparedCorpus) -> int:
+    entries = progress(corpus.entries, f"auditing {corpus.name}", unit="utterance")
+    result = audit_sound(corpus.utterance(entry.id) for entry in entries)
+    print(printable(str(result)))
+    return 0 if result.passed else 1
+
+
 def calibrate(corpora: Sequence[PreparedCorpus], limits: Path | None) -> int:
     """Print the limits that corpora known to be good ask for, as a file for ``--limits``; return the exit status."""
     from tractprobe.corpora.audit.calibration import calibrated
 
+    for corpus in corpora:
+        corpus.check_movements()
     if len({corpus.name for corpus in corpora}) < len(corpora):
         raise ConfigError(f"{', '.join(str(corpus.folder) for corpus in corpora)}: give corpora of different names")
     table = _table(limits)

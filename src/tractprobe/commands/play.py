@@ -34,6 +34,7 @@ def play(arguments: argparse.Namespace, corpus: "PreparedCorpus") -> int:
         from tractprobe.inversion.head_header import check_header
 
         check_header(arguments.head)
+    corpus.check_movements()
     entry = entry_of(corpus, arguments.utterance)
     pages = outputs(entry.id, arguments)
     if arguments.utterance is None:

@@ -31,6 +31,10 @@ _KNOWN_SHORT = set(_SHORT.values())
 
 NO_LANGUAGE = "zxx"
 
+_LOCALE = re.compile(r"(?P<language>[A-Za-z]{2,3})(?:[-_][A-Za-z0-9]{1,8})*")
+_SPOKEN = {"zh-hk": "yue", "zh-mo": "yue"}
+"""Locales named after how their speech is written: what is spoken there is Cantonese."""
+
 
 def is_language(code: str) -> bool:
     """Return whether a code is of a language: all are but ``zxx``.
@@ -39,6 +43,22 @@ def is_language(code: str) -> bool:
     (True, False)
     """
     return code != NO_LANGUAGE
+
+
+def of_locale(tag: str) -> str:
+    """Return the language of a locale (BCP 47), such as datasets name their parts after; ValueError if it has none.
+
+    Several locales may be of one language: whoever reads them keeps the locale beside it, as ``zh-TW`` is no ``zh-CN``.
+
+    >>> of_locale("sv-SE"), of_locale("rm-sursilv"), of_locale("zh-TW"), of_locale("zh-HK"), of_locale("hsb")
+    ('sv', 'rm', 'zh', 'yue', 'hsb')
+    """
+    match = _LOCALE.fullmatch(tag)
+    if match is None:
+        raise ValueError(f"language {tag!r:.60}: expected an ISO 639 code such as 'en', or a locale such as 'sv-SE'")
+    code = _SPOKEN.get(tag.lower().replace("_", "-"), match["language"].lower())
+    check_language(code)
+    return code
 
 
 def check_language(code: str) -> None:

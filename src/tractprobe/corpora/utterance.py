@@ -27,7 +27,7 @@ MIN_EMA_RATE_HZ = 40.0
 MIN_F0_RATE_HZ, MAX_F0_RATE_HZ = 50.0, 48000.0
 MIN_F0_HZ, MAX_F0_HZ = 20.0, 2000.0
 MAX_F0_ERROR_S = 0.05
-MAX_LABELS, MAX_LABEL_LETTERS = 16, 64
+MAX_LABELS, MAX_LABEL_LETTERS = 16, 128
 MAX_OVERHANG_S = 0.1
 """Labels may end this much after their audio: aligners round to their frames."""
 MAX_EXCESS_S, MAX_LACK_S, MAX_MISFIT = 1.0, 2.0, 0.5
@@ -85,7 +85,7 @@ class HeadFit:
 
 @dataclass(frozen=True, eq=False)
 class Utterance:
-    """One recording: what was said, by whom, how it sounded and how the articulators moved.
+    """One recording: what was said, by whom, how it sounded and, where that was measured, how the articulators moved.
 
     Attributes
     ----------
@@ -100,7 +100,7 @@ class Utterance:
     audio
         One channel, full scale 1.
     track
-        Articulator positions in the canonical space.
+        Articulator positions in the canonical space; ``None`` if only sound was recorded.
     phones
         Phones in the corpus's own symbols, in order.
     phone_set
@@ -130,7 +130,7 @@ class Utterance:
     text: str
     audio: Float[np.ndarray, " sample"]
     audio_rate_hz: int
-    track: Track
+    track: Track | None
     phones: tuple[Phone, ...] = ()
     phone_set: str = "ipa"
     extra: Mapping[str, Float[np.ndarray, " time"]] = field(default_factory=dict)
@@ -164,6 +164,10 @@ class Utterance:
                 raise ValueError(f"phone {phone.label!r} ends before it starts, or starts before the audio")
 
     def _check_track(self) -> None:
+        if self.track is None:
+            if self.extra or self.head is not None or self.frame != "unknown":
+                raise ValueError("further channels, a frame or head movement without movements that they belong to")
+            return
         if self.track.rate_hz < MIN_EMA_RATE_HZ:
             raise ValueError(f"movements at {self.track.rate_hz} Hz; expected at least {MIN_EMA_RATE_HZ} Hz")
         within = (self.track.times_s >= 0) & (self.track.times_s < self.duration_s)
@@ -191,6 +195,13 @@ class Utterance:
         """Length of the audio."""
         return len(self.audio) / self.audio_rate_hz
 
+    @property
+    def measured(self) -> Track:
+        """The movements, for what cannot do without them; ValueError if only sound was recorded."""
+        if self.track is None:
+            raise ValueError(f"{self.id} has no movements")
+        return self.track
+
     def check_times(self) -> None:
         """Raise ValueError if phones, movements and larynx cannot be those of this audio, by their times.
 
@@ -202,19 +213,24 @@ class Utterance:
             if is_late and to_ipa(self.phone_set, phone.label) != SILENCE:
                 problem = f"phone {phone.label!r:.60} ends at {phone.end_s:.2f} s, {audio}"
                 raise ValueError(f"{problem}: labels of another recording?")
-        excess_s = self.track.end_s - self.duration_s
-        lasting_s = min(self.track.end_s, self.duration_s) - max(self.track.start_s, 0.0)
-        lack_s = self.duration_s - lasting_s
-        if excess_s > max(MAX_EXCESS_S, MAX_MISFIT * self.duration_s):
-            problem = f"movements end at {self.track.end_s:.2f} s, {audio}"
-            raise ValueError(f"{problem}: another recording's, or a wrong rate of {self.track.rate_hz:g} Hz?")
-        if lack_s > max(MAX_LACK_S, MAX_MISFIT * self.duration_s):
-            problem = f"movements last {max(lasting_s, 0.0):.2f} s during the audio, {audio}"
-            raise ValueError(f"{problem}: another recording's, or a wrong rate of {self.track.rate_hz:g} Hz?")
+        if self.track is not None:
+            self._check_span(self.track, audio)
         if self.larynx is not None:
             larynx_s = len(self.larynx) / self.larynx_rate_hz
             if abs(larynx_s - self.duration_s) > MAX_LARYNX_MISFIT_S:
                 raise ValueError(f"the laryngograph's signal lasts {larynx_s:.2f} s, {audio}: another recording's?")
+
+    def _check_span(self, track: Track, audio: str) -> None:
+        """Raise ValueError if movements begin or end too far from where the audio does."""
+        excess_s = track.end_s - self.duration_s
+        lasting_s = min(track.end_s, self.duration_s) - max(track.start_s, 0.0)
+        lack_s = self.duration_s - lasting_s
+        if excess_s > max(MAX_EXCESS_S, MAX_MISFIT * self.duration_s):
+            problem = f"movements end at {track.end_s:.2f} s, {audio}"
+            raise ValueError(f"{problem}: another recording's, or a wrong rate of {track.rate_hz:g} Hz?")
+        if lack_s > max(MAX_LACK_S, MAX_MISFIT * self.duration_s):
+            problem = f"movements last {max(lasting_s, 0.0):.2f} s during the audio, {audio}"
+            raise ValueError(f"{problem}: another recording's, or a wrong rate of {track.rate_hz:g} Hz?")
 
 
 def _is_finite(samples: np.ndarray) -> bool:
@@ -273,6 +289,11 @@ class Reader(ABC):
     kept_labels: ClassVar[tuple[str, ...]] = ()
     name: str
     root: Path
+
+    @property
+    def has_movements(self) -> bool:
+        """Whether every utterance of the corpus has movements; otherwise none has, and sound is all there is."""
+        return True
 
     @abstractmethod
     def sources(self) -> Sequence[str]:

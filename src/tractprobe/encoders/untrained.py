@@ -70,6 +70,18 @@ def random_weights(
     about
         Facts about the model; stored with the results, without effect here.
     """
+    config = described(architecture, label)
+    try:
+        model = drawn(config, seed)
+    except EncoderError:
+        raise
+    except Exception as error:  # whatever settings make the architecture raise
+        raise ConfigError(f"{_ARCHITECTURE}: {one_line(error)}") from error
+    return encoder_of(model, _extractor(config), label, normalise, Execution(dtype, compiled))
+
+
+def described(architecture: Mapping[str, Any], label: str) -> Any:
+    """Return transformers' configuration of an architecture; ConfigError for a setting that its type does not have."""
     from transformers import CONFIG_MAPPING, AutoConfig
 
     model_type = str(architecture.get("model_type"))
@@ -78,13 +90,9 @@ def random_weights(
     check_no_methods(architecture, CONFIG_MAPPING[model_type], _ARCHITECTURE)
     _check_known(architecture, AutoConfig.for_model(model_type))
     try:
-        config = AutoConfig.for_model(**architecture)
-        model = drawn(config, seed)
-    except EncoderError:
-        raise
-    except Exception as error:  # whatever settings make the architecture raise
+        return AutoConfig.for_model(**architecture)
+    except Exception as error:  # transformers checks settings in many ways
         raise ConfigError(f"{_ARCHITECTURE}: {one_line(error)}") from error
-    return encoder_of(model, _extractor(config), label, normalise, Execution(dtype, compiled))
 
 
 def _check_known(architecture: Mapping[str, Any], default: Any) -> None:

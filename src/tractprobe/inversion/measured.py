@@ -83,10 +83,10 @@ def scene_of(corpus: PreparedCorpus, entry: Entry, inverter: "Inverter | None" =
     utterance = corpus.utterance(entry.id)
     palate = corpus.palates.get(utterance.speaker)
     comparison = None if inverter is None else _compared(corpus, entry, inverter, utterance.audio)
-    film = Film.of(utterance.track, palate=palate, predicted=comparison and comparison.track)
+    film = Film.of(utterance.measured, palate=palate, predicted=comparison and comparison.track)
     text = f", “{utterance.text}”" if utterance.text else ""
     about = (
-        f"Movements of {entry.speaker} ({entry.language}) as the corpus has them, at {utterance.track.rate_hz:g} Hz."
+        f"Movements of {entry.speaker} ({entry.language}) as the corpus has them, at {utterance.measured.rate_hz:g} Hz."
     )
     if comparison is not None:
         about = f"{about} {comparison.about}"

@@ -160,7 +160,7 @@ def _check_limits(settings: Settings, utterances: int) -> None:
 
 
 def open_corpora(names: Any, data: Path) -> list[PreparedCorpus]:
-    """Open prepared corpora by name; built-in ones are prepared first if they have not been."""
+    """Open prepared corpora by name, of which all have movements; built-in ones are prepared first if need be."""
     if isinstance(names, str):
         raise ConfigError(f"corpora={names}: give a list, corpora=[{names}]")
     if not isinstance(names, Sequence) or not names or not all(map(_is_name, names)) or len(set(names)) != len(names):
@@ -171,7 +171,10 @@ def open_corpora(names: Any, data: Path) -> list[PreparedCorpus]:
     for name in names:
         if name in BUILTIN:
             _prepare_builtin(name, data)
-    return [PreparedCorpus(data / name) for name in names]
+    corpora = [PreparedCorpus(data / name) for name in names]
+    for corpus in corpora:
+        corpus.check_movements()
+    return corpora
 
 
 def _is_name(name: object) -> bool:

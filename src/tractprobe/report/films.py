@@ -115,7 +115,7 @@ def film_of(bench: Bench, fitted: "Fitted", id_: str) -> tuple[Film, Prediction]
     rate_hz = 1 / float(np.median(np.diff(prediction.times_s)))
     values = prediction.predicted[0][:, columns].astype(float)
     predicted = Track(values, rate_hz, float(prediction.times_s[0]), tuple(names[column] for column in columns))
-    return Film.of(utterance.track, palate=corpus.palates.get(utterance.speaker), predicted=predicted), prediction
+    return Film.of(utterance.measured, palate=corpus.palates.get(utterance.speaker), predicted=predicted), prediction
 
 
 def r_of(prediction: Prediction) -> float | None:

@@ -69,15 +69,11 @@ def cluster_plugins(settings: Settings) -> "list[Any]":
 
     Under Slurm it would write checkpoints of its own at a signal and put the job into the queue again; ours suffice.
     """
-    from lightning_fabric.plugins.environments.lightning import LightningEnvironment
     from lightning_fabric.plugins.environments.slurm import SLURMEnvironment
     from lightning_fabric.plugins.environments.torchelastic import TorchElasticEnvironment
-    from lightning_fabric.utilities.rank_zero import rank_zero_only
 
     if settings.num_ranks == 1:
-        # Lightning takes it from SLURM_PROCID and the like, and loggers of all but rank 0 are silent.
-        setattr(rank_zero_only, "rank", 0)  # noqa: B010  # an attribute of a function
-        return [LightningEnvironment()]
+        return plugins_of_one_process()
     if TorchElasticEnvironment.detect() or not SLURMEnvironment.detect():
         return []
     devices, nodes = (settings.trainer.arguments.get(name, 1) for name in ("devices", "num_nodes"))
@@ -90,6 +86,16 @@ def cluster_plugins(settings: Settings) -> "list[Any]":
             f"give srun --nodes={nodes} --ntasks-per-node={devices}"
         ) from None
     return [cluster]
+
+
+def plugins_of_one_process() -> "list[Any]":
+    """Return what tells Lightning that this process trains alone."""
+    from lightning_fabric.plugins.environments.lightning import LightningEnvironment
+    from lightning_fabric.utilities.rank_zero import rank_zero_only
+
+    # Lightning takes it from SLURM_PROCID and the like, and loggers of all but rank 0 are silent.
+    setattr(rank_zero_only, "rank", 0)  # noqa: B010  # an attribute of a function
+    return [LightningEnvironment()]
 
 
 def _in_sweep() -> bool:

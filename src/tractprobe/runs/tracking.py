@@ -131,7 +131,7 @@ def _other(key: str, node: Mapping[str, Any], folder: Path, settings: Plain) -> 
 
 def _config(settings: Plain) -> Plain:
     """Return settings as flat plain values, with the short names of model and head to group and colour by."""
-    if "model" not in settings:
+    if "head" not in settings:  # of a pretraining, or of a part of a run
         return flat(settings)
     return {**flat(settings), "model_label": model_label(settings), "head_label": head_label(settings)}
 

@@ -89,6 +89,7 @@ PUBLIC: dict[str, Place] = {
     **_ours("smoothing", {"tractprobe.conditioning.Conditioning": "signals.smoothing:Smoothing"}),
     **_ours("reader", {
         "tractprobe.corpora.articulograph.Articulograph": "corpora.readers.articulograph:Articulograph",
+        "tractprobe.corpora.audio.Audio": "corpora.readers.audio:Audio",
         "tractprobe.corpora.ema_mae.EmaMae": "corpora.readers.ema_mae:EmaMae",
         "tractprobe.corpora.emu.Emu": "corpora.readers.emu:Emu",
         "tractprobe.corpora.folder.Folder": "corpora.readers.folder:Folder",

@@ -64,7 +64,7 @@ class Gathered:
 
     def add(self, utterance: Utterance, bilabial: IsKind, silence: IsKind) -> None:
         """Add an utterance to every sum and sample."""
-        track, within = utterance.track, _within(utterance)
+        track, within = utterance.measured, _within(utterance)
         self.languages.add(utterance.language)
         self.frames.add(utterance.frame)
         self.lowest_rate_hz = min(self.lowest_rate_hz, track.rate_hz)
@@ -99,7 +99,7 @@ class Gathered:
 
     def _add_positions(self, utterance: Utterance, within: np.ndarray) -> None:
         names = (*CHANNELS, *utterance.extra)
-        values = np.column_stack([utterance.track.values, *utterance.extra.values()])[within]
+        values = np.column_stack([utterance.measured.values, *utterance.extra.values()])[within]
         values = values[np.isfinite(values).any(axis=1)]
         self.cloud.add(utterance.id, [(names, row.copy()) for row in _thinned(utterance.id, values)])
 
@@ -125,7 +125,7 @@ class Gathered:
         names = [name for name in utterance.extra if name.split("_")[0] in STILL]
         if not names or utterance.frame not in ("occlusal", "head"):
             return
-        track = utterance.track
+        track = utterance.measured
         values = np.column_stack([utterance.extra[name] for name in names])
         smooth = _smoothed(Track(values, track.rate_hz, track.start_s, tuple(names))).values
         for name, column in zip(names, (smooth - _mean(smooth)).T, strict=True):
@@ -157,7 +157,7 @@ class Gathered:
 
     def _add_example(self, utterance: Utterance) -> None:
         """Keep the most informative utterance: labelled, nearest to 3 s, with the fewest samples lost."""
-        track, rate_hz = utterance.track, utterance.audio_rate_hz
+        track, rate_hz = utterance.measured, utterance.audio_rate_hz
         rank = (not utterance.phones, round(abs(utterance.duration_s - 3)), -track.valid.mean().round(1), utterance.id)
         if self.example is None or rank < self.example[0]:
             end = max(int(np.searchsorted(track.times_s, EXAMPLE_S)), 1)
@@ -168,7 +168,7 @@ class Gathered:
 
 
 def _within(utterance: Utterance) -> Bool[np.ndarray, " time"]:
-    times_s = utterance.track.times_s
+    times_s = utterance.measured.times_s
     return (times_s >= 0) & (times_s < utterance.duration_s)
 
 

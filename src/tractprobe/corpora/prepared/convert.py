@@ -17,7 +17,16 @@ import soundfile
 
 from tractprobe.corpora.ipa import UNKNOWN, to_ipa
 from tractprobe.corpora.names import checked_original
-from tractprobe.corpora.prepared.manifest import AUDIO, EMA, EXTRA, LARYNX, SOURCE, PreparedPhone, PreparedUtterance
+from tractprobe.corpora.prepared.manifest import (
+    AUDIO,
+    EMA,
+    EXTRA,
+    LARYNX,
+    SOURCE,
+    PreparedPhone,
+    PreparedTrack,
+    PreparedUtterance,
+)
 from tractprobe.corpora.utterance import HeadFit, Reader, Utterance, checked_labels, naming
 from tractprobe.signals.audio import RATE_HZ, to_pcm16
 from tractprobe.signals.voicing import Origin, source_track
@@ -58,10 +67,18 @@ def convert(reader: Reader, source: str, staging: Path, with_source: bool = Fals
             with _skipping(converted, reader.root / source, f"utterance {number}"):
                 with naming(reader.root / source):
                     utterance.check_times()
+                    _check_movements(utterance, reader)
                 converted.written.append(_files_of(utterance, staging, with_source))
                 if utterance.head is not None:
                     converted.heads.append(utterance.head)
     return converted
+
+
+def _check_movements(utterance: Utterance, reader: Reader) -> None:
+    """Raise ValueError unless an utterance has movements if and only if its corpus has."""
+    if (utterance.track is not None) != reader.has_movements:
+        has, corpus = ("movements", "no") if utterance.track else ("no movements", "all")
+        raise ValueError(f"{utterance.id} has {has}, though {corpus} utterances of the corpus have them")
 
 
 @contextmanager
@@ -80,8 +97,8 @@ def _skipping(converted: Converted, path: Path, place: str | None = None) -> Ite
 
 def _files_of(utterance: Utterance, staging: Path, with_source: bool) -> Written:
     """Write an utterance's files under temporary names."""
-    pcm, track = to_pcm16(utterance.audio, utterance.audio_rate_hz), utterance.track
-    arrays = {EMA: track.values.astype(np.float32)}
+    pcm = to_pcm16(utterance.audio, utterance.audio_rate_hz)
+    arrays = {EMA: utterance.track.values.astype(np.float32)} if utterance.track else {}
     if utterance.extra:
         arrays[EXTRA] = np.stack(list(utterance.extra.values()), axis=1).astype(np.float32)
     origin = None
@@ -126,15 +143,13 @@ def _prepared(
         text=utterance.text,
         frame=utterance.frame,
         phone_set=phone_set,
-        ema_rate_hz=track.rate_hz,
-        ema_start_s=track.start_s,
+        track=track and PreparedTrack(track.rate_hz, track.start_s, (len(track.values), track.values.shape[1])),
         extra=tuple(utterance.extra),
         phones=tuple(
             PreparedPhone(phone.label, to_ipa(phone_set, phone.label) or UNKNOWN, phone.start_s, phone.end_s)
             for phone in utterance.phones
         ),
         num_samples=num_samples,
-        ema_shape=(len(track.values), track.values.shape[1]),
         source_origin=source_origin,
         sha256=sha256,
         labels=checked_labels(utterance.labels),

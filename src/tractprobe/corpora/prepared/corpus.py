@@ -5,7 +5,8 @@
     <data>/<name>/corpus.json       what it is: reader, speakers, hours, palates, what was skipped, content hash
     <data>/<name>/cuts.jsonl        lhotse manifest, paths relative to the folder
     <data>/<name>/audio/<id>.flac   one channel, 16 kHz, 16 bit
-    <data>/<name>/ema/<id>.npy      float32 (time, channel), mm, canonical channels, NaN = missing, unfiltered
+    <data>/<name>/ema/<id>.npy      float32 (time, channel), mm, canonical channels, NaN = missing, unfiltered; not
+                                    there in a corpus of sound alone, whose ``channels`` are an empty list
     <data>/<name>/extra/<id>.npy    the same of further channels, where a corpus has them
     <data>/<name>/larynx/<id>.flac  the laryngograph's signal, like the audio
     <data>/<name>/source/<id>.npy   float32 (time, 3), SOURCE_CHANNELS every 5 ms, if they were asked for
@@ -114,10 +115,25 @@ class PreparedCorpus:
         return self._sound(self._rows[utterance_id], AUDIO)
 
     def track(self, utterance_id: str) -> Track:
-        """Return the movements as measured: unfiltered, at the corpus's own rate; checked like ``audio``."""
+        """Return the movements as measured: unfiltered, at the corpus's own rate; checked like ``audio``.
+
+        CorpusError if the corpus is one of sound alone.
+        """
+        self.check_movements()
         row = self._rows[utterance_id]
+        assert row.utterance.track is not None
         with naming(self.folder / EMA / f"{row.utterance.id}.npy"):
-            return Track(self._array(row, EMA), row.utterance.ema_rate_hz, row.utterance.ema_start_s)
+            return Track(self._array(row, EMA), row.utterance.track.rate_hz, row.utterance.track.start_s)
+
+    @property
+    def has_movements(self) -> bool:
+        """Whether its utterances have movements; otherwise it is a corpus of sound alone, to pretrain encoders on."""
+        return bool(self.description["channels"])
+
+    def check_movements(self) -> None:
+        """Raise CorpusError if the corpus is one of sound alone."""
+        if not self.has_movements:
+            raise CorpusError(self.folder, f"corpus {self.name} has no movements: it is for `tractprobe pretrain`")
 
     def phones(self, utterance_id: str) -> tuple[PreparedPhone, ...]:
         """Return the labelled phones in order, in the corpus's symbols and in IPA; none where it has no labels."""
@@ -130,11 +146,11 @@ class PreparedCorpus:
     def extra_track(self, utterance_id: str) -> Track | None:
         """Return the further channels as measured, at the movements' times; ``None`` if there are none."""
         row = self._rows[utterance_id]
-        if not row.utterance.extra:
+        extra, track = row.utterance.extra, row.utterance.track
+        if not extra or track is None:
             return None
         with naming(self.folder / EXTRA / f"{row.utterance.id}.npy"):
-            utterance = row.utterance
-            return Track(self._array(row, EXTRA), utterance.ema_rate_hz, utterance.ema_start_s, utterance.extra)
+            return Track(self._array(row, EXTRA), track.rate_hz, track.start_s, extra)
 
     def source_track(self, utterance_id: str) -> SourceTrack:
         """Return pitch, voicing and loudness; CorpusError if the corpus was prepared without them."""
@@ -186,7 +202,7 @@ class PreparedCorpus:
             text=prepared.text,
             audio=self.audio(row.entry.id),
             audio_rate_hz=RATE_HZ,
-            track=self.track(row.entry.id),
+            track=self.track(row.entry.id) if self.has_movements else None,
             phones=tuple(Phone(phone.ipa, phone.start_s, phone.end_s) for phone in prepared.phones),
             phone_set="ipa",
             extra=dict(zip(prepared.extra, extra, strict=True)),
@@ -221,7 +237,8 @@ class PreparedCorpus:
     def _absolute(self, fields: dict[str, Any]) -> dict[str, Any]:
         for source in fields["recording"]["sources"]:
             source["source"] = str(self.folder / source["source"])
-        fields["custom"]["ema"]["array"]["storage_path"] = str(self.folder / EMA)
+        if self.has_movements:
+            fields["custom"]["ema"]["array"]["storage_path"] = str(self.folder / EMA)
         return fields
 
     @property
@@ -249,6 +266,10 @@ class PreparedCorpus:
                 fields, hashed = parsed_line(manifest, number, line)
                 hashes.append(hashed)
                 row = row_of(manifest, self.name, number, fields, offset)
+                if (row.utterance.track is not None) != self.has_movements:
+                    has = "no movements" if self.has_movements else "movements"
+                    problem = f"has {has}, which {DESCRIPTION} contradicts; {self._to_repair}"
+                    raise CorpusError(manifest, problem, place=f"line {number}")
                 if row.entry.id in rows:
                     raise CorpusError(manifest, f"names {row.entry.id} twice", place=f"line {number}")
                 rows[row.entry.id] = row
@@ -278,7 +299,7 @@ def _description(folder: Path) -> dict[str, Any]:
         raise CorpusError(path, f"lacks one of {', '.join(texts)}; prepare the corpus again")
     if description["name"] != folder.name:
         raise CorpusError(path, f"is corpus {description['name']}, in a folder of another name")
-    if description.get("channels") != list(CHANNELS) or description.get("unit") != UNIT:
+    if description.get("channels") not in (list(CHANNELS), []) or description.get("unit") != UNIT:
         raise CorpusError(path, "other channels or units than this version's; prepare the corpus again")
     if not isinstance(description.get("simulated", True), bool):
         raise CorpusError(path, "neither true nor false; prepare the corpus again", place="simulated")

@@ -35,7 +35,7 @@ def write_description(reader: Reader, done: Sequence[Placed], staging: Path, fin
             hashes.append(digest(cut))
             manifest.write(json.dumps(cut, ensure_ascii=False) + "\n")
             seconds[entry.language, entry.speaker, utterance.frame].append(entry.duration_s)
-            for kind in (AUDIO, EMA):
+            for kind in (kind for kind in (AUDIO, EMA) if kind in utterance.sha256):
                 recordings[utterance.sha256[kind]].append(utterance.id)
             symbols = [phone.symbol for phone in utterance.phones if phone.ipa == UNKNOWN]
             unknown.update((utterance.phone_set, symbol) for symbol in symbols)
@@ -48,7 +48,7 @@ def write_description(reader: Reader, done: Sequence[Placed], staging: Path, fin
         "content_hash": content_hash(hashes, palates),
         "fingerprint": fingerprint,
         "manifest_sha256": file_sha256(staging / MANIFEST),
-        "channels": list(CHANNELS),
+        "channels": list(CHANNELS) if reader.has_movements else [],
         "unit": UNIT,
         "utterances": len(hashes),
         "hours": sum(map(sum, seconds.values())) / 3600,

@@ -53,6 +53,27 @@ class Entry:
         return self.num_samples / RATE_HZ
 
 
+class PreparedTrack(NamedTuple):
+    """What the manifest says about the movements of an utterance.
+
+    Attributes
+    ----------
+    start_s
+        Time of the first row, from the start of the audio.
+    shape
+        Number of rows and of channels.
+    """
+
+    rate_hz: float
+    start_s: float
+    shape: tuple[int, int]
+
+    @property
+    def is_possible(self) -> bool:
+        """Whether rate and start can be those of movements."""
+        return MIN_EMA_RATE_HZ <= self.rate_hz <= MAX_RATE_HZ and abs(self.start_s) < MAX_DURATION_S
+
+
 class PreparedPhone(NamedTuple):
     """A labelled stretch of speech, in the corpus's own symbol and in IPA."""
 
@@ -72,8 +93,8 @@ class PreparedUtterance:
         Unique within the corpus.
     num_samples
         Length of the audio, at 16 kHz.
-    ema_shape
-        Times and channels of the movements.
+    track
+        What is known of the movements; ``None`` if only sound was recorded.
     extra
         Names of the further channels.
     source_origin
@@ -92,12 +113,10 @@ class PreparedUtterance:
     text: str
     frame: Frame
     phone_set: str
-    ema_rate_hz: float
-    ema_start_s: float
+    track: PreparedTrack | None
     extra: tuple[str, ...]
     phones: tuple[PreparedPhone, ...]
     num_samples: int
-    ema_shape: tuple[int, int]
     source_origin: Origin | None
     sha256: Mapping[str, str]
     labels: Mapping[str, str] = field(default_factory=dict)
@@ -106,9 +125,14 @@ class PreparedUtterance:
     @classmethod
     def from_plain(cls, plain: Mapping[str, Any]) -> "PreparedUtterance":
         """Return an utterance from what ``dataclasses.asdict`` and JSON made of it."""
+        fields = dict(plain)
+        if "ema_shape" in fields:  # in a journal of before there were corpora without movements
+            fields["track"] = [fields.pop(name) for name in ("ema_rate_hz", "ema_start_s", "ema_shape")]
+        if fields["track"] is not None:
+            rate_hz, start_s, shape = fields["track"]
+            fields["track"] = PreparedTrack(rate_hz, start_s, tuple(shape))
         phones = tuple(PreparedPhone(*phone) for phone in plain["phones"])
-        tuples = {name: tuple(plain[name]) for name in ("extra", "ema_shape")}
-        return cls(**{**plain, **tuples, "phones": phones})
+        return cls(**{**fields, "extra": tuple(plain["extra"]), "phones": phones})
 
     @classmethod
     def from_cut(cls, corpus: str, cut: Any) -> "PreparedUtterance":
@@ -116,7 +140,6 @@ class PreparedUtterance:
         _check_names(cut)
         _check_files(corpus, cut)
         (supervision,), custom = cut["supervisions"], cut["custom"]
-        rows, columns = custom["ema"]["array"]["shape"]
         own, _, speaker = str(supervision["speaker"]).partition("/")
         utterance = cls(
             id=cut["id"].partition("/")[2],
@@ -125,12 +148,10 @@ class PreparedUtterance:
             text=str(supervision["text"]),
             frame=custom["frame"],
             phone_set=str(custom["phone_set"]),
-            ema_rate_hz=float(custom["ema_rate_hz"]),
-            ema_start_s=float(custom["ema"]["start"]),
+            track=_track(custom),
             extra=tuple(custom["extra"]),
             phones=_phones(supervision.get("alignment") or {}),
             num_samples=int(cut["recording"]["num_samples"]),
-            ema_shape=(int(rows), int(columns)),
             source_origin=custom["source_origin"],
             sha256={str(kind): str(value) for kind, value in custom["sha256"].items()},
             labels=checked_labels(custom.get("labels", {})),
@@ -144,13 +165,14 @@ class PreparedUtterance:
 
     @property
     def _is_possible(self) -> bool:
-        fits = 0 < self.num_samples <= MAX_SAMPLES and MIN_EMA_RATE_HZ <= self.ema_rate_hz <= MAX_RATE_HZ
-        return fits and abs(self.ema_start_s) < MAX_DURATION_S and self.frame in get_args(Frame)
+        moves = self.track.is_possible if self.track else not self.extra
+        return 0 < self.num_samples <= MAX_SAMPLES and moves and self.frame in get_args(Frame)
 
     @property
     def _kinds(self) -> set[str]:
         """The kinds of files that there must be."""
-        return {AUDIO, EMA, *((EXTRA,) if self.extra else ()), *((SOURCE,) if self.source_origin else ())}
+        there = {EMA: self.track, EXTRA: self.extra, SOURCE: self.source_origin}
+        return {AUDIO, *(kind for kind, present in there.items() if present)}
 
     def to_cut(self, corpus: str) -> dict[str, Any]:
         """Return the utterance's line: a lhotse cut."""
@@ -191,13 +213,18 @@ class PreparedUtterance:
             "ipa": [AlignmentItem(phone.ipa, *span) for phone, span in zip(self.phones, spans, strict=True)],
         }
 
-    def _custom(self) -> dict[str, Any]:
+    def _movements(self) -> dict[str, Any]:
         from lhotse.array import Array, TemporalArray
 
-        array = Array("numpy_files", EMA, f"{self.id}.npy", list(self.ema_shape))
+        if self.track is None:
+            return {}
+        array = Array("numpy_files", EMA, f"{self.id}.npy", list(self.track.shape))
+        ema = TemporalArray(array, 0, frame_shift=1 / self.track.rate_hz, start=self.track.start_s)
+        return {"ema": ema, "ema_rate_hz": self.track.rate_hz}
+
+    def _custom(self) -> dict[str, Any]:
         custom = {
-            "ema": TemporalArray(array, 0, frame_shift=1 / self.ema_rate_hz, start=self.ema_start_s),
-            "ema_rate_hz": self.ema_rate_hz,
+            **self._movements(),
             "extra": list(self.extra),
             "sha256": dict(self.sha256),
             "frame": self.frame,
@@ -249,22 +276,34 @@ def row_of(manifest: Path, corpus: str, number: int, cut: Any, offset: int) -> M
 def _check_names(cut: Any) -> None:
     """Raise ValueError if a cut holds anything that we do not write: lhotse would build it, whatever it is."""
     recording, custom = cut["recording"], cut["custom"]
-    (source,), (supervision,), ema = recording["sources"], cut["supervisions"], custom["ema"]
+    (source,), (supervision,) = recording["sources"], cut["supervisions"]
+    movements = [(custom["ema"], _EMA), (custom["ema"]["array"], _ARRAY)] if "ema" in custom else []
     for part, names in (
-        (cut, _CUT), (recording, _RECORDING), (source, _SOURCE), (supervision, _SUPERVISION),
-        (custom, _CUSTOM), (ema, _EMA), (ema["array"], _ARRAY),
+        (cut, _CUT), (recording, _RECORDING), (source, _SOURCE), (supervision, _SUPERVISION), (custom, _CUSTOM),
+        *movements,
     ):  # fmt: skip
         if unknown := set(part) - names:
             raise ValueError(f"unknown fields {sorted(unknown)}")
 
 
 def _check_files(corpus: str, cut: Any) -> None:
-    (source,), array = cut["recording"]["sources"], cut["custom"]["ema"]["array"]
+    (source,) = cut["recording"]["sources"]
     own, _, stem = cut["id"].partition("/")
-    files = source["source"], array["storage_path"], array["storage_key"]
-    are_own = files == (f"{AUDIO}/{stem}.flac", EMA, f"{stem}.npy") and own == corpus and _ID.fullmatch(stem)
-    if not are_own or (source["type"], array["storage_type"]) != ("file", "numpy_files"):
+    are_own = (source["type"], source["source"]) == ("file", f"{AUDIO}/{stem}.flac")
+    if "ema" in cut["custom"]:
+        array = cut["custom"]["ema"]["array"]
+        named = array["storage_type"], array["storage_path"], array["storage_key"]
+        are_own = are_own and named == ("numpy_files", EMA, f"{stem}.npy")
+    if not are_own or own != corpus or not _ID.fullmatch(stem):
         raise ValueError("names other files than its own")
+
+
+def _track(custom: Mapping[str, Any]) -> PreparedTrack | None:
+    """Return what a line says about movements; ``None`` if it says nothing, LookupError if only a part."""
+    if "ema" not in custom and "ema_rate_hz" not in custom:
+        return None
+    rows, columns = custom["ema"]["array"]["shape"]
+    return PreparedTrack(float(custom["ema_rate_hz"]), float(custom["ema"]["start"]), (int(rows), int(columns)))
 
 
 def _phones(alignment: Any) -> tuple[PreparedPhone, ...]:

@@ -20,6 +20,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from tractprobe.corpora.amounts import Amounts
 from tractprobe.corpora.prepared import texts
 from tractprobe.corpora.prepared.convert import Converted, convert
 from tractprobe.corpora.prepared.corpus import PreparedCorpus
@@ -39,6 +40,7 @@ from tractprobe.system.version import __version__
 
 log = logging.getLogger(__name__)
 
+_TOLD_TWICE = 10
 _FEW = 5  # folds of split=sentence
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 
@@ -153,7 +155,7 @@ def _write(
     reader: Reader, sources: Sequence[str], staging: Path, fingerprint: str, workers: int, source_channels: bool
 ) -> None:
     """Write everything; the description comes last, so that a folder without it never counts as complete."""
-    for folder in (AUDIO, EMA):
+    for folder in (AUDIO, EMA) if reader.has_movements else (AUDIO,):
         (staging / folder).mkdir(exist_ok=True)
     began = time.perf_counter()
     journal = Journal(staging)
@@ -201,9 +203,10 @@ def _first_problem(done: Sequence[Placed]) -> str:
 def _log_speed(reader: Reader, done: Sequence[Placed], elapsed_s: float) -> None:
     utterances = [one for part in done for one in part.utterances]
     audio_h = sum(one.num_samples for one in utterances) / RATE_HZ / 3600
-    ema_h = sum(one.ema_shape[0] / one.ema_rate_hz for one in utterances) / 3600
+    ema_h = sum(one.track.shape[0] / one.track.rate_hz for one in utterances if one.track) / 3600
     minutes = elapsed_s / 60
-    speed = f"{audio_h / minutes:.2f} h of audio, {ema_h / minutes:.2f} h of movements per minute"
+    speed = f"{audio_h / minutes:.2f} h of audio"
+    speed += f", {ema_h / minutes:.2f} h of movements per minute" if reader.has_movements else " per minute"
     log.info("%s: prepared in %.1f s (%s)", reader.name, elapsed_s, speed)
 
 
@@ -215,6 +218,21 @@ def _group(group: Mapping[str, Any]) -> str:
     """Return the line of a speaker, language and frame; corpora prepared before have no number of utterances."""
     count = f"{_counted(group['utterances']):>17} " if "utterances" in group else ""
     return f"  {group['language']}  {group['speaker']:<24} {count}{group['minutes']:6.2f} min  {group['frame']}"
+
+
+def _amounts(entries: Sequence[Entry]) -> list[str]:
+    """Return the table by language of a corpus of sound alone, which may have thousands of speakers."""
+    amounts = Amounts()
+    for entry in entries:
+        amounts.add(entry.speaker.partition("/")[2], entry.language, entry.labels, entry.duration_s)
+    return amounts.lines()
+
+
+def _twice(same: Sequence[Sequence[str]]) -> list[str]:
+    """Return a line for each of the first recordings that are there several times, and how many more there are."""
+    lines = [f"the same recording {len(ids)} times: {', '.join(ids[:5])}" for ids in same[:_TOLD_TWICE]]
+    more = len(same) - len(lines)
+    return [*lines, f"{_counted(more, 'more recording')} several times, listed in {DESCRIPTION}"] if more else lines
 
 
 def _session(session: Mapping[str, Any]) -> str:
@@ -263,14 +281,14 @@ def _described(corpus: PreparedCorpus) -> list[str]:
     count = f"{_counted(description['utterances'])}, {description['hours'] * 60:.1f} min"
     lines = [f"{corpus.folder}: {count}, {_counted(speakers, 'speaker')}"]
     lines += _said(corpus)
-    lines += map(_group, description["minutes"])
-    if description["utterances"] < _FEW:
+    lines += map(_group, description["minutes"]) if corpus.has_movements else _amounts(corpus.entries)
+    if description["utterances"] < _FEW and corpus.has_movements:
         few = f"{_counted(description['utterances'])}: too few to learn from;"
         lines.append(
             f"{few} split=sentence needs {_FEW} different texts (2 with split.folds=2), split=speaker 2 speakers"
         )
-    lines += [f"the same recording {len(ids)} times: {', '.join(ids[:5])}" for ids in description.get("twice", [])]
-    lines += _about_texts(corpus.entries)
+    lines += _twice(description.get("twice", []))
+    lines += _about_texts(corpus.entries) if corpus.has_movements else []
     lines += map(_session, description.get("head_references", []))
     if unknown := description["unknown_phones"]:
         symbols = ", ".join(f"{label} ({phone_set}, {count})" for phone_set, label, count in unknown)

@@ -25,6 +25,9 @@ sample_rate_hz     no         if given, checked against the audio
 duration_s         no         if given, checked against the audio (to 10 ms)
 =================  =========  =====================================================================================
 
+With ``corpus.movements=false`` a folder of sound alone is read: what begins with ``ema_`` is not required, and
+movements that are there are left out.
+
 x grows to the front and y upwards. Any other field is an error, since it may be a misspelt one. Folders may be nested;
 ids are file names and must be unique across them.
 
@@ -56,10 +59,12 @@ from tractprobe.corpora.utterance import (
 from tractprobe.signals.audio import read_audio
 from tractprobe.signals.channels import CHANNELS, UNIT, in_canonical_order
 from tractprobe.signals.track import Track
-from tractprobe.system.errors import CorpusError
+from tractprobe.system.errors import ConfigError, CorpusError
 from tractprobe.system.files import read_json, read_npy, read_text
 
-_REQUIRED = {"speaker": str, "language": str, "text": str, "ema_rate_hz": float, "ema_unit": str, "ema_channels": list}
+_SPOKEN = {"speaker": str, "language": str, "text": str}
+_MOVED = {"ema_rate_hz": float, "ema_unit": str, "ema_channels": list}
+_REQUIRED = _SPOKEN | _MOVED
 _OPTIONAL = {
     "ema_resolution_mm": float,
     "ema_start_s": float,
@@ -71,7 +76,7 @@ _OPTIONAL = {
     "duration_s": float,
 }
 _ABOUT = {"simulated": bool, "generator": str, "description": str}
-_ABOUT_FILE, _PALATE = "folder.toml", ".palate.npy"
+ABOUT_FILE, _PALATE = "folder.toml", ".palate.npy"
 _MAX_ABOUT_BYTES, _MAX_ABOUT_LETTERS, _MAX_PALATE_POINTS = 1 << 16, 1000, 100_000
 _MISSING = np.iinfo(np.int16).min
 _MAX_RESOLUTION_MM = 1.0
@@ -91,30 +96,39 @@ class Folder(Reader):
     ----------
     audio_channel
         Channel of the audio, counted from 0, if it has several.
+    movements
+        Whether there are movements to be read; without, the corpus is one of sound alone.
     """
 
     name: str
     root: Path
     audio_channel: int | None = added(None)
+    movements: bool = added(True)
 
     def __post_init__(self):
         self.root = Path(self.root).expanduser()
         check_audio_channel(self.audio_channel)
+        if not isinstance(self.movements, bool):
+            raise ConfigError(f"corpus.movements={self.movements}: expected true or false")
+
+    @property
+    def has_movements(self) -> bool:
+        return self.movements
 
     def sources(self) -> list[str]:
         return found(self.root, list(self.root.rglob("*.json")), "<id>.json, the description of an utterance")
 
     def about(self) -> Mapping[str, Any]:
-        path = self.root / _ABOUT_FILE
-        return _about(path) if path.exists() else {}
+        path = self.root / ABOUT_FILE
+        return read_about(path) if path.exists() else {}
 
     def palates(self) -> Mapping[str, Float[np.ndarray, "point 2"]]:
         paths = sorted(self.root.glob(f"*{_PALATE}"))
-        return {file_safe(path.name.removesuffix(_PALATE)): _palate(path) for path in paths}
+        return {file_safe(path.name.removesuffix(_PALATE)): _palate(path) for path in paths if self.movements}
 
     def read(self, source: str) -> list[Utterance]:
         path = self.root / source
-        fields = _fields(path)
+        fields = _fields(path, self.movements)
         audio, rate_hz = read_audio(_audio_path(path), self.audio_channel, AUDIO_CHANNEL)
         _check_audio(path, fields, len(audio), rate_hz)
         f0_hz, f0_rate_hz = _f0(path, fields)
@@ -127,7 +141,7 @@ class Folder(Reader):
                     text=fields["text"],
                     audio=audio,
                     audio_rate_hz=rate_hz,
-                    track=_track(path, fields),
+                    track=_track(path, fields) if self.movements else None,
                     phones=_phones(path, fields.get("phones", [])),
                     f0_hz=f0_hz,
                     f0_rate_hz=f0_rate_hz,
@@ -137,12 +151,13 @@ class Folder(Reader):
             ]
 
 
-def _fields(path: Path) -> dict[str, Any]:
+def _fields(path: Path, with_movements: bool) -> dict[str, Any]:
     fields = read_json(path)
     if not isinstance(fields, dict):
         raise CorpusError(path, "not a JSON object")
-    if missing := sorted(set(_REQUIRED) - set(fields)):
-        raise CorpusError(path, f"lacks {', '.join(missing)}")
+    if missing := sorted(set(_REQUIRED if with_movements else _SPOKEN) - set(fields)):
+        advice = "; to read a folder of sound alone: corpus.movements=false" if set(missing) == set(_MOVED) else ""
+        raise CorpusError(path, f"lacks {', '.join(missing)}{advice}")
     if unknown := sorted(set(fields) - set(_REQUIRED) - set(_OPTIONAL)):
         raise CorpusError(path, f"unknown fields {', '.join(unknown)}")
     for name, value in fields.items():
@@ -153,7 +168,7 @@ def _fields(path: Path) -> dict[str, Any]:
             )
     if fields.get("id", path.stem) != path.stem:
         raise CorpusError(path, f"{fields['id']!r} differs from the file's name", place="id")
-    if fields["ema_unit"] != UNIT:
+    if with_movements and fields["ema_unit"] != UNIT:
         standardised = fields["ema_unit"].lower().replace("-", "").replace("_", "") in _STANDARDISED
         advice = _NO_MM if standardised else f"convert to {UNIT!r}"
         raise CorpusError(path, f"{fields['ema_unit']!r:.60}; {advice}", place="ema_unit")
@@ -224,7 +239,7 @@ def _palate(path: Path) -> Float[np.ndarray, "point 2"]:
     return (points[::-1] if len(x) and x[0] > x[-1] else points).astype(np.float64)
 
 
-def _about(path: Path) -> dict[str, Any]:
+def read_about(path: Path) -> dict[str, Any]:
     """Return what a folder says of itself: plain values, in which nothing is looked up."""
     try:
         fields = tomllib.loads(read_text(path, max_bytes=_MAX_ABOUT_BYTES))

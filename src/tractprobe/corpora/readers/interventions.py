@@ -167,7 +167,7 @@ class InterventionSet:
         """
         if not pair.ema_rows:
             return None
-        track = self.bases[pair.base].track
+        track = self.bases[pair.base].measured
         values = np.zeros((len(track.values), len(CHANNELS)))
         rows = self._ema[pair.ema_offset : pair.ema_offset + pair.ema_rows]
         values[pair.ema_start : pair.ema_start + pair.ema_rows] = RESOLUTION_MM * rows
@@ -177,7 +177,7 @@ class InterventionSet:
     def content_hash(self) -> str:
         bases = {
             name: [
-                [each.speaker, each.language, each.text, array_sha256(each.audio), array_sha256(each.track.values)],
+                [each.speaker, each.language, each.text, array_sha256(each.audio), array_sha256(each.measured.values)],
                 [[phone.label, phone.start_s, phone.end_s] for phone in each.phones],
             ]
             for name, each in self.bases.items()
@@ -192,7 +192,7 @@ class InterventionSet:
         if pair.base not in self.bases:
             raise CorpusError(path, f"base {pair.base!r} is no utterance of the folder", place=place)
         base = self.bases[pair.base]
-        rows = len(base.track.values)
+        rows = len(base.measured.values)
         for name, start, count, there in (
             ("audio_start", pair.audio_start, pair.audio_samples, len(base.audio)),
             ("audio_offset", pair.audio_offset, pair.audio_samples, len(self._audio)),
@@ -216,7 +216,7 @@ def _bases(folder: Folder) -> dict[str, Utterance]:
     bases = {}
     for source in sources:
         for base in folder.read(source):
-            if base.audio_rate_hz != RATE_HZ or base.track.rate_hz != EMA_RATE_HZ or base.track.start_s:
+            if base.audio_rate_hz != RATE_HZ or base.measured.rate_hz != EMA_RATE_HZ or base.measured.start_s:
                 expected = f"expected audio at {RATE_HZ} Hz and movements at {EMA_RATE_HZ:g} Hz, from its start"
                 raise CorpusError(root / source, expected)
             if base.id in bases:

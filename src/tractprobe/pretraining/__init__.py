@@ -1,0 +1,1 @@
+"""Encoders of our own: HuBERT-style masked prediction on the speech of prepared corpora."""
