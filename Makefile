@@ -46,7 +46,7 @@ test-corpus: $(CORPUS_VENV)/.installed
 corpus: $(CORPUS_VENV)/.installed
 	$(CORPUS_BIN)/python -m vocaltract corpus $(CORPUS) --plan $(PLAN) $(CORPUS_OPTIONS)
 ifneq ($(findstring --audio-only,$(CORPUS_OPTIONS)),)
-	@echo "Sound alone, for pretraining encoders: tractprobe cannot prepare it, since corpus=folder needs movements."
+	@echo "Sound alone, for pretraining: tractprobe prepare corpus=folder corpus.movements=false corpus.name=virtual_$(PLAN) corpus.root=$(CORPUS)"
 else
 	@echo "Read it with: tractprobe prepare corpus=folder corpus.name=virtual_$(PLAN) corpus.root=$(CORPUS)"
 endif
