@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from tractprobe.evidence.record import Figure, Finding, Record
+from tractprobe.evidence.record import Figure, Finding, Record, tables_of
 from tractprobe.evidence.rules import CLAIMS
 from tractprobe.evidence.tables.table import LayerTable
 from tractprobe.report.blocks import Block, Caveats, Cell, Command, Folded, Grid, Picture, Pictures, Section, Text, grid
@@ -42,6 +42,15 @@ def _joined(group: Group, records: Sequence[Record]) -> list[Record]:
         return []
     identity = records[0].identity | {"model": "together", "layer": "all", "seed": 0, "differences": {}}
     return [replace(records[0], identity=identity, evidence=group.raised.evidence, folder="")]
+
+
+def tables_together(groups: Sequence[Group]) -> dict[str, list[dict[str, Any]]]:
+    """Return what encoders of an experiment say together as W&B takes it, by title."""
+    found: dict[str, list[dict[str, Any]]] = {}
+    for group in groups:
+        for record in _joined(group, group.of(RAISED_IN)):
+            found |= {f"{title}, together": rows for title, rows in tables_of(record).items()}
+    return found
 
 
 def label_of(record: Record) -> str:
