@@ -12,19 +12,26 @@ weights w that sum to 0 over encoders and over pairs (Frisch and Waugh, 1933)::
 
 So every tested language and speaker has one number, T Σ_eh w_eht r_ehts, whose mean over the speakers of each of the T
 languages, then over languages, is β: its interval over speakers is that of any other mean (``runs.estimate``).
-Encoders are few and trained once each, and how much β would change with other trainings is not in that interval. So the
-languages heard are also dealt to the encoders in all other ways, and deals with an effect as large are counted.
+
+Speakers are not all there is to chance. An encoder may read one language better than another because of how its
+training went, which all speakers then agree about. So there is a second standard error, over encoders: means over
+speakers are taken apart into what encoders and tested languages have together, encoders and languages of heads, and all
+three; in each part the weights' sum of squares times the mean square that regressors leave is added to the variance (a
+split-plot analysis of variance), with Satterthwaite's (1946) degrees of freedom. The interval is by the larger of the
+two errors, as the second has the speakers' own noise in it, too. Also, the languages heard are dealt to the encoders in
+all other ways, and deals with an effect as large are counted.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice, permutations
-from math import factorial
+from math import factorial, sqrt
 
 import numpy as np
 from jaxtyping import Float
 
-from tractprobe.runs.estimate import Scores
+from tractprobe.evidence.statistics.inference import effect
+from tractprobe.runs.estimate import Estimate, Scores, interval
 
 Unit = tuple[str, str]
 """A language and a speaker."""
@@ -33,6 +40,50 @@ _NOTHING_LEFT = 1e-9
 _MOST_DEALS = 5040
 FEWEST_DEALS = 3
 """Encoders from which on the deals of languages tell anything."""
+
+
+@dataclass(frozen=True)
+class Effect:
+    """What a regressor adds.
+
+    Attributes
+    ----------
+    scores
+        A number for each tested language and speaker, whose mean is the effect.
+    se, df
+        Standard error over encoders and its degrees of freedom; ``None`` where nothing is left to estimate it from.
+    """
+
+    scores: Scores
+    se: float | None
+    df: float | None
+
+    def estimate(self, level: float = 0.95) -> Estimate:
+        """Return the effect with an interval by the larger of its standard errors; with none if one is not known."""
+        own = effect(self.scores, level)
+        if own.se is None or self.se is None or self.df is None:
+            return replace(own, low=None, high=None, se=None, df=None)
+        if own.se >= self.se:
+            return own
+        low, high = interval(own.mean, self.se, self.df, level)
+        return replace(own, low=low, high=high, se=self.se, df=self.df)
+
+    @property
+    def over_speakers(self) -> bool:
+        """Whether the interval is over speakers, so that more of them would narrow it."""
+        return self.estimate().se == effect(self.scores).se
+
+    def p(self, margin: float | None = None) -> float | None:
+        """Return p of no effect, two-sided, or of one beyond ± margin (the larger of two one-sided tests)."""
+        from scipy.special import stdtr
+
+        own = self.estimate()
+        if own.se is None or own.df is None:
+            return None
+        inside = abs(own.mean) if margin is None else margin - abs(own.mean)
+        if own.se == 0:
+            return float(inside <= 0)
+        return float((2 if margin is None else 1) * stdtr(own.df, -inside / own.se))
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,20 +148,22 @@ class Crossing:
         rows = np.array([[p == h for h in self.heads] for p in self.heard], float)
         return np.broadcast_to(rows[:, :, None], self._shape)
 
-    def effects(self, regressors: Sequence[Regressor]) -> list[Scores | None]:
-        """Return the effect of each regressor beside the others, as a number for each tested language and speaker.
+    def effects(self, regressors: Sequence[Regressor]) -> list[Effect | None]:
+        """Return the effect of each regressor beside the others.
 
         ``None`` for one that the design cannot tell from encoders, languages and the other regressors.
         """
         place = {test: number for number, test in enumerate(self.tested)}
-        found: list[Scores | None] = []
+        at = [place[language] for language, _ in self.units]
+        means = self.means()
+        found: list[Effect | None] = []
         for weights in weights_of(regressors):
             if weights is None:
                 found.append(None)
                 continue
-            own = np.stack([weights[:, :, place[language]] for language, _ in self.units], axis=2)
-            numbers = len(place) * np.einsum("ehu,ehu->u", own, self.r)
-            found.append(dict(zip(self.units, numbers.tolist(), strict=True)))
+            numbers = len(place) * np.einsum("ehu,ehu->u", weights[:, :, at], self.r)
+            se, df = error_over_encoders(means, regressors, weights)
+            found.append(Effect(dict(zip(self.units, numbers.tolist(), strict=True)), se, df))
         return found
 
     def by_chance(self) -> tuple[float, int] | None:
@@ -150,3 +203,33 @@ def _without_means(values: Float[np.ndarray, "encoder pair"]) -> Float[np.ndarra
     """Return values without the means of encoders and of pairs of languages."""
     values = values - values.mean(axis=0, keepdims=True)
     return values - values.mean(axis=1, keepdims=True)
+
+
+def error_over_encoders(
+    means: Regressor, regressors: Sequence[Regressor], weights: Regressor
+) -> tuple[float, float] | tuple[None, None]:
+    """Return the standard error of a weighted sum of means, and its degrees of freedom, by what regressors leave."""
+    parts, size = [], means.shape[0] - 1
+    each = zip(_strata(means), _strata(weights), *(_strata(each) for each in regressors), strict=True)
+    pairs = (means.shape[2] - 1, means.shape[1] - 1, (means.shape[1] - 1) * (means.shape[2] - 1))
+    for (values, own, *explained), count in zip(each, pairs, strict=True):
+        if float(np.sum(own**2)) <= _NOTHING_LEFT * float(np.sum(weights**2)):
+            continue
+        design = np.stack([one.ravel() for one in explained], axis=1)
+        solved, _, rank, _ = np.linalg.lstsq(design, values.ravel(), rcond=1e-9)
+        if (df := size * count - int(rank)) < 1:
+            return None, None
+        left = float(np.sum((values.ravel() - design @ solved) ** 2)) / df
+        parts.append((left * float(np.sum(own**2)), df))
+    variance = sum(part for part, _ in parts)
+    if not variance:
+        return 0.0, float(sum(df for _, df in parts))
+    return sqrt(variance), variance**2 / sum(part**2 / df for part, df in parts)
+
+
+def _strata(values: Regressor) -> tuple[Regressor, Regressor, Regressor]:
+    """Return what encoders have together with tested languages, with languages of heads, and with both."""
+    values = values - values.mean(axis=0, keepdims=True)
+    values = values - values.mean(axis=(1, 2), keepdims=True)
+    test, head = (np.broadcast_to(values.mean(axis=axis, keepdims=True), values.shape) for axis in (1, 2))
+    return test, head, values - test - head

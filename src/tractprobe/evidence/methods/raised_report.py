@@ -1,11 +1,12 @@
 """What a report shows of encoders that differ in the language they heard: who they are, figures, and caveats."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from tractprobe.evidence.methods.raised_together import Together
 from tractprobe.evidence.methods.upbringing import Encoder
 from tractprobe.evidence.record import Band, Column, Evidence, Figure, Finding, Series, Table
+from tractprobe.evidence.statistics.findings import undefined
 from tractprobe.evidence.statistics.inference import differences, effect
 from tractprobe.runs.estimate import Estimate, Scores
 
@@ -21,11 +22,14 @@ class Joined:
     evidence
         Findings, tables and figures of all encoders together.
     own
-        By the encoder's name, what is said of it alone; no entry for those that are no part of the experiment.
+        By the encoder's name, what is said of it alone.
+    refused
+        By the encoder's name, why it is no part of the experiment.
     """
 
     evidence: Evidence
-    own: dict[str, tuple[Finding, ...]]
+    own: Mapping[str, tuple[Finding, ...]]
+    refused: Mapping[str, str]
 
     @classmethod
     def of(cls, together: Together) -> "Joined":
@@ -35,11 +39,13 @@ class Joined:
         figures = tuple(_figures(together)) if there else ()
         own = {each.label: together.own(each) if there else () for each in together.experiment.encoders}
         evidence = Evidence(together.findings(), tables, figures, (), tuple(_caveats(together)))
-        return cls(evidence, own)
+        return cls(evidence, own, together.experiment.refused)
 
     def findings_of(self, label: str) -> tuple[Finding, ...]:
-        """Return what is known of an encoder of the experiment; nothing of others."""
-        return (*self.evidence.findings, *self.own[label]) if label in self.own else ()
+        """Return what is known of an encoder of the experiment; of others, why nothing is."""
+        if reason := self.refused.get(label):
+            return tuple(undefined(each.name, reason, each.unit, each.over) for each in self.evidence.findings)
+        return (*self.evidence.findings, *self.own.get(label, ()))
 
 
 def _encoders(together: Together) -> Table:
@@ -96,8 +102,8 @@ def _advantage(together: Together) -> Iterator[Figure]:
         if crossing is None:
             return
         each = crossing.effects([crossing.match()])[0], crossing.effects(list(crossing.matches().values()))[2]
-        for points, scores in zip(names.values(), each, strict=True):
-            points.append(_point(_number(layer), effect(scores) if scores is not None else None))
+        for points, found in zip(names.values(), each, strict=True):
+            points.append(_point(_number(layer), found.estimate() if found is not None else None))
     margin = together.margin_r
     if any(point[1] is not None for points in names.values() for point in points):
         series = tuple(Series(name, tuple(points)) for name, points in names.items())
@@ -140,13 +146,15 @@ def _curves(together: Together) -> Figure:
 
 def _caveats(together: Together) -> Iterator[str]:
     experiment = together.experiment
-    yield from (f"{each}." for each in experiment.refused)
+    yield from (f"{reason}." for reason in experiment.refused.values())
     if together.left_out:
         yield f"{together.left_out} tested languages and speakers that not all encoders have are left out."
     if together.crossing() is not None:
         yield (
-            "Intervals are over speakers. How much another training of the same encoder would change is not in them; "
-            "native_by_chance says how often languages dealt to these encoders at random do as well."
+            "Each encoder was trained once. Intervals of what a match adds are over speakers, or over encoders and "
+            "languages where those are wider; native_by_chance says how often languages dealt to these encoders at "
+            "random do as well. Intervals of differences between kinds of encoders hold how much encoders of one "
+            "language differ from each other."
         )
         yield "Intervals at layers each hold by themselves, not all together."
     if experiment.unbalanced_seeds:

@@ -5,17 +5,18 @@ Records of ``raised_in`` are compared where they meet, speaker by speaker, on th
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from math import sqrt
+from typing import Any, cast
 
 import numpy as np
 from jaxtyping import Float
 
-from tractprobe.evidence.methods.match_effects import Crossing
-from tractprobe.evidence.methods.upbringing import CHOSEN, DISTANCES, Cell, Encoder, Experiment, Unit
+from tractprobe.evidence.methods.match_effects import Crossing, Effect
+from tractprobe.evidence.methods.upbringing import CHOSEN, DISTANCES, Cell, Encoder, Experiment, Part, Unit
 from tractprobe.evidence.record import Finding, Record
-from tractprobe.evidence.statistics.findings import finding, undefined
-from tractprobe.evidence.statistics.inference import differences, effect, equivalence, speakers_needed, t_p
-from tractprobe.runs.estimate import Scores
+from tractprobe.evidence.statistics.findings import undefined
+from tractprobe.evidence.statistics.inference import differences, effect, speakers_needed
+from tractprobe.runs.estimate import Estimate, Scores
 from tractprobe.system.files import digest
 
 MARGIN_R = 0.03
@@ -26,6 +27,17 @@ _MATCHES = {
     "tested": "the test, but not heads, is of the language that the encoder heard",
     "both": "heads and the test are of the language that the encoder heard",
 }
+_CALLED: Mapping[Part, str] = {
+    "one language": "encoders raised in one language",
+    "several languages": "the encoder raised in several languages",
+    "babble": "the encoder raised on babble",
+    "untrained": "the untrained twin",
+    "acoustics": "acoustics",
+}
+_NAMED: Mapping[Part, str] = {"one language": "languages", "babble": "babble", "several languages": "several"}
+_AGAINST: Mapping[Part, str] = {
+    "untrained": "beyond_untrained", "acoustics": "beyond_acoustics", "one language": "minus_languages"
+}  # fmt: skip
 _EXPECTED = "beyond what this encoder and this language are like otherwise"
 
 
@@ -58,18 +70,18 @@ class Together:
 
         Records of other settings than most encoders have are refused, and so is what cannot be read.
         """
-        encoders, refused, asked = [], [], _most_asked(records)
+        encoders, refused, asked = list[Encoder](), dict[str, str](), _most_asked(records)
         for label, record in records:
             try:
                 if _asked(record) != asked:
                     raise ValueError("its analysis had other settings")
                 encoders.append(Encoder.of(label, record))
             except ValueError as error:
-                refused.append(f"{label} is not compared: {error}")
+                refused[label] = f"{label} is not compared: {error}"
         if not any(each.part in _RAISED for each in encoders):
             return None
         chosen = Experiment.of(encoders)
-        chosen = Experiment(chosen.encoders, (*refused, *chosen.refused))
+        chosen = Experiment(chosen.encoders, refused | chosen.refused)
         heads = sorted(set.intersection(*({cell.head for cell in each.r} for each in chosen.encoders or encoders)))
         units, left_out = _common(chosen.encoders, heads)
         first = next(record for _, record in records if _asked(record) == asked)
@@ -105,24 +117,24 @@ class Together:
         crossing, family = self.crossing(), self.experiment.of_part("one language")
         if encoder not in family or crossing is None:
             return ()
-        scores = crossing.effects(crossing.own_matches())[family.index(encoder)]
+        found = crossing.effects(crossing.own_matches())[family.index(encoder)]
         heard = encoder.heard[0]
         says = f"r in {heard}, which {encoder.label} heard, {_EXPECTED}"
         why = f"{heard} is not tested, or too few languages and encoders are there to tell each encoder's own effect"
-        return (self._difference("native_own", says, scores, why), self._tost("native_own", says, scores, why))
+        return (self._difference("native_own", says, found, why), self._tost("native_own", says, found, why))
 
     def _of_matches(self) -> Iterator[Finding]:
         crossing = self.crossing()
         says = f"r where the test is of the language that an encoder heard, heads of any, {_EXPECTED}"
         why = "it takes two encoders that differ in the one language they heard alone, and two tested languages"
-        scores = crossing.effects([crossing.match()])[0] if crossing else None
+        found = crossing.effects([crossing.match()])[0] if crossing else None
         why = why if crossing is None else "none of the languages that encoders heard is tested"
-        yield self._difference("native", says, scores, why)
-        yield self._tost("native", says, scores, why)
-        if crossing is not None and scores is not None and (chance := crossing.by_chance()) is not None:
+        yield self._difference("native", says, found, why)
+        yield self._tost("native", says, found, why)
+        if crossing is not None and found is not None and (chance := crossing.by_chance()) is not None:
             p, deals = chance
             dealt = f"p: the share of {deals} ways to deal these languages to these encoders with an effect as large"
-            yield Finding("native_by_chance", f"{says}; {dealt}", effect(scores).mean, None, None, "r", OVER,
+            yield Finding("native_by_chance", f"{says}; {dealt}", found.estimate().mean, None, None, "r", OVER,
                           {"encoders": len(crossing.heard)}, p=p)  # fmt: skip
         matches = crossing.matches() if crossing else dict.fromkeys(_MATCHES)
         each = crossing.effects(list(crossing.matches().values())) if crossing else [None] * len(_MATCHES)
@@ -155,56 +167,61 @@ class Together:
 
     def _of_kinds(self) -> Iterator[Finding]:
         """Compare what was heard at all: languages, babble alone, several languages, nothing, and acoustics."""
-        heard = {part: self.experiment.of_part(part) for part in
-                 ("one language", "several languages", "babble", "untrained", "acoustics")}  # fmt: skip
-        names = {"one language": "languages", "babble": "babble", "several languages": "several"}
-        called = {
-            "one language": "encoders raised in one language", "babble": "the encoder raised on babble",
-            "several languages": "the encoder raised in several languages", "untrained": "the untrained twin",
-            "acoustics": "acoustics",
-        }  # fmt: skip
-        scores = {part: self.scores(own) for part, own in heard.items() if own}
-        for part, name in names.items():
-            if part not in scores:
-                yield _none(f"{name}_r", f"there is no record of {called[part]}")
+        there = {part: own for part in _CALLED if (own := self.experiment.of_part(part))}
+        for part, name in _NAMED.items():
+            if part not in there:
+                yield _none(f"{name}_r", f"there is no record of {_CALLED[part]}")
                 continue
-            says = f"r of {called[part]} on speech, over heads of every language"
-            yield finding(f"{name}_r", says, scores[part], "r", OVER, estimate=effect(scores[part], fisher=True))
-            others = {"untrained": "beyond_untrained", "acoustics": "beyond_acoustics"}
-            others |= {} if part == "one language" else {"one language": "minus_languages"}
-            for other, suffix in others.items():
-                says = f"r of {called[part]} minus r of {called[other]}"
-                if other not in scores:
-                    yield _none(f"{name}_{suffix}", f"there is no record of {called[other]}")
+            reached = effect(self.scores(there[part]), fisher=True)
+            yield _finding(f"{name}_r", f"r of {_CALLED[part]} on speech, heads of every language", reached, "r")
+            for other, suffix in _AGAINST.items():
+                if other == part:
                     continue
-                difference = differences(scores[part], scores[other])
-                yield finding(f"{name}_{suffix}", says, difference, "r", OVER, self.margin_r)
+                says = f"r of {_CALLED[part]} minus r of {_CALLED[other]}"
+                if other not in there:
+                    yield _none(f"{name}_{suffix}", f"there is no record of {_CALLED[other]}")
+                    continue
+                found = self._minus(there[part], there[other], trained=other == "one language")
+                yield self._difference(f"{name}_{suffix}", says, found, "")
                 if other == "one language":
-                    yield self._tost(name, says, difference, "")
+                    yield self._tost(name, says, found, "")
+
+    def _minus(self, some: Sequence[Encoder], others: Sequence[Encoder], *, trained: bool) -> Effect:
+        """Return the difference between two kinds of encoders, over speakers and over trainings.
+
+        Another training gives another r, by as much as encoders of one language differ from each other, s, whatever
+        language they heard: the variance of a difference of the means of m and n trainings has s² (1/m + 1/n) more.
+        """
+        scores = differences(self.scores(some), self.scores(others))
+        over, family = effect(scores), self.experiment.of_part("one language")
+        if over.se is None or over.df is None or len(family) < 2:
+            return Effect(scores, over.se, over.df)
+        each = [effect(self.scores([one])).mean for one in family]
+        trainings = 1 / len(some) + (1 / len(others) if trained else 0)
+        parts = (over.se**2, float(np.var(each, ddof=1)) * trainings)
+        if not (variance := sum(parts)):
+            return Effect(scores, over.se, over.df)
+        df = variance**2 / (parts[0] ** 2 / over.df + parts[1] ** 2 / (len(family) - 1))
+        return Effect(scores, sqrt(variance), df)
 
     def _difference(
-        self, name: str, says: str, scores: Scores | None, why: str, unit: str = "r", margin: float | None = MARGIN_R
+        self, name: str, says: str, found: Effect | None, why: str, unit: str = "r", margin: float | None = MARGIN_R
     ) -> Finding:
         """Return an effect with its 95 % interval; p is of the t test that the interval is of."""
-        if scores is None:
+        if found is None:
             return _none(name, why, unit)
-        reached, margin = effect(scores), None if margin is None else self.margin_r
-        needed = speakers_needed(scores, margin, aim="superiority") if margin else None
-        return Finding(name, says, reached.mean, reached.low, reached.high, unit, OVER,
-                       {"speakers": reached.n, "languages": reached.languages}, p=t_p(scores), margin=margin,
-                       needed=needed)  # fmt: skip
+        margin = None if margin is None else self.margin_r
+        needed = speakers_needed(found.scores, margin, aim="superiority") if margin and found.over_speakers else None
+        return _finding(name, says, found.estimate(), unit, found.p(), margin, needed)
 
-    def _tost(self, name: str, says: str, scores: Scores | None, why: str) -> Finding:
+    def _tost(self, name: str, says: str, found: Effect | None, why: str) -> Finding:
         """Return an effect with the 90 % interval of two one-sided tests, whose larger p is given."""
         name = f"{name}_equivalence"
-        if scores is None:
+        if found is None:
             return _none(name, why)
-        tested = equivalence(scores, self.margin_r)
-        reached = tested.estimate90
         says = f"{says}, against ± {self.margin_r:g} by two one-sided tests"
-        return Finding(name, says, reached.mean, reached.low, reached.high, "r", OVER,
-                       {"speakers": reached.n, "languages": reached.languages}, reached.level, tested.p, self.margin_r,
-                       speakers_needed(scores, self.margin_r))  # fmt: skip
+        needed = speakers_needed(found.scores, self.margin_r) if found.over_speakers else None
+        return _finding(name, says, found.estimate(0.90), "r", found.p(self.margin_r), self.margin_r, needed)
 
     def layers(self) -> tuple[str, ...]:
         """Return the layers that all encoders of one language have."""
@@ -239,7 +256,7 @@ def _asked(record: Record) -> str:
 
 def _margin(record: Record) -> float:
     asked = record.identity.get("analysis")
-    margin: Any = asked.get("margin_r") if isinstance(asked, dict) else None
+    margin = cast(Any, asked.get("margin_r") if isinstance(asked, dict) else None)
     return float(margin) if type(margin) in (int, float) and 0 < margin < 2 else MARGIN_R
 
 
@@ -249,8 +266,18 @@ def _distances(record: Record) -> dict[tuple[str, str], float]:
         for row in table.rows if table.name == DISTANCES else ():
             one, other, value = (row.get(name) for name in ("one", "other", "distance"))
             if isinstance(one, str) and isinstance(other, str) and type(value) in (int, float):
-                found[one, other] = found[other, one] = float(value)
+                found[one, other] = found[other, one] = float(cast(Any, value))
     return found
+
+
+def _finding(
+    name: str, says: str, reached: Estimate, unit: str, p: float | None = None, margin: float | None = None,
+    needed: int | None = None,
+) -> Finding:  # fmt: skip
+    count = {"speakers": reached.n, "languages": reached.languages}
+    return Finding(
+        name, says, reached.mean, reached.low, reached.high, unit, OVER, count, reached.level, p, margin, needed
+    )
 
 
 def _none(name: str, why: str, unit: str = "r") -> Finding:

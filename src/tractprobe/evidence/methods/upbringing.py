@@ -92,7 +92,7 @@ class Encoder:
         r: dict[Cell, float] = {}
         channels: dict[Unit, int] = {}
         for row in tables[CELLS].rows:
-            cell, value, count = _cell(row), row.get("r"), row.get("channels")
+            cell, value, count = _cell(row), cast(Any, row.get("r")), row.get("channels")
             if type(value) not in (int, float) or not -1 <= value <= 1 or type(count) is not int or cell in r:
                 raise ValueError(f"its score of {cell.unit[1]} in {cell.unit[0]} is none, or there twice")
             r[cell], channels[cell.unit] = float(value), count
@@ -138,11 +138,11 @@ class Experiment:
     encoders
         Those of the experiment, with what they are read against.
     refused
-        Who is not in it, and why, a sentence each.
+        Who is not in it, and why, in a sentence.
     """
 
     encoders: tuple[Encoder, ...]
-    refused: tuple[str, ...]
+    refused: Mapping[str, str]
 
     @classmethod
     def of(cls, encoders: Sequence[Encoder]) -> "Experiment":
@@ -152,13 +152,15 @@ class Experiment:
         for each in encoders:
             if each.part in ("several languages", "babble", "untrained"):
                 reason = _unlike(each, family)
-                refused += [f"{each.label} is not compared: {reason}"] if reason else []
-                kept += [] if reason else [each]
+                if reason:
+                    refused[each.label] = f"{each.label} is not compared: {reason}"
+                else:
+                    kept.append(each)
             elif each.part == "acoustics":
                 kept.append(each)
             elif each.part == "other":
-                refused.append(f"{each.label} is no part of the experiment: what it heard is not known")
-        return cls(tuple(kept), tuple(refused))
+                refused[each.label] = f"{each.label} is no part of the experiment: what it heard is not known"
+        return cls(tuple(kept), refused)
 
     def of_part(self, part: Part) -> list[Encoder]:
         """Return the encoders of one kind."""
@@ -187,30 +189,25 @@ class Experiment:
         return len({tuple(sorted(own)) for own in seeds.values()}) > 1
 
 
-def _family(encoders: Sequence[Encoder]) -> tuple[list[Encoder], list[str]]:
+def _family(encoders: Sequence[Encoder]) -> tuple[list[Encoder], dict[str, str]]:
     """Return the encoders of one language that agree, and why others are left out."""
     families: dict[tuple[Any, ...], list[Encoder]] = {}
     for each in encoders:
         families.setdefault(tuple(getattr(each.raised, name) for name in _SAME), []).append(each)
     if not families:
-        return [], []
+        return [], {}
     largest = max(families, key=lambda key: (len({each.heard for each in families[key]}), len(families[key])))
-    refused = []
+    unlike: dict[str, str] = {}
     for key, own in families.items():
-        if key != largest:
-            unlike = _listed(
-                f"{name} {mine} ({theirs})"
-                for name, mine, theirs in zip(_SAME, key, largest, strict=True) if mine != theirs
-            )  # fmt: skip
-            refused += [
-                f"{each.label} is not compared, as it differs in more than its language: {unlike}" for each in own
-            ]
-    family = families[largest]
-    odd = {each.label: reason for each in family if (reason := _other_hours(each, family))}
-    refused += [
-        f"{label} is not compared, as it differs in more than its language: {why}" for label, why in odd.items()
-    ]
-    return [each for each in family if each.label not in odd], refused
+        named = zip(_SAME, key, largest, strict=True)
+        said = _listed(f"{name} {mine} ({theirs})" for name, mine, theirs in named if mine != theirs)
+        unlike |= {each.label: said or _other_hours(each, own) for each in own}
+    refused = {
+        label: f"{label} is not compared, as it differs in more than its language: {said}"
+        for label, said in unlike.items()
+        if said
+    }
+    return [each for each in families[largest] if each.label not in refused], refused
 
 
 def _other_hours(encoder: Encoder, family: Sequence[Encoder]) -> str:
