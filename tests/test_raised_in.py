@@ -506,9 +506,9 @@ def test_an_advantage_that_is_planted_in_states_is_found_from_end_to_end(room: R
     assert found_["babble_beyond_untrained"].value > 0.2
     assert found_["babble_beyond_acoustics"].value < 0.0  # it is the same spectrum, blurred
     rows = claim_rows([group])
-    assert {
-        row["verdict"] for row in rows if row["claim"] == "no_native_advantage" and row["encoder"].endswith("babble")
-    } == {"contradicted"}
+    assert {row["verdict"] for row in rows if row["claim"] == "no_native_advantage" and "babble" in row["encoder"]} == {
+        "contradicted"
+    }
 
 
 def test_what_an_encoder_heard_is_read_from_its_folder_and_drawn_weights_have_heard_nothing(tmp_path: Path):

@@ -100,7 +100,7 @@ def _is_trained(about: Mapping[str, Any]) -> str:
 
 
 def _is_raised(about: Mapping[str, Any]) -> str:
-    return "" if about.get("raised_on") else "the encoder was not raised here on a language that was chosen"
+    return "" if about.get("raised_on") else "it was not trained here on languages that were chosen"
 
 
 def _without_labels(about: Mapping[str, Any]) -> str:
