@@ -22,12 +22,8 @@ def analysis_section(group: Group, name: str, prefix: str) -> Section:
     blocks: list[Block] = [Text(part.question)] if part.question else []
     joined = _joined(group, records) if name == RAISED_IN else []
     if joined:
-        blocks += [
-            *_pictures(joined),
-            *_tables(joined, folded=False),
-            *_findings(joined),
-            Caveats((*_caveats(joined),)),
-        ]
+        blocks += [*_side_by_side(joined), *_tables(joined, folded=False), *_findings(joined)]
+        blocks.append(Caveats(tuple(_caveats(joined))))
     blocks += [*_pictures(records), *_findings(records), *_comparisons(records)]
     blocks += [*_folded("Effects in parts", _parts(records)), *_folded("Tables", _tables(records))]
     controls = [f"Controls: {part.controls}"] if part.controls else []
@@ -104,6 +100,13 @@ def _pictures(records: Sequence[Record]) -> list[Block]:
         y = range_of([figure for _, figure in own])
         blocks.append(Pictures(tuple(Picture(label_of(record), figure, y, data_of(figure)) for record, figure in own)))
     return blocks + notes
+
+
+def _side_by_side(records: Sequence[Record]) -> list[Block]:
+    """Return all figures of some records side by side, each on its own scale."""
+    blocks = _pictures(records)
+    pictures = tuple(picture for block in blocks if isinstance(block, Pictures) for picture in block.each)
+    return [Pictures(pictures)] * bool(pictures) + [block for block in blocks if not isinstance(block, Pictures)]
 
 
 def data_of(figure: Figure) -> Grid:

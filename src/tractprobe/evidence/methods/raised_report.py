@@ -58,7 +58,7 @@ def _encoders(together: Together) -> Table:
             "hours_of_data": raised.hours_of_data if raised else None,
             "hours_heard": raised.hours_heard if raised else None, "updates": raised.updates if raised else None,
             "iteration": raised.iteration if raised else None, "parameters": raised.parameters if raised else None,
-            "seed": raised.seed if raised else None, "differs": together.experiment.else_different(each) or "nothing",
+            "seed": raised.seed if raised else None, "differs": together.experiment.else_different(each),
         })  # fmt: skip
     columns = (
         Column("encoder"), Column("part", "", "part in the experiment"), Column("heard"),
@@ -113,7 +113,7 @@ def _advantage(together: Together) -> Iterator[Figure]:
 
 
 def _by_language(together: Together) -> Iterator[Figure]:
-    """Yield r of each encoder in each language, minus the mean of the encoders that heard one language each."""
+    """Yield r of each encoder in each language, minus the mean of encoders of one language, and minus its own mean."""
     family = together.experiment.of_part("one language")
     if len(family) < 2:
         return
@@ -122,9 +122,11 @@ def _by_language(together: Together) -> Iterator[Figure]:
         if each.part in ("one language", "several languages", "babble"):
             own = differences(together.scores([each]), mean)
             languages = sorted({language for language, _ in own})
+            level = effect(own).mean
+            own = {unit: value - level for unit, value in own.items()}
             points = [_point(language, effect(_in(language, own))) for language in languages]
             series.append(Series(_short(each), tuple(points)))
-    title = "r minus the mean of encoders raised in one language, by what the encoder heard (rows)"
+    title = "r beyond what encoder and language are like otherwise, by what the encoder heard (rows)"
     yield Figure("by_language", title, "tested on", "difference in r", tuple(series), "matrix")
 
 

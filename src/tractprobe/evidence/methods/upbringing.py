@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
-from typing import Any, Literal, NamedTuple, cast
+from typing import Any, Literal, NamedTuple, cast, get_args
 
 from tractprobe.corpora.languages import is_language
 from tractprobe.encoders.raised import Raised
@@ -160,7 +160,7 @@ class Experiment:
                 kept.append(each)
             elif each.part == "other":
                 refused[each.label] = f"{each.label} is no part of the experiment: what it heard is not known"
-        return cls(tuple(kept), refused)
+        return cls(tuple(sorted(kept, key=lambda each: get_args(Part).index(each.part))), refused)
 
     def of_part(self, part: Part) -> list[Encoder]:
         """Return the encoders of one kind."""
@@ -169,15 +169,17 @@ class Experiment:
     def else_different(self, encoder: Encoder) -> str:
         """Say what an encoder differs in from the first of the family besides languages and tolerated hours."""
         first = next(iter(self.of_part("one language")), None)
-        if encoder.raised is None or first is None or first.raised is None or first is encoder:
-            return ""
+        if encoder.raised is None:
+            return "everything"
+        if first is None or first.raised is None:
+            return "not known: there is no encoder of one language"
         names = (*_SAID, *(_SAME[:3] if encoder.part != "untrained" else ()))
         found = []
         for name in names:
             own, other = (getattr(each.raised, name) for each in (encoder, first))
             if own != other:
                 found.append(name if isinstance(own, Mapping) else f"{name} {own} ({other})")
-        return ", ".join(found)
+        return ", ".join(found) or "nothing"
 
     @property
     def unbalanced_seeds(self) -> bool:
