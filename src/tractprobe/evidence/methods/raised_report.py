@@ -70,21 +70,18 @@ def _encoders(together: Together) -> Table:
 
 
 def _scores(together: Together) -> Table:
-    """Return r of each encoder by heads of each language in each language."""
-    rows = []
+    """Return r of each encoder by heads of each language in each language, which are the columns."""
+    languages, rows = sorted({language for language, _ in together.units}), []
     for each in together.experiment.encoders:
         r = together.r(each)
         for place, head in enumerate(together.heads):
-            for tested in sorted({language for language, _ in together.units}):
-                values = {unit: float(r[place, at]) for at, unit in enumerate(together.units) if unit[0] == tested}
-                reached = effect(values, fisher=True)
-                rows.append({"encoder": each.label, "heard": " ".join(each.heard), "head": head, "test": tested,
-                             "r": reached.mean, "low": reached.low, "high": reached.high})  # fmt: skip
-    columns = (
-        Column("encoder"), Column("heard", "", "encoder heard"), Column("head", "", "heads heard"),
-        Column("test", "", "tested on"), Column("r", "r"), Column("low", "r"), Column("high", "r"),
-    )  # fmt: skip
-    return Table("factorial", "r by the languages of encoder, heads and test", columns, tuple(rows))
+            own = dict(zip(together.units, r[place].tolist(), strict=True))
+            means = {language: effect(_in(language, own)).mean for language in languages}
+            rows.append({"encoder": each.label, "heard": " ".join(each.heard), "head": head} | means)
+    columns = (Column("encoder"), Column("heard", "", "encoder heard"), Column("head", "", "heads heard"))
+    tested = tuple(Column(language, "r", f"in {language}") for language in languages)
+    title = "r by the languages of encoder, heads and test"
+    return Table("factorial", title, (*columns, *tested), tuple(rows))
 
 
 def _figures(together: Together) -> Iterator[Figure]:

@@ -23,9 +23,9 @@ MARGIN_R = 0.03
 OVER = "mean over channels, heads of each language, speakers, then languages"
 _RAISED = ("one language", "several languages", "babble", "untrained")
 _MATCHES = {
-    "learned": "heads, but not the test, are of the language that the encoder heard",
-    "tested": "the test, but not heads, is of the language that the encoder heard",
-    "both": "heads and the test are of the language that the encoder heard",
+    "learned": "r of heads of the language that the encoder heard, in another",
+    "tested": "r in the language that the encoder heard, of heads of another",
+    "both": "r in the language that the encoder heard, of heads of that language",
 }
 _CALLED: Mapping[Part, str] = {
     "one language": "encoders raised in one language",
@@ -38,7 +38,7 @@ _NAMED: Mapping[Part, str] = {"one language": "languages", "babble": "babble", "
 _AGAINST: Mapping[Part, str] = {
     "untrained": "beyond_untrained", "acoustics": "beyond_acoustics", "one language": "minus_languages"
 }  # fmt: skip
-_EXPECTED = "beyond what this encoder and this language are like otherwise"
+_EXPECTED = "beyond what this encoder, heads and tested language reach otherwise"
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,7 +125,7 @@ class Together:
 
     def _of_matches(self) -> Iterator[Finding]:
         crossing = self.crossing()
-        says = f"r where the test is of the language that an encoder heard, heads of any, {_EXPECTED}"
+        says = f"r in the language that the encoder heard, of heads of any, {_EXPECTED}"
         why = "it takes two encoders that differ in the one language they heard alone, and two tested languages"
         found = crossing.effects([crossing.match()])[0] if crossing else None
         why = why if crossing is None else "none of the languages that encoders heard is tested"
@@ -141,7 +141,7 @@ class Together:
         if crossing is not None:
             why = "fewer than three tested languages and encoders do not tell it from the other matches"
         for name, own in zip(matches, each, strict=True):
-            says = f"r where {_MATCHES[name]}, beside neither, {_EXPECTED}"
+            says = f"{_MATCHES[name]}, {_EXPECTED}"
             yield self._difference(f"native_{name}", says, own, why)
             yield self._tost(f"native_{name}", says, own, why)
 
