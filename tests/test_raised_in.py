@@ -348,6 +348,7 @@ def test_encoders_that_differ_in_more_than_their_language_are_refused_by_name():
         assert sentence == f"only_c is not compared, as it differs in more than its language: {said}"
         (sentence,) = refused(babble=of("babble", raised("zxx", **changes), r))
         assert sentence == f"babble is not compared: {said}"
+    assert refused(all=of("all", raised({"a": 4.0, "b": 4.0}), r)) == ()
     (sentence,) = refused(only_c=of("only_c", raised({"c": 3.0}), r))
     assert "hours_of_data 3 (2)" in sentence
     (sentence,) = refused(twin=of("twin", raised("a", updates=0, hours_heard=0.0, parameters=7), r))
@@ -361,11 +362,13 @@ def test_encoders_that_differ_in_more_than_their_language_are_refused_by_name():
 
 def test_what_differs_without_being_refused_is_said():
     r = np.full((6, len(UNITS)), 0.5)
+    several = of("all", raised({"a": 4.0, "b": 4.0}), r)
     other = raised("c", corpora={"speech": "cd" * 32}, targets={"clusters": 50}, hours_heard=41.0, seed=1)
-    own = Joined.of(together({**world_of(0.0), "only_c": of("only_c", other, r)}))
+    own = Joined.of(together({**world_of(0.0), "only_c": of("only_c", other, r), "all": several}))
     (table,) = [table for table in own.evidence.tables if table.name == "encoders"]
     said = {row["encoder"]: row["differs"] for row in table.rows}
     assert said["only_c"] == "corpora, targets, seed 1 (0)" and said["only_b"] == "nothing"
+    assert said["all"] == "hours_of_data 8 (2)" and said["mel"] == "everything"
     assert any("different seeds" in caveat for caveat in own.evidence.caveats)
 
 

@@ -81,7 +81,7 @@ class Together:
         if not any(each.part in _RAISED for each in encoders):
             return None
         chosen = Experiment.of(encoders)
-        chosen = Experiment(chosen.encoders, refused | chosen.refused)
+        chosen = Experiment(chosen.encoders, {**refused, **chosen.refused})
         heads = sorted(set.intersection(*({cell.head for cell in each.r} for each in chosen.encoders or encoders)))
         units, left_out = _common(chosen.encoders, heads)
         first = next(record for _, record in records if _asked(record) == asked)
@@ -173,7 +173,7 @@ class Together:
                 yield _none(f"{name}_r", f"there is no record of {_CALLED[part]}")
                 continue
             reached = effect(self.scores(there[part]), fisher=True)
-            yield _finding(f"{name}_r", f"r of {_CALLED[part]} on speech, heads of every language", reached, "r")
+            yield self._found(f"{name}_r", f"r of {_CALLED[part]} on speech, heads of every language", reached, "r")
             for other, suffix in _AGAINST.items():
                 if other == part:
                     continue
@@ -212,7 +212,7 @@ class Together:
             return _none(name, why, unit)
         margin = None if margin is None else self.margin_r
         needed = speakers_needed(found.scores, margin, aim="superiority") if margin and found.over_speakers else None
-        return _finding(name, says, found.estimate(), unit, found.p(), margin, needed)
+        return self._found(name, says, found.estimate(), unit, found.p(), margin, needed)
 
     def _tost(self, name: str, says: str, found: Effect | None, why: str) -> Finding:
         """Return an effect with the 90 % interval of two one-sided tests, whose larger p is given."""
@@ -221,7 +221,16 @@ class Together:
             return _none(name, why)
         says = f"{says}, against ± {self.margin_r:g} by two one-sided tests"
         needed = speakers_needed(found.scores, self.margin_r) if found.over_speakers else None
-        return _finding(name, says, found.estimate(0.90), "r", found.p(self.margin_r), self.margin_r, needed)
+        return self._found(name, says, found.estimate(0.90), "r", found.p(self.margin_r), self.margin_r, needed)
+
+    def _found(
+        self, name: str, says: str, reached: Estimate, unit: str, p: float | None = None, margin: float | None = None,
+        needed: int | None = None,
+    ) -> Finding:  # fmt: skip
+        encoders = len(self.experiment.of_part("one language"))
+        count = {"speakers": reached.n, "languages": reached.languages, "encoders": encoders}
+        ends = (reached.mean, reached.low, reached.high)
+        return Finding(name, says, *ends, unit, OVER, count, reached.level, p, margin, needed)
 
     def layers(self) -> tuple[str, ...]:
         """Return the layers that all encoders of one language have."""
@@ -268,16 +277,6 @@ def _distances(record: Record) -> dict[tuple[str, str], float]:
             if isinstance(one, str) and isinstance(other, str) and type(value) in (int, float):
                 found[one, other] = found[other, one] = float(cast(Any, value))
     return found
-
-
-def _finding(
-    name: str, says: str, reached: Estimate, unit: str, p: float | None = None, margin: float | None = None,
-    needed: int | None = None,
-) -> Finding:  # fmt: skip
-    count = {"speakers": reached.n, "languages": reached.languages}
-    return Finding(
-        name, says, reached.mean, reached.low, reached.high, unit, OVER, count, reached.level, p, margin, needed
-    )
 
 
 def _none(name: str, why: str, unit: str = "r") -> Finding:

@@ -3,7 +3,8 @@
 An encoder's part in the experiment follows from what its ``pretraining.json`` says, which its record keeps. The
 encoders of the experiment are those that heard one language each and agree in objective, iteration, updates and
 parameters; of several such families that with the most languages. Whoever was given other hours than the family's
-median, by more than a twentieth, is left out. What else differs (corpora, targets, augmentation, seed) is said.
+median, by more than a twentieth, is left out, except that an encoder of several languages may have had more data, if it
+heard it for as long. What else differs (corpora, targets, augmentation, seed) is said.
 """
 
 import json
@@ -173,12 +174,12 @@ class Experiment:
             return "everything"
         if first is None or first.raised is None:
             return "not known: there is no encoder of one language"
-        names = (*_SAID, *(_SAME[:3] if encoder.part != "untrained" else ()))
+        names = (*_SAID, *(("hours_of_data",) if encoder.part == "several languages" else ()))
         found = []
         for name in names:
             own, other = (getattr(each.raised, name) for each in (encoder, first))
             if own != other:
-                found.append(name if isinstance(own, Mapping) else f"{name} {own} ({other})")
+                found.append(name if isinstance(own, Mapping) else f"{name} {own:g} ({other:g})")
         return ", ".join(found) or "nothing"
 
     @property
@@ -212,10 +213,10 @@ def _family(encoders: Sequence[Encoder]) -> tuple[list[Encoder], dict[str, str]]
     return [each for each in families[largest] if each.label not in refused], refused
 
 
-def _other_hours(encoder: Encoder, family: Sequence[Encoder]) -> str:
+def _other_hours(encoder: Encoder, family: Sequence[Encoder], names: Sequence[str] = _HOURS) -> str:
     """Say which hours of an encoder are not the family's median; an empty text if all are."""
     found = []
-    for name in _HOURS:
+    for name in names:
         own, usual = getattr(encoder.raised, name), median(getattr(each.raised, name) for each in family)
         if abs(own - usual) > _TOLERANCE * usual:
             found.append(f"{name} {own:.3g} ({usual:.3g})")
@@ -232,7 +233,8 @@ def _unlike(encoder: Encoder, family: Sequence[Encoder]) -> str:
         for name in names
         if (own := getattr(encoder.raised, name)) != (usual := getattr(family[0].raised, name))
     ]
-    hours = "" if encoder.part == "untrained" else _other_hours(encoder, family)
+    asked = {"untrained": (), "several languages": ("hours_heard",)}.get(encoder.part, _HOURS)
+    hours = _other_hours(encoder, family, asked)
     return _listed([*found, *([hours] if hours else [])])
 
 
