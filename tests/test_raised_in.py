@@ -358,6 +358,9 @@ def test_encoders_that_differ_in_more_than_their_language_are_refused_by_name():
     odd = of("only_c", raised("c"), r)
     odd = replace(odd, identity=odd.identity | {"analysis": {"_target_": "RaisedIn", "margin_r": 0.1}})
     assert refused(only_c=odd) == ("only_c is not compared: its analysis had other settings",)
+    both = Together.of([*world_of(0.0).items(), ("only_c", odd)])  # the same encoder, asked twice
+    assert both is not None
+    assert value("native", Joined.of(both).findings_of("only_c")).value is not None
 
 
 def test_what_differs_without_being_refused_is_said():

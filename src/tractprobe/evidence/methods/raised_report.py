@@ -43,7 +43,7 @@ class Joined:
 
     def findings_of(self, label: str) -> tuple[Finding, ...]:
         """Return what is known of an encoder of the experiment; of others, why nothing is."""
-        if reason := self.refused.get(label):
+        if label not in self.own and (reason := self.refused.get(label)):
             return tuple(undefined(each.name, reason, each.unit, each.over) for each in self.evidence.findings)
         return (*self.evidence.findings, *self.own.get(label, ()))
 
@@ -150,10 +150,9 @@ def _caveats(together: Together) -> Iterator[str]:
         yield f"{together.left_out} tested languages and speakers that not all encoders have are left out."
     if together.crossing() is not None:
         yield (
-            "Each encoder was trained once. Intervals of what a match adds are over speakers, or over encoders and "
-            "languages where those are wider; native_by_chance says how often languages dealt to these encoders at "
-            "random do as well. Intervals of differences between kinds of encoders hold how much encoders of one "
-            "language differ from each other."
+            "Intervals of what a match adds are over speakers, or over encoders and languages where those are wider; "
+            "native_by_chance says how often languages dealt to these encoders at random do as well. Intervals of "
+            "differences between kinds of encoders allow for how much encoders of one language differ from each other."
         )
         yield "Intervals at layers each hold by themselves, not all together."
     if experiment.unbalanced_seeds:

@@ -235,9 +235,8 @@ class Together:
     def layers(self) -> tuple[str, ...]:
         """Return the layers that all encoders of one language have."""
         family = self.experiment.of_part("one language")
-        return (
-            tuple(layer for layer in family[0].layers if all(layer in each.layers for each in family)) if family else ()
-        )
+        common = set.intersection(*(set(each.layers) for each in family)) if family else set[str]()
+        return tuple(layer for each in family[:1] for layer in each.layers if layer in common)
 
 
 def _common(encoders: Sequence[Encoder], heads: Sequence[str]) -> tuple[tuple[Unit, ...], int]:
