@@ -23,9 +23,10 @@ from tractprobe.evidence.record import (
 LANGUAGES, SPEAKERS = ("de", "en", "it"), ("v/a", "v/b", "v/c", "v/d")
 CORPORA = {"hprc": "ab" * 32}
 N = {"speakers": 4, "languages": 3}
-ABOUT = {"training": "self-supervised", "languages": ["en"], "hours": 960, "parameters_m": 94.4, "licence": "MIT"}
+ABOUT = {"training": "self-supervised", "languages": ["en"], "hours": 960, "parameters_m": 94.4, "licence": "MIT",
+         "raised_on": ["en"]}  # fmt: skip
 ANALYSES = ("curves", "controls", "crossed", "babble", "speakers", "phones", "tokens", "disturbed", "erasure",
-            "interventions", "steering", "prosody")  # fmt: skip
+            "interventions", "steering", "prosody", "raised_in")  # fmt: skip
 
 
 def found(name: str, value: float | None, half: float | None = 0.04, **more: Any) -> Finding:
@@ -58,6 +59,11 @@ SUPPORTING: Mapping[str, tuple[Finding, ...]] = {
                       found("interventions_gain_beyond_mel", 0.2, unit="mm per mm")),
     "steering": (found("steering_gain", 0.2), found("steering_specificity", 0.1),
                  found("steering_response", 0.1)),
+    "raised_in": (found("native_equivalence", 0.004, 0.01, level=0.9, margin=0.03, p=0.001),
+                  found("native_both_equivalence", 0.006, 0.015, level=0.9, margin=0.03, p=0.01),
+                  found("native_own_equivalence", 0.002, 0.02, level=0.9, margin=0.03, p=0.02),
+                  found("languages_beyond_untrained", 0.3), found("babble_minus_languages", 0.0, 0.02),
+                  found("babble_beyond_untrained", 0.3)),
     "prosody": (found("f0", 0.7), found("f0_beyond_phones", 0.3)),
 }  # fmt: skip
 """What supports every claim."""

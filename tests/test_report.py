@@ -377,7 +377,7 @@ def test_what_was_not_run_has_the_line_that_would(tmp_path):
     write(tmp_path, record("curves"))
     text = made(tmp_path)
     assert "python train.py study=crossed model=hubert &#x27;corpora=[hprc]&#x27;" in text
-    assert "Encoders raised in one language each" in text
+    assert "Raised in one language each" in text and "study=raised_in model=hubert" in text
 
 
 def test_the_answer_is_made_of_the_cells(tmp_path):

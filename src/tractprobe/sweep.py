@@ -128,7 +128,14 @@ def sweep(hydra: Hydra, config: DictConfig, task: Callable[[DictConfig], Any], c
     study = config.hydra.runtime.choices.get("study")
     for runs, own in names.items():
         if study and len(own) > 1:
-            _compare(study, plain(config), runs, own)
+            _compare(study, _settings_of(started[0], hydra, config), runs, own)
+
+
+def _settings_of(job: Job, hydra: Hydra, config: DictConfig) -> Plain:
+    """Return the settings of a job: a line that sweeps over ``model.name`` has none of its own."""
+    if config.hydra.mode != RunMode.MULTIRUN:
+        return plain(config)
+    return plain(hydra.config_loader.load_sweep_config(config, list(job.arguments)))
 
 
 def _launched(
@@ -293,6 +300,7 @@ def _claim(study: str, settings: Plain, runs: Path) -> None:
     """Print what rules make of all analyses below a folder of runs, and log it as the study's own W&B run."""
     from tractprobe.report.claims import claim_rows, sentence, verdicts
     from tractprobe.report.collect import collect
+    from tractprobe.report.sections import tables_together
 
     groups = [group for group in collect(runs).groups if group.records]
     for group in groups:
@@ -311,4 +319,4 @@ def _claim(study: str, settings: Plain, runs: Path) -> None:
         if logger is not None:
             from tractprobe.runs.tracking import log_study
 
-            log_study(logger, {"claims": rows}, [], {})
+            log_study(logger, {"claims": rows, **tables_together(groups)}, [], {})

@@ -74,7 +74,7 @@ class Arm:
 
 
 @dataclass(frozen=True)
-class _Part:
+class Part:
     """What one speaker says of one block of one language's sentences."""
 
     unit: Unit
@@ -120,34 +120,31 @@ class CrossedRule:
     def __call__(self, entries: Sequence[Entry], seed: int) -> list[Arm]:
         """Return all training sets; ConfigError if utterances have no text, or if no contrast can be drawn."""
         if self.disjoint_text and (lacking := silent(entries)):
-            raise ConfigError(
-                f"{len(lacking)} utterances have no text (the first: {min(lacking)}), so no design can promise "
-                "disjoint sentences; give texts, or disjoint_text=false"
-            )
-        parts = _parts(entries, self.text_folds * self.blocks, seed)
+            raise no_text(lacking)
+        parts = dealt(entries, self.text_folds * self.blocks, seed)
         arms = [arm for fold in range(self.text_folds) for arm in self._of_fold(parts, fold, seed)]
         if len({arm.condition for arm in arms}) < 2:
             raise ConfigError("the corpora have one speaker of one language, or too few sentences: nothing to compare")
         return arms
 
-    def _of_fold(self, parts: Sequence[_Part], fold: int, seed: int) -> list[Arm]:
+    def _of_fold(self, parts: Sequence[Part], fold: int, seed: int) -> list[Arm]:
         tested = [part for part in parts if part.block % self.text_folds == fold]
-        learned = _in_proportion([part for part in parts if part.block % self.text_folds != fold], seed)
+        learned = in_proportion([part for part in parts if part.block % self.text_folds != fold], seed)
         asked = _conditions(parts, self.speaker_folds, seed)
         pools = [(condition, [part for part in learned if may(part)], of) for condition, may, of in asked]
         pools = [(condition, pool, of) for condition, pool, of in pools if pool]
-        most = min((_minutes(pool) for _, pool, _ in pools), default=0.0)
+        most = min((minutes_in(pool) for _, pool, _ in pools), default=0.0)
         if self.train_min is not None:
             if self.train_min > most:
                 raise ConfigError(
                     f"train_min={self.train_min}: there are only {most:.2f} min in the smallest condition"
                 )
             most = self.train_min
-        arms = [self._arm(condition, fold, _beginning(pool, most), tested, of, seed) for condition, pool, of in pools]
+        arms = [self._arm(condition, fold, beginning(pool, most), tested, of, seed) for condition, pool, of in pools]
         return [arm for arm in arms if arm.tested and arm.split.development]
 
     def _arm(
-        self, condition: Condition, fold: int, learned: list[_Part], tested: Sequence[_Part],
+        self, condition: Condition, fold: int, learned: list[Part], tested: Sequence[Part],
         of: Callable[[Unit], bool], seed: int,
     ) -> Arm:  # fmt: skip
         minutes_of: dict[Unit, float] = {}
@@ -155,37 +152,46 @@ class CrossedRule:
             minutes_of[part.unit] = minutes_of.get(part.unit, 0.0) + part.minutes
         units = {unit for unit in {part.unit for part in tested} if of(unit) and _holds(condition, unit, minutes_of)}
         test = [part for part in tested if part.unit in units]
-        split = Split(_ids(learned), _ids(test), self._folds(learned, seed))
-        return Arm(condition, fold, split, frozenset(units), _minutes(learned), minutes_of)
+        split = Split(ids_of(learned), ids_of(test), folds_of(learned, self.validation_folds, seed))
+        return Arm(condition, fold, split, frozenset(units), minutes_in(learned), minutes_of)
 
-    def _folds(self, learned: Sequence[_Part], seed: int) -> tuple[Fold, ...]:
-        """Divide a training set by speakers and blocks, or of one speaker by blocks alone."""
-        speakers = _drawn({part.unit[1] for part in learned}, seed)
-        count = min(self.validation_folds, len(speakers)) if len(speakers) > 1 else self.validation_folds
-        places = {block: place for place, block in enumerate(sorted({part.block for part in learned}))}
-        folds = []
-        for number in range(count):
-            own = set(speakers[number::count]) if len(speakers) > 1 else set(speakers)
-            kept = [part for part in learned if part.unit[1] in own and places[part.block] % count == number]
-            others = set(speakers) - own if len(speakers) > 1 else own
-            fitted = [part for part in learned if part.unit[1] in others and places[part.block] % count != number]
-            if kept and fitted:
-                folds.append(Fold(_ids(fitted), _ids(kept)))
-        return tuple(folds)
+
+def no_text(lacking: Sequence[str]) -> ConfigError:
+    """Return the error for utterances without a text."""
+    return ConfigError(
+        f"{len(lacking)} utterances have no text (the first: {min(lacking)}), so no design can promise "
+        "disjoint sentences; give texts, or disjoint_text=false"
+    )
+
+
+def folds_of(learned: Sequence[Part], most: int, seed: int) -> tuple[Fold, ...]:
+    """Divide a training set by speakers and blocks into ``most`` folds at most, or of one speaker by blocks alone."""
+    speakers = in_order({part.unit[1] for part in learned}, seed)
+    count = min(most, len(speakers)) if len(speakers) > 1 else most
+    places = {block: place for place, block in enumerate(sorted({part.block for part in learned}))}
+    folds = []
+    for number in range(count):
+        own = set(speakers[number::count]) if len(speakers) > 1 else set(speakers)
+        kept = [part for part in learned if part.unit[1] in own and places[part.block] % count == number]
+        others = set(speakers) - own if len(speakers) > 1 else own
+        fitted = [part for part in learned if part.unit[1] in others and places[part.block] % count != number]
+        if kept and fitted:
+            folds.append(Fold(ids_of(fitted), ids_of(kept)))
+    return tuple(folds)
 
 
 def _conditions(
-    parts: Sequence[_Part], speaker_folds: int, seed: int
-) -> list[tuple[Condition, Callable[[_Part], bool], Callable[[Unit], bool]]]:
+    parts: Sequence[Part], speaker_folds: int, seed: int
+) -> list[tuple[Condition, Callable[[Part], bool], Callable[[Unit], bool]]]:
     """Return each condition with what may be learned from, and for what units that is the condition.
 
     Heads that know the language serve for all languages at once, those that know the speaker for all speakers.
     """
     languages = sorted({part.unit[0] for part in parts})
-    speakers = _drawn({part.unit[1] for part in parts}, seed)
+    speakers = in_order({part.unit[1] for part in parts}, seed)
     count = min(speaker_folds, len(speakers))
     groups = [frozenset(speakers[number::count]) for number in range(count)]
-    asked: list[tuple[Condition, Callable[[_Part], bool], Callable[[Unit], bool]]] = [
+    asked: list[tuple[Condition, Callable[[Part], bool], Callable[[Unit], bool]]] = [
         (BOTH, lambda part: True, lambda unit: True)
     ]
     for group in groups:
@@ -212,7 +218,7 @@ def _holds(condition: Condition, unit: Unit, minutes_of: dict[Unit, float]) -> b
     return (knows_language, knows_speaker) == (condition.language, condition.speaker)
 
 
-def _parts(entries: Sequence[Entry], blocks: int, seed: int) -> list[_Part]:
+def dealt(entries: Sequence[Entry], blocks: int, seed: int) -> list[Part]:
     """Deal the sentences of each language into blocks; a sentence of several languages lies in one block."""
     by_language: dict[str, list[Entry]] = {}
     for entry in entries:
@@ -220,23 +226,23 @@ def _parts(entries: Sequence[Entry], blocks: int, seed: int) -> list[_Part]:
     block_of: dict[str, int] = {}
     for _, own in sorted(by_language.items()):
         names = drawn_as(own)
-        for place, text in enumerate(_drawn(names, seed, lambda text, names=names: names[text])):
+        for place, text in enumerate(in_order(names, seed, lambda text, names=names: names[text])):
             block_of.setdefault(text, place % blocks)
     parts: dict[tuple[Unit, int], list[Entry]] = {}
     for entry in entries:
         parts.setdefault(((entry.language, entry.speaker), block_of[sentence(entry)]), []).append(entry)
     return [
-        _Part(unit, block, tuple(sorted(one.id for one in own)), sum(sorted(one.duration_s for one in own)) / 60)
+        Part(unit, block, tuple(sorted(one.id for one in own)), sum(sorted(one.duration_s for one in own)) / 60)
         for (unit, block), own in sorted(parts.items())
     ]
 
 
-def _in_proportion(parts: Sequence[_Part], seed: int) -> list[_Part]:
+def in_proportion(parts: Sequence[Part], seed: int) -> list[Part]:
     """Return parts in an order of which any beginning has every unit in proportion."""
-    by_unit: dict[Unit, list[_Part]] = {}
+    by_unit: dict[Unit, list[Part]] = {}
     for part in parts:
         by_unit.setdefault(part.unit, []).append(part)
-    placed: list[tuple[float, bytes, _Part]] = []
+    placed: list[tuple[float, bytes, Part]] = []
     for own in by_unit.values():
         order = sorted(own, key=lambda part: _hash(_name(part), seed))
         ends = list(accumulate(part.minutes for part in order))
@@ -247,9 +253,9 @@ def _in_proportion(parts: Sequence[_Part], seed: int) -> list[_Part]:
     return [part for *_, part in sorted(placed, key=lambda each: each[:2])]
 
 
-def _beginning(parts: Sequence[_Part], minutes: float) -> list[_Part]:
+def beginning(parts: Sequence[Part], minutes: float) -> list[Part]:
     """Return the first parts, up to where they are closest to so many minutes."""
-    taken, total = list[_Part](), 0.0
+    taken, total = list[Part](), 0.0
     for part in parts:
         if abs(total + part.minutes - minutes) > abs(total - minutes):
             break
@@ -258,7 +264,7 @@ def _beginning(parts: Sequence[_Part], minutes: float) -> list[_Part]:
     return taken
 
 
-def _name(part: _Part) -> str:
+def _name(part: Part) -> str:
     return f"{part.unit[0]}:{part.unit[1]}:{part.block}"
 
 
@@ -266,13 +272,13 @@ def _hash(name: str, seed: int) -> bytes:
     return hashlib.sha256(f"{seed}:{name}".encode()).digest()
 
 
-def _drawn(names: Iterable[str], seed: int, name_of: Callable[[str], str] = str) -> list[str]:
+def in_order(names: Iterable[str], seed: int, name_of: Callable[[str], str] = str) -> list[str]:
     return sorted(names, key=lambda name: (_hash(name_of(name), seed), name))
 
 
-def _minutes(parts: Iterable[_Part]) -> float:
+def minutes_in(parts: Iterable[Part]) -> float:
     return sum(part.minutes for part in parts)
 
 
-def _ids(parts: Iterable[_Part]) -> tuple[str, ...]:
+def ids_of(parts: Iterable[Part]) -> tuple[str, ...]:
     return tuple(sorted(id_ for part in parts for id_ in part.ids))

@@ -87,3 +87,13 @@ def inventory(corpora: Sequence[PreparedCorpus], what: str) -> tuple[str, ...]:
         names = "+".join(corpus.name for corpus in corpora)
         raise ConfigError(f"{what}: {names} has no phone labels; give a corpus that has (docs/corpora.md lists them)")
     return tuple(found)
+
+
+def phones_of_languages(corpora: Sequence[PreparedCorpus]) -> dict[str, frozenset[str]]:
+    """Return the phones in IPA that are said in each language; languages without labels are not in it."""
+    found: dict[str, set[str]] = {}
+    for corpus in corpora:
+        for entry in corpus.entries:
+            if is_language(entry.language):
+                found.setdefault(entry.language, set()).update(_counted(corpus, [entry]))
+    return {language: frozenset(phones) for language, phones in found.items() if phones}

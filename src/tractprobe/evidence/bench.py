@@ -24,6 +24,7 @@ from tractprobe.data.splits import Split, SplitRule
 from tractprobe.data.targets import Targets
 from tractprobe.encoders.encoder import Encoder
 from tractprobe.encoders.layers import Label
+from tractprobe.encoders.raised import Raised
 from tractprobe.evidence.record import DoesNotApply
 from tractprobe.probes.fitted import Fitted
 from tractprobe.probes.heads.ridge import Ridge
@@ -38,6 +39,7 @@ from tractprobe.runs.building import build
 from tractprobe.runs.configuration import Plain, conf_dir, plain
 from tractprobe.runs.result import ScoreRow
 from tractprobe.runs.settings import Node, Settings
+from tractprobe.runs.stated import raised_of
 from tractprobe.runs.trainer import device_of
 from tractprobe.system.errors import ConfigError
 from tractprobe.system.registry import names_of
@@ -112,6 +114,14 @@ class Bench:
     def encoder(self) -> Encoder:
         """The encoder, frozen."""
         return self.problem.encoder
+
+    @cached_property
+    def raised(self) -> Raised | None:
+        """What the encoder was raised on, as its folder says; ``None`` if nothing is known.
+
+        With drawn weights (``model.random_seed``) it is the untrained twin.
+        """
+        return raised_of(self.settings.model)
 
     @property
     def inputs(self) -> tuple[HeadInput, ...]:

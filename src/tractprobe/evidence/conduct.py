@@ -18,6 +18,7 @@ from tractprobe.runs.configuration import conf_dir
 from tractprobe.runs.finished import check_unchanged, model_files
 from tractprobe.runs.identity import analysis_label
 from tractprobe.runs.settings import Settings
+from tractprobe.runs.stated import about_of
 from tractprobe.system.errors import RunError, first_line
 from tractprobe.system.printable import one_line
 from tractprobe.system.version import __version__
@@ -85,7 +86,7 @@ def conducted(settings: Settings) -> Record:
         identity=_identity(settings, bench.problem, analysis),
         settings=settings.raw,
         command=command(settings),
-        about=dict(settings.model.arguments.get("about") or {}),
+        about=about_of(settings.model),
         material=_material(bench),
         timing_s={stage: round(seconds, 3) for stage, seconds in timing_s.items()},
         evidence=replace(evidence, caveats=(*evidence.caveats, *_of_no_language(bench))),

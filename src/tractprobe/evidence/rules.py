@@ -99,6 +99,10 @@ def _is_trained(about: Mapping[str, Any]) -> str:
     return "the encoder was not trained" if about.get("training") == "none" else ""
 
 
+def _is_raised(about: Mapping[str, Any]) -> str:
+    return "" if about.get("raised_on") else "it was not trained here on languages that were chosen"
+
+
 def _without_labels(about: Mapping[str, Any]) -> str:
     training = about.get("training")
     if training in _NO_LABELS:
@@ -189,6 +193,60 @@ CLAIMS = (
             Reading("babble", "babble_b_beyond_acoustics", "superiority", "reads it better than a spectrum", gate=True),
             Reading("babble", "speech_beyond_acoustics", "superiority", "reads languages better, too", gate=True),
         ),
+    ),
+    Claim(
+        "no_native_advantage",
+        "no native-language advantage",
+        "Encoders that differ in the language they heard alone read that language no better than the others do.",
+        (
+            Reading(
+                "raised_in",
+                "native_equivalence",
+                "equivalence",
+                "what it adds that the encoder heard the tested language",
+                margin=0.03,
+            ),
+            Reading(
+                "raised_in",
+                "native_both_equivalence",
+                "equivalence",
+                "the same where heads have learned that language, too",
+                margin=0.03,
+            ),
+            Reading(
+                "raised_in",
+                "native_own_equivalence",
+                "equivalence",
+                "of this encoder alone: a mean may hide it",
+                margin=0.03,
+                may_lack=True,
+            ),
+            Reading(
+                "raised_in",
+                "languages_beyond_untrained",
+                "superiority",
+                "what has learned nothing has no native language",
+                gate=True,
+            ),
+        ),
+        asked_of=_is_raised,
+    ),
+    Claim(
+        "babble_suffices",
+        "babble suffices",
+        "An encoder that heard babble alone reads speech at most .03 worse than those that heard a language.",
+        (
+            Reading(
+                "raised_in",
+                "babble_minus_languages",
+                "superiority",
+                "r of the encoder raised on babble minus r of those raised in one language",
+                bound=-0.03,
+            ),
+            Reading("raised_in", "babble_beyond_untrained", "superiority", "babble has taught the encoder", gate=True),
+            Reading("raised_in", "languages_beyond_untrained", "superiority", "and so have languages", gate=True),
+        ),
+        asked_of=_is_raised,
     ),
     Claim(
         "kept_by_tokens",

@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from tractprobe.corpora.prepared.corpus import SIMULATED_UNSAID
+from tractprobe.evidence.methods.raised_report import Joined
+from tractprobe.evidence.methods.raised_together import Together
 from tractprobe.evidence.record import Finding, Record, read_record
 from tractprobe.evidence.tables.condition import Condition
 from tractprobe.evidence.tables.rows import rows_of
@@ -19,6 +21,8 @@ from tractprobe.system.errors import TractprobeError
 from tractprobe.system.files import digest
 from tractprobe.system.printable import one_line
 
+RAISED_IN = "raised_in"
+"""The analysis whose records are also compared with each other."""
 _OWN = ("corpora", "analysis.", "model.name", "model.root")  # differences that tables name otherwise
 
 
@@ -87,6 +91,13 @@ class Group:
     score_rows: tuple[Row, ...] = ()
 
     @cached_property
+    def raised(self) -> Joined | None:
+        """What encoders say together that differ in the language they heard; ``None`` if none of them is here."""
+        records = [(subject_of(record).label, record) for record in self.of(RAISED_IN)]
+        together = Together.of(records) if records else None
+        return None if together is None else Joined.of(together)
+
+    @cached_property
     def _of_subjects(self) -> dict[Subject, list[Record]]:
         """Records by encoder, those of the shipped settings first."""
         found: dict[Subject, list[Record]] = {}
@@ -122,6 +133,8 @@ class Group:
         found: dict[str, tuple[Finding, ...]] = {}
         for record in self._of_subjects[subject]:
             found.setdefault(record.analysis, record.evidence.findings)
+        if RAISED_IN in found and self.raised is not None:
+            found[RAISED_IN] += self.raised.findings_of(subject.label)
         return found
 
     def first(self, subject: Subject) -> Record:

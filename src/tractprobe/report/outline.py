@@ -42,6 +42,13 @@ PARTS = {
         "Do heads that learned languages read sounds that belong to none, and the reverse?",
         "Acoustics and random weights under the same splits; heads on what they learned (ceiling); equal minutes.",
     ),
+    "raised_in": Part(
+        "Raised in one language each",
+        "Of encoders that differ in the language they heard alone: do they read it better than other languages, and "
+        "does one that heard no language, but babble, read speech as well?",
+        "The same heads, utterances and new speakers for every encoder; what an encoder and a language are like "
+        "otherwise; the untrained twin and acoustics.",
+    ),
     "speakers": Part(
         "Speakers",
         "Which map turns one speaker's read-out into another's: none, an offset, a scale, a mixture of channels?",
@@ -100,14 +107,6 @@ PARTS = {
     ),
 }
 """By analysis, in the order of the page; analyses of plug-ins follow."""
-
-LATER = (
-    (
-        "Encoders raised in one language each",
-        "needs encoders of one architecture and as many hours, each of one language",
-    ),
-)
-"""What is not built yet, and what it would take."""
 
 
 def part_of(analysis: str) -> Part:

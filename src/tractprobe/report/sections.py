@@ -4,11 +4,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from tractprobe.evidence.record import Figure, Finding, Record
+from tractprobe.evidence.record import Figure, Finding, Record, tables_of
 from tractprobe.evidence.rules import CLAIMS
 from tractprobe.evidence.tables.table import LayerTable
 from tractprobe.report.blocks import Block, Caveats, Cell, Command, Folded, Grid, Picture, Pictures, Section, Text, grid
-from tractprobe.report.collect import Group, settings_of, subject_of
+from tractprobe.report.collect import RAISED_IN, Group, settings_of, subject_of
 from tractprobe.report.compare import compared
 from tractprobe.report.figures import NotDrawn, check, range_of
 from tractprobe.report.numbers import counts, effect, interval, level, number, would_decide
@@ -20,12 +20,33 @@ _MOST_ROWS, _MOST_TABLES, _MOST_OPEN, _MOST_COLUMNS = 200, 40, 15, 40
 def analysis_section(group: Group, name: str, prefix: str) -> Section:
     records, part = group.of(name), part_of(name)
     blocks: list[Block] = [Text(part.question)] if part.question else []
+    joined = _joined(group, records) if name == RAISED_IN else []
+    if joined:
+        blocks += [*_side_by_side(joined), *_tables(joined, folded=False), *_findings(joined)]
+        blocks.append(Caveats(tuple(_caveats(joined))))
     blocks += [*_pictures(records), *_findings(records), *_comparisons(records)]
     blocks += [*_folded("Effects in parts", _parts(records)), *_folded("Tables", _tables(records))]
     controls = [f"Controls: {part.controls}"] if part.controls else []
     blocks.append(Caveats((*controls, *_caveats(records))))
     blocks += [Command(record.command, label_of(record)) for record in records]
     return Section(part.title, f"{prefix}{name}", tuple(block for block in blocks if block != Caveats(())))
+
+
+def _joined(group: Group, records: Sequence[Record]) -> list[Record]:
+    """Return what encoders of the experiment say together, as if it were the record of one."""
+    if group.raised is None:
+        return []
+    identity = records[0].identity | {"model": "together", "layer": "all", "seed": 0, "differences": {}}
+    return [replace(records[0], identity=identity, evidence=group.raised.evidence, folder="")]
+
+
+def tables_together(groups: Sequence[Group]) -> dict[str, list[dict[str, Any]]]:
+    """Return what encoders of an experiment say together as W&B takes it, by title."""
+    found: dict[str, list[dict[str, Any]]] = {}
+    for group in groups:
+        for record in _joined(group, group.of(RAISED_IN)):
+            found |= {f"{title}, together": rows for title, rows in tables_of(record).items()}
+    return found
 
 
 def label_of(record: Record) -> str:
@@ -79,6 +100,13 @@ def _pictures(records: Sequence[Record]) -> list[Block]:
         y = range_of([figure for _, figure in own])
         blocks.append(Pictures(tuple(Picture(label_of(record), figure, y, data_of(figure)) for record, figure in own)))
     return blocks + notes
+
+
+def _side_by_side(records: Sequence[Record]) -> list[Block]:
+    """Return all figures of some records side by side, each on its own scale."""
+    blocks = _pictures(records)
+    pictures = tuple(picture for block in blocks if isinstance(block, Pictures) for picture in block.each)
+    return [Pictures(pictures)] * bool(pictures) + [block for block in blocks if not isinstance(block, Pictures)]
 
 
 def data_of(figure: Figure) -> Grid:
@@ -155,7 +183,7 @@ def _part(found: Any) -> str:
     return f"{number(part.value, unit)} {reach}{f' (n={part.n})' if part.n else ''}"
 
 
-def _tables(records: Sequence[Record]) -> list[Block]:
+def _tables(records: Sequence[Record], *, folded: bool = True) -> list[Block]:
     blocks: list[Block] = []
     for record in records:
         for table in record.evidence.tables:
@@ -171,8 +199,12 @@ def _tables(records: Sequence[Record]) -> list[Block]:
                 for place, name in enumerate(names)
                 if all(type(row.get(name)) in (int, float, type(None)) for row in table.rows)
             )
-            title = f"{table.title}: {label_of(record)}"
-            blocks.append(cut(title, head, rows, numeric, len(table.rows), f"{record.folder}/evidence.json"))
+            title, where = (
+                f"{table.title}: {label_of(record)}",
+                f"{record.folder}/evidence.json" if record.folder else "",
+            )
+            made = cut(title, head, rows, numeric, len(table.rows), where)
+            blocks.append(made if folded else replace(made, folded=len(rows) > _MOST_OPEN))
     return _few(blocks)
 
 

@@ -82,6 +82,7 @@ PUBLIC: dict[str, Place] = {
         "tractprobe.analyses.Phones": "evidence.analyses.phones:Phones",
         "tractprobe.analyses.Prosody": "evidence.analyses.prosody:Prosody",
         "tractprobe.analyses.Published": "evidence.analyses.published:Published",
+        "tractprobe.analyses.RaisedIn": "evidence.analyses.raised_in:RaisedIn",
         "tractprobe.analyses.Speakers": "evidence.analyses.speakers:Speakers",
         "tractprobe.analyses.Steering": "evidence.analyses.steering:Steering",
         "tractprobe.analyses.Tokens": "evidence.analyses.tokens:Tokens",

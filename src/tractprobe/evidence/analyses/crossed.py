@@ -34,6 +34,7 @@ from tractprobe.evidence.statistics.inference import (
 )
 from tractprobe.evidence.statistics.shares import share
 from tractprobe.runs.estimate import Estimate, Scores
+from tractprobe.runs.stated import about_of
 from tractprobe.system.errors import ConfigError
 
 _KNOWING = "heads that know the language minus {what} of heads that do not, for {speaker} speakers"
@@ -91,9 +92,7 @@ class Crossed:
 
     def _heard(self, bench: Bench, arms: Sequence[Arm], scores: Factorial) -> list[Finding]:
         """Compare languages that the encoder has heard with others; the control is fitted only where there are both."""
-        heard = heard_here(
-            bench.settings.model.arguments.get("about") or {}, {language for language, _ in scores.units}
-        )
+        heard = heard_here(about_of(bench.settings.model), {language for language, _ in scores.units})
         control = None
         if not isinstance(heard, str) and self.control and self.control != bench.settings.id.model:
             other, least = bench.other(bench.option(self.control)), [arm for arm in arms if arm.condition == NEITHER]

@@ -87,7 +87,7 @@ class Factorial:
                 if place in kept:
                     by_channel.setdefault(place[0], []).append(row)
             lost += len({channel for channel, _ in rows} - set(by_channel))
-            values |= {(*unit, channel): _pooled(own)[metric] for channel, own in by_channel.items()}
+            values |= {(*unit, channel): pooled_over_folds(own)[metric] for channel, own in by_channel.items()}
         return Cells(values, lost)
 
     def difference(self, one: Condition, other: Condition, metric: Metric = "r") -> Cells:
@@ -139,7 +139,7 @@ class Factorial:
                 yield own | {"r": r[language, speaker], "error": error.get((language, speaker))}
 
 
-def _pooled(rows: Sequence[Row]) -> dict[str, float]:
+def pooled_over_folds(rows: Sequence[Row]) -> dict[str, float]:
     """Return r and error of several folds, each about its own means."""
     xy = math.fsum(row["n_frames"] * row["r"] * row["sd_predicted"] * row["sd_measured"] for row in rows)
     xx, yy = (math.fsum(row["n_frames"] * row[name] ** 2 for row in rows) for name in ("sd_predicted", "sd_measured"))
