@@ -1,9 +1,9 @@
-"""Corpora of sound alone: manifests and folders in, a prepared corpus without movements out, which says what it is for."""
+"""Corpora of sound alone: manifests and folders in, a prepared corpus without movements out."""
 
 import csv
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from conftest import write_utterance
 from lhotse import CutSet
 
 from tractprobe.cli import main
+from tractprobe.corpora.audit.sound import audit_sound, measured
 from tractprobe.corpora.formats.sound_manifest import read_sound_manifest
 from tractprobe.corpora.languages import of_locale
 from tractprobe.corpora.prepared import prepare as prepare_module
@@ -24,8 +25,14 @@ from tractprobe.corpora.prepared.prepare import describe, prepare
 from tractprobe.corpora.prepared.shar import export_shar
 from tractprobe.corpora.readers.audio import Audio
 from tractprobe.corpora.readers.folder import Folder
-from tractprobe.corpora.utterance import Utterance
-from tractprobe.probes.opening import open_corpora
+from tractprobe.corpora.utterance import Utterance, settings_of
+from tractprobe.evaluation import evaluate
+from tractprobe.evidence.bench import Bench
+from tractprobe.jobs import train
+from tractprobe.probes.opening import check, each_held_out, open_corpora
+from tractprobe.probes.problem import Problem
+from tractprobe.runs.configuration import plain
+from tractprobe.runs.settings import Settings
 from tractprobe.system.errors import ConfigError, CorpusError, StorageError
 
 HASHES = (
@@ -34,6 +41,7 @@ HASHES = (
     "d8c22974b6500893d5e459233d3090a6dacff1fdad7e78a491b85df1c35fb704",
 )
 """Content, manifest and fingerprint of a corpus, as commit a0eda3a made them."""
+Configure = Callable[..., Any]
 COLUMNS = ("file", "language", "speaker", "source", "licence", "seconds")
 
 
@@ -111,6 +119,26 @@ def test_speakers_are_named_with_their_source_only_where_two_share_a_name(speech
         "speech/lab-one_s1", "speech/lab-one_s1", "speech/lab-two_s1", "speech/Asa"
     ]  # fmt: skip
     assert corpus.utterance("speech/it-0").original["speaker"] == "s1"
+
+
+def test_licences_can_be_chosen(speech: Audio, tmp_path: Path):
+    chosen = Audio("speech", speech.root, licences=["CC0 1.0"])
+    assert chosen.sources() == ["manifest.csv", "sv-SE/2.flac", "sv-SE/3.flac"] and problems(chosen) == []
+    assert settings_of(speech).keys() == {
+        "name",
+        "licence",
+        "labels",
+        "audio_channel",
+    }  # as before there was the choice
+    assert settings_of(chosen)["licences"] == ("CC0 1.0",)
+    with pytest.raises(CorpusError, match=r"no file is under MTI \(corpus\.licences\); there are: CC0 1\.0, MIT"):
+        Audio("speech", speech.root, licences=["MIT", "MTI"]).sources()
+    tone(tmp_path / "folders/it/anna/a.wav")
+    assert Audio("speech", tmp_path / "folders", licence="MIT", licences="MIT").sources() == ["it/anna/a.wav"]
+    with pytest.raises(CorpusError, match="there are: none stated"):
+        Audio("speech", tmp_path / "folders", licences=["MIT"]).sources()
+    with pytest.raises(CorpusError, match="no file is under CC0"):
+        Audio("speech", tmp_path / "folders", licence="MIT", licences=["CC0"]).sources()
 
 
 @pytest.mark.parametrize(("tag", "code"), [
@@ -236,7 +264,7 @@ def test_further_columns_become_labels_if_asked_for(tmp_path: Path):
     with pytest.raises(CorpusError, match=r"unknown columns style.*corpus.labels=\[...\]"):
         reader.sources()
     assert utterance(Audio("speech", tmp_path, labels=["style"]), "a.wav").labels == {"style": "read"}
-    with pytest.raises(CorpusError, match="lacks mood, which corpus.labels names"):
+    with pytest.raises(CorpusError, match=r"lacks mood, which corpus\.labels names"):
         Audio("speech", tmp_path, labels=["style", "mood"]).sources()
     for labels in (["licence"], ["Style"], ["text"]):
         with pytest.raises(ConfigError, match=r"corpus\.labels"):
@@ -291,6 +319,15 @@ def test_what_the_folder_says_of_itself_is_kept(speech: Audio, tmp_path: Path):
     assert prepare(speech, tmp_path / "data").simulated is True
 
 
+def test_recordings_that_are_there_several_times_are_counted(tmp_path: Path):
+    for number in range(24):
+        tone(tmp_path / f"raw/it/anna/{number}.wav", hz=300 + 10 * (number // 2))
+    told = describe(prepare(Audio("speech", tmp_path / "raw"), tmp_path / "data")).splitlines()
+    assert told.count("the same recording 2 times: it-anna-0, it-anna-1") == 1
+    assert sum("the same recording" in line for line in told) == 10
+    assert "2 more recordings several times, listed in corpus.json" in told
+
+
 # Without movements
 
 
@@ -309,23 +346,39 @@ def test_what_needs_movements_refuses_in_one_line(speech: Audio, tmp_path: Path,
 
 
 @pytest.mark.parametrize("settings", [
-    ["corpora=[speech]", "held_out=it"], ["corpora=[speech]", "study=controls"],
-    ["corpora=[speech]", "head=mlp", "held_out=it"], ["corpora=[virtual,speech]", "held_out=all"],
+    ["held_out=it"], ["held_out=it", "head=mlp"], ["held_out=all"], ["analysis=controls"], ["corpora=[toy,speech]"],
 ])  # fmt: skip
 def test_training_and_evidence_refuse(
-    speech: Audio, tmp_path: Path, settings: list[str], capsys: pytest.CaptureFixture[str]
+    configure: Configure, data: Path, speech: Audio, tmp_path: Path, settings: list[str]
 ):
+    paths = both(speech, data, tmp_path)
+    asked = Settings.of(plain(configure("corpora=[speech]", "model=mel", *settings, paths)))
+    for begin in (check, Problem.of, *([Bench] if asked.closed_form else []), each_held_out):
+        with pytest.raises(CorpusError, match="corpus speech has no movements: it is for `tractprobe pretrain`"):
+            begin(asked)
+
+
+def test_evaluation_refuses(configure: Configure, data: Path, speech: Audio, tmp_path: Path):
+    paths = both(speech, data, tmp_path)
+    train(configure("held_out=it", "model.bands=8", paths))
+    (folder,) = (path.parent for path in (tmp_path / "runs").rglob("result.json"))
+    with pytest.raises(CorpusError, match="corpus speech has no movements"):
+        evaluate(configure(f"run={folder}", "corpora=[speech]", paths, name="evaluate"))
+
+
+def both(speech: Audio, data: Path, tmp_path: Path) -> str:
+    """Put the toy corpus and one of sound alone into one folder of data; return the setting that names it."""
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data/toy").symlink_to(data / "toy")
     prepare(speech, tmp_path / "data")
-    paths = [f"paths.data={tmp_path / 'data'}", f"paths.runs={tmp_path / 'runs'}", f"paths.cache={tmp_path / 'cache'}"]
-    status = main(["train", *settings, "model=mel", "tracking=off", *paths])
-    printed = "".join(capsys.readouterr())
-    assert status == 1 and "has no movements: it is for `tractprobe pretrain`" in printed
+    return f"paths.data={tmp_path / 'data'}"
 
 
+@pytest.mark.filterwarnings("ignore:unclosed file", "ignore::pytest.PytestUnraisableExceptionWarning")  # lhotse's tars
 def test_shards_hold_the_sound(speech: Audio, tmp_path: Path):
     corpus = prepare(speech, tmp_path / "data")
     assert export_shar(corpus, tmp_path / "shar", shard_size=3) == 2
-    cuts = {cut.id: cut for cut in CutSet.from_shar(in_dir=tmp_path / "shar")}
+    cuts: Any = {cut.id: cut for cut in list(CutSet.from_shar(in_dir=tmp_path / "shar"))}
     for entry in corpus.entries:
         np.testing.assert_array_equal(cuts[entry.id].load_audio()[0], corpus.audio(entry.id))
         assert cuts[entry.id].supervisions[0].language == entry.language
@@ -372,7 +425,7 @@ def test_movements_that_are_there_are_left_out_if_asked_for(tmp_path: Path):
     with_, without = (Folder("lab", tmp_path / "raw", movements=movements) for movements in (True, False))
     corpora = prepare(with_, tmp_path / "with"), prepare(without, tmp_path / "without")
     assert [corpus.has_movements for corpus in corpora] == [True, False]
-    np.testing.assert_array_equal(*(corpus.audio("lab/u0") for corpus in corpora))
+    np.testing.assert_array_equal(corpora[0].audio("lab/u0"), corpora[1].audio("lab/u0"))
 
 
 def test_a_reader_that_contradicts_itself_is_told(speech: Audio, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -389,7 +442,7 @@ def test_a_manifest_line_that_contradicts_the_corpus_is_refused(speech: Audio, t
     moved = prepare(Folder("lab", tmp_path / "moved"), tmp_path / "data")
     description["channels"] = moved.description["channels"]
     path.write_text(json.dumps(description))
-    with pytest.raises(CorpusError, match="has no movements, which corpus.json contradicts"):
+    with pytest.raises(CorpusError, match=r"has no movements, which corpus\.json contradicts"):
         assert PreparedCorpus(corpus.folder).entries
     description["channels"] = ["td_x"]
     path.write_text(json.dumps(description))
@@ -431,3 +484,57 @@ def test_a_journal_of_before_is_read():
     del plain["track"]
     before = plain | {"ema_rate_hz": 100.0, "ema_start_s": 0.0, "ema_shape": [50, 12]}
     assert PreparedUtterance.from_plain(before) == utterance
+
+
+# The audit of sound
+
+
+def heard(root: Path, waves: Sequence[tuple[str, np.ndarray]]) -> list[tuple[str, bool]]:
+    """Audit files of one language, each by a speaker of its own; return what is found in which of them."""
+    root.mkdir()
+    for name, wave in waves:
+        soundfile.write(root / f"{name}.wav", wave, 16000, subtype="FLOAT")
+    reader = listed(root, *((f"{name}.wav", "it", name) for name, _ in waves))
+    audited = audit_sound(utterance(reader, f"{name}.wav") for name, _ in waves)
+    assert audited.passed == (not any(finding.fails and finding.ids for finding in audited.findings))
+    return [(f"{finding.what.split(' (')[0]}: {' '.join(finding.ids)}", finding.fails)
+            for finding in audited.findings if finding.ids]  # fmt: skip
+
+
+def test_the_audit_of_sound_finds_what_was_done_to_it(tmp_path: Path):
+    noise = np.random.default_rng(0).normal(size=32000).astype(np.float32) * 0.1
+    spectrum = np.fft.rfft(noise)
+    spectrum[int(3400 / 8000 * len(spectrum)) :] = 0
+    narrow = np.fft.irfft(spectrum).astype(np.float32)
+    assert heard(tmp_path / "raw", [
+        ("good", noise), ("telephone", narrow), ("clipped", np.clip(2 * noise[::-1], -0.2, 0.2)),
+        ("silent", noise * 1e-5), ("faint", noise[::2] * 0.01), ("shifted", noise[1:] + 0.05),
+    ]) == [
+        ("silence: silent", True), ("faint: faint", False), ("clipped: clipped", False),
+        ("a mean other than 0: shifted", False), ("telephone band: telephone", False),
+    ]  # fmt: skip
+
+
+def test_one_recording_under_two_speakers_fails_the_audit(tmp_path: Path):
+    noise = np.random.default_rng(0).normal(size=16000).astype(np.float32) * 0.1
+    twice = [("same samples under two speakers or languages: anna = eva", True)]
+    assert heard(tmp_path / "raw", [("anna", noise), ("eva", noise), ("other", -noise)]) == [
+        (f"the {what}", fails) for what, fails in twice
+    ]
+
+
+def test_a_level_is_that_of_a_sine_at_full_scale(tmp_path: Path):
+    tone(tmp_path / "it/anna/a.wav", seconds=1.0)  # of amplitude 0.3
+    sound = measured(utterance(Audio("speech", tmp_path), "it/anna/a.wav"))
+    assert sound.level_dbfs == pytest.approx(20 * np.log10(0.3), abs=0.01) == sound.peak_dbfs
+    assert sound.clipped == 0
+
+
+def test_the_audit_command_prints_the_table(speech: Audio, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    corpus = prepare(speech, tmp_path / "data")
+    assert main(["audit", str(corpus.folder)]) == 0
+    printed = capsys.readouterr().out
+    assert "  sv            0.0         2           2             53%  from sv-SE" in printed
+    assert "licence: CC0 1.0 0.0 min, MIT 0.0 min" in printed
+    assert main(["audit", str(corpus.folder), "--page", str(tmp_path / "page.html")]) == 1
+    assert "has no movements" in capsys.readouterr().err

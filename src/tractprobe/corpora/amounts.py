@@ -1,6 +1,6 @@
 """How much speech there is: minutes, speakers and utterances of each language, minutes of each source and licence."""
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -12,9 +12,14 @@ _UNSAID = "not stated"
 class _Amount:
     """What there is of one language: seconds by speaker, and the locales it is from."""
 
-    seconds: Counter[str] = field(default_factory=Counter)
+    seconds: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
     utterances: int = 0
     locales: set[str] = field(default_factory=set)
+
+    @property
+    def total_s(self) -> float:
+        """Seconds of all speakers."""
+        return sum(self.seconds.values())
 
 
 class Amounts:
@@ -22,7 +27,7 @@ class Amounts:
 
     def __init__(self):
         self._languages = defaultdict[str, _Amount](_Amount)
-        self._labels = {name: Counter[str]() for name in ("source", "licence")}
+        self._labels = {name: defaultdict[str, float](float) for name in ("source", "licence")}
         self._languages_of = defaultdict[str, set[str]](set)
 
     def add(self, speaker: str, language: str, labels: Mapping[str, str], seconds: float) -> None:
@@ -37,11 +42,11 @@ class Amounts:
 
     def lines(self) -> list[str]:
         """Return the table, the minutes by source and licence if any is stated, and speakers of several languages."""
-        ranked = sorted(self._languages.items(), key=lambda item: (-item[1].seconds.total(), item[0]))
+        ranked = sorted(self._languages.items(), key=lambda item: (-item[1].total_s, item[0]))
         lines = ["  language  minutes  speakers  utterances  loudest speaker"]
         lines += [_line(language, amount) for language, amount in ranked]
         lines += [
-            f"  {name}: {', '.join(f'{text} {seconds / 60:.1f} min' for text, seconds in sums.most_common())}"
+            f"  {name}: {', '.join(f'{text} {seconds / 60:.1f} min' for text, seconds in _ranked(sums))}"
             for name, sums in self._labels.items()
             if set(sums) != {_UNSAID}
         ]
@@ -52,8 +57,12 @@ class Amounts:
         return lines
 
 
+def _ranked(sums: Mapping[str, float]) -> list[tuple[str, float]]:
+    return sorted(sums.items(), key=lambda item: (-item[1], item[0]))
+
+
 def _line(language: str, amount: _Amount) -> str:
-    share = max(amount.seconds.values()) / amount.seconds.total()
+    share = max(amount.seconds.values()) / amount.total_s
     locales = "" if amount.locales == {language} else f"  from {' '.join(sorted(amount.locales))}"
-    counts = f"{amount.seconds.total() / 60:9.1f}{len(amount.seconds):10}{amount.utterances:12}"
+    counts = f"{amount.total_s / 60:9.1f}{len(amount.seconds):10}{amount.utterances:12}"
     return f"  {language:<8}{counts}{share:16.0%}{locales}".rstrip()

@@ -68,7 +68,7 @@ class SoundAudit:
     @property
     def passed(self) -> bool:
         """Whether nothing failed."""
-        return not any(finding.fails for finding in self.findings)
+        return not any(finding.fails and finding.ids for finding in self.findings)
 
     def __str__(self) -> str:
         return "\n".join([*self.amounts.lines(), *_levels(self.sounds), *_told(self.findings)])
@@ -153,7 +153,7 @@ def _of_copies(same: Iterable[Sequence[tuple[str, str, str]]]) -> Iterator[Findi
 
 
 def _levels(sounds: Mapping[str, Sequence[Sound]]) -> Iterator[str]:
-    """Yield a line for each source: percentiles of level, the highest peak, how many are clipped, the spectrum's end."""
+    """Yield a line for each source: percentiles of its levels, highest peak, clipped share, energy above 4 kHz."""
     yield "  level (dBFS, 5th to 95th percentile), peak, clipped, energy above 4 kHz (median)"
     width = min(max(map(len, sounds), default=0), 48)
     for source, own in sorted(sounds.items(), key=lambda item: -len(item[1])):

@@ -1,6 +1,7 @@
 """``manifest.csv`` of a folder of sound: which file is of which language, speaker, source and licence.
 
-Speakers are unique within a source only: where two sources have a speaker of one name, both are named with their source.
+Speakers are unique within a source only: where two sources have a speaker of one name, both get their source's name,
+too.
 """
 
 import csv

@@ -40,6 +40,7 @@ from tractprobe.system.version import __version__
 
 log = logging.getLogger(__name__)
 
+_TOLD_TWICE = 10
 _FEW = 5  # folds of split=sentence
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 
@@ -227,6 +228,13 @@ def _amounts(entries: Sequence[Entry]) -> list[str]:
     return amounts.lines()
 
 
+def _twice(same: Sequence[Sequence[str]]) -> list[str]:
+    """Return a line for each of the first recordings that are there several times, and how many more there are."""
+    lines = [f"the same recording {len(ids)} times: {', '.join(ids[:5])}" for ids in same[:_TOLD_TWICE]]
+    more = len(same) - len(lines)
+    return [*lines, f"{_counted(more, 'more recording')} several times, listed in {DESCRIPTION}"] if more else lines
+
+
 def _session(session: Mapping[str, Any]) -> str:
     """Return the line of a session's references on the head."""
     if not session["deviation_mm"]:
@@ -279,7 +287,7 @@ def _described(corpus: PreparedCorpus) -> list[str]:
         lines.append(
             f"{few} split=sentence needs {_FEW} different texts (2 with split.folds=2), split=speaker 2 speakers"
         )
-    lines += [f"the same recording {len(ids)} times: {', '.join(ids[:5])}" for ids in description.get("twice", [])]
+    lines += _twice(description.get("twice", []))
     lines += _about_texts(corpus.entries) if corpus.has_movements else []
     lines += map(_session, description.get("head_references", []))
     if unknown := description["unknown_phones"]:

@@ -20,7 +20,7 @@ root's ``folder.toml`` says of the corpus is kept, as that of ``corpus=folder``.
 """
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
@@ -38,7 +38,7 @@ from tractprobe.corpora.languages import of_locale
 from tractprobe.corpora.names import file_safe, originals
 from tractprobe.corpora.readers.folder import ABOUT_FILE, read_about
 from tractprobe.corpora.readers.options import AUDIO_CHANNEL, check_audio_channel
-from tractprobe.corpora.utterance import Reader, Utterance, checked_labels, found, naming
+from tractprobe.corpora.utterance import Reader, Utterance, added, checked_labels, found, naming
 from tractprobe.signals.audio import read_audio
 from tractprobe.system.errors import ConfigError, CorpusError
 from tractprobe.system.files import digest, is_there
@@ -59,6 +59,8 @@ class Audio(Reader):
     ----------
     licence
         Of whatever does not state one.
+    licences
+        Only files under these licences are read; by default, all are.
     labels
         Further columns of the manifest, to be kept as labels.
     audio_channel
@@ -70,10 +72,12 @@ class Audio(Reader):
     licence: str | None = None
     labels: Sequence[str] = ()
     audio_channel: int | None = None
+    licences: Sequence[str] = added(())
 
     def __post_init__(self):
         self.root = Path(self.root).expanduser()
         self.labels = [self.labels] if isinstance(self.labels, str) else list(self.labels)
+        self.licences = (self.licences,) if isinstance(self.licences, str) else tuple(self.licences)
         check_audio_channel(self.audio_channel)
         try:
             checked_labels({**dict.fromkeys(self.labels, "x"), **licence_labels(self.licence or "")})
@@ -95,10 +99,12 @@ class Audio(Reader):
 
     def sources(self) -> list[str]:
         if is_there(self.root / MANIFEST):
-            return [MANIFEST, *self._manifest().lines]
+            return [MANIFEST, *self._chosen(self._manifest().lines.values())]
         files = found(self.root, sound_files(self.root), f"sound; {_LAYOUT}")
         if not any(_place(file) for file in files):
             raise CorpusError(self.root, f"says neither language nor speaker of {files[0]}; {_LAYOUT}")
+        if self.licences:
+            self._chosen([])
         return files
 
     def read(self, source: str) -> Sequence[Utterance | CorpusError]:
@@ -126,10 +132,25 @@ class Audio(Reader):
                     audio=audio,
                     audio_rate_hz=rate_hz,
                     track=None,
-                    labels=checked_labels({**licence_labels(self.licence or ""), **line.labels}),
+                    labels=checked_labels({**self._own_licence, **line.labels}),
                     original=_originals(stem, line),
                 )
             ]
+
+    @property
+    def _own_licence(self) -> dict[str, str]:
+        return licence_labels(self.licence or "")
+
+    def _chosen(self, lines: Collection[SoundLine]) -> list[str]:
+        """Return the files of lines under the licences that are asked for; CorpusError for one that none is under."""
+        by_licence: dict[str, list[str]] = {licence: [] for licence in [self._own_licence.get("licence")] if licence}
+        for line in lines:
+            by_licence.setdefault((self._own_licence | dict(line.labels)).get("licence", ""), []).append(line.file)
+        if unknown := [licence for licence in self.licences if licence not in by_licence]:
+            there = ", ".join(sorted(filter(None, by_licence))) or "none stated"
+            raise CorpusError(self.root, f"no file is under {', '.join(unknown)} (corpus.licences); there are: {there}")
+        chosen = {file for licence, files in by_licence.items() for file in files if licence in self.licences}
+        return [line.file for line in lines if not self.licences or line.file in chosen]
 
     def _line(self, source: str) -> SoundLine:
         """Return what is known of a file; CorpusError if that is nothing."""

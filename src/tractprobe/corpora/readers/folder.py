@@ -25,8 +25,8 @@ sample_rate_hz     no         if given, checked against the audio
 duration_s         no         if given, checked against the audio (to 10 ms)
 =================  =========  =====================================================================================
 
-With ``corpus.movements=false`` a folder of sound alone is read: what begins with ``ema_`` is not required, and movements
-that are there are left out.
+With ``corpus.movements=false`` a folder of sound alone is read: what begins with ``ema_`` is not required, and
+movements that are there are left out.
 
 x grows to the front and y upwards. Any other field is an error, since it may be a misspelt one. Folders may be nested;
 ids are file names and must be unique across them.
