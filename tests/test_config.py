@@ -37,6 +37,7 @@ REQUIRED = {
     "hub": ["model.name=facebook/x"],
     "features": ["model.root=/x"],
     "folder": ["corpus.name=x", "corpus.root=/x"],
+    "audio": ["corpus.root=/x"],
     "hprc": ["corpus.root=/x"],
     **{
         name: ["corpus.root=/x"]

@@ -15,7 +15,8 @@ from tractprobe.runs.configuration import conf_dir
 from tractprobe.runs.hydra import builtin_corpus
 
 PAGES = [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").glob("*.md"))]
-ROOTS = {"train.py": "train", "evaluate.py": "evaluate", "train": "train", "evaluate": "evaluate", "prepare": "prepare"}
+ROOTS = {"train.py": "train", "evaluate.py": "evaluate"}
+ROOTS |= {command: command for command in ("train", "pretrain", "evaluate", "prepare")}
 
 
 def command_lines() -> list[str]:
@@ -47,7 +48,7 @@ def test_every_command_is_understood(line: str):
 
 def first_value(override: str) -> str:
     """Return what the first job of a sweep gets."""
-    value = override.partition("=")[2]
+    value = re.sub(r"\],\[.*", "]", override.partition("=")[2])
     return value if value.startswith(("[", "'", '"')) else value.split(",")[0]
 
 
