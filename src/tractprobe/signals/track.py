@@ -8,6 +8,7 @@ In the shapes below, ``time`` counts the track's own samples and ``frame`` the t
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -86,17 +87,14 @@ class Track:
             raise ValueError(
                 f"a cutoff of {cutoff_hz} Hz needs more than {2 * cutoff_hz} samples/s; the track has {self.rate_hz}"
             )
-        from scipy.signal import butter, sosfiltfilt  # half a second, for those who filter
+        from scipy.signal import sosfiltfilt  # half a second, for those who filter
 
-        sections = butter(order, cutoff_hz, fs=self.rate_hz, output="sos")
+        sections = _butterworth(order, cutoff_hz, self.rate_hz)
         padding = int(np.ceil(3 * self.rate_hz / cutoff_hz))
-
-        def smooth(run: Values) -> Values:
-            return sosfiltfilt(sections, run, axis=0, padlen=min(padding, len(run) - 1))
-
         values = np.full_like(self.values, np.nan)
         for samples, columns in self._runs():
-            values[samples, columns] = smooth(self.values[samples, columns])
+            run = self.values[samples, columns]
+            values[samples, columns] = sosfiltfilt(sections, run, axis=0, padlen=min(padding, len(run) - 1))
         return replace(self, values=values)
 
     def at(self, times_s: Float[np.ndarray, " frame"]) -> Float[np.ndarray, "frame channel"]:
@@ -127,6 +125,9 @@ class Track:
 
     def _runs(self) -> Iterator[tuple[slice, np.ndarray]]:
         """Yield each unbroken run of measurements as (samples, the columns that have exactly this run)."""
+        if self.values.size and self.valid.all():  # as in most tracks
+            yield slice(0, len(self.values)), np.arange(self.values.shape[1])
+            return
         spans: dict[tuple[int, int], list[int]] = {}
         for column, valid in enumerate(self.valid.T):
             edges = np.flatnonzero(np.diff(np.concatenate([[False], valid, [False]]).astype(np.int8)))
@@ -134,6 +135,14 @@ class Track:
                 spans.setdefault((int(start), int(stop)), []).append(column)
         for (start, stop), columns in spans.items():
             yield slice(start, stop), np.array(columns)
+
+
+@lru_cache(maxsize=32)
+def _butterworth(order: int, cutoff_hz: float, rate_hz: float) -> Float[np.ndarray, "section 6"]:
+    """Return a low-pass filter in second-order sections; to design one takes longer than to filter an utterance."""
+    from scipy.signal import butter
+
+    return butter(order, cutoff_hz, fs=rate_hz, output="sos")
 
 
 def _curve(times_s: np.ndarray, values: Values) -> Callable[[np.ndarray], np.ndarray]:
