@@ -90,4 +90,4 @@ def _table(limits: Path | None) -> Table:
 def _audited(corpus: PreparedCorpus, limits: Table, also: Mapping[str, Sequence[Measured]]) -> Audit:
     entries = progress(corpus.entries, f"auditing {corpus.name}", unit="utterance")
     utterances = (corpus.utterance(entry.id) for entry in entries)
-    return audit(utterances, corpus.palates, limits=limits, also=also, simulated=corpus.simulated)
+    return audit(utterances, corpus.palates, limits=limits, also=also, simulated=bool(corpus.simulated))

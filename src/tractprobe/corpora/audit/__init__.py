@@ -89,9 +89,7 @@ def _badness(speaker: SpeakerAudit) -> tuple[int, int, str]:
     return -speaker.failures, -speaker.count("look"), speaker.speaker
 
 
-def _gather(
-    utterances: Iterable[Utterance], bilabial: IsKind, silence: IsKind, stuck_s: float
-) -> dict[str, Gathered]:
+def _gather(utterances: Iterable[Utterance], bilabial: IsKind, silence: IsKind, stuck_s: float) -> dict[str, Gathered]:
     gathered: dict[str, Gathered] = {}
     for utterance in utterances:
         if utterance.speaker not in gathered:

@@ -2,8 +2,9 @@
 
 Measurements jitter. In the files of the 8 real speakers, a sensor had the same x and y for at most 16 ms (AG501 text,
 rounded to 1/100 mm; 6 of the others never twice in a row), for 76 ms if they are rounded to 1/50 mm, and for 172 ms if
-rounded to 1/10 mm, which is coarser than any corpus we know. ``STUCK_S`` is about three times that. In none of these recordings, rounded or not, is any sample flagged. References on the head are not
-examined, because they do stand still: one of them kept one value for 660 ms.
+rounded to 1/10 mm, which is coarser than any corpus we know. ``STUCK_S`` is about three times that. In none of these
+recordings, rounded or not, is any sample flagged. References on the head are not examined, because they do stand still:
+one of them kept one value for 660 ms.
 
 Not detected: short losses filled with similar values, or by a straight line from one end to the other.
 """

@@ -211,7 +211,7 @@ def scales(fitted: Fitted, heard: InterventionSet) -> dict[str, Float[np.ndarray
     found = {}
     for speaker in sorted({base.speaker for base in heard.bases.values()}):
         smoothing = fitted.problem.targets.smoothing
-        own = [smoothing(base.track).values for base in heard.bases.values() if base.speaker == speaker]
+        own = [smoothing(base.measured).values for base in heard.bases.values() if base.speaker == speaker]
         sd = np.nanstd(np.concatenate(own), axis=0) if speaker not in known else known[speaker]
         found[speaker] = np.where(sd >= _LEAST_SD_MM, sd, np.nan)
     return found
