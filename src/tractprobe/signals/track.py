@@ -9,6 +9,7 @@ In the shapes below, ``time`` counts the track's own samples and ``frame`` the t
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -142,7 +143,8 @@ def _butterworth(order: int, cutoff_hz: float, rate_hz: float) -> Float[np.ndarr
     """Return a low-pass filter in second-order sections; to design one takes longer than to filter an utterance."""
     from scipy.signal import butter
 
-    return butter(order, cutoff_hz, fs=rate_hz, output="sos")
+    sections: Any = butter(order, cutoff_hz, fs=rate_hz, output="sos")
+    return sections
 
 
 def _curve(times_s: np.ndarray, values: Values) -> Callable[[np.ndarray], np.ndarray]:
