@@ -63,7 +63,7 @@ def test_the_table_in_the_readme_is_what_the_demo_makes_of_the_built_in_corpus()
     numbered = [row for row in rows if row[0].isdigit()]
     assert [row[0] for row in numbered] == ["0", "0", "1", "2", "3", "4"]
     for row in numbered:
-        assert len(re.findall(r"\.\d{3} \[\.\d{3}, \.\d{3}\]", row)) == len(languages) + 1
+        assert len(re.findall(r"\.\d{3} \[-?\.\d{3}, -?\.\d{3}\]", row)) == len(languages) + 1
 
 
 def test_the_layout_in_the_docs_is_the_one_the_reader_checks():

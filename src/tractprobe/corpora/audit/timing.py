@@ -13,6 +13,10 @@ from tractprobe.corpora.audit.result import Measured, short
 
 LAG, LAG_GROWTH = "audio in time with movements", "lag constant over utterances"
 
+CLEAR_SHORT = 9.0
+"""How clear, in deviations, a peak of less than 10 s of speech must be. Of 340 single utterances of the built-in corpus,
+in time by construction, 11 have a peak elsewhere, one of them with 8.2."""
+
 
 def timing(parts: Gathered, curves: Mapping[str, np.ndarray]) -> Iterator[Measured]:
     """Check clocks and speeds."""
@@ -32,7 +36,7 @@ def timing(parts: Gathered, curves: Mapping[str, np.ndarray]) -> Iterator[Measur
 def _lag(parts: Gathered, curve: np.ndarray) -> Measured:
     scored_s, clear = parts.lags.scored_s, clarity(curve)
     peak = f"{parts.utterances} utterances, {scored_s:.1f} s; peak of R² {curve.max():.2f}, {clear:.1f} sd clear"
-    if scored_s < 1.5 or (clear < 3.5 and scored_s < 10):
+    if scored_s < 1.5 or (clear < CLEAR_SHORT and scored_s < 10):
         return Measured(LAG, None, f"too little speech for a clear peak: {peak}")
     if clear < 7 and scored_s >= 10:
         return Measured(LAG, np.nan, f"movements match the audio at no lag: {peak}")
