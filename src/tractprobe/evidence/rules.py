@@ -184,7 +184,7 @@ CLAIMS = (
                 "babble",
                 "babble_b_kept_over_acoustics",
                 "superiority",
-                "from languages to postures that are none of theirs: what a spectrum loses minus what it loses",
+                "what a spectrum loses on the tract's whole space by having learned languages, minus what it loses",
                 bound=-0.03,
             ),
             Reading(
