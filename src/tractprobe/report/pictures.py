@@ -23,7 +23,7 @@ from tractprobe.report.collect import Group
 from tractprobe.report.palette import DARK, LIGHT, SIGN_OF, STYLE_OF, style
 from tractprobe.system.printable import one_line
 
-_WIDTH, _CLAIM, _ROW, _LETTER, _BOLD = 960, 228, 52, 6.6, 7.6
+_WIDTH, _CLAIM, _ROW, _LETTER, _BOLD = 960, 244, 52, 6.6, 7.6
 FRAMES_PER_S, _SCALE = 25, 7.0
 
 _Course = Float[np.ndarray, "time point 2"]
