@@ -14,7 +14,7 @@ from tractprobe.corpora.audit.result import Measured, short
 LAG, LAG_GROWTH = "audio in time with movements", "lag constant over utterances"
 
 CLEAR_SHORT, NEAR_MS = 9.0, 35.0
-"""How clear, in deviations, a peak of less than 10 s of speech must be to tell of a lag, unless it is this near to none.
+"""How clear, in deviations, a peak of less than 10 s of speech must be to tell of a lag, unless that is so near to 0.
 
 Of 329 single utterances of `virtual`, in time by construction, 11 have a peak farther away, one of them with 8.2."""
 
