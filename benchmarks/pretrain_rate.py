@@ -18,7 +18,7 @@ from tractprobe.pretraining.augmentation import changed, drawn_effects, resample
 from tractprobe.pretraining.counters import random_of
 from tractprobe.pretraining.crops import masks
 from tractprobe.pretraining.frames import HOP, WINDOW
-from tractprobe.pretraining.learning import adamw
+from tractprobe.pretraining.optimiser import Optimiser
 from tractprobe.pretraining.model import LossWeights, MaskedPrediction, drawn_hubert, outcome
 from tractprobe.pretraining.precision import has_bf16
 from tractprobe.pretraining.settings import Asked

@@ -160,6 +160,28 @@ def test_the_second_iteration_learns_from_a_layer_of_the_first(places: list[str]
         raised(places, "name=x", f"pretrain.targets.teacher={first}", "pretrain.targets.layer=3")
 
 
+def test_a_pretraining_starts_from_the_weights_of_another(places: list[str], toy: PreparedCorpus):
+    first = raised(places, "name=first")
+    same = raised(places, "name=same", f"pretrain.start={first}", "pretrain.updates=0")
+    before, after = load_file(first / "model.safetensors"), load_file(same / "model.safetensors")
+    assert all(torch.equal(before[name], after[name]) for name in before)
+    more = Raised.read(raised(places, "name=more", f"pretrain.start={first}", "pretrain.updates=3"))
+    told = Raised.read(first)
+    assert more is not None and told is not None and more.updates == told.updates + 3
+    assert more.hours_heard == pytest.approx(told.hours_heard * (1 + 3 / told.updates))
+    assert more.targets["learned_by"]["start"]["updates"] == told.updates
+
+
+def test_a_start_of_other_architecture_or_speech_is_refused(places: list[str], tmp_path: Path):
+    first = raised(places, "name=first")
+    with pytest.raises(ConfigError, match="another architecture"):
+        raised(places, "name=x", f"pretrain.start={first}", "model.architecture.intermediate_size=24")
+    with pytest.raises(ConfigError, match="other corpora or languages"):
+        raised(places, "name=y", f"pretrain.start={first}", "pretrain.languages=[it]")
+    with pytest.raises(ConfigError, match="expected the folder of an encoder"):
+        raised(places, "name=z", f"pretrain.start={tmp_path}")
+
+
 def test_losses_fall(places: list[str], tmp_path: Path):
     raised(
         places, "pretrain.updates=80", "tracking=csv", "pretrain.learning_rate=0.005", "pretrain.batch=6",

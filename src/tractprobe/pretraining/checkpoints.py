@@ -15,6 +15,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from tractprobe.pretraining.optimiser import Optimiser
 from tractprobe.system.errors import CorpusError, RunError, first_line
 from tractprobe.system.files import atomic, clear_temporaries, file_sha256, is_there, read_json, write_json
 
@@ -23,7 +24,6 @@ log = logging.getLogger(__name__)
 LAST, STABLE = "last", "stable"
 """The newest checkpoint, and the one before the cooldown."""
 _SCHEMA = 1
-_MOMENTS = ("exp_avg", "exp_avg_sq")
 
 
 @dataclass(frozen=True)
@@ -52,10 +52,10 @@ class Progressed:
 
 
 def save_checkpoint(
-    folder: Path, name: str, progressed: Progressed, model: nn.Module, optimizer: torch.optim.Optimizer
+    folder: Path, name: str, progressed: Progressed, model: nn.Module, optimiser: Optimiser
 ) -> None:
     """Write weights, and the optimiser's moments and counts, in place of the checkpoint of this name."""
-    tensors = {key: value.detach().cpu().contiguous() for key, value in _tensors(model, optimizer).items()}
+    tensors = {key: value.detach().cpu().contiguous() for key, value in _tensors(model, optimiser).items()}
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{name}-{progressed.update:08d}.safetensors"
     with atomic(path) as temporary:
@@ -76,7 +76,7 @@ def read_progress(folder: Path, name: str) -> Progressed | None:
     return _described(path)[0]
 
 
-def load_checkpoint(folder: Path, name: str, model: nn.Module, optimizer: torch.optim.Optimizer) -> Progressed:
+def load_checkpoint(folder: Path, name: str, model: nn.Module, optimiser: Optimiser) -> Progressed:
     """Put a checkpoint into a model and its optimiser, whose parameters have to be those that were saved.
 
     Raises
@@ -92,32 +92,34 @@ def load_checkpoint(folder: Path, name: str, model: nn.Module, optimizer: torch.
         tensors = load_file(folder / file)
     except (OSError, SafetensorError) as error:
         raise RunError(f"{folder / file}: {first_line(error)}; {_advice(folder)}") from None
-    expected = _shapes(model)
+    expected = _shapes(model, optimiser)
     if {key: tuple(value.shape) for key, value in tensors.items()} != expected:
         raise RunError(f"{folder / file}: of another model; {_advice(folder)}")
     model.load_state_dict(
         {key.removeprefix("model."): value for key, value in tensors.items() if key.startswith("model.")}
     )
     for parameter_name, parameter in model.named_parameters():
-        moments = {each: tensors[f"{each}.{parameter_name}"].to(parameter.device) for each in _MOMENTS}
-        optimizer.state[parameter] = {"step": tensors[f"step.{parameter_name}"], **moments}
+        names = optimiser.moments(parameter)
+        moments = {each: tensors[f"{each}.{parameter_name}"].to(parameter.device) for each in names}
+        optimiser.state[parameter] = {"step": tensors[f"step.{parameter_name}"], **moments}
     return progressed
 
 
-def _tensors(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+def _tensors(model: nn.Module, optimiser: Optimiser) -> dict[str, Tensor]:
     tensors = {f"model.{key}": value for key, value in model.state_dict().items()}
     for name, parameter in model.named_parameters():
-        state = optimizer.state.get(parameter) or {}
-        for each in _MOMENTS:
+        state = optimiser.state.get(parameter) or {}
+        for each in optimiser.moments(parameter):
             tensors[f"{each}.{name}"] = state.get(each, torch.zeros_like(parameter))
         tensors[f"step.{name}"] = state.get("step", torch.tensor(0.0))  # fewer where a layer was dropped
     return {key: value.clone() for key, value in tensors.items()}
 
 
-def _shapes(model: nn.Module) -> dict[str, tuple[int, ...]]:
+def _shapes(model: nn.Module, optimiser: Optimiser) -> dict[str, tuple[int, ...]]:
     shapes = {f"model.{key}": tuple(value.shape) for key, value in model.state_dict().items()}
     for name, parameter in model.named_parameters():
-        shapes |= {f"{each}.{name}": tuple(parameter.shape) for each in _MOMENTS} | {f"step.{name}": ()}
+        shapes |= {f"{each}.{name}": tuple(parameter.shape) for each in optimiser.moments(parameter)}
+        shapes[f"step.{name}"] = ()
     return shapes
 
 

@@ -76,7 +76,7 @@ def train(pretraining: Pretraining, loggers: Any = None, score: Score | None = N
     def save(learning: Learning, name: str) -> None:
         pretraining.progressed = stretch.progressed(learning)
         folder = pretraining.folder / CHECKPOINTS
-        save_checkpoint(folder, name, pretraining.progressed, learning.model, learning.adam)
+        save_checkpoint(folder, name, pretraining.progressed, learning.model, learning.optimiser)
 
     def export(learning: Learning) -> Any:
         pretraining.progressed = stretch.progressed(learning)

@@ -26,6 +26,7 @@ from tractprobe.pretraining.precision import Precision, precision_here
 from tractprobe.pretraining.schedule import Schedule
 from tractprobe.pretraining.settings import REACHED, Asked
 from tractprobe.pretraining.speech import Speech
+from tractprobe.pretraining.start import Start, started
 from tractprobe.pretraining.targets import Targets, made_targets
 from tractprobe.system.errors import ConfigError, RunError
 from tractprobe.system.files import digest
@@ -35,8 +36,8 @@ log = logging.getLogger(__name__)
 CHECKPOINTS, ENCODER = "checkpoints", "encoder"
 _OBJECTIVE = "hubert"
 _LEARNED_BY = (
-    "masked_weight", "unmasked_weight", "mask_share", "mask_frames", "crop_s", "batch", "learning_rate",
-    "temperature", "speaker_temperature",
+    "masked_weight", "unmasked_weight", "mask_share", "mask_frames", "crop_s", "batch", "optimiser", "learning_rate",
+        "temperature", "speaker_temperature",
 )  # fmt: skip
 
 
@@ -50,6 +51,8 @@ class Pretraining:
         As of the last checkpoint or export.
     licences
         Of the data, for ``pretraining.json``.
+    start
+        The encoder whose weights were the initial ones, if they were not drawn.
     """
 
     asked: Asked
@@ -60,6 +63,7 @@ class Pretraining:
     precision: Precision
     accelerator: str
     licences: tuple[str, ...] = ()
+    start: Start | None = None
 
     @property
     def folder(self) -> Path:
@@ -87,16 +91,20 @@ class Pretraining:
         recipe, progressed = self.asked.pretrain, self.progressed
         hours = {language: round(value, 6) for language, value in self.speech.hours.items()}
         learned_by = {name: getattr(recipe, name) for name in _LEARNED_BY}
-        cooled = 0 if progressed.cooling is None else progressed.update - progressed.cooling[0]
+        learned_by["cooldown"] = 0 if progressed.cooling is None else progressed.update - progressed.cooling[0]
+        before_s, before = 0.0, 0
+        if self.start is not None:
+            learned_by["start"] = self.start.plain
+            before_s, before = self.start.raised.hours_heard * 3600, self.start.raised.updates
         return Raised(
             objective=_OBJECTIVE,
             languages=hours,
             corpora={corpus.name: corpus.content_hash for corpus in self.speech.corpora},
             hours_of_data=sum(hours.values()),
-            hours_heard=progressed.heard_s / 3600,
-            updates=progressed.update,
+            hours_heard=(before_s + progressed.heard_s) / 3600,
+            updates=before + progressed.update,
             iteration=self.targets.iteration,
-            targets={**self.targets.identity, "learned_by": {**learned_by, "cooldown": cooled}},
+            targets={**self.targets.identity, "learned_by": learned_by},
             seed=self.asked.seed,
             parameters=sum(own.numel() for own in self.learning.model.hubert.parameters()),
             licences=self.licences,
@@ -118,17 +126,21 @@ def opened(asked: Asked, corpora: Sequence[PreparedCorpus], licences: tuple[str,
     speech = Speech(corpora, asked.paths.cache, recipe.languages)
     device = torch.device("cuda" if accelerator == "gpu" else "cpu")
     targets = made_targets(speech, recipe.targets, asked.seed, asked.paths.cache, device)
-    identity = digest([asked.identity, speech.identity, targets.identity])
+    start = None if recipe.start is None else Start.read(recipe.start)
+    identity = digest([asked.identity, speech.identity, targets.identity, start and start.sha256])
     newest, schedule = continued(asked, identity)
     hubert = drawn_hubert(described(asked.model.arguments["architecture"], "model"), asked.seed)
-    learning = Learning(MaskedPrediction(hubert, targets.clusters, asked.seed), recipe, schedule, asked.seed)
+    if start is not None:
+        started(hubert, start, speech)
+    precision = precision_here(recipe.precision, accelerator)
+    model = MaskedPrediction(hubert, targets.clusters, asked.seed)
+    learning = Learning(model, recipe, schedule, asked.seed, precision)
     progressed = Progressed(0, identity)
     if newest is not None:
-        progressed = load_checkpoint(asked.folder / CHECKPOINTS, newest, learning.model, learning.adam)
+        progressed = load_checkpoint(asked.folder / CHECKPOINTS, newest, learning.model, learning.optimiser)
         learning.update = progressed.update
         log.info("resuming: %d of %d updates done", progressed.update, schedule.total)
-    precision = precision_here(recipe.precision, accelerator)
-    return Pretraining(asked, speech, targets, learning, progressed, precision, accelerator, licences)
+    return Pretraining(asked, speech, targets, learning, progressed, precision, accelerator, licences, start)
 
 
 def continued(asked: Asked, identity: str) -> tuple[str | None, Schedule]:

@@ -9,15 +9,15 @@ import torch
 from tractprobe.pretraining.counters import number_of
 from tractprobe.pretraining.crops import Batch
 from tractprobe.pretraining.model import LossWeights, MaskedPrediction, outcome
+from tractprobe.pretraining.optimiser import Optimiser
+from tractprobe.pretraining.precision import Precision
 from tractprobe.pretraining.schedule import Schedule
 from tractprobe.pretraining.settings import Recipe
 from tractprobe.system.errors import RunError
 
-_BETAS, _EPSILON = (0.9, 0.98), 1e-6  # Hsu et al. 2021, HuBERT, section IV-B
-
 
 class Learning(pl.LightningModule):
-    """Trains a model by AdamW under a schedule that counts updates itself.
+    """Trains a model under a schedule that counts updates itself.
 
     Attributes
     ----------
@@ -27,27 +27,29 @@ class Learning(pl.LightningModule):
         Of the last update.
     """
 
-    def __init__(self, model: MaskedPrediction, recipe: Recipe, schedule: Schedule, seed: int):
+    def __init__(self, model: MaskedPrediction, recipe: Recipe, schedule: Schedule, seed: int, precision: Precision):
         super().__init__()
         self.model, self.schedule, self.update = model, schedule, 0
         self.metrics: dict[str, torch.Tensor] = {}
         self._recipe, self._seed = recipe, seed
         self._weights = LossWeights(recipe.masked_weight, recipe.unmasked_weight)
-        self.adam = adamw(model, recipe)
+        dtype = torch.bfloat16 if precision == "bf16-mixed" else torch.float32
+        self.optimiser = Optimiser(model, recipe.optimiser, recipe.learning_rate, recipe.weight_decay, dtype)
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
-        return self.adam
+        return self.optimiser
 
     def on_train_start(self) -> None:
         """Keep the optimiser's counts on the processor: Lightning has moved those of a checkpoint to the device."""
-        for state in self.adam.state.values():
-            state["step"] = state["step"].cpu()
+        for state in self.optimiser.state.values():
+            if "step" in state:
+                state["step"] = state["step"].cpu()
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
         """Set the update's learning rate, and the generator that dropout draws from."""
         if batch["update"] != self.update:
             raise RunError(f"update {self.update} was given the batch of update {batch['update']}")
-        for group in self.adam.param_groups:
+        for group in self.optimiser.param_groups:
             group["lr"] = self.schedule.rate(self.update)
         torch.manual_seed(number_of(self._seed, self.update, "dropout"))
 
@@ -78,10 +80,3 @@ class Learning(pl.LightningModule):
             )
         return metrics
 
-
-def adamw(model: MaskedPrediction, recipe: Recipe) -> torch.optim.AdamW:
-    """Return the optimiser; biases, norms and vectors of clusters do not decay."""
-    decaying = [own for name, own in model.named_parameters() if own.ndim > 1 and name != "codebook"]
-    others = [own for name, own in model.named_parameters() if own.ndim <= 1 or name == "codebook"]
-    groups = [{"params": decaying, "weight_decay": recipe.weight_decay}, {"params": others, "weight_decay": 0.0}]
-    return torch.optim.AdamW(groups, lr=recipe.learning_rate, betas=_BETAS, eps=_EPSILON)

@@ -117,6 +117,7 @@ class Recipe:
     """How an encoder is pretrained; conf/pretrain.yaml says what each setting means."""
 
     languages: list | None
+    start: str | None
     minutes: float | None
     updates: int | str
     cooldown: int
@@ -124,6 +125,7 @@ class Recipe:
     crop_s: float
     temperature: float
     speaker_temperature: float
+    optimiser: Literal["muon", "adamw"]
     learning_rate: float
     warmup: int
     weight_decay: float
