@@ -12,6 +12,7 @@ from vocaltract.errors import VocalTractError
 DESCRIPTION = """Speech of virtual vocal tracts from text: audio, movements of tongue, lips and jaw, pitch and
 phone times that agree exactly. Eight speakers, eight languages, and babble that belongs to no language."""
 
+PLANS = ("shipped", "full", "pretraining", "matched")
 CORPUS = """Makes a corpus. The same command again makes what is missing and nothing else; the result depends on
 plan and seed, not on the number of workers. Plans:
   shipped      what tractprobe contains: 4 speakers of each of 8 languages, 8 sentences each, a minute
@@ -21,6 +22,9 @@ plan and seed, not on the number of workers. Plans:
   pretraining  the main sentences that do not ship, by all 8 speakers, so that an encoder that learns from them
                has heard no utterance of what tractprobe tests it on; with --minutes as often, in other manners,
                as that takes (add --audio-only: twice as fast)
+  matched      for experiments in which language alone differs: --minutes (6) of each of --languages (it zh fi and
+               zxx, babble), the same --speakers (m1 m2 f2 f3) in each, the same manners, rooms, microphones and
+               noise at the same places; no sentence that ships; any beginning of it is balanced
 """
 
 
@@ -46,13 +50,15 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("vocaltract", description=DESCRIPTION)
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     corpus = _command(commands, "corpus", "make a corpus", CORPUS, _corpus)
-    corpus.add_argument("--plan", default="shipped", help="shipped (default), full or pretraining")
+    corpus.add_argument("--plan", default="shipped", help="shipped (default), full, pretraining or matched")
     corpus.add_argument(
         "--languages", nargs="+", default=(), metavar="L", help="only these: en it de es nl zh fi hi, zxx for babble"
     )
     corpus.add_argument("--sentences", type=int, metavar="N", help="the first N of each language's main sentences")
     corpus.add_argument("--audio-only", action="store_true", help="neither movements nor pitch: about twice as fast")
-    _making(corpus, "stop after M minutes of speech (full, pretraining); full adds its babble")
+    _making(
+        corpus, "stop after M minutes of speech (full, pretraining; matched: of each language); full adds its babble"
+    )
     babble = _command(
         commands,
         "babble",
@@ -125,8 +131,8 @@ def _cores() -> int:
 
 
 def _corpus(options: argparse.Namespace, command: str) -> int:
-    if options.plan not in ("shipped", "full", "pretraining"):
-        raise VocalTractError(f"no plan {options.plan!r}; there are shipped, full, pretraining")
+    if options.plan not in PLANS:
+        raise VocalTractError(f"no plan {options.plan!r}; there are {', '.join(PLANS)}")
     return _made(options, command, options.plan, languages=options.languages, sentences=options.sentences)
 
 
