@@ -3,7 +3,7 @@ from collections import Counter, defaultdict
 import pytest
 
 from vocaltract.corpus import matched
-from vocaltract.corpus.plan import DESIGN, DEMO_SPEAKERS, Options, tasks
+from vocaltract.corpus.plan import DEMO_SPEAKERS, DESIGN, Options, tasks
 from vocaltract.languages.texts import texts
 
 CONDITIONS = ("it", "zh", "fi", "zxx")

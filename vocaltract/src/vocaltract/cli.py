@@ -89,11 +89,13 @@ def _parser() -> argparse.ArgumentParser:
 
 
 ESPEAK = """Makes speech of espeak-ng, a formant synthesiser, for encoders to be pretrained on: sound alone, in any of
-about 80 languages, some hundred times faster than a virtual vocal tract speaks. Every language has the same voices and says the
-same things: names of symbols (emoji), in the words of the language, with the same pitch, range and rate. Voices are
-balanced between women and men. The same command again makes what is missing; more languages can be added later.
+some 65 languages, far faster than a virtual vocal tract speaks. Every language has the same voices, women and men in
+turn, and says the same things: names of symbols (emoji), in the words of the language, with the same settings of
+pitch, range and rate. The same command again makes what is missing; more languages can be added later.
+
   python -m vocaltract espeak OUT --languages fi sw tr hi ka vi zh --minutes 17
-  tractprobe prepare corpus=audio corpus.name=espeak corpus.root=OUT"""
+  tractprobe prepare corpus=audio corpus.name=espeak corpus.root=OUT
+"""
 INTERVENTIONS = """Makes pairs of utterances that differ in one thing: an articulator moved in a window, pitch,
 voice, anatomy, timing."""
 CHECK = """Checks a corpus folder: silence, clipping, jumps, closures, vowels, levels, and how well a small

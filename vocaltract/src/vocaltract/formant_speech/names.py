@@ -1,8 +1,8 @@
 """What is said: names of symbols, in the words of each language, out of espeak-ng's own dictionaries.
 
 espeak-ng reads emoji aloud. For that, its dictionaries hold the names that CLDR (Unicode License v3) gives some 1100
-symbols, in about 80 languages: two or three words each, such as *fire engine*, *gari la zimamoto*. All languages
-can so say the same things.
+symbols, in some 65 languages: two or three words each, such as *fire engine*, *gari la zimamoto*. So all languages
+can say the same things.
 
 A compiled dictionary (espeak-ng 1.52, ``compiledict.c``) begins with two int32: number of hash chains and offset of
 the rules. Each chain is a sequence of entries, ended by a zero: length of the entry; length of the word (6 bits) with
@@ -98,7 +98,7 @@ def _is_symbol(word: bytes) -> bool:
 
 
 def _text(content: bytes) -> str:
-    """Decoded; empty if it is no text, as phonemes are not."""
+    """Decode text; empty if it is none, as phonemes are not."""
     try:
         text = content.decode()
     except UnicodeDecodeError:

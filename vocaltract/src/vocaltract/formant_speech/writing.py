@@ -49,8 +49,9 @@ class Order:
 
     def check(self) -> None:
         """Raise VocalTractError for what cannot be made."""
-        if self.minutes <= 0:
-            raise VocalTractError(f"--minutes {self.minutes:g}: more than none")
+        if not 0 < self.minutes < float("inf"):
+            raise VocalTractError(f"--minutes {self.minutes:g}: expected a positive number")
+        voices.chosen(self.voices)
         if self.seed < 0:
             raise VocalTractError(f"--seed {self.seed}: 0 or more")
         if twice := {name for name in self.languages if self.languages.count(name) > 1}:
