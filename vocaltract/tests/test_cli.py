@@ -2,7 +2,7 @@ import pytest
 
 from vocaltract import cli
 
-COMMANDS = ("corpus", "babble", "interventions", "check", "languages", "pictures")
+COMMANDS = ("corpus", "babble", "espeak", "interventions", "check", "languages", "pictures")
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -22,6 +22,13 @@ def test_every_command_has_help(command, capsys):
         (["corpus", "OUT", "--minutes", "5"], "'shipped' has a fixed length"),
         (["babble", "OUT", "--minutes", "0"], "--minutes 0"),
         (["check", "OUT"], "OUT"),
+        (["espeak", "OUT", "--languages", "th"], "no names of symbols in language 'th'; it has them in af, am"),
+        (["espeak", "OUT", "--languages", "ja"], "cannot read the Chinese characters"),
+        (["espeak", "OUT", "--languages", "../fi"], "no names of symbols in language '../fi'"),
+        (["espeak", "OUT", "--languages", "fi", "fi"], "--languages names fi twice"),
+        (["espeak", "OUT", "--languages", "fi", "--voices", "25"], "--voices 25: 1 to 24"),
+        (["espeak", "OUT", "--languages", "fi", "--minutes", "-1"], "--minutes -1"),
+        (["espeak", "OUT", "--languages", "fi", "--minutes", "nan"], "--minutes nan"),
     ],
 )
 def test_errors_are_one_line(arguments, message, tmp_path, capsys, monkeypatch):

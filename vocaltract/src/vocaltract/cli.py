@@ -1,4 +1,4 @@
-"""Commands: ``python -m vocaltract corpus|babble|interventions|check|languages|pictures``."""
+"""Commands: ``python -m vocaltract corpus|babble|espeak|interventions|check|languages|pictures``."""
 
 import argparse
 import os
@@ -12,6 +12,7 @@ from vocaltract.errors import VocalTractError
 DESCRIPTION = """Speech of virtual vocal tracts from text: audio, movements of tongue, lips and jaw, pitch and
 phone times that agree exactly. Eight speakers, eight languages, and babble that belongs to no language."""
 
+PLANS = ("shipped", "full", "pretraining", "matched")
 CORPUS = """Makes a corpus. The same command again makes what is missing and nothing else; the result depends on
 plan and seed, not on the number of workers. Plans:
   shipped      what tractprobe contains: 4 speakers of each of 8 languages, 8 sentences each, a minute
@@ -21,6 +22,9 @@ plan and seed, not on the number of workers. Plans:
   pretraining  the main sentences that do not ship, by all 8 speakers, so that an encoder that learns from them
                has heard no utterance of what tractprobe tests it on; with --minutes as often, in other manners,
                as that takes (add --audio-only: twice as fast)
+  matched      for experiments in which language alone differs: --minutes (6) of each of --languages (it zh fi and
+               zxx, babble), the same --speakers (m1 m2 f2 f3) in each, the same manners, rooms, microphones and
+               noise at the same places; no sentence that ships; any beginning of it is balanced
 """
 
 
@@ -46,13 +50,15 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("vocaltract", description=DESCRIPTION)
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     corpus = _command(commands, "corpus", "make a corpus", CORPUS, _corpus)
-    corpus.add_argument("--plan", default="shipped", help="shipped (default), full or pretraining")
+    corpus.add_argument("--plan", default="shipped", help="shipped (default), full, pretraining or matched")
     corpus.add_argument(
         "--languages", nargs="+", default=(), metavar="L", help="only these: en it de es nl zh fi hi, zxx for babble"
     )
     corpus.add_argument("--sentences", type=int, metavar="N", help="the first N of each language's main sentences")
     corpus.add_argument("--audio-only", action="store_true", help="neither movements nor pitch: about twice as fast")
-    _making(corpus, "stop after M minutes of speech (full, pretraining); full adds its babble")
+    _making(
+        corpus, "stop after M minutes of speech (full, pretraining; matched: of each language); full adds its babble"
+    )
     babble = _command(
         commands,
         "babble",
@@ -61,6 +67,7 @@ def _parser() -> argparse.ArgumentParser:
         _babble,
     )
     _making(babble, "minutes of each speaker (default: 4)")
+    _espeak_options(_command(commands, "espeak", "make speech of espeak-ng, sound alone", ESPEAK, _espeak))
     changed = _command(commands, "interventions", "move one articulator at a time", INTERVENTIONS, _interventions)
     changed.add_argument(
         "--sentences", type=int, default=1, metavar="N", help="of each speaker in each language (default: 1)"
@@ -81,6 +88,14 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+ESPEAK = """Makes speech of espeak-ng, a formant synthesiser, for encoders to be pretrained on: sound alone, in any of
+65 languages, far faster than a virtual vocal tract speaks. Every language has the same voices, women and men in
+turn, and says the same things: names of symbols (emoji), in the words of the language, with the same settings of
+pitch, range and rate. The same command again makes what is missing; more languages can be added later.
+
+  python -m vocaltract espeak OUT --languages fi sw tr hi ka vi zh --minutes 17
+  tractprobe prepare corpus=audio corpus.name=espeak corpus.root=OUT
+"""
 INTERVENTIONS = """Makes pairs of utterances that differ in one thing: an articulator moved in a window, pitch,
 voice, anatomy, timing."""
 CHECK = """Checks a corpus folder: silence, clipping, jumps, closures, vowels, levels, and how well a small
@@ -120,13 +135,23 @@ def _drawing(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--anew", action="store_true", help="remove what the folder holds from other settings")
 
 
+def _espeak_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--languages", nargs="+", required=True, metavar="L", help="ISO 639-1, such as fi sw tr hi ka vi zh"
+    )
+    parser.add_argument("--minutes", type=float, default=20.0, metavar="M", help="of each language (default: 20)")
+    parser.add_argument("--voices", type=int, default=8, metavar="V", help="of each language (default: 8, at most 24)")
+    parser.add_argument("--seed", type=int, default=0, metavar="S", help="of everything that is drawn (default: 0)")
+    parser.add_argument("--anew", action="store_true", help="remove what the folder holds from other settings")
+
+
 def _cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _corpus(options: argparse.Namespace, command: str) -> int:
-    if options.plan not in ("shipped", "full", "pretraining"):
-        raise VocalTractError(f"no plan {options.plan!r}; there are shipped, full, pretraining")
+    if options.plan not in PLANS:
+        raise VocalTractError(f"no plan {options.plan!r}; there are {', '.join(PLANS)}")
     return _made(options, command, options.plan, languages=options.languages, sentences=options.sentences)
 
 
@@ -153,6 +178,18 @@ def _made(
     print(
         f"{options.out}: {summary.made} utterances made, {summary.minutes:.1f} minutes in {summary.seconds / 60:.1f}"
         f"{rate}; {summary.kept} were there"
+    )
+    return 0
+
+
+def _espeak(options: argparse.Namespace, command: str) -> int:
+    from vocaltract.formant_speech import Order, write
+
+    order = Order(tuple(options.languages), options.minutes, options.voices, options.seed)
+    summary = write(options.out, order, anew=options.anew, command=command)
+    print(
+        f"{options.out}: {summary.minutes:.1f} minutes made in {summary.seconds:.0f} s; "
+        f"{summary.kept} of {summary.made + summary.kept} pairs of voice and language were there"
     )
     return 0
 

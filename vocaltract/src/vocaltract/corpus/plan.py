@@ -5,10 +5,10 @@ from dataclasses import dataclass, replace
 from functools import cache
 
 from vocaltract import speakers
-from vocaltract.corpus import manners
+from vocaltract.corpus import manners, matched
+from vocaltract.corpus.task import BABBLE_KINDS, BABBLE_S, NO_LANGUAGE, Task
 from vocaltract.errors import VocalTractError
 from vocaltract.languages.texts import Sentence, texts
-from vocaltract.manner import Manner
 
 DESIGN = {
     "en": ("m2", "f1", "f3", "c2"),
@@ -26,40 +26,6 @@ Each speaker has four languages. A language can so be left out together with one
 known from other languages and the language from other speakers; also among the demonstration's four speakers alone."""
 
 DEMO_SPEAKERS = ("m1", "m2", "f1", "c1")
-NO_LANGUAGE = "zxx"
-BABBLE_KINDS = ("a", "b", "c")
-BABBLE_S = 5.0
-
-
-@dataclass(frozen=True)
-class Task:
-    """One utterance that is to be made.
-
-    Attributes
-    ----------
-    part
-        Folder below the corpus's root; "" for the root itself.
-    kind
-        ``speech``, ``babble_a``, ``babble_b`` or ``babble_c``.
-    number
-        Of the sentence among the language's texts; of babble, among its kind.
-    text, spoken
-        As a reader writes it; as ``languages.speak`` takes it.
-    seconds
-        Length of babble; of speech an estimate from the length of the text.
-    """
-
-    id: str
-    part: str
-    speaker: str
-    language: str
-    kind: str
-    number: int
-    text: str
-    spoken: str
-    seconds: float
-    manner: Manner
-    seed: int
 
 
 @dataclass(frozen=True)
@@ -86,7 +52,7 @@ AS_PLANNED = Options()
 
 
 def tasks(plan: str, options: Options = AS_PLANNED) -> tuple[Task, ...]:
-    """All utterances of a plan, sorted by speaker, since a process can have one speaker at a time.
+    """All utterances of a plan, sorted by speaker (``matched`` by blocks first), since a process has one at a time.
 
     Raises
     ------
@@ -116,6 +82,8 @@ def tasks(plan: str, options: Options = AS_PLANNED) -> tuple[Task, ...]:
             f"plan {plan!r} has nothing for speakers {', '.join(options.speakers) or '(all)'} and languages "
             f"{', '.join(options.languages) or '(all)'}: who speaks what is in docs/virtual_corpus.md"
         )
+    if plan == "matched":
+        return tuple(chosen)  # any beginning has the same of every condition; changing the speaker costs 9 MB
     order = {name: place for place, name in enumerate(speakers.SPEAKERS)}
     return tuple(sorted(chosen, key=lambda task: order[task.speaker]))
 
@@ -155,6 +123,14 @@ def _pretraining(options: Options) -> Iterator[Task]:
         yield from _until(_takes(options), options.minutes)
 
 
+def _matched(options: Options) -> Iterator[Task]:
+    """Minutes of each language and of babble, which differ in nothing else: see ``matched``."""
+    chosen = options.languages or matched.LANGUAGES
+    last = None if options.sentences is None else SHIPPED_SENTENCES + options.sentences
+    said = {name: () if name == NO_LANGUAGE else _main(name)[SHIPPED_SENTENCES:last] for name in chosen}
+    return matched.tasks(said, options.speakers or matched.SPEAKERS, options.minutes or matched.MINUTES, options.seed)
+
+
 def _babble_only(options: Options) -> Iterator[Task]:
     yield from _babble(options, options.minutes or FULL_BABBLE_MINUTES)
 
@@ -163,6 +139,7 @@ PLANS: dict[str, Callable[[Options], Iterator[Task]]] = {
     "shipped": _shipped,
     "full": _full,
     "pretraining": _pretraining,
+    "matched": _matched,
     "babble": _babble_only,
 }
 

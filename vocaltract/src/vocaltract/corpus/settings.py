@@ -15,7 +15,7 @@ from vocaltract.errors import VocalTractError
 FILE = "settings.toml"
 LIBRARIES = ("vocaltractlab-cython", "espeakng-loader", "numpy", "scipy", "soxr")
 HASHED = (".py", ".toml", ".txt", ".json")
-NOT_IN_SOUND = ("checks", "interventions", "cli.py", "__main__.py", "jobs.py")
+NOT_IN_SOUND = ("checks", "interventions", "formant_speech", "cli.py", "__main__.py", "jobs.py")
 """Parts of the program that do not determine what an utterance sounds like."""
 
 

@@ -14,7 +14,7 @@ SYNCHRONOUS = 2  # AUDIO_OUTPUT_SYNCHRONOUS: events and samples come by callback
 PHONEME_EVENTS = 0x0001
 DO_NOT_EXIT = 0x8000
 CHARACTERS_UTF8 = 1
-RATE_PARAMETER = 1
+RATE_PARAMETER, PITCH_PARAMETER, RANGE_PARAMETER = 1, 3, 4
 CONSTANT_F0_HZ = 200
 END_OF_LIST, WORD, SENTENCE, PHONEME = 0, 1, 2, 7
 STRESS_MARKS = {"''": 2, "'!": 2, "'": 2, ",,": 1, ",": 1, "%%": 0, "%": 0, "=": 0}
@@ -71,17 +71,21 @@ class _Event(ctypes.Structure):
 _Callback = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.POINTER(_Event))
 
 
-class _Engine:
-    """The library, initialised once per process; it keeps global state and is not thread-safe."""
+class Engine:
+    """The library, initialised once per process; it keeps global state and is not thread-safe.
 
-    def __init__(self) -> None:
+    ``constant_f0_hz`` is the pitch of everything; ``None`` leaves it to espeak's rules and the voice.
+    """
+
+    def __init__(self, constant_f0_hz: int | None) -> None:
         self.library = ctypes.CDLL(str(espeakng_loader.get_library_path()))
         data = os.fsencode(espeakng_loader.get_data_path())
         self.audio_hz = self.library.espeak_Initialize(SYNCHRONOUS, 0, data, PHONEME_EVENTS | DO_NOT_EXIT)
         if self.audio_hz <= 0:
             raise VocalTractError("espeak-ng does not start; reinstall espeakng-loader")
         # Phones end with whole periods of the voice, and its flutter has a state that outlives an utterance: none here.
-        self.library.espeak_ng_SetConstF0(CONSTANT_F0_HZ)
+        if constant_f0_hz is not None:
+            self.library.espeak_ng_SetConstF0(constant_f0_hz)
         self.library.espeak_TextToPhonemes.restype = ctypes.c_char_p
         self.marks: list[tuple[int, int, str]] = []  # (type, sample, symbol)
         self.blocks: list[np.ndarray] = []
@@ -106,6 +110,21 @@ class _Engine:
             raise VocalTractError(f"espeak-ng has no voice {voice!r}")
         self.library.espeak_SetParameter(RATE_PARAMETER, rate_wpm, 0)
 
+    def set_prosody(self, rate_wpm: int, pitch: int, range_: int) -> None:
+        """Set words per minute, and pitch and its range on espeak's scales of 0 to 100."""
+        settings = {RATE_PARAMETER: rate_wpm, PITCH_PARAMETER: pitch, RANGE_PARAMETER: range_}
+        for parameter, value in settings.items():
+            self.library.espeak_SetParameter(parameter, value, 0)
+
+    def seed_noise(self, seed: int) -> None:
+        """Seed what breath and roughness of the voice are drawn from; espeak seeds it by the clock when it starts.
+
+        Where the C library can be reached, its generator as well, from which espeak draws what its rules leave open.
+        """
+        self.library.espeak_ng_SetRandSeed(ctypes.c_long(seed))
+        if os.name == "posix":
+            ctypes.CDLL(None).srand(ctypes.c_uint(seed))
+
     def synthesise(self, text: str) -> tuple[list[tuple[int, int, str]], np.ndarray]:
         """Return marks (type, sample, symbol) and samples, int16."""
         self.marks, self.blocks = [], []
@@ -126,8 +145,8 @@ class _Engine:
 
 
 @functools.cache
-def _engine() -> _Engine:
-    return _Engine()
+def _engine() -> Engine:
+    return Engine(CONSTANT_F0_HZ)
 
 
 def events(text: str, voice: str, rate_wpm: int) -> tuple[Event, ...]:
