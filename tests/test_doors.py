@@ -13,7 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import soundfile
 from conftest import DEMO, REPOSITORY
+from head_files import RATE_HZ, noise
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from lightning_fabric.strategies.launchers.subprocess_script import _hydra_subprocess_cmd
@@ -519,6 +521,10 @@ def test_from_the_wheel_alone_jobs_are_run_side_by_side_in_an_empty_folder(wheel
     assert (work / runs[0] / "train.log").is_file() and (work / "data" / DEMO / "corpus.json").is_file()
     process = door("evaluate", f"run={runs[0]}", cwd=work, PYTHONPATH=str(package))
     assert process.returncode == 0 and "largest difference from its result.json" in process.stdout
+    soundfile.write(work / "speech.wav", noise(1.0), RATE_HZ)
+    process = door("invert", "speech.wav", "--html", cwd=work, PYTHONPATH=str(package))  # by the package's own head
+    assert process.returncode == 0, process.stdout + process.stderr
+    assert "This is the head of the package" in (work / "inverted/speech.html").read_text(encoding="utf-8")
     where = "import tractprobe, sys; sys.exit(not tractprobe.__file__.startswith(sys.argv[1]))"
     environment = {**os.environ, "PYTHONPATH": str(package)}
     subprocess.run([sys.executable, "-c", where, str(package)], env=environment, check=True, cwd=work)
