@@ -172,10 +172,10 @@ def _all_simulated(scores: Scores) -> bool:
 
 def _measured(plain: Any) -> Measured:
     one = Measured(**plain)
-    numbers = [value for value in (one.r, one.low, one.high) if value is not None]
-    if not isinstance(one.of, str) or type(one.n) is not int or one.n < 1 or one.r is None:
+    if not isinstance(one.of, str) or type(one.n) is not int or one.n < 1:
         raise ValueError(f"a score without what it is of, or over nobody: {one.of!r:.40}")
-    if not all(type(value) in (int, float) and math.isfinite(value) and abs(value) <= 1 for value in numbers):
+    ends = [end for end in (one.low, one.high) if end is not None]  # of a difference they may lie beyond 1
+    if not all(type(value) in (int, float) and math.isfinite(value) for value in (one.r, *ends)) or abs(one.r) > 1:
         raise ValueError(f"{one.of!r:.40} has an r that is none")
     return one
 
