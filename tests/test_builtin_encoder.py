@@ -3,6 +3,7 @@
 Nothing here is skipped where the package lacks its weights: it is then incomplete.
 """
 
+import json
 import shutil
 import socket
 from dataclasses import replace
@@ -159,7 +160,9 @@ def test_sound_is_inverted_right_after_installation(
     assert "1 file" in capsys.readouterr().out
     table = np.genfromtxt(tmp_path / "out/speech.csv", delimiter=",", names=True)
     track = load_head()(noise(1.5), RATE_HZ)
-    assert table.dtype.names == ("time_s", *track.channels) and len(table) == len(track.values)
+    assert table.dtype.names == ("time_s", *(f"{name}_mm" for name in track.channels)) and len(table) == len(
+        track.values
+    )
     assert np.isfinite(track.values).all()
     page = (tmp_path / "out/speech.html").read_text(encoding="utf-8")
     assert "This is the head of the package" in page and "simulated vocal tracts" in page
@@ -222,11 +225,14 @@ def test_scores_that_are_damaged_are_refused_in_one_line(tmp_path: Path, text: s
     assert "\n" not in str(error.value)
 
 
-@pytest.mark.parametrize("change", [{"r": 1.5}, {"r": "x"}, {"n": 0}, {"r": None}, {"low": float("nan")}])
-def test_a_score_that_cannot_be_is_never_written(tmp_path: Path, change: dict[str, Any]):
-    with pytest.raises(ValueError):
-        replace(scores(), real=replace(Measured("x", 0.1, 0.0, 0.2, 3), **change)).write(tmp_path)
-    assert not (tmp_path / SCORES).exists()
+@pytest.mark.parametrize("change", [{"r": 1.5}, {"r": "x"}, {"n": 0}, {"r": None}, {"low": "x"}, {"more": 1}])
+def test_a_score_that_cannot_be_is_not_believed(tmp_path: Path, change: dict[str, Any]):
+    replace(scores(), real=Measured("x", 0.1, 0.0, 0.2, 3)).write(tmp_path)
+    plain = json.loads((tmp_path / SCORES).read_text())
+    plain["real"] |= change
+    (tmp_path / SCORES).write_text(json.dumps(plain))
+    with pytest.raises(HeadError, match=r"scores\.json: .*score|has an r that is none"):
+        Scores.read(tmp_path)
 
 
 def small_encoder(folder: Path, updates: int) -> Path:

@@ -349,7 +349,7 @@ def test_no_two_speakers_share_a_run(speakers: dict[str, set[str]]):
     for corpus, names in speakers.items():
         by_itself = replace(run, corpora=(corpus,))
         for name in names:
-            assert replace(by_itself, held_out=f"{corpus}/{name}").name == f"builtin/all/ridge/{corpus}-{name}/s0"
+            assert replace(by_itself, held_out=f"{corpus}/{name}").name == f"mel/all/ridge/{corpus}-{name}/s0"
 
 
 FROM_FILES = {

@@ -205,7 +205,7 @@ MEANT = {
     "+trainer.profilr=simple": "no such setting; did you mean trainer.profiler?",
     "model=mel +model.band=3": "no such setting; did you mean model.bands?",
     "+head.alpha=[1]": "no such setting; did you mean head.alphas?",
-    "model=xyzzy": "no such option; there are data2vec_audio_base",
+    "model=xyzzy": "no such option; there are builtin, data2vec_audio_base",
     "model.xyzzy=1": "no such setting; there are about, compiled",
     "+seed=1": "there is such a setting already: give it without the +",
     "~held_uot": "there is no such setting to remove",

@@ -171,13 +171,15 @@ def _all_simulated(scores: Scores) -> bool:
 
 
 def _measured(plain: Any) -> Measured:
-    one = Measured(**plain)
-    if not isinstance(one.of, str) or type(one.n) is not int or one.n < 1:
-        raise ValueError(f"a score without what it is of, or over nobody: {one.of!r:.40}")
-    ends = [end for end in (one.low, one.high) if end is not None]  # of a difference they may lie beyond 1
-    if not all(type(value) in (int, float) and math.isfinite(value) for value in (one.r, *ends)) or abs(one.r) > 1:
-        raise ValueError(f"{one.of!r:.40} has an r that is none")
-    return one
+    if not isinstance(plain, dict) or set(plain) != {each.name for each in fields(Measured)}:
+        raise ValueError("a score that is not one")
+    of, r, n = (plain[name] for name in ("of", "r", "n"))
+    if not isinstance(of, str) or type(n) is not int or n < 1:
+        raise ValueError(f"a score without what it is of, or over nobody: {of!r:.40}")
+    ends = [end for end in (plain["low"], plain["high"]) if end is not None]  # of a difference they may lie beyond 1
+    if not all(type(value) in (int, float) and math.isfinite(value) for value in (r, *ends)) or abs(r) > 1:
+        raise ValueError(f"{of!r:.40} has an r that is none")
+    return Measured(**plain)
 
 
 def _short(r: float) -> str:
