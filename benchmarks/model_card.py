@@ -135,8 +135,9 @@ def _scores(scores: Scores | None) -> str:
     if scores is None:
         return "## Scores\n\nNot measured."
     said = (
-        "Ridge heads on simulated speech (`corpora=[virtual]`), each with the layer that validation chose: r between "
-        "predicted and true movements, the mean over languages and speakers with a 95 % interval over n speakers."
+        f"Ridge heads on `corpora=[{','.join(scores.corpora)}]`{_simulated(scores)}, each with the layer that "
+        "validation chose: r between predicted and true movements, the mean over languages and speakers with a 95 % "
+        "interval over n speakers."
     )
     rows = [f"| {each.of} | {each} | {each.n} |" for each in scores.scores]
     return "\n".join(["## Scores", "", _filled(said), "", "| | r | n |", "|---|---|---|", *rows])
@@ -150,9 +151,13 @@ def _head(scores: Scores | None) -> str:
     chosen = f" Kinds of heads were compared by r on three speakers kept aside: {others}." if others else ""
     real = "not measured" if scores.real is None else f"r = {scores.real} ({scores.real_recordings})"
     return title + _filled(
-        f"{scores.head} on layer {scores.layer}, fitted on {', '.join(scores.corpora)}: simulated vocal tracts, no "
-        f"person's movements.{chosen} On recordings of people, whom the head never heard: {real}."
+        f"{scores.head} on layer {scores.layer}, fitted on {', '.join(scores.corpora)}{_simulated(scores)}.{chosen} "
+        f"On recordings of people, whom the head never heard: {real}."
     )
+
+
+def _simulated(scores: Scores) -> str:
+    return " (simulated vocal tracts, no person's movements)" if set(scores.corpora) <= set(scores.simulated) else ""
 
 
 def _filled(text: str) -> str:
