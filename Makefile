@@ -24,14 +24,14 @@ CORPUS_OPTIONS ?=
 .PHONY: demo test test-corpus corpus fuzz chaos services lint clean
 
 demo: $(VENV)/.installed
-	@echo "Two encoders x eight held-out languages, every layer; then controls, a 2 x 2 and the page. Three minutes on 2 cores."
-	$(BIN)/python train.py --multirun study=held_out model=mel,random $(DEMO)
+	@echo "An encoder, its untrained twin and log-mel x eight held-out languages, every layer; then controls, a 2 x 2 and the page. Three minutes on 2 cores."
+	$(BIN)/python train.py --multirun study=held_out model=builtin,random_builtin,mel $(DEMO)
 	@echo
 	@$(BIN)/tractprobe table runs/demo --csv runs/demo/scores.csv --pictures runs/demo
 	@echo "One directory per run with result.json and head.safetensors: runs/demo"
 	@echo
-	$(BIN)/python train.py --multirun analysis=controls "analysis.acoustics=[mel,mfcc]" "analysis.voice=[]" analysis.random_seeds=2 model=mel,random $(DEMO) & \
-	$(BIN)/python train.py --multirun analysis=crossed model=mel,random $(DEMO) && wait $$!
+	$(BIN)/python train.py --multirun analysis=controls "analysis.acoustics=[mel,mfcc]" "analysis.voice=[]" analysis.random_seeds=2 model=builtin,mel $(DEMO) & \
+	$(BIN)/python train.py --multirun analysis=crossed model=builtin,mel $(DEMO) && wait $$!
 	@echo
 	@$(BIN)/tractprobe report runs/demo
 

@@ -128,13 +128,14 @@ def toy(data: Path) -> PreparedCorpus:
 
 @pytest.fixture
 def configure(data: Path, tmp_path: Path) -> Callable[..., Any]:
-    """Compose the training configuration on the toy corpus, with runs and cache in the test's own folder."""
+    """Compose the training configuration on the toy corpus, log-mel if no model is given, in the test's own folder."""
 
     def make(*overrides: str, name: str = "train") -> Any:
         register_resolvers()
         GlobalHydra.instance().clear()
         paths = [f"paths.data={data}", f"paths.runs={tmp_path / 'runs'}", f"paths.cache={tmp_path / 'cache'}"]
-        own = ["corpora=[toy]", "tracking=off"] if name == "train" else []
+        model = [] if any(override.startswith("model=") for override in overrides) else ["model=mel"]
+        own = [*model, "corpora=[toy]", "tracking=off"] if name == "train" else []
         with initialize_config_dir(str(conf_dir()), version_base="1.3"):
             return compose(name, overrides=[*own, *paths, *overrides])
 

@@ -19,7 +19,7 @@ WORDS = {
 
 @pytest.mark.parametrize("override", WORDS)
 def test_a_text_instead_of_a_number_or_truth_value_is_refused_by_name(override: str):
-    settings = composed("train", override)
+    settings = composed("train", "model=mel", override)
     with pytest.raises(ConfigError) as error:
         build(settings[override.partition(".")[0]])
     assert str(error.value).endswith(f": {WORDS[override]}")

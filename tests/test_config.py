@@ -177,11 +177,11 @@ def test_the_label_of_each_option_is_its_file_name(group: str):
 
 
 NAMES: dict[str, tuple[list[str], str]] = {
-    "default": ([], "mel/all/ridge/it/s0"),
+    "default": ([], "builtin/all/ridge/it/s0"),
     "axes": (["model=random", "layer=3", "held_out=en", "seed=2", "head=mlp"], "random/L3/mlp/en/s2"),
     "hub": (["model=hub", "model.name=facebook/hubert-large-ll60k"], "facebook--hubert-large-ll60k/all/ridge/it/s0"),
-    "speaker": (["split=sentence", "held_out=fold3"], "mel/all/ridge/fold3/s0-"),
-    "slash": (["split=speaker", "held_out=virtual/m1"], "mel/all/ridge/virtual-m1/s0-"),
+    "speaker": (["split=sentence", "held_out=fold3"], "builtin/all/ridge/fold3/s0-"),
+    "slash": (["split=speaker", "held_out=virtual/m1"], "builtin/all/ridge/virtual-m1/s0-"),
 }
 
 
@@ -212,11 +212,11 @@ WITHOUT_EFFECT = [
 
 @pytest.mark.parametrize("override", WITHOUT_EFFECT)
 def test_what_cannot_change_the_number_does_not_change_the_name(override: str):
-    assert name_of(composed("train", override)) == "mel/all/ridge/it/s0"
+    assert name_of(composed("train", override)) == "builtin/all/ridge/it/s0"
 
 
 WITH_EFFECT = [
-    "corpora=[hprc]", "model.context=1", "head.alphas=[1]", "split=speaker", "split.disjoint_text=false",
+    "corpora=[hprc]", "model.random_seed=1", "head.alphas=[1]", "split=speaker", "split.disjoint_text=false",
     "ema.lowpass_hz=20", "features.storage=float32",
 ]  # fmt: skip
 
@@ -226,18 +226,18 @@ WITH_EFFECT = [
     ["profiler=simple", "deterministic=true", "logger=false", "enable_progress_bar=false", "detect_anomaly=true"],
 )
 def test_what_cannot_change_a_trained_head_does_not_change_the_name(argument: str):
-    assert name_of(composed("train", "head=mlp", f"+trainer.{argument}")) == "mel/all/mlp/it/s0"
+    assert name_of(composed("train", "head=mlp", f"+trainer.{argument}")) == "builtin/all/mlp/it/s0"
 
 
 def test_what_can_change_the_number_gets_a_name_of_its_own():
     names = {name_of(composed("train", override, "held_out=it")) for override in WITH_EFFECT}
-    assert len(names) == len(WITH_EFFECT) and "mel/all/ridge/it/s0" not in names
+    assert len(names) == len(WITH_EFFECT) and "builtin/all/ridge/it/s0" not in names
 
 
 @pytest.mark.parametrize("override", ["optimizer.lr=0.5", "patience=3", "data.batch_size=2", "trainer=debug"])
 def test_training_settings_name_only_heads_that_are_trained(override: str):
-    assert name_of(composed("train", "head=mlp", override)).startswith("mel/all/mlp/it/s0-")
-    assert name_of(composed("train", "head=mlp", "trainer=gpu")) == "mel/all/mlp/it/s0"
+    assert name_of(composed("train", "head=mlp", override)).startswith("builtin/all/mlp/it/s0-")
+    assert name_of(composed("train", "head=mlp", "trainer=gpu")) == "builtin/all/mlp/it/s0"
 
 
 def test_the_number_of_ranks_names_a_run_but_not_where_they_are():
@@ -251,7 +251,7 @@ def test_the_number_of_ranks_names_a_run_but_not_where_they_are():
         ]
     }
     alone, two, apart, four = named.values()
-    assert alone == name_of(composed("train", "head=mlp")) == "mel/all/mlp/it/s0"
+    assert alone == name_of(composed("train", "head=mlp")) == "builtin/all/mlp/it/s0"
     assert two == apart == name_of(composed("train", "head=mlp", "trainer=gpu", "trainer.devices=2"))
     assert len({alone, two, four}) == 3
     assert differences_of(composed("train", "head=mlp", "trainer=ddp")) == {"trainer.ranks": 2}

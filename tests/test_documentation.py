@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from conftest import DEMO, REPOSITORY
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from omegaconf import OmegaConf
 from test_config import composed
 
 from tractprobe.cli import _parser
@@ -57,11 +58,15 @@ def test_the_table_in_the_readme_is_what_the_demo_makes_of_the_built_in_corpus()
     text = (REPOSITORY / "README.md").read_text(encoding="utf-8")
     header, *rows = re.findall(r"^(?:layer|\d) .*$", text, re.MULTILINE)
     languages = header.split()[1:-1]
-    assert "study=held_out" in (REPOSITORY / "Makefile").read_text()
+    (demo,) = re.findall(r"study=held_out model=(\S+)", (REPOSITORY / "Makefile").read_text())
+    printed = re.findall(r"^(\w+), ridge: r by held-out language", text, re.MULTILINE)
+    assert printed == sorted(demo.split(","))
+    options = [OmegaConf.load(conf_dir() / f"model/{model}.yaml") for model in printed]
+    layers = [str(layer) for option in options for layer in range(option.about.layers + 1)]
     spoken = {json.loads(path.read_text())["language"] for path in Path(builtin_corpus(DEMO)).rglob("*.json")}
     assert languages == sorted(spoken)
     numbered = [row for row in rows if row[0].isdigit()]
-    assert [row[0] for row in numbered] == ["0", "0", "1", "2", "3", "4"]
+    assert [row[0] for row in numbered] == layers
     for row in numbered:
         assert len(re.findall(r"\.\d{3} \[-?\.\d{3}, -?\.\d{3}\]", row)) == len(languages) + 1
 

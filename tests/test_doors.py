@@ -13,7 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import soundfile
 from conftest import DEMO, REPOSITORY
+from head_files import RATE_HZ, noise
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from lightning_fabric.strategies.launchers.subprocess_script import _hydra_subprocess_cmd
@@ -201,10 +203,10 @@ MEANT = {
     "+data.batch_sise=4": "no such setting; did you mean data.batch_size?",
     "+foo=1": "no such setting; there are analysis, callbacks, checkpoint_s",
     "+trainer.profilr=simple": "no such setting; did you mean trainer.profiler?",
-    "+model.band=3": "no such setting; did you mean model.bands?",
+    "model=mel +model.band=3": "no such setting; did you mean model.bands?",
     "+head.alpha=[1]": "no such setting; did you mean head.alphas?",
-    "model=xyzzy": "no such option; there are data2vec_audio_base",
-    "model.xyzzy=1": "no such setting; there are about, bands",
+    "model=xyzzy": "no such option; there are builtin, data2vec_audio_base",
+    "model.xyzzy=1": "no such setting; there are about, compiled",
     "+seed=1": "there is such a setting already: give it without the +",
     "~held_uot": "there is no such setting to remove",
     "held_out=[": "not understood",
@@ -239,7 +241,7 @@ def refused(
 def test_a_name_that_is_mistyped_is_answered_by_one_line_with_what_was_meant(
     no_hydra: None, override: str, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ):
-    assert MEANT[override] in refused(capsys, tmp_path, override)
+    assert MEANT[override] in refused(capsys, tmp_path, *override.split())
 
 
 IMPOSSIBLE = {
@@ -249,7 +251,9 @@ IMPOSSIBLE = {
     "split=label held_out=f": "split=label: give split.by=<the name of a label>, such as gender or style",
     "split=label split.by=style held_out=all": "no utterance has the label style; these corpora have no labels",
     "held_out=all head=mlp trainer=ddp": "trainer.devices x num_nodes = 2: held_out=all uses one device",
-    "layer=7": "layer=7: mel has no layer 7; it has layer 0 only",
+    "layer=7": "layer=7: builtin has no layer 7; expected one of its layers 0 to 6, or all",
+    "model.random_seed=1 layer=7": "layer=7: builtin has no layer 7; expected one of its layers 0 to 6, or all",
+    "model=mel layer=7": "layer=7: mel has no layer 7; it has layer 0 only",
     "layer=x": "layer=x: expected the number of a layer, all, or a list",
     "layer=[0,0]": "layer=[0,0]: name each layer once",
     "model=random layer=[0,5]": "layer=[0,5]: random has no layer 5; expected one of its layers 0 to 4, or all",
@@ -283,8 +287,8 @@ IMPOSSIBLE = {
     "head=conv head.kernel=4": "head.kernel=4: expected an odd number",
     "head=transformer head.hidden=10": "head.hidden=10: expected a multiple of head.heads (4)",
     "head.alphas=[0]": "head.alphas and head.alpha_without_validation must be above 0",
-    "model.bands=-80": "model.bands must be 1 to 1024",
-    "model.hop=null": "model: ",
+    "model=mel model.bands=-80": "model.bands must be 1 to 1024",
+    "model=mel model.hop=null": "model: ",
     "model=mfcc model.cepstra=0": "model.cepstra=0: expected 1 to model.bands (40)",
     "model=f0_energy model.every=0": "model.every and model.window_s must be positive",
     "model=random model.width=0": "model.width must be a multiple of model.heads and of 16",
@@ -334,7 +338,7 @@ def test_what_could_never_start_is_told_before_anything_slow_is_imported(data: P
 def test_every_shipped_model_says_how_many_layers_it_has():
     """Which is how ``layer=99`` is refused before its weights are read."""
     settings = composed("train")  # which holds one of the options, as it is; test_config composes each
-    assert settings["model"] == plain(OmegaConf.load(conf_dir() / "model/mel.yaml"))
+    assert settings["model"] == plain(OmegaConf.load(conf_dir() / "model/builtin.yaml"))
     for path in (conf_dir() / "model").glob("*.yaml"):
         if path.stem not in ("hub", "features"):
             model = plain(OmegaConf.load(path))
@@ -498,7 +502,9 @@ def test_the_wheel_holds_every_module_setting_and_recording(wheel: Path):
     assert {f"tractprobe/inversion/player{ending}" for ending in (".css", ".js", "_draw.js")} <= names
     for part in ("demo", "rest", "babble"):
         assert any(name.startswith(f"tractprobe/builtin/{part}/") and name.endswith(".flac") for name in names), part
-    assert wheel.stat().st_size <= 32_000_000
+    for name in ("config.json", "model.safetensors", "pretraining.json", "builtin_head.safetensors", "README.md"):
+        assert f"tractprobe/builtin_encoder/{name}" in names
+    assert wheel.stat().st_size <= 48_000_000  # 31 of recordings and their movements, at most 16 of the encoder
 
 
 def test_from_the_wheel_alone_jobs_are_run_side_by_side_in_an_empty_folder(wheel: Path, tmp_path: Path):
@@ -515,6 +521,10 @@ def test_from_the_wheel_alone_jobs_are_run_side_by_side_in_an_empty_folder(wheel
     assert (work / runs[0] / "train.log").is_file() and (work / "data" / DEMO / "corpus.json").is_file()
     process = door("evaluate", f"run={runs[0]}", cwd=work, PYTHONPATH=str(package))
     assert process.returncode == 0 and "largest difference from its result.json" in process.stdout
+    soundfile.write(work / "speech.wav", noise(1.0), RATE_HZ)
+    process = door("invert", "speech.wav", "--html", cwd=work, PYTHONPATH=str(package))  # by the package's own head
+    assert process.returncode == 0, process.stdout + process.stderr
+    assert "This is the head of the package" in (work / "inverted/speech.html").read_text(encoding="utf-8")
     where = "import tractprobe, sys; sys.exit(not tractprobe.__file__.startswith(sys.argv[1]))"
     environment = {**os.environ, "PYTHONPATH": str(package)}
     subprocess.run([sys.executable, "-c", where, str(package)], env=environment, check=True, cwd=work)

@@ -50,7 +50,9 @@ def finished(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("finished")
     paths = [f"paths.data={data}", f"paths.runs={folder / 'runs'}", f"paths.cache={folder / 'cache'}"]
     with initialize_config_dir(str(conf_dir()), version_base="1.3"):
-        config = compose("train", overrides=[*paths, "corpora=[toy]", "tracking=off", "held_out=it", NARROW])
+        config = compose(
+            "train", overrides=[*paths, "corpora=[toy]", "tracking=off", "held_out=it", "model=mel", NARROW]
+        )
     train(config)
     (path,) = folder.rglob("result.json")
     return path.parent

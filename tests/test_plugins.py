@@ -125,7 +125,7 @@ def test_a_broken_plugin_is_one_line_that_names_it_and_stops_nobody_else(
         assert set(installed().places) == {"bb.Encoder"}
     (line,) = caplog.messages
     assert line.startswith("plug-in aa is left out: ") and reason in line and "\n" not in line
-    assert RunId.of(settings()).name == "mel/all/ridge/it/s0"
+    assert RunId.of(settings()).name == "builtin/all/ridge/it/s0"
     with pytest.raises(ConfigError, match=r"aa\.Encoder is not one of .*plug-in aa was left out"):
         place_of("aa.Encoder")
 

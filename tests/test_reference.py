@@ -71,7 +71,7 @@ def head(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     paths = [f"paths.data={data}", f"paths.runs={folder / 'runs'}", f"paths.cache={folder / 'cache'}"]
     register_resolvers()
     with initialize_config_dir(str(conf_dir()), version_base="1.3"):
-        train(compose("train", overrides=[*paths, "corpora=[toy]", "tracking=off", "held_out=it"]))
+        train(compose("train", overrides=[*paths, "corpora=[toy]", "tracking=off", "held_out=it", "model=mel"]))
     (result,) = folder.rglob("result.json")
     return export(result.parent)
 

@@ -275,7 +275,7 @@ WRITING = ("tractprobe.jobs", "", "write_result")
 
 def test_two_processes_on_one_run_do_it_once(places: list[str], tmp_path: Path, warm: Warm):
     """The second asks while the first has the run's folder to itself."""
-    line = [TRAIN, "held_out=it", NARROW, *places]
+    line = [TRAIN, "model=mel", "held_out=it", NARROW, *places]
     first = warm.start(as_signalled(WRITING, 1, signal.SIGSTOP, line), tmp_path)
     wait_until(lambda: bool(list((tmp_path / "runs").rglob("*.lock"))), first)
     second = warm.start(line, tmp_path)
@@ -485,7 +485,7 @@ def test_a_killed_sweep_with_a_cell_that_fails_is_finished_by_the_same_line(
     The cell that fails stops no other, is alone in being asked for again, and is said in one line.
     """
     (tmp_path / "killed.py").write_text(KILLED)
-    line = ["-m", "seed=0,1", "held_out=en,fr,it", NARROW, *places]
+    line = ["-m", "seed=0,1", "held_out=en,fr,it", "model=mel", NARROW, *places]
     assert warm.run([str(tmp_path / "killed.py"), TRAIN, *line], tmp_path).returncode == -signal.SIGKILL
     done = {path: path.stat().st_mtime_ns for path in (tmp_path / "runs").rglob("result.json")}
     assert 1 <= len(done) < 4

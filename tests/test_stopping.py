@@ -20,7 +20,15 @@ from tractprobe.system.errors import ConfigError
 from tractprobe.system.stopping import Stopped, stoppable
 
 Configure = Callable[..., Any]
-FIT = [*NONLINEAR, NARROW, "trainer.max_epochs=6", "checkpoint_s=0.001", "data.batch_size=4", "held_out=it"]
+FIT = [
+    *NONLINEAR,
+    "model=mel",
+    NARROW,
+    "trainer.max_epochs=6",
+    "checkpoint_s=0.001",
+    "data.batch_size=4",
+    "held_out=it",
+]
 SLURM = {
     "SLURM_JOB_ID": "1", "SLURM_JOB_NAME": "fit", "SLURM_NTASKS": "1", "SLURM_PROCID": "0", "SLURM_LOCALID": "0",
     "SLURM_NODEID": "0",
@@ -101,7 +109,7 @@ def test_every_command_ends_by_a_signal_with_its_status(
     (tmp_path / "main.py").write_text(MAIN)
     line = [str(tmp_path / "main.py"), what.partition(",")[0]]
     if line[1] == "train":
-        line += [NARROW, "held_out=it", *places]
+        line += ["model=mel", NARROW, "held_out=it", *places]
     elif what == "evaluate":
         train(configure("held_out=it", NARROW))
         line += [f"run={next((tmp_path / 'runs').rglob('result.json')).parent}", *places[:3]]

@@ -183,7 +183,7 @@ def test_a_sweep_over_nothing_is_refused(places: list[str], capsys: pytest.Captu
     with pytest.raises(SystemExit) as end:
         tractprobe.commands.run("train", ["-m", "model=glob(nosuch*)", *places])
     (line,) = capsys.readouterr().err.splitlines()
-    assert end.value.code == 1 and "model=glob(nosuch*): no option has such a name; there are data2vec" in line
+    assert end.value.code == 1 and "model=glob(nosuch*): no option has such a name; there are builtin, data2vec" in line
 
 
 def test_a_launcher_that_is_not_installed_is_said_with_what_installs_it():

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from tractprobe.corpora.prepared.corpus import PreparedCorpus
 
 _OF_HYDRA = {
-    "train": "fit heads on the layers of an encoder, and test them: tractprobe train model=mel held_out=it",
-    "evaluate": "score a finished run again: tractprobe evaluate run=runs/mel/all/ridge/it/s0",
+    "train": "fit heads on the layers of an encoder, and test them: tractprobe train model=builtin held_out=it",
+    "evaluate": "score a finished run again: tractprobe evaluate run=runs/builtin/all/ridge/it/s0",
     "pretrain": "raise an encoder on prepared speech: tractprobe pretrain corpora=[speech] pretrain.minutes=60",
     "prepare": "raw corpus -> prepared corpus: tractprobe prepare corpus=hprc corpus.root=/data/hprc",
 }
@@ -72,7 +72,9 @@ def _parser() -> argparse.ArgumentParser:
     audit.add_argument("corpus", nargs="+", help="its name below TRACTPROBE_DATA (data/), or its folder")
     audit.add_argument("--page", type=Path, metavar="FILE", help="also write pictures and the table as an HTML page")
     audit.add_argument(
-        "--against", type=Path, metavar="HEAD", help="also compare with what a head of other corpora reads"
+        "--against",
+        metavar="HEAD",
+        help="also compare with what a head of other corpora reads: a file, or builtin, the head of the package",
     )
     audit.add_argument("--limits", type=Path, metavar="FILE", help="a table of limits, used in addition to our own")
     audit.add_argument(
@@ -105,7 +107,7 @@ def _add_inversion(commands: "argparse._SubParsersAction[CommandParser]") -> Non
         "movements with, here or at somebody else's: it needs neither the run nor the corpora.",
     )
     export.add_argument("directory", type=_run_directory, metavar="RUN", help="the directory of a finished run, such "
-                        "as runs/mel/all/ridge/it/s0")  # fmt: skip
+                        "as runs/builtin/all/ridge/it/s0")  # fmt: skip
     export.add_argument("--layer", type=_label, metavar="N", help="which layer (the best by validation)")
     export.add_argument("--output", type=Path, metavar="FILE", help="where to write it (head-layer<N>.safetensors in "
                         "the run's directory)")  # fmt: skip
@@ -114,11 +116,16 @@ def _add_inversion(commands: "argparse._SubParsersAction[CommandParser]") -> Non
         "invert",
         help="audio -> movements of tongue, lips and jaw in mm, also as pictures",
         description="Infer from sound alone how tongue, lips and jaw moved; write a table in mm for each recording. "
-        "Example: tractprobe invert recordings/ --head my-head.safetensors --html",
+        "Example: tractprobe invert recordings/ --html",
     )
     add = invert.add_argument
     add("audio", type=Path, nargs="+", help="recordings, or folders of them, whose structure the output keeps")
-    add("--head", type=Path, required=True, metavar="FILE", help="a file written by `tractprobe export`")
+    add(
+        "--head",
+        default="builtin",
+        metavar="FILE",
+        help="a file written by `tractprobe export` (builtin: the head of the package, of simulated speech)",
+    )
     add("--output", type=Path, default=Path("inverted"), metavar="FOLDER", help="where files go (inverted/)")
     add(
         "--format",
@@ -154,9 +161,9 @@ def _add_play(commands: "argparse._SubParsersAction[CommandParser]") -> None:
     add("utterance", nargs="?", help="its id in the corpus (the first)")
     add(
         "--head",
-        type=Path,
         metavar="FILE",
-        help="also what a head, written by `tractprobe export`, predicts from the sound, and r of each channel",
+        help="also what a head, written by `tractprobe export`, or builtin, that of the package, predicts from the "
+        "sound, and r of each channel",
     )
     add("--video", action="store_true", help='also an MP4; needs pip install "tractprobe[video]"')
     add("--output", type=Path, default=Path("played"), metavar="FOLDER", help="where the page goes (played/)")
@@ -274,6 +281,7 @@ def _export(arguments: argparse.Namespace) -> int:
 
 
 def _invert(arguments: argparse.Namespace) -> int:
+    from tractprobe.inversion.builtin import head_path
     from tractprobe.inversion.head_header import check_header
     from tractprobe.inversion.plan import Plan, Wanted
 
@@ -287,14 +295,15 @@ def _invert(arguments: argparse.Namespace) -> int:
         channel=arguments.channel,
         grids=not arguments.no_grids,
     )
-    check_header(arguments.head)
+    head = head_path(arguments.head)
+    check_header(head)
     plan = Plan.of(arguments.audio, arguments.output, wanted)
     if plan.ignored:
         print(f"tractprobe: {plan.ignored}", file=sys.stderr)
     from tractprobe.inversion.files import invert_files  # errors in files are reported before torch is imported
     from tractprobe.inversion.inverter import load_head
 
-    report = invert_files(load_head(arguments.head, arguments.device, arguments.encoder, arguments.speaker), plan)
+    report = invert_files(load_head(head, arguments.device, arguments.encoder, arguments.speaker), plan)
     print(printable(f"{report} in {arguments.output}"))
     return 1 if report.problems else 0
 

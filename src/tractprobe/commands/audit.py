@@ -14,7 +14,9 @@ from tractprobe.system.progress import progress
 REFERENCES = "head references keep their distances"
 
 
-def audit_corpus(corpus: PreparedCorpus, page: Path | None, limits: Path | None, against: Path | None = None) -> int:
+def audit_corpus(
+    corpus: PreparedCorpus, page: Path | None, limits: Path | None, against: str | Path | None = None
+) -> int:
     """Print the audit of a corpus, and write its page; return the exit status: 1 if something failed."""
     if not corpus.has_movements and not (page or limits or against):
         return _audit_sound(corpus)
@@ -52,7 +54,7 @@ def calibrate(corpora: Sequence[PreparedCorpus], limits: Path | None) -> int:
     return 0
 
 
-def _against(corpus: PreparedCorpus, head: Path) -> dict[str, list[Measured]]:
+def _against(corpus: PreparedCorpus, head: str | Path) -> dict[str, list[Measured]]:
     """Print r of each speaker's channels under a head, and return what the audit judges of it."""
     from tractprobe.inversion.inverter import load_head
     from tractprobe.inversion.reference import compared, sampled, table

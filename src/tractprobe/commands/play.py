@@ -31,8 +31,10 @@ def play(arguments: argparse.Namespace, corpus: "PreparedCorpus") -> int:
     if arguments.video:
         require_video()
     if arguments.head is not None:
+        from tractprobe.inversion.builtin import head_path
         from tractprobe.inversion.head_header import check_header
 
+        arguments.head = head_path(arguments.head)
         check_header(arguments.head)
     corpus.check_movements()
     entry = entry_of(corpus, arguments.utterance)

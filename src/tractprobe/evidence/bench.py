@@ -45,6 +45,7 @@ from tractprobe.system.errors import ConfigError
 from tractprobe.system.registry import names_of
 
 _RANDOM = {  # how an encoder's twin with random weights is asked for, by what makes the encoder
+    "tractprobe.encoders.builtin": "random_seed",
     "tractprobe.encoders.pretrained.pretrained": "random_seed",
     "tractprobe.encoders.untrained.random_weights": "seed",
     "tractprobe.encoders.untrained.untrained": "seed",

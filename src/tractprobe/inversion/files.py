@@ -12,6 +12,7 @@ import numpy as np
 from tqdm import tqdm
 
 from tractprobe.corpora.utterance import Phone
+from tractprobe.inversion.builtin import origin
 from tractprobe.inversion.film import MAX_SHOWN_S, Film
 from tractprobe.inversion.inverter import Inverter
 from tractprobe.inversion.plan import Plan, Source, Wanted
@@ -177,7 +178,8 @@ def _about(inverter: Inverter) -> str:
     about = inverter.file.about
     means, whose = about["means"].get("ema", {}).get("r"), inverter.speaker or "the average training speaker"
     scored = f", r = {means['mean']:.2f} on held-out {about['run']['held_out']}" if means else ""
-    return (
+    said = (
         f"Movements inferred from sound alone: {about['encoder']['label']}, layer {inverter.file.layer}, "
         f"{about['run']['head']} fitted on {', '.join(about['corpora'])}{scored}; in the mouth of {whose}."
     )
+    return " ".join(filter(None, (said, origin(inverter.file.path, about["sha256"]))))

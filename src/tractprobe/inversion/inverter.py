@@ -20,6 +20,7 @@ from torch import Tensor
 from tractprobe.data.scales import SpeakerScale
 from tractprobe.encoders.encoder import Encoder
 from tractprobe.encoders.state_cache import rounded
+from tractprobe.inversion.builtin import BUILTIN, head_path
 from tractprobe.inversion.head_file import HeadFile, read_head
 from tractprobe.probes.heads import Weighted
 from tractprobe.probes.heads.ridge import Ridge
@@ -154,7 +155,7 @@ class Inverter:
 
 
 def load_head(
-    path: str | Path,
+    path: str | Path = BUILTIN,
     device: str | torch.device = "cpu",
     encoder: str | Path | Encoder | None = None,
     speaker: str | None = None,
@@ -165,6 +166,8 @@ def load_head(
 
     Parameters
     ----------
+    path
+        The file; without one the head that is part of the package.
     encoder
         Hub id or folder of the encoder if it has moved, or the encoder itself if it is already loaded.
     speaker
@@ -173,7 +176,7 @@ def load_head(
         See :class:`Inverter`.
     """
     device = _device(device)
-    file = read_head(Path(path))
+    file = read_head(head_path(path))
     scale = speaker_scale(file, speaker)
     if isinstance(encoder, Encoder):
         file.check_encoder(encoder)

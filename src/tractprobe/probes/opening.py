@@ -11,6 +11,8 @@ from tractprobe.corpora.prepared.corpus import PreparedCorpus
 from tractprobe.corpora.prepared.prepare import prepare
 from tractprobe.corpora.readers.folder import Folder
 from tractprobe.corpora.utterance import Reader
+from tractprobe.encoders.builtin import PUBLIC_NAME as BUILTIN_ENCODER
+from tractprobe.encoders.builtin import builtin_folder
 from tractprobe.encoders.layers import as_layers, shown
 from tractprobe.encoders.sizes import check_blocks, check_context, check_mel, check_mfcc
 from tractprobe.probes.sizes import check_inner_sizes, check_penalties, check_sizes
@@ -118,7 +120,11 @@ def _check_layers(settings: Settings) -> None:
 
 def _of_folder(settings: Settings) -> int | None:
     """Return how many layers the model of a local folder has."""
-    file = Path(settings.model.arguments["name"]).expanduser() / "config.json"
+    return _in_folder(Path(settings.model.arguments["name"]).expanduser())
+
+
+def _in_folder(folder: Path) -> int | None:
+    file = folder / "config.json"
     if not file.is_file():
         return None
     config = read_json(file)
@@ -133,6 +139,7 @@ _NUM_LAYERS: Mapping[str, Callable[[Settings], int | None]] = {  # of encoders t
     "tractprobe.encoders.voice.Voice": lambda _: 1,
     "tractprobe.encoders.untrained.untrained": lambda settings: settings.model.arguments.get("layers", 4) + 1,
     _PRETRAINED: _of_folder,
+    BUILTIN_ENCODER: lambda _: _in_folder(builtin_folder()),
 }
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from tractprobe.corpora.languages import is_language
+from tractprobe.encoders.builtin import PUBLIC_NAME, builtin_folder
 from tractprobe.encoders.raised import Raised
 from tractprobe.runs.settings import Node
 
@@ -12,6 +13,8 @@ from tractprobe.runs.settings import Node
 def raised_of(model: Node) -> Raised | None:
     """Return what the encoder of some settings was raised on; ``None`` if no folder of it says so."""
     place = model.arguments.get("name") or model.arguments.get("root")
+    if model.target == PUBLIC_NAME:
+        place = str(builtin_folder())
     if not isinstance(place, str) or not (folder := Path(place).expanduser()).is_dir():
         return None
     raised, seed = Raised.read(folder), model.arguments.get("random_seed")

@@ -107,6 +107,7 @@ PUBLIC: dict[str, Place] = {
         "tractprobe.corpora.xrmb.Xrmb": "corpora.readers.xrmb:Xrmb",
     }),
     **_ours("encoder", {
+        "tractprobe.encoders.builtin": "encoders.builtin:builtin",
         "tractprobe.encoders.mel.LogMel": "encoders.mel:LogMel",
         "tractprobe.encoders.mel.Mfcc": "encoders.mel:Mfcc",
         "tractprobe.encoders.pretrained.pretrained": "encoders.pretrained:pretrained",
