@@ -18,8 +18,8 @@ from tractprobe.pretraining.augmentation import changed, drawn_effects, resample
 from tractprobe.pretraining.counters import random_of
 from tractprobe.pretraining.crops import masks
 from tractprobe.pretraining.frames import HOP, WINDOW
-from tractprobe.pretraining.optimiser import Optimiser
 from tractprobe.pretraining.model import LossWeights, MaskedPrediction, drawn_hubert, outcome
+from tractprobe.pretraining.optimiser import Optimiser
 from tractprobe.pretraining.precision import has_bf16
 from tractprobe.pretraining.settings import Asked
 from tractprobe.runs.configuration import conf_dir, plain
@@ -39,7 +39,9 @@ def main() -> None:
     torch.manual_seed(0)
     hubert = drawn_hubert(described(asked.model.arguments["architecture"], "model"), 0)
     model = MaskedPrediction(hubert, recipe.targets.clusters, 0).to(device).train()
-    optimizer = adamw(model, recipe)
+    dtypes = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+    rate, decay = recipe.learning_rate, recipe.weight_decay
+    optimisers = {name: Optimiser(model, recipe.optimiser, rate, decay, dtype) for name, dtype in dtypes.items()}
     samples = round(recipe.crop_s * 16000)
     frames = (samples - WINDOW) // HOP + 1
     waves = torch.randn(recipe.batch, samples, device=device)
@@ -49,7 +51,7 @@ def main() -> None:
     for precision in ["float32", "bfloat16"] * ROUNDS:
         begun = time.perf_counter()
         for _ in range(UPDATES):
-            update(model, optimizer, (waves, labels, mask), recipe.clip, precision == "bfloat16")
+            update(model, optimisers[precision], (waves, labels, mask), recipe.clip, precision == "bfloat16")
         if device == "cuda":
             torch.cuda.synchronize()
         own_s = (time.perf_counter() - begun) / UPDATES

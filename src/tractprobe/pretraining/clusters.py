@@ -73,21 +73,27 @@ def _seeds(frames: Frames, clusters: int, random: np.random.Generator) -> Float[
     """Choose frames far from one another: each is drawn in proportion to the square of its distance to the others."""
     candidates = 2 + int(np.log(clusters))
     frames = frames.astype(np.float64)
+    norms = np.square(frames).sum(axis=1)
     chosen = [int(random.integers(len(frames)))]
-    distance = _squares(frames, frames[chosen[0]])
+    distance = _squares(frames, norms, chosen)[0]
     while len(chosen) < clusters:
         total = distance.sum()
         share = distance / total if total > 0 else np.full(len(frames), 1 / len(frames))
-        drawn = random.choice(len(frames), candidates, p=share)
-        nearer = [np.minimum(distance, _squares(frames, frames[each])) for each in drawn]
-        best = int(np.argmin([each.sum() for each in nearer]))
-        chosen.append(int(drawn[best]))
+        drawn = random.choice(len(frames), candidates, p=share).tolist()
+        nearer = np.minimum(distance, _squares(frames, norms, drawn))
+        best = int(np.argmin(nearer.sum(axis=1)))
+        chosen.append(drawn[best])
         distance = nearer[best]
     return frames[chosen].copy()
 
 
-def _squares(frames: Float[np.ndarray, "frame width"], place: Float[np.ndarray, " width"]) -> np.ndarray:
-    return np.square(frames - place).sum(axis=1)
+def _squares(
+    frames: Float[np.ndarray, "frame width"], norms: Float[np.ndarray, " frame"], chosen: list[int]
+) -> Float[np.ndarray, "place frame"]:
+    """Return |x - c|² of each frame x and each chosen frame c, as |x|² - 2 x'c + |c|²; that of a frame itself is 0."""
+    squares = norms - 2 * frames[chosen] @ frames.T + norms[chosen, None]
+    squares[np.arange(len(chosen)), chosen] = 0
+    return np.maximum(squares, 0, out=squares)
 
 
 def _sums(frames: Frames, labels: Int64[np.ndarray, " frame"], clusters: int) -> tuple[np.ndarray, np.ndarray]:

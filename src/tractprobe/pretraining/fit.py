@@ -12,7 +12,7 @@ import torch
 from torch.utils.data import DataLoader
 
 from tractprobe.pretraining.callbacks import ARTICULATION, Articulation, Clock, Curves, Keeping, Score
-from tractprobe.pretraining.checkpoints import Progressed, save_checkpoint
+from tractprobe.pretraining.checkpoints import LAST, Progressed, save_checkpoint
 from tractprobe.pretraining.crops import Batch, Crops
 from tractprobe.pretraining.job import CHECKPOINTS, Pretraining
 from tractprobe.pretraining.learning import Learning
@@ -77,6 +77,8 @@ def train(pretraining: Pretraining, loggers: Any = None, score: Score | None = N
         pretraining.progressed = stretch.progressed(learning)
         folder = pretraining.folder / CHECKPOINTS
         save_checkpoint(folder, name, pretraining.progressed, learning.model, learning.optimiser)
+        if name == LAST:  # whoever is killed leaves an encoder, too
+            pretraining.export()
 
     def export(learning: Learning) -> Any:
         pretraining.progressed = stretch.progressed(learning)
