@@ -30,8 +30,8 @@ demo: $(VENV)/.installed
 	@$(BIN)/tractprobe table runs/demo --csv runs/demo/scores.csv --pictures runs/demo
 	@echo "One directory per run with result.json and head.safetensors: runs/demo"
 	@echo
-	$(BIN)/python train.py --multirun analysis=controls "analysis.acoustics=[mel,mfcc]" "analysis.voice=[]" analysis.random_seeds=2 model=builtin,mel $(DEMO) & \
-	$(BIN)/python train.py --multirun analysis=crossed model=builtin,mel $(DEMO) && wait $$!
+	$(BIN)/python train.py --multirun analysis=controls "analysis.acoustics=[mel,mfcc]" "analysis.voice=[]" analysis.random_seeds=2 model=builtin $(DEMO) & \
+	$(BIN)/python train.py --multirun analysis=crossed model=builtin $(DEMO) && wait $$!
 	@echo
 	@$(BIN)/tractprobe report runs/demo
 
