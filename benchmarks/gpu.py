@@ -9,7 +9,8 @@ base       for an encoder of HuBERT-base's size with random weights on the built
            pass, without and with processes that decode; the table (every layer x 6 held-out languages) from its sums
 inversion  audio of 10 minutes through a head on the last layer of the base and the large encoder: x real time, and
            against the bare loop on pieces as long as the inverter's
-large      the same with HuBERT-large's size
+large      the same as base with HuBERT-large's size
+pretraining  updates of `tractprobe pretrain` in float32 and bfloat16, and batches prepared: benchmarks/pretrain_rate.py
 
 Each stage is a process of its own that ends when its time is up; one that fails is noted with its error and the others
 go on. The file is written after every stage, so that it is there whatever happens.
@@ -34,7 +35,7 @@ import torch
 from gpu_stages import STAGES
 
 TOTAL_S = 470.0  # of the 8 minutes
-BUDGETS_S = {"tests": 170.0, "solver": 40.0, "heads": 50.0, "base": 110.0, "inversion": 60.0, "large": 150.0}
+BUDGETS_S = {"tests": 170.0, "solver": 40.0, "heads": 50.0, "base": 110.0, "inversion": 60.0, "pretraining": 40.0, "large": 120.0}
 
 
 def in_process(name: str, device: str, small: bool, limit_s: float, root: str) -> dict[str, Any]:

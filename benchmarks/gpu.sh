@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # What a GPU makes of everything that is slow, in one command of at most 8 minutes; gpu.py says what is measured:
 #
-#     bash benchmarks/gpu.sh [OUT.json] [--stages tests solver heads base inversion large]
+#     bash benchmarks/gpu.sh [OUT.json] [--stages tests solver heads base inversion pretraining large]
 #
 # OUT.json is $OUT/gpu.json if not given, or gpu.json where $OUT is not set. Without a GPU everything can be tried in
 # sizes that mean nothing, in about 4 minutes:   bash benchmarks/gpu.sh gpu.json --device cpu --small

@@ -229,6 +229,15 @@ def inversion(device: torch.device, small: bool, report: Report) -> None:
                        "inversion / bare": taken_s / bare_s}})  # fmt: skip
 
 
+def pretraining(device: torch.device, small: bool, report: Report) -> None:
+    command = [sys.executable, "benchmarks/pretrain_rate.py", f"pretrain.batch={2 if small else 128}"]
+    hidden = {"CUDA_VISIBLE_DEVICES": ""} if device.type == "cpu" else {}
+    lines = subprocess.run(
+        command, cwd=REPOSITORY, env=os.environ | hidden, stdout=subprocess.PIPE, text=True, check=True
+    ).stdout.splitlines()
+    report({"pretraining": {name: value for name, _, value in (line.partition(": ") for line in lines) if value}})
+
+
 def speech(seconds: int) -> tuple[np.ndarray, int]:
     """Return utterances of the built-in corpus one after the other, over again until there is enough."""
     import soundfile
@@ -264,5 +273,6 @@ STAGES: dict[str, Callable[[torch.device, bool, Report], None]] = {
     "heads": heads,
     "base": lambda *more: encoder("base", *more),
     "inversion": inversion,
+    "pretraining": pretraining,
     "large": lambda *more: encoder("large", *more),
 }
