@@ -35,7 +35,9 @@ import torch
 from gpu_stages import STAGES
 
 TOTAL_S = 470.0  # of the 8 minutes
-BUDGETS_S = {"tests": 170.0, "solver": 40.0, "heads": 50.0, "base": 110.0, "inversion": 60.0, "pretraining": 40.0, "large": 120.0}
+BUDGETS_S = {
+    "tests": 170.0, "solver": 40.0, "heads": 50.0, "base": 110.0, "inversion": 60.0, "pretraining": 40.0, "large": 120.0
+}  # fmt: skip
 
 
 def in_process(name: str, device: str, small: bool, limit_s: float, root: str) -> dict[str, Any]:

@@ -51,9 +51,7 @@ class Progressed:
     stretches: tuple[dict[str, Any], ...] = field(default_factory=tuple)
 
 
-def save_checkpoint(
-    folder: Path, name: str, progressed: Progressed, model: nn.Module, optimiser: Optimiser
-) -> None:
+def save_checkpoint(folder: Path, name: str, progressed: Progressed, model: nn.Module, optimiser: Optimiser) -> None:
     """Write weights, and the optimiser's moments and counts, in place of the checkpoint of this name."""
     tensors = {key: value.detach().cpu().contiguous() for key, value in _tensors(model, optimiser).items()}
     folder.mkdir(parents=True, exist_ok=True)

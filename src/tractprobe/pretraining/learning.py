@@ -79,4 +79,3 @@ class Learning(pl.LightningModule):
                 "pretrain.learning_rate or a longer pretrain.warmup"
             )
         return metrics
-

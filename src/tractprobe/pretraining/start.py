@@ -65,5 +65,5 @@ def started(hubert: Any, start: Start, speech: Speech) -> None:
     weights = earlier.float().state_dict()
     shapes = {name: tuple(value.shape) for name, value in weights.items()}
     if shapes != {name: tuple(value.shape) for name, value in hubert.state_dict().items()}:
-        raise ConfigError(f"pretrain.start={start.folder}: another architecture than model; give the same model options")
+        raise ConfigError(f"pretrain.start={start.folder}: another architecture; give the same model options")
     hubert.load_state_dict(weights)
