@@ -172,11 +172,23 @@ def test_a_pretraining_starts_from_the_weights_of_another(places: list[str], toy
     assert more.targets["learned_by"]["start"]["updates"] == told.updates
 
 
-def test_a_start_of_other_architecture_or_speech_is_refused(places: list[str], tmp_path: Path):
+def test_a_start_may_have_heard_less_speech_which_is_then_named(places: list[str], toy: PreparedCorpus):
+    first = raised(places, "name=first", "pretrain.languages=[it]")
+    told = Raised.read(first)
+    assert told is not None
+    (first / "pretraining.json").write_text(
+        json.dumps({**told.plain, "corpora": {"other": "0" * 64}, "licences": ["ODbL-1.0"]})
+    )
+    more = Raised.read(raised(places, "name=more", f"pretrain.start={first}"))
+    assert more is not None and more.targets["learned_by"]["start"]["corpora"] == {"other": "0" * 64}
+    assert set(more.languages) > {"it"} and "ODbL-1.0" in more.licences
+
+
+def test_a_start_of_other_architecture_or_more_languages_is_refused(places: list[str], tmp_path: Path):
     first = raised(places, "name=first")
     with pytest.raises(ConfigError, match="another architecture"):
         raised(places, "name=x", f"pretrain.start={first}", "model.architecture.intermediate_size=24")
-    with pytest.raises(ConfigError, match="other corpora or languages"):
+    with pytest.raises(ConfigError, match=r"it has heard .*, which these corpora lack"):
         raised(places, "name=y", f"pretrain.start={first}", "pretrain.languages=[it]")
     with pytest.raises(ConfigError, match="expected the folder of an encoder"):
         raised(places, "name=z", f"pretrain.start={tmp_path}")

@@ -92,8 +92,9 @@ class Pretraining:
         hours = {language: round(value, 6) for language, value in self.speech.hours.items()}
         learned_by = {name: getattr(recipe, name) for name in _LEARNED_BY}
         learned_by["cooldown"] = 0 if progressed.cooling is None else progressed.update - progressed.cooling[0]
-        before_s, before = 0.0, 0
+        before_s, before, licences = 0.0, 0, self.licences
         if self.start is not None:
+            licences = tuple(sorted({*licences, *self.start.raised.licences}))
             learned_by["start"] = self.start.plain
             before_s, before = self.start.raised.hours_heard * 3600, self.start.raised.updates
         return Raised(
@@ -107,7 +108,7 @@ class Pretraining:
             targets={**self.targets.identity, "learned_by": learned_by},
             seed=self.asked.seed,
             parameters=sum(own.numel() for own in self.learning.model.hubert.parameters()),
-            licences=self.licences,
+            licences=licences,
             augmentation={**asdict(recipe.augmentation), "targets_from": "clean audio at the same speed"},
             rates={"stretches": list(progressed.stretches)},
         )

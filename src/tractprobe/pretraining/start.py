@@ -42,8 +42,9 @@ class Start:
     @property
     def plain(self) -> dict[str, Any]:
         """What ``pretraining.json`` says of it."""
-        kept = ("updates", "hours_heard", "iteration", "seed")
-        return {"weights_sha256": self.sha256, **{name: getattr(self.raised, name) for name in kept}}
+        kept = ("updates", "hours_of_data", "hours_heard", "iteration", "seed")
+        said = {name: getattr(self.raised, name) for name in kept}
+        return {"weights_sha256": self.sha256, "corpora": dict(self.raised.corpora), **said}
 
 
 def started(hubert: Any, start: Start, speech: Speech) -> None:
@@ -52,12 +53,14 @@ def started(hubert: Any, start: Start, speech: Speech) -> None:
     Raises
     ------
     ConfigError
-        The architecture is another one, the file is damaged, or the encoder has heard other speech than this, which
-        ``pretraining.json`` would then not name.
+        The architecture is another one, the file is damaged, or the encoder has heard a language that is not among
+        these, so that the languages of ``pretraining.json`` would not be all that were heard.
     """
-    heard = {corpus.name: corpus.content_hash for corpus in speech.corpora}
-    if start.raised.corpora != heard or set(start.raised.languages) != set(speech.hours):
-        raise ConfigError(f"pretrain.start={start.folder}: it has heard other corpora or languages; give the same ones")
+    if others := sorted(set(start.raised.languages) - set(speech.hours)):
+        raise ConfigError(
+            f"pretrain.start={start.folder}: it has heard {', '.join(others)}, which these corpora lack or "
+            "pretrain.languages leaves out; give all languages that it has heard"
+        )
     try:
         earlier = type(hubert).from_pretrained(start.folder, local_files_only=True, use_safetensors=True)
     except (OSError, RuntimeError, SafetensorError, ValueError) as error:
