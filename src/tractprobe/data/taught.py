@@ -1,6 +1,6 @@
 """Heads of one language each, tested on every language: what they learn from, and on whom they are tested.
 
-Sentences are dealt into blocks as in the 2 x 2 (``crossed``). A fold of blocks is tested at a time, and no sentence of
+Sentences are dealt into blocks as ``blocks`` says. A fold of blocks is tested at a time, and no sentence of
 it is learned from, in any language. For each language and each group of speakers there is one head, which has heard
 that language from the other speakers: so a speaker is new to every head that reads him, whichever language it has
 heard. All heads learn from equally many minutes, those of the smallest training set, in which every speaker comes up in
@@ -11,19 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tractprobe.corpora.prepared.manifest import Entry
-from tractprobe.corpora.prepared.texts import silent
-from tractprobe.data.crossed import (
-    Part,
-    Unit,
-    beginning,
-    dealt,
-    folds_of,
-    ids_of,
-    in_order,
-    in_proportion,
-    minutes_in,
-    no_text,
-)
+from tractprobe.data.blocks import Dealing, Part, Unit, beginning, folds_of, ids_of, in_order, in_proportion, minutes_in
 from tractprobe.data.splits import Split
 from tractprobe.system.errors import ConfigError
 
@@ -55,43 +43,12 @@ class Taught:
 
 
 @dataclass(frozen=True)
-class TaughtRule:
-    """How heads are taught and tested.
-
-    Attributes
-    ----------
-    text_folds
-        Into how many folds sentences are dealt, each of which is tested in turn.
-    blocks
-        Into how many blocks the sentences of a fold are dealt: what is drawn.
-    speaker_folds
-        Into how many groups speakers are dealt at most; those of one are new together.
-    validation_folds
-        Divisions of each training set to make choices on, disjoint in speaker and sentence.
-    train_min
-        Minutes to learn from; ``None`` for as many as every head can.
-    disjoint_text
-        Whether utterances without a text are an error; otherwise each is a sentence of its own.
-    """
-
-    text_folds: int = 3
-    blocks: int = 2
-    speaker_folds: int = 8
-    validation_folds: int = 3
-    train_min: float | None = None
-    disjoint_text: bool = True
-
-    def __post_init__(self):
-        if min(self.text_folds, self.speaker_folds, self.validation_folds) < 2 or self.blocks < 1:
-            raise ConfigError("text_folds, speaker_folds and validation_folds must be at least 2, blocks at least 1")
-        if self.train_min is not None and not self.train_min > 0:
-            raise ConfigError(f"train_min={self.train_min}: must be above 0, or null")
+class TaughtRule(Dealing):
+    """How heads are taught and tested."""
 
     def __call__(self, entries: Sequence[Entry], seed: int) -> list[Taught]:
         """Return all heads; ConfigError if utterances have no text, or there is less to learn from than asked for."""
-        if self.disjoint_text and (lacking := silent(entries)):
-            raise no_text(lacking)
-        parts = dealt(entries, self.text_folds * self.blocks, seed)
+        parts = self.parts(entries, seed)
         speakers = in_order({part.unit[1] for part in parts}, seed)
         count = min(self.speaker_folds, len(speakers))
         groups = [frozenset(speakers[number::count]) for number in range(count)]
@@ -101,7 +58,7 @@ class TaughtRule:
             raise ConfigError(f"train_min={self.train_min}: the least that a head could learn from is {most:.2f} min")
         heads = []
         for (fold, pool), group in pools.items():
-            tested = [part for part in parts if part.block % self.text_folds == fold and part.unit[1] in group]
+            tested = [part for part in parts if self.is_tested(part, fold) and part.unit[1] in group]
             if tested:
                 learned = beginning(in_proportion(pool, seed), self.train_min or most)
                 heads.append(self._head(fold, learned, tested, seed))
@@ -114,7 +71,7 @@ class TaughtRule:
         pools: dict[tuple[int, tuple[Part, ...]], frozenset[str]] = {}
         for fold in range(self.text_folds):
             for language in sorted({part.unit[0] for part in parts}):
-                others = [part for part in parts if part.unit[0] == language and part.block % self.text_folds != fold]
+                others = [part for part in parts if part.unit[0] == language and not self.is_tested(part, fold)]
                 for group in groups:
                     pool = tuple(part for part in others if part.unit[1] not in group)
                     if pool:

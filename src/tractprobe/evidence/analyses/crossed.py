@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
+from tractprobe.data.blocks import Dealing
 from tractprobe.data.crossed import BOTH, LANGUAGE_ONLY, NEITHER, SPEAKER_ONLY, Arm, Condition, CrossedRule
 from tractprobe.evidence.bench import Bench
 from tractprobe.evidence.methods.factorial import Factorial
@@ -41,7 +42,7 @@ _KNOWING = "heads that know the language minus {what} of heads that do not, for 
 
 
 @dataclass(frozen=True)
-class Crossed:
+class Crossed(Dealing):
     """What it matters, for known and for new speakers, whether heads have heard the language, at equal minutes.
 
     Attributes
@@ -51,32 +52,22 @@ class Crossed:
     control
         Encoder of acoustics, an option of conf/model, against which languages that the encoder has heard are compared
         with others; empty for none.
-    text_folds, blocks, speaker_folds, validation_folds, train_min, disjoint_text
-        How the 2 x 2 is drawn; see ``data.crossed.CrossedRule``.
     """
 
     margin_r: float = 0.03
     control: str = "mel"
-    text_folds: int = 3
-    blocks: int = 2
-    speaker_folds: int = 8
-    validation_folds: int = 3
-    train_min: float | None = None
-    disjoint_text: bool = True
     name: ClassVar[str] = "crossed"
     version: ClassVar[int] = 1
 
     def __post_init__(self):
         if not self.margin_r > 0:
             raise ConfigError(f"analysis.margin_r={self.margin_r}: must be above 0")
-        _ = self.rule
+        super().__post_init__()
 
     @property
     def rule(self) -> CrossedRule:
         """How the 2 x 2 is drawn."""
-        return CrossedRule(
-            self.text_folds, self.blocks, self.speaker_folds, self.validation_folds, self.train_min, self.disjoint_text
-        )
+        return CrossedRule(**self.dealing)
 
     def __call__(self, bench: Bench) -> Evidence:
         """Return effects of language and speaker, equivalence, transfer ratios, and the profile over layers."""

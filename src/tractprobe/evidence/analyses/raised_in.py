@@ -11,6 +11,7 @@ from typing import ClassVar
 
 from tractprobe.corpora.languages import is_language
 from tractprobe.corpora.prepared.manifest import Entry
+from tractprobe.data.blocks import Dealing
 from tractprobe.data.phone_labels import phones_of_languages
 from tractprobe.data.taught import Taught, TaughtRule
 from tractprobe.evidence.bench import Bench
@@ -28,38 +29,28 @@ SAME, OTHER = "heads of the tested language", "heads of other languages"
 
 
 @dataclass(frozen=True)
-class RaisedIn:
+class RaisedIn(Dealing):
     """R of heads of each language on each language, for new speakers, at every layer, with what the encoder heard.
 
     Attributes
     ----------
     margin_r
         A difference in r below this, in either direction, counts as none.
-    text_folds, blocks, speaker_folds, validation_folds, train_min, disjoint_text
-        How heads are taught and tested; see ``data.taught.TaughtRule``.
     """
 
     margin_r: float = 0.03
-    text_folds: int = 3
-    blocks: int = 2
-    speaker_folds: int = 8
-    validation_folds: int = 3
-    train_min: float | None = None
-    disjoint_text: bool = True
     name: ClassVar[str] = "raised_in"
     version: ClassVar[int] = 1
 
     def __post_init__(self):
         if not self.margin_r > 0:
             raise ConfigError(f"analysis.margin_r={self.margin_r}: must be above 0")
-        _ = self.rule
+        super().__post_init__()
 
     @property
     def rule(self) -> TaughtRule:
         """How heads are taught and tested."""
-        return TaughtRule(
-            self.text_folds, self.blocks, self.speaker_folds, self.validation_folds, self.train_min, self.disjoint_text
-        )
+        return TaughtRule(**self.dealing)
 
     def __call__(self, bench: Bench) -> Evidence:
         """Return r by head's language, tested language and layer, and what the encoder was raised on."""

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal
 
-from tractprobe.data.crossed import CONDITIONS, SPEAKER_ONLY, Arm, Condition, Unit
+from tractprobe.data.blocks import Unit
+from tractprobe.data.crossed import CONDITIONS, SPEAKER_ONLY, Arm, Condition
 from tractprobe.encoders.layers import Label
 from tractprobe.evidence.bench import chosen_layer
 from tractprobe.evidence.statistics.effects import Cells

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tractprobe.data.crossed import Unit
+from tractprobe.data.blocks import Unit
 from tractprobe.data.taught import Taught
 from tractprobe.encoders.layers import Label
 from tractprobe.evidence.bench import chosen_layer
