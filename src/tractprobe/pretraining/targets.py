@@ -77,7 +77,8 @@ class Cepstra:
         self.identity = {"features": "mfcc", "waves": "standardised", **self._mfcc.identity}
 
     def __call__(self, waves: Sequence[torch.Tensor]) -> list[Float[np.ndarray, "_frame width"]]:
-        return concurrently(self._frames, waves)
+        with _one_thread():
+            return concurrently(self._frames, waves)
 
     def _frames(self, wave: torch.Tensor) -> Float[np.ndarray, "frame width"]:
         return self._mfcc([standardised(wave)])[0][0].numpy()
@@ -148,8 +149,7 @@ def made_targets(
 def _write(
     speech: Speech, policy: TargetPolicy, maker: FrameMaker, seed: int, folder: Path, identity: dict[str, Any]
 ) -> None:
-    with threadpool_limits(1, user_api="blas"):  # products are small: threads would mostly wait for one another
-        labels, centroids = _labelled(speech, policy, maker, seed)
+    labels, centroids = _labelled(speech, policy, maker, seed)
     np.save(folder / _LABELS, labels)
     np.save(folder / _CENTROIDS, centroids)
     write_index(folder, identity, labels_sha256=array_sha256(labels))
@@ -161,13 +161,20 @@ def _labelled(
     """Return the cluster of each frame, and the centroids."""
     sample = _sample(speech, policy, maker, seed)
     scale = _scale(sample, policy)
-    centroids = found_clusters(sample / scale, policy.clusters, random_of(seed, "clusters"))
+    with _one_thread():
+        centroids = found_clusters(sample / scale, policy.clusters, random_of(seed, "clusters"))
     labels = np.empty(speech.num_frames, np.uint8 if policy.clusters <= 256 else np.int16)
     every = list(range(len(speech.utterances)))
     for number, frames in _made(speech, maker, every, "naming the cluster of each frame"):
         own = speech.utterances[number]
-        labels[own.frame : own.frame + own.frames] = nearest(frames / scale, centroids)
+        with _one_thread():
+            labels[own.frame : own.frame + own.frames] = nearest(frames / scale, centroids)
     return labels, centroids * scale
+
+
+def _one_thread() -> threadpool_limits:
+    """Limit small products of matrices to one thread; of several, most would wait for one another."""
+    return threadpool_limits(1, user_api="blas")
 
 
 def _sample(speech: Speech, policy: TargetPolicy, maker: FrameMaker, seed: int) -> Float[np.ndarray, "frame width"]:
