@@ -85,6 +85,21 @@ def test_no_test_sentence_or_held_out_speaker_is_learned_from_and_minutes_are_ne
         assert minutes == 0.1 or ids < alone[0.1, test]
 
 
+def test_minutes_too_few_to_choose_a_layer_by_are_read_at_that_of_other_languages(
+    odd: Path, configure: Callable[..., Any]
+):
+    given = ("corpora=[odd]", f"paths.data={odd}", "model=random", "model.layers=2", "model.width=16")
+    bench = Bench(Settings.of(plain(configure(*given, "head.alphas=[0.01,1,100]"))))
+    evidence = LowResource(minutes=(0.02, 0.1), speaker_folds=3, validation_folds=2)(bench)  # one sentence; five
+    layers = {
+        (row["condition"], row["minutes"], row["language"], row["speaker"]): row["layer"] for row in evidence.rows
+    }
+    for (condition, minutes, *tested), layer in layers.items():
+        if (condition, minutes) == (ALONE, 0.02):
+            assert layer == layers[OTHERS, 0.0, *tested]
+    assert any(said.startswith("0.02 min alone are too few") for said in evidence.caveats)
+
+
 def test_too_little_speech_or_one_language_is_one_line(bench: Bench, configure: Callable[..., Any]):
     with pytest.raises(ConfigError, match=r"no language has 9 min"):
         LowResource(minutes=(9.0,))(bench)

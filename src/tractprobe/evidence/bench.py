@@ -329,6 +329,12 @@ class Bench:
         return self.other(model | {argument: seed, "about": about, "label": label}, self.settings.layer)
 
 
+def is_validated(fitted: Fitted) -> bool:
+    """Whether a layer can be chosen by validation, or need not be."""
+    r = fitted.report["best_validation_r"]
+    return len(r) == 1 or any(value is not None for value in r)
+
+
 def chosen_layer(fitted: Fitted) -> Label:
     """Return the input that validation finds best, the first of equals; ConfigError where nothing was validated."""
     r = fitted.report["best_validation_r"]

@@ -7,7 +7,8 @@ from typing import Any, ClassVar, NamedTuple
 from tractprobe.corpora.prepared.manifest import Entry
 from tractprobe.corpora.prepared.texts import sentence
 from tractprobe.data.splits import Split, SplitRule
-from tractprobe.evidence.bench import Bench, chosen_layer
+from tractprobe.encoders.layers import Label
+from tractprobe.evidence.bench import Bench, chosen_layer, is_validated
 from tractprobe.evidence.methods.in_turn import fitted_in_turn
 from tractprobe.evidence.methods.voices import parts_of
 from tractprobe.evidence.record import Column, DoesNotApply, Evidence, Figure, Finding, Level, Part, Series, Table
@@ -76,7 +77,7 @@ class LowResource:
             )
         fits = fitted_in_turn(bench, [split for _, split in cases])
         read = _Read(((case, fit) for (case, _), fit in zip(cases, fits, strict=True)), self.margin_r)
-        caveats = self._caveats(bench, cases)
+        caveats = (*self._caveats(bench, cases), *read.caveats())
         return Evidence(read.findings(), (read.table(),), (read.figure(),), read.tidy(), caveats)
 
     def _cases(
@@ -147,13 +148,30 @@ def _minutes(entries: Sequence[Entry]) -> float:
 
 
 class _Read:
-    """Scores of every case at the layer that its own validation chose."""
+    """Scores of every case at the layer that its own validation chose.
+
+    Heads of too few sentences to validate, which there are of minutes alone, are read at the layer that was chosen for
+    heads of other languages and the same tested speakers.
+
+    Attributes
+    ----------
+    unvalidated
+        Minutes of which some head was not validated.
+    """
 
     def __init__(self, fits: Iterable[tuple[_Case, Fitted]], margin_r: float):
         self.margin_r = margin_r
-        self.rows: list[tuple[_Case, ScoreRow]] = [
-            (case, row) for case, fit in fits for row in fit.rows() if row["layer"] == chosen_layer(fit)
-        ]
+        self.rows: list[tuple[_Case, ScoreRow]] = []
+        self.unvalidated: set[float] = set()
+        layer: Label = ""
+        for case, fit in fits:  # heads of other languages come first of those that are tested on the same speakers
+            if case.condition == OTHERS or is_validated(fit):
+                own = chosen_layer(fit)
+                layer = own if case.condition == OTHERS else layer
+            else:
+                own = layer
+                self.unvalidated.add(case.minutes)
+            self.rows += [(case, row) for row in fit.rows() if row["layer"] == own]
 
     def scores(self, condition: str, minutes: float, channels: str = "") -> Scores:
         """Return each speaker's mean r over channels, of all or of those that begin so; without those undefined."""
@@ -163,6 +181,16 @@ class _Read:
                 if row["target"] == "ema" and row["r"] is not None:
                     values.setdefault((row["language"], row["speaker"]), []).append(row["r"])
         return {key: sum(of) / len(of) for key, of in values.items()}
+
+    def caveats(self) -> tuple[str, ...]:
+        """Say for what minutes nothing could be chosen by validation."""
+        if not self.unvalidated:
+            return ()
+        few = ", ".join(f"{minutes:g}" for minutes in sorted(self.unvalidated))
+        return (
+            f"{few} min alone are too few speakers and sentences for a validation of every head: where there was none, "
+            f"layers are those chosen for {OTHERS} and the penalty is the default.",
+        )
 
     @property
     def minutes(self) -> list[float]:
