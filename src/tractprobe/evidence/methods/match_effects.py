@@ -59,13 +59,13 @@ class Effect:
     df: float | None
 
     def estimate(self, level: float = 0.95) -> Estimate:
-        """Return the effect with an interval by the larger of its standard errors; with none if one is not known."""
+        """Return the effect with the wider of its intervals, over speakers and over encoders; none if one is unknown."""
         own = effect(self.scores, level)
-        if own.se is None or self.se is None or self.df is None:
+        if own.low is None or own.high is None or self.se is None or self.df is None:
             return replace(own, low=None, high=None, se=None, df=None)
-        if own.se >= self.se:
-            return own
         low, high = interval(own.mean, self.se, self.df, level)
+        if own.high - own.low >= high - low:
+            return own
         return replace(own, low=low, high=high, se=self.se, df=self.df)
 
     @property

@@ -32,7 +32,7 @@ _CALLED: Mapping[Part, str] = {
     "several languages": "the encoder raised in several languages",
     "babble": "the encoder raised on babble",
     "untrained": "the untrained twin",
-    "acoustics": "acoustics",
+    "acoustics": "the best acoustics",
 }
 _NAMED: Mapping[Part, str] = {"one language": "languages", "babble": "babble", "several languages": "several"}
 _AGAINST: Mapping[Part, str] = {
@@ -168,6 +168,8 @@ class Together:
     def _of_kinds(self) -> Iterator[Finding]:
         """Compare what was heard at all: languages, babble alone, several languages, nothing, and acoustics."""
         there = {part: own for part in _CALLED if (own := self.experiment.of_part(part))}
+        if "acoustics" in there:
+            there["acoustics"] = [max(there["acoustics"], key=lambda each: effect(self.scores([each])).mean)]
         for part, name in _NAMED.items():
             if part not in there:
                 yield _none(f"{name}_r", f"there is no record of {_CALLED[part]}")
