@@ -61,6 +61,7 @@ SUPPORTING: Mapping[str, tuple[Finding, ...]] = {
                  found("steering_response", 0.1)),
     "raised_in": (found("native_equivalence", 0.004, 0.01, level=0.9, margin=0.03, p=0.001),
                   found("native_both_equivalence", 0.006, 0.015, level=0.9, margin=0.03, p=0.01),
+                  found("native_both_every_layer", 0.01, 0.015, level=0.98, margin=0.03, p=0.01),
                   found("native_own_equivalence", 0.002, 0.02, level=0.9, margin=0.03, p=0.02),
                   found("languages_beyond_untrained", 0.3), found("babble_minus_languages", 0.0, 0.02),
                   found("babble_beyond_untrained", 0.3)),

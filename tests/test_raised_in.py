@@ -332,6 +332,32 @@ def test_encoders_together_tell_what_was_planted(beta: float):
     assert own.layers() == ("0", "1") and not own.left_out
 
 
+def test_a_match_in_a_layer_that_heads_do_not_choose_is_found():
+    records = world_of(0.0)
+    for language in "abc":
+        of_one = records[f"only_{language}"]
+        (cells, *others) = of_one.evidence.tables
+        rows = tuple(
+            row | {"r": row["r"] + 0.08 * (row["layer"] == "1" and row["head"] == row["test"] == language)}
+            for row in cells.rows
+        )
+        evidence = replace(of_one.evidence, tables=(replace(cells, rows=rows), *others))
+        records[of_one.identity["model"]] = replace(of_one, evidence=evidence)
+    findings = together(records).findings()
+    chosen, deepest = value("native_both", findings), value("native_both_every_layer", findings)
+    assert chosen.high is not None and chosen.high < 0.03
+    assert deepest.low is not None and deepest.low > 0.03 and deepest.value == pytest.approx(0.08, abs=0.012)
+    assert "(1)" in deepest.says and deepest.level == pytest.approx(0.95) and (deepest.p or 0.0) > 0.5
+
+
+def test_of_several_acoustics_the_best_is_compared_with():
+    records = world_of(0.0)
+    before = value("languages_beyond_acoustics", together(records).findings()).value
+    worse = np.full((6, len(UNITS)), 0.1)
+    records["mfcc"] = of("mfcc", None, worse, layers=1, training="none", parameters_m=0)
+    assert value("languages_beyond_acoustics", together(records).findings()).value == before
+
+
 def refused(**changed: Record) -> tuple[str, ...]:
     return tuple(together({**world_of(0.0), **changed}).experiment.refused.values())
 

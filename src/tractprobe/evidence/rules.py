@@ -215,6 +215,13 @@ CLAIMS = (
             ),
             Reading(
                 "raised_in",
+                "native_both_every_layer",
+                "equivalence",
+                "at the layer to which that matters most: heads may choose another",
+                margin=0.03,
+            ),
+            Reading(
+                "raised_in",
                 "native_own_equivalence",
                 "equivalence",
                 "of this encoder alone: a mean may hide it",

@@ -30,11 +30,12 @@ from tractprobe.evidence.statistics.inference import (
     FEWEST_LANGUAGES,
     effect,
     equivalence,
+    farthest,
     over_languages,
     speakers_needed,
 )
 from tractprobe.evidence.statistics.shares import share
-from tractprobe.runs.estimate import Estimate, Scores
+from tractprobe.runs.estimate import Scores
 from tractprobe.runs.stated import about_of
 from tractprobe.system.errors import ConfigError
 
@@ -139,8 +140,7 @@ class Crossed(Dealing):
         tests = {language: equivalence(own, self.margin_r) for language, own in by_language.items()}
         if alone := [language for language, each in reached.items() if each.low is None or each.high is None]:
             return none(name, f"one speaker alone was tested in {', '.join(alone)}, so there is no interval")
-        beyond = [language for language, each in reached.items() if _reach(each, least=True) >= self.margin_r]
-        worst = max(beyond or reached, key=lambda language: _reach(reached[language], least=bool(beyond)))
+        worst = farthest(reached, self.margin_r)
         says = f"r of {_KNOWING.format(what='r', speaker='new')}, in the language to which it matters most ({worst})"
         needed = [speakers_needed(own, self.margin_r) for own in by_language.values()]
         most = reached[worst]
@@ -199,12 +199,6 @@ def _transfers(scores: Factorial) -> Iterator[Finding]:
                 else Part("language", language, None)
             ]
         yield Finding(name, says, reached.mean, reached.low, reached.high, "ratio", OVER, cells.count(), by=tuple(by))
-
-
-def _reach(estimate: Estimate, *, least: bool) -> float:
-    """Return how far from 0 an effect may be by its interval, or is at least."""
-    low, high = estimate.low or 0.0, estimate.high or 0.0
-    return max(low, -high) if least else max(-low, high)
 
 
 def _of(language: str, values: Scores) -> dict[tuple[str, str], float]:

@@ -59,7 +59,7 @@ class Effect:
     df: float | None
 
     def estimate(self, level: float = 0.95) -> Estimate:
-        """Return the effect with the wider of its intervals, over speakers and over encoders; none if one is unknown."""
+        """Return the effect with the wider of its intervals, over speakers and encoders; none if one is unknown."""
         own = effect(self.scores, level)
         if own.low is None or own.high is None or self.se is None or self.df is None:
             return replace(own, low=None, high=None, se=None, df=None)

@@ -15,7 +15,7 @@ from tractprobe.evidence.methods.match_effects import Crossing, Effect
 from tractprobe.evidence.methods.upbringing import CHOSEN, DISTANCES, Cell, Encoder, Experiment, Part, Unit
 from tractprobe.evidence.record import Finding, Record
 from tractprobe.evidence.statistics.findings import undefined
-from tractprobe.evidence.statistics.inference import differences, effect, speakers_needed
+from tractprobe.evidence.statistics.inference import differences, effect, farthest, speakers_needed
 from tractprobe.runs.estimate import Estimate, Scores
 from tractprobe.system.files import digest
 
@@ -144,6 +144,30 @@ class Together:
             says = f"{_MATCHES[name]}, {_EXPECTED}"
             yield self._difference(f"native_{name}", says, own, why)
             yield self._tost(f"native_{name}", says, own, why)
+        yield self._in_every_layer(f"{_MATCHES['both']}, {_EXPECTED}", why)
+
+    def _in_every_layer(self, says: str, why: str) -> Finding:
+        """Return the match of encoder, heads and test at the layer to which it matters most: heads may not choose it.
+
+        Intervals of all layers together hold their level (Bonferroni). All layers are equivalent if each is, which
+        takes no further correction: p is the largest of theirs (intersection-union test; Berger, 1982).
+        """
+        name, found = "native_both_every_layer", dict[str, Effect]()
+        for layer in self.layers():
+            crossing = self.crossing(layer)
+            matches = crossing.matches() if crossing else {}
+            if crossing is not None and "both" in matches:
+                own = dict(zip(matches, crossing.effects(list(matches.values())), strict=True))["both"]
+                if own is not None:
+                    found[layer] = own
+        level = 1 - 0.1 / max(len(found), 1)
+        reached = {layer: own.estimate(level) for layer, own in found.items()}
+        if not reached or any(each.low is None for each in reached.values()):
+            return _none(name, why)
+        worst = farthest(reached, self.margin_r)
+        p = max(own.p(self.margin_r) or 0.0 for own in found.values())
+        says = f"{says}, at the layer of {len(found)} to which it matters most ({worst})"
+        return self._found(name, says, reached[worst], "r", p, self.margin_r)
 
     def _of_distance(self) -> Iterator[Finding]:
         names, unit = ("distance_slope", "native_beyond_distance"), "r per share of phones not shared"

@@ -5,7 +5,7 @@ and counted once. Means are over the speakers of each language, then over langua
 has too few units to be known is ``None``, never a number.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -83,6 +83,18 @@ def equivalence(differences: Scores, margin: float) -> Equivalence:
     p = float(stdtr(estimate.df, -inside / estimate.se)) if estimate.se > 0 else float(inside <= 0)
     equivalent = True if p < 0.05 else False if estimate.low >= margin or estimate.high <= -margin else None
     return Equivalence(estimate, margin, p, equivalent)
+
+
+def farthest(effects: Mapping[str, Estimate], margin: float) -> str:
+    """Return where an effect is farthest from 0: surely, if some interval lies beyond the margin; else at most."""
+    beyond = {name: each for name, each in effects.items() if _reach(each, least=True) >= margin}
+    return max(beyond or effects, key=lambda name: _reach(effects[name], least=bool(beyond)))
+
+
+def _reach(estimate: Estimate, *, least: bool) -> float:
+    """Return how far from 0 an effect may be by its interval, or is at least."""
+    low, high = estimate.low or 0.0, estimate.high or 0.0
+    return max(low, -high) if least else max(-low, high)
 
 
 def t_p(differences: Scores) -> float | None:
