@@ -14,17 +14,21 @@ _HEADERS = {
     "random_builtin": "The untrained twin of builtin: its architecture with random weights: model.random_seed=0,1,2.",
 }
 _USE = """```
-python train.py model=builtin held_out=it                     # heads on it; model=random_builtin: its untrained twin
-tractprobe invert speech.wav --html                           # movements of tongue, lips and jaw, by its head
-AutoModel.from_pretrained("src/tractprobe/builtin_encoder")   # transformers alone
-```"""
+python train.py model=builtin held_out=it     # heads on it; model=random_builtin: its untrained twin
+tractprobe invert speech.wav --html           # movements of tongue, lips and jaw, by its head
+```
+
+With transformers alone, the folder that this file lies in: `AutoModel.from_pretrained(folder, dtype="float32")`."""
 _LIMITS = (
     "It is small, and heard a few hours where others have heard thousands. It is here so that a fresh machine has an "
     "encoder that is really self-supervised; for claims about people, compare larger ones.",
-    "Languages have unequal hours, speakers, devices and rooms: what it makes of one says little of another.",
+    "On recordings of people it has not been shown to be better than log-mel: the 30 seconds that were at hand cannot "
+    "tell them apart (docs/results.md). Its scores above are of simulated speech.",
+    "Languages have unequal hours, speakers, devices and rooms: results for one say little about another. Languages "
+    "and speakers are drawn by the square root of their hours, so those with few recordings were heard more often.",
     "Its head learned from a simulation, which stands on one measured anatomy. Millimetres are those of simulated "
-    "mouths; singing, noise, children and disordered speech give no warning.",
-    "Movements are inferred, not measured: nothing to diagnose by.",
+    "mouths; there is no warning when the input is singing, noise, a child or disordered speech.",
+    "Movements are inferred, not measured: do not use them for diagnosis.",
 )
 
 
@@ -85,7 +89,7 @@ def _what(raised: Raised, config: dict[str, Any]) -> str:
     shape = (
         f"A small HuBERT: {config['num_feat_extract_layers']} convolutions of {config['conv_dim'][0]} channels, "
         f"{config['num_hidden_layers']} blocks of {config['hidden_size']}, {raised.parameters / 1e6:.1f} million "
-        "weights (stored as float16), a frame of 25 ms every 20 ms. It was raised by `tractprobe pretrain` on sound "
+        "weights (stored as float16), a frame of 25 ms every 20 ms. It was trained by `tractprobe pretrain` on sound "
         "alone: no transcript, no label, no movement of a mouth."
     )
     made = "Written by `benchmarks/ship_encoder.py` from `pretraining.json` and `scores.json`; do not edit it."
@@ -97,7 +101,7 @@ def _data(raised: Raised, folder: Path) -> str:
     hours = sorted(raised.languages.items(), key=lambda pair: (-pair[1], pair[0]))
     heard = (
         f"{raised.hours_of_data:.2f} hours of speech in {len(raised.languages)} languages; the encoder listened "
-        f"for {raised.hours_heard:.1f} hours, to each recording repeatedly, disguised in other ways each time. Hours "
+        f"for {raised.hours_heard:.1f} hours, to each recording repeatedly, augmented anew each time. Hours "
         f"by language: {', '.join(f'{code} {own:.2f}' for code, own in hours)}."
     )
     corpora = ", ".join(f"{name} ({content[:12]})" for name, content in sorted(raised.corpora.items()))
@@ -116,13 +120,21 @@ def _recipe(raised: Raised) -> str:
         "objective": f"{raised.objective}, iteration {raised.iteration}",
         "targets": f"{raised.targets.get('clusters', '?')} clusters of {_clustered(raised)}",
         "updates": f"{raised.updates}, of {learned.get('batch', '?')} crops of {learned.get('crop_s', '?')} s",
-        "learning rate": f"{learned.get('learning_rate', '?')}, cooldown of {learned.get('cooldown', '?')} updates",
+        "optimiser": f"{learned.get('optimiser', '?')}, learning rate {learned.get('learning_rate', '?')}",
+        "cooldown": f"{learned.get('cooldown', '?')} updates",
         "augmentation": ", ".join(f"{name} {value}" for name, value in raised.augmentation.items()) or "none",
+        "trained on": _hardware(raised),
         "seed": raised.seed,
     }
     said = "docs/pretraining.md explains it. `pretraining.json` holds all of it, and the speed of training."
     rows = [f"| {name} | {value} |" for name, value in facts.items()]
     return "\n".join(["## Recipe", "", said, "", "| | |", "|---|---|", *rows])
+
+
+def _hardware(raised: Raised) -> str:
+    stretches = raised.rates.get("stretches", [])
+    each = (f"{one['device']}, {one['precision']}, {one['seconds']:.0f} s" for one in stretches)
+    return "; then ".join(dict.fromkeys(each)) or "?"
 
 
 def _clustered(raised: Raised) -> str:
@@ -137,7 +149,8 @@ def _scores(scores: Scores | None) -> str:
     said = (
         f"Ridge heads on `corpora=[{','.join(scores.corpora)}]`{_simulated(scores)}, each with the layer that "
         "validation chose: r between predicted and true movements, the mean over languages and speakers with a 95 % "
-        "interval over n speakers."
+        "interval over n speakers, of one training with one seed. What is held out is held out of heads: the encoder "
+        "has heard the languages of this test, as sound, and where a language is held out, heads may know the speaker."
     )
     rows = [f"| {each.of} | {each} | {each.n} |" for each in scores.scores]
     return "\n".join(["## Scores", "", _filled(said), "", "| | r | n |", "|---|---|---|", *rows])

@@ -203,7 +203,7 @@ def test_a_page_says_only_what_was_measured_of_this_head(tmp_path: Path, monkeyp
     assert "was not measured" in origin(path, known.head_sha256)  # there is no scores.json
     real = Measured("people", 0.3149, -0.02, None, 7)
     replace(known, real=real, real_recordings="7 speakers").write(tmp_path)
-    assert "On recordings of people it reaches r = .31 (7 speakers)." in origin(path, known.head_sha256)
+    assert "On recordings of people its r was .31 (7 speakers)." in origin(path, known.head_sha256)
     assert "r = " not in origin(path, "of another head")
     replace(known, real=replace(real, high=0.5)).write(tmp_path)
     assert "r = .31 [-.02, .50]" in origin(path, known.head_sha256)

@@ -26,12 +26,15 @@ from tractprobe.encoders.untrained import random_weights
 from tractprobe.pretraining.augmentation import Drawn
 from tractprobe.pretraining.callbacks import Clock, read_articulation
 from tractprobe.pretraining.crops import Crops, Piece
+from tractprobe.pretraining.learning import Learning
+from tractprobe.pretraining.optimiser import Optimiser
 from tractprobe.pretraining.settings import Asked
 from tractprobe.pretraining.speech import Speech
 from tractprobe.pretraining.targets import made_targets
 from tractprobe.raising import raise_encoder
 from tractprobe.runs.configuration import plain
-from tractprobe.system.errors import ConfigError, CorpusError, RunError
+from tractprobe.system.errors import ConfigError, CorpusError, EncoderError, RunError
+from tractprobe.system.stopping import Stopped
 
 
 @pytest.fixture
@@ -111,6 +114,65 @@ def test_a_longer_training_continues_from_before_the_cooldown(places: list[str])
     assert_same(raised(places, "name=never"), longer)
     again = raised(places, "name=cooled", "pretrain.updates=reached", "pretrain.cooldown=1")
     assert Raised.read(again).updates == 7  # type: ignore[union-attr]
+
+
+def test_the_checkpoint_before_a_cooldown_of_what_was_reached_is_kept(places: list[str]):
+    raised(places, "name=parts", "pretrain.updates=4")
+    cooled = raised(places, "name=parts", "pretrain.updates=reached", "pretrain.cooldown=2")
+    before = weights(cooled)
+    again = raised(places, "name=parts", "pretrain.updates=reached", "pretrain.cooldown=2")
+    assert all(torch.equal(before[name], value) for name, value in weights(again).items())
+    assert_same(raised(places, "name=never"), raised(places, "name=parts", "pretrain.updates=6"))
+
+
+@pytest.mark.parametrize("end", [KeyboardInterrupt, Stopped])
+def test_what_a_signal_ends_is_kept_up_to_the_last_update(
+    places: list[str], monkeypatch: pytest.MonkeyPatch, end: type[BaseException]
+):
+    whole, step = raised(places, "name=whole"), Learning.training_step
+
+    def ending(learning: Learning, batch: Any, batch_idx: int) -> torch.Tensor:
+        if learning.update == 4:
+            raise end(signal.SIGTERM) if end is Stopped else end()
+        return step(learning, batch, batch_idx)
+
+    monkeypatch.setattr(Learning, "training_step", ending)
+    with pytest.raises(end):
+        raised(places, "name=parts")
+    monkeypatch.undo()
+    folder = Path(next(place for place in places if place.startswith("paths.runs=")).partition("=")[2]) / "parts"
+    kept = Raised.read(folder / "encoder")
+    assert kept is not None and kept.updates == 4
+    assert_same(whole, raised(places, "name=parts"))
+
+
+def test_what_is_interrupted_within_a_step_of_the_optimiser_is_not_kept(
+    places: list[str], monkeypatch: pytest.MonkeyPatch
+):
+    def broken(optimiser: Any, closure: Any) -> None:
+        closure()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Optimiser, "step", broken)
+    with pytest.raises(KeyboardInterrupt):
+        raised(places, "name=parts")
+    folder = Path(next(place for place in places if place.startswith("paths.runs=")).partition("=")[2]) / "parts"
+    assert not (folder / "checkpoints").exists()
+
+
+def test_an_encoder_whose_upbringing_is_damaged_is_refused(places: list[str]):
+    encoder = raised(places, "pretrain.updates=0")
+    said = encoder / "pretraining.json"
+    said.write_text(said.read_text()[:200])
+    with pytest.raises(EncoderError, match=r"pretraining\.json: .*copy the encoder's folder again"):
+        pretrained(str(encoder), local_files_only=True)
+
+
+def test_the_untrained_twin_has_a_folder_of_its_own(places: list[str]):
+    trained, twin = raised(places), raised(places, "pretrain.updates=0")
+    assert trained != twin and "untrained" in twin.parent.name
+    told = Raised.read(trained)
+    assert told is not None and told.updates == 6
 
 
 def test_a_cooldown_that_was_interrupted_continues(places: list[str], monkeypatch: pytest.MonkeyPatch):

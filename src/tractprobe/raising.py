@@ -50,7 +50,7 @@ def raise_encoder(config: DictConfig) -> Path:
             with tracking.run(name, asked.folder, asked.raw, "pretrain", identity) as loggers:
                 train(pretraining, loggers, reader)
         folder = pretraining.export()
-    _say_end(pretraining.raised(), folder, total)
+    _say_end(pretraining.raised(), folder, pretraining.learning.update, total)
     return folder
 
 
@@ -67,9 +67,9 @@ def _is_name(name: Any) -> bool:
     return isinstance(name, str) and Path(name).name == name and not name.startswith(".")
 
 
-def _say_end(raised: Raised, folder: Path, total: int) -> None:
-    if raised.updates < total:
-        log.info("%d of %d updates; the same command continues", raised.updates, total)
+def _say_end(raised: Raised, folder: Path, update: int, total: int) -> None:
+    if update < total:
+        log.info("%d of %d updates; the same command continues", update, total)
     stretches = raised.rates["stretches"]
     speed = f", {stretches[-1]['x_real_time']:.0f} x real time" if stretches else ""
     log.info(

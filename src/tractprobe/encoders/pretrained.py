@@ -20,6 +20,7 @@ from tractprobe.encoders.declared import (
 from tractprobe.encoders.encoder import Encoder
 from tractprobe.encoders.execution import Execution
 from tractprobe.encoders.model_files import CONFIG, PREPROCESSOR, ModelFiles, one_line
+from tractprobe.encoders.raised import Raised
 from tractprobe.system.errors import EncoderError
 from tractprobe.system.files import file_safe
 
@@ -64,6 +65,8 @@ def pretrained(
     """
     files = ModelFiles.of(name, revision, local_files_only)
     described = files.config()
+    if (folder := Path(name).expanduser()).is_dir():
+        Raised.read(folder)  # records say what it says of itself: if damaged, it is refused before anything is computed
     config = _config(described, files)
     check_no_adapter(files)
     given = config.model_type in CODECS or (normalise is not None and not needs_extractor(config.model_type))

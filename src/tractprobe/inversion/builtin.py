@@ -153,16 +153,20 @@ def origin(path: Path, sha256: str) -> str:
         return ""
     scores, raised = Scores.read(folder), Raised.read(folder)
     if scores is None or raised is None or scores.head_sha256 != sha256:
-        return "This is the head of the package; what it learned from and how well it reads people was not measured."
+        return "This is the head of the package; how well it reads people was not measured."
     spoken = f"{raised.hours_heard:.3g} hours of listening to {raised.hours_of_data:.3g} hours of speech"
-    learned = "simulated vocal tracts alone, from no person's movements" if _all_simulated(scores) else "people, too"
+    simulated, known = _all_simulated(scores), ", ".join(scores.corpora)
+    learned = (
+        f"simulated vocal tracts alone ({known}), from no person's movements" if simulated else f"people ({known})"
+    )
     if scores.real is None:
         real = "How well it reads people was not measured."
     else:
-        real = f"On recordings of people it reaches r = {scores.real} ({scores.real_recordings})."
+        real = f"On recordings of people its r was {scores.real} ({scores.real_recordings})."
+    advice = " Trust rough directions and their timing, not positions." if simulated else ""
     return (
-        f"This is the head of the package. Its encoder was raised by {spoken} in {len(raised.languages)} languages, "
-        f"without any movements. The head learned from {learned} ({', '.join(scores.corpora)}). {real}"
+        f"{real}{advice} This is the head of the package. It learned from {learned} ({corpora}); its encoder was "
+        f"trained by {spoken} in {len(raised.languages)} languages, without any movements."
     )
 
 

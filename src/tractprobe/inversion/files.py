@@ -1,5 +1,6 @@
 """Audio files and folders in, a folder of tracks out: what ``tractprobe invert`` does."""
 
+import re
 import sys
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -177,9 +178,19 @@ def _about(inverter: Inverter) -> str:
     """Return what a viewer must know about the origin of the movements."""
     about = inverter.file.about
     means, whose = about["means"].get("ema", {}).get("r"), inverter.speaker or "the average training speaker"
-    scored = f", r = {means['mean']:.2f} on held-out {about['run']['held_out']}" if means else ""
+    tested = _tested_on(about["run"]["held_out"])
+    scored = f", r = {means['mean']:.2f} on {tested} of these" if means else ""
     said = (
         f"Movements inferred from sound alone: {about['encoder']['label']}, layer {inverter.file.layer}, "
         f"{about['run']['head']} fitted on {', '.join(about['corpora'])}{scored}; in the mouth of {whose}."
     )
-    return " ".join(filter(None, (said, origin(inverter.file.path, about["sha256"]))))
+    return " ".join(filter(None, (origin(inverter.file.path, about["sha256"]), said)))
+
+
+def _tested_on(held_out: str) -> str:
+    """Say what was held out; sentences are in numbered folds.
+
+    >>> _tested_on("it"), _tested_on("fold0")
+    ('held-out it', 'sentences that were kept aside')
+    """
+    return "sentences that were kept aside" if re.fullmatch(r"fold\d+", held_out) else f"held-out {held_out}"

@@ -15,6 +15,7 @@ from tractprobe.pretraining.learning import Learning
 from tractprobe.system.errors import optional
 from tractprobe.system.files import atomic
 from tractprobe.system.progress import time_left
+from tractprobe.system.stopping import Stopped
 
 log = logging.getLogger(__name__)
 
@@ -27,10 +28,17 @@ Score = Callable[[Path], ScoreRows]
 
 
 class Keeping(pl.Callback):
-    """Writes a checkpoint every so many seconds, before the cooldown, and at the end."""
+    """Writes a checkpoint every so many seconds, before the cooldown, at the end, and when a signal ends it earlier."""
 
     def __init__(self, save: Callable[[Learning, str], None], every_s: float):
         self._save, self._every_s, self._saved_s = save, every_s, time.monotonic()
+        self._saved = 0
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
+        """Keep the checkpoint before the cooldown where it begins with this stretch of training."""
+        self._saved = pl_module.update
+        if pl_module.schedule.cooldown and pl_module.update == pl_module.schedule.updates:
+            self._save(pl_module, STABLE)
 
     def on_train_batch_end(self, trainer: pl.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
         schedule = pl_module.schedule
@@ -38,20 +46,25 @@ class Keeping(pl.Callback):
             self._save(pl_module, STABLE)
         if time.monotonic() - self._saved_s >= self._every_s:
             self._save(pl_module, LAST)
-            self._saved_s = time.monotonic()
+            self._saved, self._saved_s = pl_module.update, time.monotonic()
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
         self._save(pl_module, LAST)
 
+    def on_exception(self, trainer: pl.Trainer, pl_module: Any, exception: BaseException) -> None:
+        if isinstance(exception, KeyboardInterrupt | Stopped) and pl_module.is_whole and pl_module.update > self._saved:
+            self._save(pl_module, LAST)
+            log.info("stopped and kept at update %d of %d", pl_module.update, pl_module.schedule.total)
+
 
 class Clock(pl.Callback):
-    """Ends training after so many minutes, with the update that is under way."""
+    """Ends training after so many minutes, with the update under way; ``spent_s`` on other things is no part."""
 
-    def __init__(self, minutes: float | None):
-        self._minutes, self._began_s = minutes, time.monotonic()
+    def __init__(self, minutes: float | None, spent_s: Callable[[], float] = lambda: 0.0):
+        self._minutes, self._spent_s, self._began_s = minutes, spent_s, time.monotonic()
 
     def on_train_batch_end(self, trainer: pl.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
-        if self._minutes is not None and time.monotonic() - self._began_s >= 60 * self._minutes:
+        if self._minutes is not None and time.monotonic() - self._began_s - self._spent_s() >= 60 * self._minutes:
             trainer.should_stop = True
 
 
@@ -127,6 +140,8 @@ class Articulation(pl.Callback):
 
     def __init__(self, score: Score, every: int, export: Callable[[Learning], Path], file: Path):
         self._score, self._every, self._export, self._file = score, every, export, file
+        self.spent_s = 0.0
+        """Seconds that scores have taken."""
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
         kept = keep_until(self._file, pl_module.update)
@@ -142,6 +157,8 @@ class Articulation(pl.Callback):
             self._add(trainer, pl_module)
 
     def _add(self, trainer: pl.Trainer, learning: Learning) -> None:
+        began_s = time.monotonic()
+        log.info("update %d: reading articulation from every layer", learning.update)
         with optional("the score of articulation"):
             rows = self._score(self._export(learning))
             with open(self._file, "a", encoding="utf-8") as file:
@@ -150,6 +167,7 @@ class Articulation(pl.Callback):
                 values = {f"articulation/{row['held_out']}/layer{row['layer']}": row["r"] for row in rows}
                 logger.log_metrics(values, step=learning.update)
             log.info("update %d, articulation: %s", learning.update, in_words(rows))
+        self.spent_s += time.monotonic() - began_s
 
 
 def keep_until(file: Path, update: int) -> list[dict[str, Any]]:

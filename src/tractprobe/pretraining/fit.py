@@ -85,9 +85,12 @@ def train(pretraining: Pretraining, loggers: Any = None, score: Score | None = N
         return pretraining.export()
 
     callbacks: list[pl.Callback] = [OwnSignals(), Curves(recipe.log_every, heard_s, recipe.minutes)]
+    clock = Clock(recipe.minutes)
     if score is not None and recipe.score.every:
-        callbacks.append(Articulation(score, recipe.score.every, export, pretraining.folder / ARTICULATION))
-    callbacks += [Keeping(save, recipe.checkpoint_s), Clock(recipe.minutes)]
+        articulation = Articulation(score, recipe.score.every, export, pretraining.folder / ARTICULATION)
+        callbacks.append(articulation)
+        clock = Clock(recipe.minutes, lambda: articulation.spent_s)
+    callbacks += [Keeping(save, recipe.checkpoint_s), clock]
     trainer = _trainer(pretraining, loggers, callbacks, last - first)
     with interruptible():
         trainer.fit(learning, _loader(crops, first, last, recipe.workers))

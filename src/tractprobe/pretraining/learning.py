@@ -23,6 +23,8 @@ class Learning(pl.LightningModule):
     ----------
     update
         Updates made, by all stretches of training.
+    is_whole
+        Whether weights, moments and ``update`` belong together: not while the optimiser takes a step.
     metrics
         Of the last update.
     """
@@ -30,6 +32,7 @@ class Learning(pl.LightningModule):
     def __init__(self, model: MaskedPrediction, recipe: Recipe, schedule: Schedule, seed: int, precision: Precision):
         super().__init__()
         self.model, self.schedule, self.update = model, schedule, 0
+        self.is_whole = True
         self.metrics: dict[str, torch.Tensor] = {}
         self._recipe, self._seed = recipe, seed
         self._weights = LossWeights(recipe.masked_weight, recipe.unmasked_weight)
@@ -65,10 +68,15 @@ class Learning(pl.LightningModule):
         }
         return found.loss
 
+    def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
+        """Note that weights are about to change."""
+        self.is_whole = False
+
     def optimizer_step(self, *arguments: Any, **more: Any) -> None:
         """Count the update once it is made: callbacks are called before the module's own hooks."""
         super().optimizer_step(*arguments, **more)
         self.update += 1
+        self.is_whole = True
 
     def plain_metrics(self) -> dict[str, float]:
         """Return the last update's metrics; RunError if the loss is no number, since nothing can mend that."""

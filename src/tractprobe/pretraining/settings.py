@@ -224,11 +224,15 @@ def identity_of(raw: Mapping[str, Any]) -> Plain:
 
 
 def default_name(raw: Mapping[str, Any]) -> str:
-    """Return the name of a pretraining by what tells it from others: model, languages, corpora, seed and a hash."""
-    languages = raw[_PRETRAINING]["languages"]
+    """Return the name of a pretraining by what tells it from others: model, languages, corpora, seed and a hash.
+
+    One without any update has a name of its own: as the untrained twin, it stays beside the one that is trained.
+    """
+    languages, twin = raw[_PRETRAINING]["languages"], raw[_PRETRAINING]["updates"] == 0
     corpora: Sequence[str] = raw["corpora"]
     what = "+".join(map(str, languages)) if languages else "all"
     parts = (raw["model"].get("label", "model"), what, "+".join(map(str, corpora)), f"s{raw['seed']}")
+    parts = (*parts, "untrained") if twin else parts
     return "pretrain/" + "-".join(map(file_safe, map(str, parts)))[:120] + f"-{digest(identity_of(raw))[:6]}"
 
 
