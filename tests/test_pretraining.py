@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import time
 from pathlib import Path
@@ -428,5 +429,8 @@ def test_settings_that_cannot_be_are_refused_in_one_line(override: str, message:
 def test_train_with_its_task_is_the_same_command(capsys: pytest.CaptureFixture[str]):
     for arguments in (["train", ["task=pretrain", "--help"]], ["pretrain", ["--help"]]):
         run(*arguments)  # type: ignore[arg-type]
-        assert "tractprobe pretrain corpora=[speech] pretrain.minutes=60" in capsys.readouterr().out
+        told = capsys.readouterr().out
+        assert "tractprobe pretrain corpora=[speech] pretrain.minutes=60" in told
+        settings = [line.split(maxsplit=1) for line in told.splitlines() if re.match(r"  \w[\w.]*=", line)]
+        assert len(settings) > 40 and all(len(each) == 2 for each in settings)  # each is explained
     assert parser("pretrain").prog == "tractprobe pretrain"
