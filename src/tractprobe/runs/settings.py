@@ -22,7 +22,10 @@ _BY_EARLIER_VERSIONS = {  # settings that runs of earlier versions lack, with wh
     "together": False,
 }
 _OF_LAUNCHERS = ("launcher", "study")
-_KINDS = {bool: "true or false", int: "a whole number", float: "a number", str: "a text", Path: "a path", dict: "a map"}
+_KINDS = {
+    bool: "true or false", int: "a whole number", float: "a number", str: "a text", Path: "a path", dict: "a map",
+    list: "a list, such as [a,b]",
+}  # fmt: skip
 
 Section = TypeVar("Section")
 
