@@ -155,10 +155,8 @@ def origin(path: Path, sha256: str) -> str:
     if scores is None or raised is None or scores.head_sha256 != sha256:
         return "This is the head of the package; how well it reads people was not measured."
     spoken = f"{raised.hours_heard:.3g} hours of listening to {raised.hours_of_data:.3g} hours of speech"
-    simulated, known = _all_simulated(scores), ", ".join(scores.corpora)
-    learned = (
-        f"simulated vocal tracts alone ({known}), from no person's movements" if simulated else f"people ({known})"
-    )
+    simulated, corpora = _all_simulated(scores), ", ".join(scores.corpora)
+    learned = "simulated vocal tracts alone, from no person's movements" if simulated else "people, too"
     if scores.real is None:
         real = "How well it reads people was not measured."
     else:
