@@ -9,7 +9,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
-# Without --no-compile, half a minute goes to the bytecode of files that are never imported.
+# --no-compile: a file is compiled when it is first imported, which most of what is installed never is.
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --constraint constraints.txt
 DEMO := paths.runs=runs/demo
 # vocaltract/ is a program of its own (GPL-3). Its synthesiser is installed as a wheel, which not every platform has.
