@@ -273,7 +273,7 @@ def test_one_script_makes_what_ships_and_the_same_line_again_changes_nothing(
     assert f"r = {known.real}" in card and 'language:\n- "it"\n- "no"' in card
     assert yaml.safe_load((tmp_path / "model/builtin.yaml").read_text())["about"]["languages"] == ["it", "no"]
     assert main(["invert", str(wave), "--html", "--output", str(tmp_path / "out")]) == 0
-    assert f"r = {known.real}" in (tmp_path / "out/speech.html").read_text(encoding="utf-8")
+    assert f"its r was {known.real}" in (tmp_path / "out/speech.html").read_text(encoding="utf-8")
     before = {path: path.stat().st_mtime_ns for path in (tmp_path / "work").rglob("result.json")}
     script.main([str(source), *line])
     assert {path: path.stat().st_mtime_ns for path in (tmp_path / "work").rglob("result.json")} == before
