@@ -337,10 +337,10 @@ def is_validated(fitted: Fitted) -> bool:
 
 def chosen_layer(fitted: Fitted) -> Label:
     """Return the input that validation finds best, the first of equals; ConfigError where nothing was validated."""
+    if not is_validated(fitted):
+        raise ConfigError("too few speakers and sentences to choose a layer by validation: give layer=<number>")
     r = fitted.report["best_validation_r"]
     defined = [(value, -place) for place, value in enumerate(r) if value is not None]
-    if not defined and len(r) > 1:
-        raise ConfigError("too few speakers and sentences to choose a layer by validation: give layer=<number>")
     return fitted.problem.labels[-max(defined)[1]] if defined else fitted.problem.labels[0]
 
 

@@ -63,16 +63,23 @@ class Clock(pl.Callback):
     def __init__(self, minutes: float | None, spent_s: Callable[[], float] = lambda: 0.0):
         self._minutes, self._spent_s, self._began_s = minutes, spent_s, time.monotonic()
 
+    @property
+    def left_s(self) -> float:
+        """Seconds of training that are left; infinity if there is no limit."""
+        if self._minutes is None:
+            return float("inf")
+        return 60 * self._minutes - (time.monotonic() - self._began_s - self._spent_s())
+
     def on_train_batch_end(self, trainer: pl.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
-        if self._minutes is not None and time.monotonic() - self._began_s - self._spent_s() >= 60 * self._minutes:
+        if self.left_s <= 0:
             trainer.should_stop = True
 
 
 class Curves(pl.Callback):
     """Logs losses, accuracies, learning rate and speed, and says how far training is."""
 
-    def __init__(self, every: int, seconds_per_update: float, minutes: float | None):
-        self._every, self._heard_s, self._minutes = every, seconds_per_update, minutes
+    def __init__(self, every: int, seconds_per_update: float, clock: Clock):
+        self._every, self._heard_s, self._clock = every, seconds_per_update, clock
         self._began_s = self._said_s = self._logged_s = 0.0
         self._first = self._logged = 0
         self._bar: tqdm[Any] | None = None
@@ -106,8 +113,8 @@ class Curves(pl.Callback):
         done, elapsed_s = learning.update - self._first, now_s - self._began_s
         total = learning.schedule.total
         left = time_left(done, total - learning.update, elapsed_s)
-        if self._minutes is not None and 60 * self._minutes - elapsed_s < elapsed_s / done * (total - learning.update):
-            left = f"stopping in {max(0.0, self._minutes - elapsed_s / 60):.0f} min"
+        if self._clock.left_s < elapsed_s / done * (total - learning.update):
+            left = f"stopping in {max(0.0, self._clock.left_s) / 60:.0f} min"
         log.info(
             "update %d of %d, %s: loss %.3f, masked accuracy %.3f, %.0f x real time",
             learning.update, total, left, metrics["loss"], metrics["masked_accuracy"],

@@ -84,13 +84,12 @@ def train(pretraining: Pretraining, loggers: Any = None, score: Score | None = N
         pretraining.progressed = stretch.progressed(learning)
         return pretraining.export()
 
-    callbacks: list[pl.Callback] = [OwnSignals(), Curves(recipe.log_every, heard_s, recipe.minutes)]
-    clock = Clock(recipe.minutes)
+    scores = list[Articulation]()
     if score is not None and recipe.score.every:
-        articulation = Articulation(score, recipe.score.every, export, pretraining.folder / ARTICULATION)
-        callbacks.append(articulation)
-        clock = Clock(recipe.minutes, lambda: articulation.spent_s)
-    callbacks += [Keeping(save, recipe.checkpoint_s), clock]
+        scores.append(Articulation(score, recipe.score.every, export, pretraining.folder / ARTICULATION))
+    clock = Clock(recipe.minutes, lambda: sum(each.spent_s for each in scores))
+    curves = Curves(recipe.log_every, heard_s, clock)
+    callbacks: list[pl.Callback] = [OwnSignals(), curves, *scores, Keeping(save, recipe.checkpoint_s), clock]
     trainer = _trainer(pretraining, loggers, callbacks, last - first)
     with interruptible():
         trainer.fit(learning, _loader(crops, first, last, recipe.workers))

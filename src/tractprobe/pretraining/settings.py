@@ -231,8 +231,8 @@ def default_name(raw: Mapping[str, Any]) -> str:
     languages, twin = raw[_PRETRAINING]["languages"], raw[_PRETRAINING]["updates"] == 0
     corpora: Sequence[str] = raw["corpora"]
     what = "+".join(map(str, languages)) if languages else "all"
-    parts = (raw["model"].get("label", "model"), what, "+".join(map(str, corpora)), f"s{raw['seed']}")
-    parts = (*parts, "untrained") if twin else parts
+    label = raw["model"].get("label", "model")
+    parts = (f"{label}-untrained" if twin else label, what, "+".join(map(str, corpora)), f"s{raw['seed']}")
     return "pretrain/" + "-".join(map(file_safe, map(str, parts)))[:120] + f"-{digest(identity_of(raw))[:6]}"
 
 
